@@ -1,0 +1,153 @@
+// Package header reads the two request fields that carry credentials:
+// Authorization (RFC 9110 section 11.6.2) and Cookie (RFC 6265 section 4.2.1).
+package header
+
+import (
+	"net/http"
+	"strings"
+)
+
+const (
+	// maxAuthorization bounds the work on one field. Kerberos has the longest
+	// honest ones, at just under 64 KiB.
+	maxAuthorization = 64 << 10
+	maxScheme        = 64
+	maxSpaces        = 64
+)
+
+// Authorization is what the Authorization field of a request says.
+type Authorization struct {
+	Scheme     string // as sent; "" if there is no field, or a blank one
+	Credential string // what follows the scheme, not yet checked: see Token68
+	Malformed  bool   // the field breaks the grammar, so Credential is not to be used
+	Unreadable bool   // malformed whoever it is for: two fields, or one of over 64 KiB
+}
+
+// ParseAuthorization reads the field. More than one field is malformed: a proxy
+// in front may have looked at another one than we would (RFC 9110 section 5.3
+// allows no list here, RFC 6750 section 3.1 calls it an invalid request).
+func ParseAuthorization(h http.Header) (a Authorization) {
+	fields := h["Authorization"]
+	if len(fields) == 0 {
+		return a
+	}
+	if len(fields) > 1 {
+		return Authorization{Malformed: true, Unreadable: true}
+	}
+	field := fields[0]
+	if len(field) > maxAuthorization {
+		return Authorization{Scheme: leadingToken(field), Malformed: true, Unreadable: true}
+	}
+	// net/http has trimmed HTTP/1, but not HTTP/2 (RFC 9113 section 8.2.1).
+	field = trimSpace(field)
+	a.Scheme = leadingToken(field)
+	rest := field[len(a.Scheme):]
+	a.Credential = trimLeadingSpaces(rest)
+	// 1*SP stands between scheme and credential: no tab, and not nothing.
+	a.Malformed = field != "" && (a.Credential == "" || len(a.Credential) == len(rest))
+	return a
+}
+
+// IsScheme reports whether two scheme names are the same, in ASCII case only
+// (RFC 9110 section 11.1): strings.EqualFold would take "ſecret" for "Secret".
+func IsScheme(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// IsToken reports whether s is a token of RFC 9110 section 5.6.2, short enough
+// for a scheme's name.
+func IsToken(s string) bool {
+	return s != "" && len(s) < maxScheme && leadingToken(s) == s
+}
+
+// IsToken68 reports whether s is a token68 of RFC 9110 section 11.2.
+func IsToken68(s string) bool {
+	s = strings.TrimRight(s, "=")
+	for i := range len(s) {
+		if class[s[i]]&token68 == 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// Cookie returns the value of the cookie of that name and how many there are.
+// It takes the name exactly as it stands, without trimming, so that a cookie
+// called "__Host-a " is not mistaken for "__Host-a".
+func Cookie(h http.Header, name string) (value string, n int) {
+	for _, line := range h["Cookie"] {
+		for line != "" {
+			var pair string
+			pair, line, _ = strings.Cut(line, ";")
+			pair = trimSpace(pair)
+			if len(pair) > len(name) && pair[len(name)] == '=' && pair[:len(name)] == name {
+				if n++; n == 1 {
+					value = pair[len(name)+1:]
+				}
+			}
+		}
+	}
+	return value, n
+}
+
+func leadingToken(s string) string {
+	i := 0
+	for i < len(s) && i < maxScheme && class[s[i]]&tchar != 0 {
+		i++
+	}
+	return s[:i]
+}
+
+func trimLeadingSpaces(s string) string {
+	i := 0
+	for i < len(s) && i < maxSpaces && s[i] == ' ' {
+		i++
+	}
+	return s[i:]
+}
+
+// trimSpace is not strings.TrimSpace, which takes away NBSP and U+0085 as well.
+func trimSpace(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+const (
+	tchar = 1 << iota
+	token68
+)
+
+var class = func() (t [256]byte) {
+	for c := byte('0'); c <= 'z'; c++ {
+		if '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' {
+			t[c] = tchar | token68
+		}
+	}
+	for _, c := range []byte("!#$%&'*+-.^_`|~") {
+		t[c] |= tchar
+	}
+	for _, c := range []byte("-._~+/") {
+		t[c] |= token68
+	}
+	return t
+}()
