@@ -1,0 +1,193 @@
+package auth
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/seed-31c5bcb2/auth/internal/header"
+)
+
+// found is what asking the authenticators came to.
+type found struct {
+	scheme     Scheme
+	explicit   bool        // by the Authorization field, and not by the way
+	credential *Credential // of our own authenticators
+	other      *Identity   // of all others
+}
+
+func (f *found) identity() Identity {
+	if f.credential != nil {
+		return f.credential.identity(f.scheme)
+	}
+	return *f.other
+}
+
+// authenticate asks the authenticators in turn: see Middleware.Require for the
+// rule. The error comes with what it is about: scheme and explicit are set.
+func (rt *route) authenticate(r *http.Request) (f found, err error) {
+	presented := header.ParseAuthorization(r.Header)
+	if presented.Unreadable {
+		return found{scheme: rt.named(presented.Scheme), explicit: true}, errMalformed
+	}
+	if scheme := rt.named(presented.Scheme); scheme != "" {
+		return rt.askExplicit(r, scheme, presented)
+	}
+	return rt.askAmbient(r)
+}
+
+// named returns the scheme of this route that a field names, or "". There is no
+// Authorization field for Cookie, whoever writes one.
+func (rt *route) named(name string) Scheme {
+	for _, s := range rt.schemes {
+		if s != SchemeCookie && header.IsScheme(name, string(s)) {
+			return s
+		}
+	}
+	return ""
+}
+
+// askExplicit goes on after a refusal, so that a legacy authenticator can stand
+// behind or before ours. That a credential is too long for ours says nothing of
+// another's: a JSON Web Token is longer.
+func (rt *route) askExplicit(r *http.Request, scheme Scheme, presented header.Authorization) (found, error) {
+	refused := found{scheme: scheme, explicit: true}
+	var refusal error = errUnknown
+	for i, a := range rt.authenticators {
+		if !header.IsScheme(string(rt.schemes[i]), string(scheme)) {
+			continue
+		}
+		f, err := ask(a, rt.schemes[i], r, presented)
+		f.explicit = true
+		switch {
+		case err == nil:
+			return f, nil
+		case errors.Is(err, ErrNoCredential):
+		case err == errTooLong, errors.Is(err, ErrInvalidCredential):
+			refused, refusal = f, err
+		default:
+			return f, err
+		}
+	}
+	return refused, refusal
+}
+
+func (rt *route) askAmbient(r *http.Request) (found, error) {
+	refused := found{}
+	var refusal error = errNoCredential
+	for i, a := range rt.authenticators {
+		f, err := ask(a, rt.schemes[i], r, header.Authorization{})
+		switch {
+		case err == nil:
+			return f, nil
+		case errors.Is(err, ErrNoCredential):
+		case errors.Is(err, ErrInvalidCredential):
+			refused, refusal = f, err
+		default:
+			return f, err
+		}
+	}
+	return refused, refusal
+}
+
+var errNobody = errors.New("auth: an authenticator returned neither an identity nor an error")
+
+// ask puts the question to one authenticator. Our own are told what the header
+// says, and answer with the record, so that a request that passes costs one
+// allocation. The switch is on types and not on an interface: a type of
+// somebody else that embeds one of ours would have its methods, and be passed
+// over.
+func ask(a Authenticator, scheme Scheme, r *http.Request, presented header.Authorization) (f found, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			f, err = found{scheme: scheme}, fault(caught(string(scheme)+" authenticator", v))
+		}
+	}()
+	f.scheme = scheme
+	switch a := a.(type) {
+	case *Bearer:
+		if presented.Scheme == "" {
+			return f, errNoCredential
+		}
+		f.credential, err = a.authenticate(r, presented)
+	case *Secret:
+		if presented.Scheme == "" {
+			return f, errNoCredential
+		}
+		f.credential, err = a.authenticate(r, presented)
+	case *Cookie:
+		f.credential, err = a.authenticate(r)
+	default:
+		f.other, err = a.Authenticate(r)
+		if err == nil && (f.other == nil || f.other.UserID == "") {
+			err = fault(errNobody)
+		}
+	}
+	return f, err
+}
+
+// caught is the error of a panic, but for the one by which a handler ends its
+// connection.
+func caught(where string, v any) error {
+	if v == http.ErrAbortHandler {
+		panic(v)
+	}
+	return panicError(where, v)
+}
+
+// refusal makes the whole answer out of what an authenticator said.
+func (rt *route) refusal(r *http.Request, f found, err error) Error {
+	e, ok := err.(*Error)
+	if !ok {
+		e = within(err)
+	}
+	refusal := Error{
+		Scheme: f.scheme, Scopes: e.Scopes, Reason: e.Reason, Err: err,
+		userID: e.userID, credentialID: e.credentialID, detail: e.detail, route: rt,
+	}
+	if ok {
+		refusal.Err = e.Err
+	}
+	if e.detail != nil && e.Status == http.StatusInternalServerError {
+		refusal.Status = e.Status
+		return refusal
+	}
+	var reason Reason
+	refusal.Status, reason = statusOf(refusal.Err)
+	if !refusal.Reason.known() {
+		refusal.Reason = reason
+	}
+	if refusal.Status == http.StatusServiceUnavailable {
+		refusal.Err = unavailable(refusal.Err)
+		if r.Context().Err() != nil {
+			refusal.Reason = ReasonCanceled
+		}
+	}
+	return refusal
+}
+
+// within returns the Error that err wraps, or an empty one.
+func within(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return new(Error)
+}
+
+// statusOf is the answer to an error of an authenticator, and the reason if it
+// gave none.
+func statusOf(err error) (int, Reason) {
+	switch {
+	case errors.Is(err, ErrNoCredential):
+		return http.StatusUnauthorized, ReasonMissing
+	case errors.Is(err, ErrMalformed):
+		return http.StatusBadRequest, ReasonMalformed
+	case errors.Is(err, ErrInvalidCredential):
+		return http.StatusUnauthorized, ReasonRejected
+	case errors.Is(err, ErrInsufficientScope):
+		return http.StatusForbidden, ReasonScope
+	case errors.Is(err, ErrCrossOrigin):
+		return http.StatusForbidden, ReasonCrossOrigin
+	}
+	return http.StatusServiceUnavailable, ReasonUnavailable
+}

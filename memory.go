@@ -1,0 +1,317 @@
+package auth
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A MemoryStore keeps credentials in this process and loses them with it: for
+// tests, for development, and for a service whose tokens are loaded at start.
+// It holds every credential until Purge.
+type MemoryStore struct {
+	// digests is what Lookup reads. It is cut in shards so that requests on
+	// several cores seldom meet at one lock.
+	digests [64]shard
+
+	// mu orders all changes. accounts is what they and the lists read.
+	mu       sync.Mutex
+	accounts map[account][]*record // not revoked, the lowest ID first
+}
+
+var _ Store = (*MemoryStore)(nil)
+
+// A record does not change once it is in the store: a change puts another one
+// in its place, so that Lookup hands out what nobody writes to.
+type record struct {
+	Credential
+	revokedAt time.Time // not zero: only Kind and Digest still mean something
+}
+
+type account struct {
+	kind   Kind
+	userID string
+}
+
+type shard struct {
+	mu      sync.RWMutex
+	records map[Digest]*record
+}
+
+// NewMemoryStore returns an empty store.
+func NewMemoryStore() *MemoryStore {
+	s := &MemoryStore{accounts: make(map[account][]*record)}
+	for i := range s.digests {
+		s.digests[i].records = make(map[Digest]*record)
+	}
+	return s
+}
+
+// Lookup implements [Store].
+func (s *MemoryStore) Lookup(ctx context.Context, kind Kind, d Digest) (*Credential, error) {
+	r := s.find(d)
+	if r == nil || r.Kind != kind {
+		return nil, ErrNotFound
+	}
+	if !r.revokedAt.IsZero() {
+		return nil, ErrRevoked
+	}
+	return &r.Credential, nil
+}
+
+// Create implements [Store].
+func (s *MemoryStore) Create(ctx context.Context, c Credential, limit int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	live := 0
+	for _, r := range s.accounts[account{c.Kind, c.UserID}] {
+		if c.Kind == KindSecret && !r.Superseded {
+			return ErrConflict
+		}
+		if !r.Superseded && r.liveAt(c.CreatedAt) {
+			live++
+		}
+	}
+	if s.find(c.Digest) != nil || s.at(c.Ref()) != nil {
+		return ErrConflict
+	}
+	if limit > 0 && live >= limit {
+		return ErrLimit
+	}
+	s.add(c)
+	return nil
+}
+
+// Get implements [Store].
+func (s *MemoryStore) Get(ctx context.Context, ref Ref) (Credential, error) {
+	if err := ctx.Err(); err != nil {
+		return Credential{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.at(ref)
+	if r == nil {
+		return Credential{}, ErrNotFound
+	}
+	return r.clone(), nil
+}
+
+// List implements [Store].
+func (s *MemoryStore) List(ctx context.Context, kind Kind, userID string, page Page) ([]Credential, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	records := s.accounts[account{kind, userID}]
+	end := len(records)
+	if page.After != "" {
+		end, _ = slices.BinarySearchFunc(records, page.After, byID)
+	}
+	list := make([]Credential, 0, min(end, page.Max()))
+	for i := end - 1; i >= 0 && len(list) < page.Max(); i-- {
+		list = append(list, records[i].clone())
+	}
+	return list, nil
+}
+
+// Rotate implements [Store].
+func (s *MemoryStore) Rotate(ctx context.Context, old Ref, next Credential, oldUntil time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.at(old)
+	switch {
+	case r == nil || !r.liveAt(next.CreatedAt):
+		return ErrNotFound
+	case r.Superseded || s.find(next.Digest) != nil || s.at(next.Ref()) != nil:
+		return ErrConflict
+	}
+	s.add(next)
+	s.revokePrevious(r)
+	if !oldUntil.After(next.CreatedAt) {
+		s.revoke(r)
+		return nil
+	}
+	if !r.ExpiresAt.IsZero() && r.ExpiresAt.Before(oldUntil) {
+		oldUntil = r.ExpiresAt
+	}
+	s.change(r, func(c *Credential) { c.Superseded, c.ExpiresAt = true, oldUntil })
+	return nil
+}
+
+// Revoke implements [Store].
+func (s *MemoryStore) Revoke(ctx context.Context, ref Ref) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.at(ref)
+	if r == nil {
+		return ErrNotFound
+	}
+	s.revoke(r)
+	s.revokePrevious(r)
+	return nil
+}
+
+// RevokeAll implements [Store].
+func (s *MemoryStore) RevokeAll(ctx context.Context, kind Kind, userID string, except ...string) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	revoked := 0
+	// From the end, so that each removal moves nothing.
+	for _, r := range slices.Backward(slices.Clone(s.accounts[account{kind, userID}])) {
+		if !slices.Contains(except, r.ID) {
+			s.revoke(r)
+			revoked++
+		}
+	}
+	return revoked, nil
+}
+
+// Touch implements [Store].
+func (s *MemoryStore) Touch(ctx context.Context, uses []Use) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, use := range uses {
+		if r := s.at(use.Ref); r != nil && use.At.After(r.LastUsedAt) {
+			s.change(r, func(c *Credential) { c.LastUsedAt = use.At })
+		}
+	}
+	return nil
+}
+
+// Purge implements [Store].
+func (s *MemoryStore) Purge(ctx context.Context, before time.Time) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	purged := 0
+	for i := range s.digests {
+		if err := ctx.Err(); err != nil {
+			return purged, err
+		}
+		for d, r := range s.digests[i].records {
+			switch {
+			case !r.revokedAt.IsZero():
+				if !r.revokedAt.Before(before) {
+					continue
+				}
+			case r.ExpiresAt.IsZero() || !r.ExpiresAt.Before(before):
+				continue
+			default:
+				s.unlist(r)
+			}
+			s.put(d, nil)
+			purged++
+		}
+	}
+	return purged, nil
+}
+
+// find returns the record with that digest, of whatever kind and also a revoked
+// one, or nil.
+func (s *MemoryStore) find(d Digest) *record {
+	sh := &s.digests[d[0]%64]
+	sh.mu.RLock()
+	r := sh.records[d]
+	sh.mu.RUnlock()
+	return r
+}
+
+// put sets or, with nil, removes what find returns.
+func (s *MemoryStore) put(d Digest, r *record) {
+	sh := &s.digests[d[0]%64]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if r == nil {
+		delete(sh.records, d)
+		return
+	}
+	sh.records[d] = r
+}
+
+// The methods below are called with s.mu held.
+
+// at returns the record that is not revoked, or nil.
+func (s *MemoryStore) at(ref Ref) *record {
+	records := s.accounts[account{ref.Kind, ref.UserID}]
+	if i, ok := slices.BinarySearchFunc(records, ref.ID, byID); ok {
+		return records[i]
+	}
+	return nil
+}
+
+func (s *MemoryStore) add(c Credential) {
+	r := &record{Credential: c}
+	r.Sealed = slices.Clone(c.Sealed)
+	owner := account{c.Kind, c.UserID}
+	records := s.accounts[owner]
+	i, _ := slices.BinarySearchFunc(records, c.ID, byID)
+	s.accounts[owner] = slices.Insert(records, i, r)
+	s.put(c.Digest, r)
+}
+
+// change puts a changed copy in r's place.
+func (s *MemoryStore) change(r *record, edit func(*Credential)) {
+	next := *r
+	edit(&next.Credential)
+	records := s.accounts[account{r.Kind, r.UserID}]
+	i, _ := slices.BinarySearchFunc(records, r.ID, byID)
+	records[i] = &next
+	s.put(r.Digest, &next)
+}
+
+func (s *MemoryStore) revoke(r *record) {
+	s.unlist(r)
+	if r.Kind == KindSession {
+		s.put(r.Digest, nil) // nobody can import a session: nothing to keep out
+		return
+	}
+	s.put(r.Digest, &record{
+		Credential: Credential{Kind: r.Kind, Digest: r.Digest},
+		revokedAt:  time.Now(),
+	})
+}
+
+func (s *MemoryStore) revokePrevious(r *record) {
+	if r.Previous == "" {
+		return
+	}
+	if previous := s.at(Ref{r.Kind, r.UserID, r.Previous}); previous != nil {
+		s.revoke(previous)
+	}
+}
+
+func (s *MemoryStore) unlist(r *record) {
+	owner := account{r.Kind, r.UserID}
+	records := s.accounts[owner]
+	i, _ := slices.BinarySearchFunc(records, r.ID, byID)
+	if records = slices.Delete(records, i, i+1); len(records) > 0 {
+		s.accounts[owner] = records
+		return
+	}
+	delete(s.accounts, owner)
+}
+
+func (r *record) clone() Credential {
+	c := r.Credential
+	c.Sealed = slices.Clone(c.Sealed)
+	return c
+}
+
+func byID(r *record, id string) int { return cmp.Compare(r.ID, id) }

@@ -1,0 +1,189 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+)
+
+// A Middleware wraps handlers in authentication. The zero value works. It is
+// read when a route is built: copy it to vary it, and change nothing later.
+type Middleware struct {
+	// Realm names the protected space in challenges; "" is "api", since RFC 6750
+	// section 3 wants a parameter after Bearer. Quotes in it are escaped; it has
+	// no control characters.
+	Realm string
+	// ResourceMetadata is the URL of this API's OAuth metadata (RFC 9728), named
+	// in the Bearer challenge. "": none.
+	ResourceMetadata string
+	// Resolve turns an identity into the service's own user, for [User], and
+	// decides whether that may still come in: [ErrInvalidCredential] refuses it
+	// exactly as an unknown credential, any other error is answered with 503. It
+	// is called for each request that is authenticated, with the request's
+	// context. nil: there is no such user. A nil user is fine; a nil pointer in
+	// it is taken for a mistake and refused with 500.
+	Resolve func(ctx context.Context, id *Identity) (user any, err error)
+	// Observe is told of every decision on a request. What happens to tokens,
+	// sessions and secrets goes to the authenticators' own. nil: nobody is told.
+	Observe Observer
+	// OnError answers a refused request instead of [WriteError]. err is an
+	// *[Error]. WWW-Authenticate, Vary and Cache-Control are set already, and
+	// nothing is written.
+	OnError func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Require returns a wrapper for handlers that only authenticated requests reach:
+// those that one of the authenticators accepts. The handler finds the identity
+// by [FromContext].
+//
+// If the Authorization field names the scheme of one or more of them, they are
+// asked in the order given until one does not answer [ErrInvalidCredential] (or
+// that the credential is too long to be one of its own), and nobody else is: a
+// cookie never rescues a bad token. Otherwise all are asked in that order, and a
+// cookie that is stale does not stop the next. A scheme that none of them has
+// counts as no credential.
+//
+// Within another Require or Optional, the inner one decides. Require panics for
+// an authenticator that is nil or not made by its constructor, for a scheme that
+// is no RFC 9110 token, for a Realm or ResourceMetadata that cannot be sent, and
+// the wrapper for a nil handler: a route that is built wrong must not open.
+func (m *Middleware) Require(first Authenticator, more ...Authenticator) func(http.Handler) http.Handler {
+	return newRoute(*m, false, first, more).wrap
+}
+
+// Optional is Require for routes that anonymous requests may reach as well: those
+// without a credential, or with a stale cookie. A bad credential in the
+// Authorization field, a cross-origin request with a good cookie and an outage
+// are refused as by Require.
+func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(http.Handler) http.Handler {
+	return newRoute(*m, true, first, more).wrap
+}
+
+// Authenticate decides as Require does and writes nothing: for frameworks with
+// handlers of their own, and for WebSocket upgrades. It returns the request with
+// the identity in its context, or an *[Error], which [WriteError] answers with
+// the same challenges as Require. Of what Require sets on good answers (Vary,
+// Cache-Control) the caller takes care. Require is cheaper: it checks its
+// authenticators once, and does not panic for each request as this does for what
+// Require panics.
+func (m *Middleware) Authenticate(r *http.Request, first Authenticator, more ...Authenticator) (*http.Request, error) {
+	p, refusal := newRoute(*m, false, first, more).admit(r)
+	if p == nil {
+		return nil, &refusal
+	}
+	return &p.request, nil
+}
+
+// RequireScope returns a wrapper for handlers that only identities with all of
+// the scopes reach. It stands inside Require: outside it answers 500, and after
+// an Optional that found nobody 401. It panics if it names no scope, or one
+// that RFC 6749 section 3.3 does not allow.
+func (m *Middleware) RequireScope(scopes ...string) func(http.Handler) http.Handler {
+	return m.scoped(scopes, checkAll)
+}
+
+// RequireAnyScope is RequireScope for identities with one or more of the scopes.
+func (m *Middleware) RequireAnyScope(scopes ...string) func(http.Handler) http.Handler {
+	return m.scoped(scopes, checkAny)
+}
+
+// Require is that of a zero [Middleware].
+func Require(first Authenticator, more ...Authenticator) func(http.Handler) http.Handler {
+	return new(Middleware).Require(first, more...)
+}
+
+// Optional is that of a zero [Middleware].
+func Optional(first Authenticator, more ...Authenticator) func(http.Handler) http.Handler {
+	return new(Middleware).Optional(first, more...)
+}
+
+// RequireScope is that of a zero [Middleware].
+func RequireScope(scopes ...string) func(http.Handler) http.Handler {
+	return new(Middleware).RequireScope(scopes...)
+}
+
+// RequireAnyScope is that of a zero [Middleware].
+func RequireAnyScope(scopes ...string) func(http.Handler) http.Handler {
+	return new(Middleware).RequireAnyScope(scopes...)
+}
+
+// CheckScope is RequireScope in the middle of a handler. It returns nil if the
+// identity in ctx has all of the scopes, and an *[Error] for [WriteError]
+// otherwise: [ErrInsufficientScope], [ErrNoCredential] after an Optional that
+// found nobody, or one with the status 500 outside Require. Without scopes it
+// wants an identity.
+func CheckScope(ctx context.Context, scopes ...string) error {
+	if refusal, ok := checkAll(ctx, scopes); !ok {
+		return &refusal
+	}
+	return nil
+}
+
+type scopeCheck func(ctx context.Context, scopes []string) (refusal Error, ok bool)
+
+func checkAll(ctx context.Context, scopes []string) (Error, bool) {
+	return checkScopes(ctx, scopes, func(have Scopes) bool {
+		for _, s := range scopes {
+			if !have.Has(s) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func checkAny(ctx context.Context, scopes []string) (Error, bool) {
+	return checkScopes(ctx, scopes, func(have Scopes) bool {
+		for _, s := range scopes {
+			if have.Has(s) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+var errNoRequire = errors.New("auth: a scope is checked outside of Require")
+
+func checkScopes(ctx context.Context, scopes []string, enough func(Scopes) bool) (Error, bool) {
+	c := current(ctx)
+	switch {
+	case c == nil || c.identity == nil && c.route == nil:
+		return Error{Status: http.StatusInternalServerError, Reason: ReasonInternal, Err: errNoRequire}, false
+	case c.identity == nil:
+		return Error{Status: http.StatusUnauthorized, Reason: ReasonMissing, Err: ErrNoCredential, route: c.route}, false
+	case enough(c.identity.Scopes):
+		return Error{}, true
+	}
+	return Error{
+		Status: http.StatusForbidden, Scheme: c.identity.Scheme, Scopes: scopes,
+		Reason: ReasonScope, Err: ErrInsufficientScope,
+		userID: c.identity.UserID, credentialID: c.identity.CredentialID, route: c.route,
+	}, false
+}
+
+func (m *Middleware) scoped(scopes []string, check scopeCheck) func(http.Handler) http.Handler {
+	if len(scopes) == 0 {
+		panic("auth: RequireScope without a scope")
+	}
+	for _, s := range scopes {
+		if !validScope(s) {
+			panic("auth: RequireScope: not a scope by RFC 6749 section 3.3: " + s)
+		}
+	}
+	answer := answerer{m.OnError, m.Observe}
+	scopes = append([]string(nil), scopes...)
+	return func(next http.Handler) http.Handler {
+		if isNil(next) {
+			panic("auth: RequireScope around a nil handler")
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if refusal, ok := check(r.Context(), scopes); !ok {
+				answer.tellRefused(r, &refusal)
+				answer.refuse(w, r, refusal)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}

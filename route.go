@@ -1,0 +1,164 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+
+	"github.com/seed-31c5bcb2/auth/internal/header"
+)
+
+// A route is what one Require or Optional knows: whom to ask, and what to answer.
+type route struct {
+	answerer
+	resolve        func(context.Context, *Identity) (any, error)
+	authenticators []Authenticator
+	schemes        []Scheme // what authenticators[i].Scheme() returns
+	optional       bool
+	takesCookie    bool
+	challenges     challenges
+}
+
+func newRoute(m Middleware, optional bool, first Authenticator, more []Authenticator) *route {
+	rt := &route{answerer: answerer{m.OnError, m.Observe}, resolve: m.Resolve, optional: optional}
+	rt.authenticators = append(append(rt.authenticators, first), more...)
+	for i, a := range rt.authenticators {
+		if fault := unusable(a); fault != "" {
+			panic(fmt.Sprintf("auth: authenticator %d %s", i, fault))
+		}
+		rt.schemes = append(rt.schemes, a.Scheme())
+		rt.takesCookie = rt.takesCookie || a.Scheme() == SchemeCookie
+	}
+	rt.challenges = newChallenges(m.Realm, m.ResourceMetadata, rt.schemes)
+	return rt
+}
+
+// unusable says why an authenticator must not guard a route.
+func unusable(a Authenticator) string {
+	if isNil(a) {
+		return "is nil"
+	}
+	var made bool
+	switch a := a.(type) {
+	case *Bearer:
+		made = a.store != nil
+	case *Cookie:
+		made = a.store != nil
+	case *Secret:
+		made = a.store != nil
+	default:
+		made = true
+	}
+	if !made {
+		return fmt.Sprintf("is a zero %T: use its constructor", a)
+	}
+	if s := a.Scheme(); !header.IsToken(string(s)) {
+		return fmt.Sprintf("has the scheme %q: RFC 9110 section 11.1 wants a token", s)
+	}
+	return ""
+}
+
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return r.IsNil()
+	}
+	return false
+}
+
+func (rt *route) wrap(next http.Handler) http.Handler {
+	if isNil(next) {
+		panic("auth: Require around a nil handler")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, refusal := rt.admit(r)
+		if p == nil {
+			rt.refuse(w, r, refusal)
+			return
+		}
+		rt.mark(w.Header(), p)
+		next.ServeHTTP(w, &p.request)
+	})
+}
+
+// admit decides on a request: the passage of one that may go on, or the refusal.
+func (rt *route) admit(r *http.Request) (*passage, Error) {
+	found, err := rt.authenticate(r)
+	var p *passage
+	if err == nil {
+		p, err = rt.identify(r, found)
+	}
+	if err == nil {
+		rt.tell(r, Event{Kind: EventAccepted, Scheme: found.scheme, UserID: p.identity.UserID, CredentialID: p.identity.CredentialID})
+		return p, Error{}
+	}
+	refusal := rt.refusal(r, found, err)
+	if rt.optional && refusal.Status == http.StatusUnauthorized && !found.explicit {
+		rt.tell(r, Event{Kind: EventAnonymous})
+		p := new(passage)
+		p.enter(rt, r)
+		return p, Error{}
+	}
+	rt.tellRefused(r, &refusal)
+	return nil, refusal
+}
+
+// identify lets a request in that was authenticated, if Resolve agrees.
+func (rt *route) identify(r *http.Request, f found) (*passage, error) {
+	p := &passage{identity: f.identity()}
+	p.identity.Scheme = f.scheme // what Require was given, and not what an identity claims
+	p.identityContext.identity = &p.identity
+	if rt.resolve != nil {
+		user, err := rt.askResolve(r, &p.identity)
+		if err != nil {
+			return nil, err
+		}
+		p.user = user
+	}
+	p.enter(rt, r)
+	return p, nil
+}
+
+var errNilUser = errors.New("auth: Resolve returned a nil pointer and no error")
+
+// askResolve keeps the kinds of failure apart: a refusal, an outage, a mistake.
+func (rt *route) askResolve(r *http.Request, id *Identity) (user any, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			user, err = nil, fault(caught("Middleware.Resolve", v))
+		}
+	}()
+	user, err = rt.resolve(r.Context(), id)
+	switch {
+	case errors.Is(err, ErrInvalidCredential):
+		return nil, &Error{Reason: ReasonDisabled, Err: ErrInvalidCredential, userID: id.UserID, credentialID: id.CredentialID}
+	case err != nil:
+		return nil, outage(err)
+	case user != nil && isNil(user):
+		return nil, fault(errNilUser)
+	}
+	return user, nil
+}
+
+// mark sets what every answer behind this route carries. The values live in the
+// passage, which is this request's alone.
+func (rt *route) mark(h http.Header, p *passage) {
+	if !rt.takesCookie {
+		return
+	}
+	p.vary[0] = "Cookie"
+	addVary(h, p.vary[:])
+	if rt.optional {
+		p.varyAuthorization[0] = "Authorization"
+		addVary(h, p.varyAuthorization[:])
+	}
+	if p.identity.Scheme == SchemeCookie && len(h["Cache-Control"]) == 0 {
+		p.cacheControl[0] = "private"
+		h["Cache-Control"] = p.cacheControl[:]
+	}
+}

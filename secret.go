@@ -1,0 +1,250 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth/internal/header"
+)
+
+// A Secret authenticates confidential clients (RFC 6749 section 2.1) by the
+// client secret that the system has assigned to their developer's account:
+// `Authorization: Secret <secret>`. It is for the few endpoints that only
+// servers call. A secret that comes from a browser is refused, and reported to
+// the Observer with [ReasonBrowser]: nothing in a browser can keep one, so that
+// one has leaked.
+//
+// It is also where secrets are assigned, shown, rotated and revoked. An account
+// has one current secret and, during the overlap of a rotation, the previous one
+// as well. It is made by [NewSecret] and safe for concurrent use.
+type Secret struct {
+	records
+	format     plaintextFormat
+	maxOverlap time.Duration
+	vault      vault
+}
+
+var _ Authenticator = (*Secret)(nil)
+
+// SecretConfig configures a [Secret]. The zero value works.
+type SecretConfig struct {
+	// Prefix, like "acme_cs", starts every secret; at most 16 of [A-Za-z0-9_].
+	// With it a secret ends in a checksum, and whatever is not one of ours is
+	// refused without asking the store. "" is no prefix and no checksum.
+	Prefix string
+	// AcceptImported also takes what Import brought in: secrets of any other
+	// form are then looked up. Without a Prefix that is so anyway.
+	AcceptImported bool
+	// RevealKeys let the owner see a secret again: it is kept under AES-256-GCM
+	// with a key derived from the first of them, which the database never holds.
+	// Without them a secret is shown once.
+	RevealKeys Keys
+	// MaxOverlap is how long the old secret of a rotation may go on; 0 is 7 days.
+	MaxOverlap time.Duration
+	// Observe is told of what happens to secrets; nil: nobody is.
+	Observe Observer
+}
+
+// NewSecret returns a Secret over store. It reports every fault of cfg at once.
+func NewSecret(store Store, cfg SecretConfig) (*Secret, error) {
+	format, faults := newPlaintextFormat("SecretConfig", cfg.Prefix, cfg.AcceptImported)
+	overlap, err := overlapOf("SecretConfig", cfg.MaxOverlap)
+	faults = append(faults, err, checkStore(store), cfg.RevealKeys.check("SecretConfig", "RevealKeys"))
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	s := &Secret{format: format, maxOverlap: overlap, vault: newVault(cfg.RevealKeys)}
+	s.init(store, KindSecret, SchemeSecret, cfg.Observe)
+	return s, nil
+}
+
+// Scheme returns [SchemeSecret].
+func (s *Secret) Scheme() Scheme { return SchemeSecret }
+
+// Authenticate implements [Authenticator].
+func (s *Secret) Authenticate(r *http.Request) (*Identity, error) {
+	presented, err := presentedFor(r, SchemeSecret)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.authenticate(r, presented)
+	if err != nil {
+		return nil, err
+	}
+	id := c.identity(SchemeSecret)
+	return &id, nil
+}
+
+// authenticate is Authenticate once the header is read.
+func (s *Secret) authenticate(r *http.Request, presented header.Authorization) (*Credential, error) {
+	now := time.Now()
+	c, err := s.present(r.Context(), &s.format, presented, now)
+	if err != nil {
+		return nil, err
+	}
+	// Scripts cannot set or remove Sec-Fetch-Site: whoever sends it is a browser.
+	// It is looked at last, so that the event can name whose secret is out.
+	if _, browser := r.Header["Sec-Fetch-Site"]; browser {
+		return nil, refused(c, ReasonBrowser, ErrInvalidCredential)
+	}
+	s.uses.record(c, now, false)
+	return c, nil
+}
+
+// Assign makes the secret of an account. It fails with [ErrConflict] if the
+// account has one.
+func (s *Secret) Assign(ctx context.Context, userID string) (plaintext string, c Credential, err error) {
+	plaintext = s.format.generate()
+	c, err = s.create(ctx, EventIssued, userID, plaintext)
+	if err != nil {
+		return "", Credential{}, err
+	}
+	return plaintext, c, nil
+}
+
+// Import makes a secret of another system the account's current one: 24 to 512
+// characters of token68 (RFC 9110 section 11.2), which then works as it is. With
+// a Prefix it needs AcceptImported. It fails with [ErrConflict] if the account
+// has one, and if the secret is known already, also as a revoked one.
+func (s *Secret) Import(ctx context.Context, userID, plaintext string) (Credential, error) {
+	if err := s.format.checkImport(plaintext); err != nil {
+		return Credential{}, err
+	}
+	return s.create(ctx, EventImported, userID, plaintext)
+}
+
+// List returns the account's current secret and, in an overlap, the previous one
+// behind it. None is no error.
+func (s *Secret) List(ctx context.Context, userID string) ([]Credential, error) {
+	all, err := s.list(ctx, userID, Page{})
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	live := make([]Credential, 0, 2)
+	for _, c := range all {
+		if c.liveAt(now) {
+			live = append(live, c)
+		}
+	}
+	return live, nil
+}
+
+// Reveal returns the account's current secret, for its owner to see again. The
+// caller has made sure that it is the owner who asks, and lately signed in. It
+// fails with errors.ErrUnsupported without RevealKeys, with [ErrNotFound] if the
+// account has no secret or it was made without RevealKeys, and with
+// [ErrUnavailable] if no key opens it: the one that sealed it was removed, or
+// the record was altered.
+func (s *Secret) Reveal(ctx context.Context, userID string) (string, error) {
+	if len(s.vault) == 0 {
+		return "", errors.ErrUnsupported
+	}
+	c, err := s.current(ctx, userID)
+	if err != nil {
+		return "", err
+	}
+	plaintext, err := s.vault.open(c)
+	if err != nil {
+		return "", err
+	}
+	s.tell(ctx, Event{Kind: EventRevealed, UserID: userID, CredentialID: c.ID})
+	return plaintext, nil
+}
+
+// Rotate replaces the account's secret. The old one works on for overlap, 0 to
+// MaxOverlap; at once, for 0, it is revoked. A rotation within an overlap ends
+// the previous one. It fails with [ErrNotFound] if the account has no secret,
+// and with [ErrConflict] if another rotation was faster.
+func (s *Secret) Rotate(ctx context.Context, userID string, overlap time.Duration) (plaintext string, c Credential, err error) {
+	if err := checkOverlap(overlap, s.maxOverlap); err != nil {
+		return "", Credential{}, err
+	}
+	old, err := s.current(ctx, userID)
+	if err != nil {
+		return "", Credential{}, err
+	}
+	plaintext = s.format.generate()
+	c = s.fill(s.draft(userID, 0), plaintext)
+	if err := s.rotate(ctx, old.Ref(), &c, overlap); err != nil {
+		return "", Credential{}, err
+	}
+	return plaintext, c, nil
+}
+
+// Revoke ends the account's secret, the previous one of an overlap included. It
+// fails with [ErrNotFound] if there is none.
+func (s *Secret) Revoke(ctx context.Context, userID string) error {
+	n, err := s.revokeAll(ctx, userID)
+	if err == nil && n == 0 {
+		return ErrNotFound
+	}
+	return err
+}
+
+// RevokePrevious ends the overlap of a rotation now. It fails with [ErrNotFound]
+// if there is none.
+func (s *Secret) RevokePrevious(ctx context.Context, userID string) error {
+	live, err := s.List(ctx, userID)
+	if err != nil {
+		return err
+	}
+	for _, c := range live {
+		if c.Superseded {
+			return s.revoke(ctx, userID, c.ID, ReasonRevoked)
+		}
+	}
+	return ErrNotFound
+}
+
+// RevokePlaintext ends the secret that a plaintext is, whoever's it is: the
+// answer to a leak. If it is a current one, its previous one ends with it. It
+// returns the record, so that its owner can be told, and [ErrNotFound] if it is
+// no live secret.
+func (s *Secret) RevokePlaintext(ctx context.Context, plaintext string) (Credential, error) {
+	return s.revokePlaintext(ctx, plaintext)
+}
+
+// Close writes the last uses that are still held, within ctx. The Secret goes on
+// to answer requests, and records no further uses.
+func (s *Secret) Close(ctx context.Context) error { return s.uses.close(ctx) }
+
+// String returns the type's name: the configuration is nobody's business.
+func (s *Secret) String() string { return "*auth.Secret" }
+
+// GoString returns the same as String.
+func (s *Secret) GoString() string { return s.String() }
+
+func (s *Secret) create(ctx context.Context, kind EventKind, userID, plaintext string) (Credential, error) {
+	if err := checkUserID(userID); err != nil {
+		return Credential{}, err
+	}
+	c := s.fill(s.draft(userID, 0), plaintext)
+	if err := s.store.Create(ctx, c, 0); err != nil {
+		return Credential{}, storeError(err)
+	}
+	s.tell(ctx, Event{Kind: kind, UserID: userID, CredentialID: c.ID})
+	return c, nil
+}
+
+func (s *Secret) fill(c Credential, plaintext string) Credential {
+	c.Digest, c.Hint = digestOf(plaintext), s.format.hint(plaintext)
+	c.Sealed = s.vault.seal(c, plaintext)
+	return c
+}
+
+// current returns the account's secret that no other has superseded.
+func (s *Secret) current(ctx context.Context, userID string) (Credential, error) {
+	live, err := s.List(ctx, userID)
+	if err != nil {
+		return Credential{}, err
+	}
+	for _, c := range live {
+		if !c.Superseded {
+			return c, nil
+		}
+	}
+	return Credential{}, ErrNotFound
+}
