@@ -25,9 +25,9 @@ type Store interface {
 	// Create keeps c. With a limit above 0 it fails with ErrLimit if the user
 	// has that many live records of this kind already: neither revoked, nor
 	// superseded, nor expired at c.CreatedAt. It fails with ErrConflict if any
-	// record of any kind has the same digest, revoked ones included until they
-	// are purged, or if c is a secret and the user has one that is neither
-	// revoked nor superseded. The store keeps no slice of the caller's.
+	// record of any kind has the same digest, revoked tokens and secrets included
+	// until they are purged, or if c is a secret and the user has one that is
+	// neither revoked nor superseded. The store keeps no slice of the caller's.
 	Create(ctx context.Context, c Credential, limit int) error
 
 	// Lookup finds a record of that kind by its digest, expired ones included.

@@ -1,0 +1,290 @@
+package auth_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// A fixture is a store and the three authenticators over it.
+type fixture struct {
+	t      testing.TB
+	store  *spyStore
+	bearer *auth.Bearer
+	cookie *auth.Cookie
+	secret *auth.Secret
+	events *recorder
+}
+
+type configs struct {
+	bearer auth.BearerConfig
+	cookie auth.CookieConfig
+	secret auth.SecretConfig
+}
+
+func testKey(b byte) []byte {
+	return append(bytes.Repeat([]byte{b}, 31), b+1)
+}
+
+func newFixture(t testing.TB, change ...func(*configs)) *fixture {
+	t.Helper()
+	f := &fixture{t: t, store: &spyStore{Store: auth.NewMemoryStore()}, events: new(recorder)}
+	var cfg configs
+	cfg.bearer.Observe, cfg.cookie.Observe, cfg.secret.Observe = f.events.observe, f.events.observe, f.events.observe
+	cfg.cookie.Keys = auth.Keys{testKey(1)}
+	cfg.secret.RevealKeys = auth.Keys{testKey(2)}
+	for _, c := range change {
+		c(&cfg)
+	}
+	var err error
+	f.bearer, err = auth.NewBearer(f.store, cfg.bearer)
+	require.NoError(t, err)
+	f.cookie, err = auth.NewCookie(f.store, cfg.cookie)
+	require.NoError(t, err)
+	f.secret, err = auth.NewSecret(f.store, cfg.secret)
+	require.NoError(t, err)
+	return f
+}
+
+func (f *fixture) token(user string, scopes ...string) string {
+	f.t.Helper()
+	plaintext, _, err := f.bearer.Issue(context.Background(), user, auth.NewToken{Name: "test", Scopes: scopes})
+	require.NoError(f.t, err)
+	return plaintext
+}
+
+func (f *fixture) assign(user string) string {
+	f.t.Helper()
+	plaintext, _, err := f.secret.Assign(context.Background(), user)
+	require.NoError(f.t, err)
+	return plaintext
+}
+
+// signIn returns the cookie of a new session.
+func (f *fixture) signIn(user string, s ...auth.NewSession) *http.Cookie {
+	f.t.Helper()
+	cookie, _ := f.session(user, s...)
+	return cookie
+}
+
+func (f *fixture) session(user string, s ...auth.NewSession) (*http.Cookie, auth.Credential) {
+	f.t.Helper()
+	w := httptest.NewRecorder()
+	c, err := f.cookie.SignIn(w, httptest.NewRequest("POST", "/signin", nil), user, append(s, auth.NewSession{})[0])
+	require.NoError(f.t, err)
+	return w.Result().Cookies()[0], c
+}
+
+// A target is a handler behind authentication that says whom it saw.
+type target struct {
+	http.Handler
+	served atomic.Int64
+}
+
+func behind(wrap func(http.Handler) http.Handler) *target {
+	t := new(target)
+	t.Handler = wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t.served.Add(1)
+		id, ok := auth.FromContext(r.Context())
+		if !ok {
+			fmt.Fprint(w, "anonymous")
+			return
+		}
+		fmt.Fprintf(w, "%s by %s", id.UserID, id.Scheme)
+	}))
+	return t
+}
+
+// all three schemes on one route.
+func (f *fixture) all() *target { return behind(auth.Require(f.bearer, f.cookie, f.secret)) }
+
+type edit func(*http.Request)
+
+func field(name string, values ...string) edit {
+	return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = values }
+}
+
+func authorization(values ...string) edit { return field("Authorization", values...) }
+
+func withCookie(cookies ...*http.Cookie) edit {
+	return func(r *http.Request) {
+		for _, c := range cookies {
+			r.AddCookie(c)
+		}
+	}
+}
+
+func request(method string, edits ...edit) *http.Request {
+	r := httptest.NewRequest(method, "https://api.example.com/notes?a=b", nil)
+	for _, e := range edits {
+		e(r)
+	}
+	return r
+}
+
+func (t *target) get(edits ...edit) *httptest.ResponseRecorder { return t.do("GET", edits...) }
+
+func (t *target) do(method string, edits ...edit) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	t.ServeHTTP(w, request(method, edits...))
+	return w
+}
+
+// accepted asserts that the handler saw that user by that scheme.
+func accepted(t testing.TB, w *httptest.ResponseRecorder, user string, scheme auth.Scheme) {
+	t.Helper()
+	require.Equal(t, 200, w.Code, "body: %s", w.Body)
+	require.Equal(t, fmt.Sprintf("%s by %s", user, scheme), w.Body.String())
+}
+
+// refused asserts what every refusal has in common.
+func refused(t testing.TB, w *httptest.ResponseRecorder, status int, challenges ...string) {
+	t.Helper()
+	require.Equal(t, status, w.Code, "body: %s", w.Body)
+	require.Equal(t, []string{"no-store"}, w.Header().Values("Cache-Control"))
+	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+	require.Equal(t, challenges, append([]string(nil), w.Header().Values("WWW-Authenticate")...))
+	if status == 401 {
+		require.NotEmpty(t, challenges, "RFC 9110 section 15.5.2 wants a challenge")
+	}
+	var problem struct {
+		Status int
+		Title  string
+	}
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &problem), "body: %s", w.Body)
+	require.Equal(t, status, problem.Status)
+	require.Equal(t, http.StatusText(status), problem.Title)
+}
+
+const (
+	plainBearer = `Bearer realm="api"`
+	plainSecret = `Secret realm="api"`
+	plainCookie = `Cookie realm="api"`
+	badToken    = `Bearer realm="api", error="invalid_token"`
+	badRequest  = `Bearer realm="api", error="invalid_request"`
+)
+
+// A recorder is an Observer that keeps what it is told.
+type recorder struct {
+	mu     sync.Mutex
+	events []auth.Event
+}
+
+func (o *recorder) observe(_ context.Context, e auth.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.events = append(o.events, e)
+}
+
+// take returns the events since the last call.
+func (o *recorder) take() []auth.Event {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	events := o.events
+	o.events = nil
+	return events
+}
+
+func kinds(events []auth.Event) []auth.EventKind {
+	var kinds []auth.EventKind
+	for _, e := range events {
+		kinds = append(kinds, e.Kind)
+	}
+	return kinds
+}
+
+// A spyStore counts calls and makes them fail.
+type spyStore struct {
+	auth.Store
+	lookups, touches atomic.Int64
+
+	// fail, if set, decides on the error of each call, by the method's name.
+	fail func(method string) error
+	// after, if set, is called once a method has succeeded.
+	after func(method string)
+}
+
+func (s *spyStore) call(method string, f func() error) error {
+	if s.fail != nil {
+		if err := s.fail(method); err != nil {
+			return err
+		}
+	}
+	err := f()
+	if err == nil && s.after != nil {
+		s.after(method)
+	}
+	return err
+}
+
+func (s *spyStore) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (c *auth.Credential, err error) {
+	s.lookups.Add(1)
+	err = s.call("Lookup", func() error { c, err = s.Store.Lookup(ctx, kind, d); return err })
+	return c, err
+}
+
+func (s *spyStore) Create(ctx context.Context, c auth.Credential, limit int) error {
+	return s.call("Create", func() error { return s.Store.Create(ctx, c, limit) })
+}
+
+func (s *spyStore) Get(ctx context.Context, ref auth.Ref) (c auth.Credential, err error) {
+	err = s.call("Get", func() error { c, err = s.Store.Get(ctx, ref); return err })
+	return c, err
+}
+
+func (s *spyStore) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) (list []auth.Credential, err error) {
+	err = s.call("List", func() error { list, err = s.Store.List(ctx, kind, userID, page); return err })
+	return list, err
+}
+
+func (s *spyStore) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, oldUntil time.Time) error {
+	return s.call("Rotate", func() error { return s.Store.Rotate(ctx, old, next, oldUntil) })
+}
+
+func (s *spyStore) Revoke(ctx context.Context, ref auth.Ref) error {
+	return s.call("Revoke", func() error { return s.Store.Revoke(ctx, ref) })
+}
+
+func (s *spyStore) RevokeAll(ctx context.Context, kind auth.Kind, userID string, except ...string) (n int, err error) {
+	err = s.call("RevokeAll", func() error { n, err = s.Store.RevokeAll(ctx, kind, userID, except...); return err })
+	return n, err
+}
+
+func (s *spyStore) Touch(ctx context.Context, uses []auth.Use) error {
+	s.touches.Add(1)
+	return s.call("Touch", func() error { return s.Store.Touch(ctx, uses) })
+}
+
+// serve runs a handler in a real server and returns a raw HTTP/1.1 exchange with it.
+func serve(t testing.TB, h http.Handler) (url string, exchange func(raw string) *http.Response) {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.URL, func(raw string) *http.Response {
+		t.Helper()
+		return rawExchange(t, server.Listener.Addr().String(), raw)
+	}
+}
+
+func body(t testing.TB, r *http.Response) string {
+	t.Helper()
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	require.NoError(t, err)
+	return string(b)
+}
+
+func repeated(s string, n int) string { return strings.Repeat(s, n) }
