@@ -288,3 +288,5 @@ func body(t testing.TB, r *http.Response) string {
 }
 
 func repeated(s string, n int) string { return strings.Repeat(s, n) }
+
+func newRecorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }

@@ -128,6 +128,7 @@ func (u *uses) flush() {
 		batch := make([]Use, n)
 		for i, h := range taken {
 			batch[i] = h.Use
+			batch[i].At = h.At.UTC().Truncate(time.Microsecond)
 			h.unwritten = false
 		}
 		u.mu.Unlock()

@@ -1,0 +1,537 @@
+package auth_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// A fakeAuthenticator answers what it is told to.
+type fakeAuthenticator struct {
+	scheme   auth.Scheme
+	identity *auth.Identity
+	err      error
+	panics   any
+	asked    *int
+}
+
+func (a fakeAuthenticator) Scheme() auth.Scheme { return a.scheme }
+
+func (a fakeAuthenticator) Authenticate(*http.Request) (*auth.Identity, error) {
+	if a.asked != nil {
+		*a.asked++
+	}
+	if a.panics != nil {
+		panic(a.panics)
+	}
+	return a.identity, a.err
+}
+
+func TestChainOfSchemes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token, secret, cookie := f.token("tess"), f.assign("sam"), f.signIn("cora")
+	stale := field("Cookie", cookie.Name+"=stale")
+	tests := []struct {
+		name  string
+		edits []edit
+		want  string // "user by scheme", or the status
+	}{
+		{"token", []edit{authorization("Bearer " + token)}, "tess by Bearer"},
+		{"cookie", []edit{withCookie(cookie)}, "cora by Cookie"},
+		{"secret", []edit{authorization("Secret " + secret)}, "sam by Secret"},
+		{"token and cookie", []edit{authorization("Bearer " + token), withCookie(cookie)}, "tess by Bearer"},
+		{"secret and cookie", []edit{authorization("Secret " + secret), withCookie(cookie)}, "sam by Secret"},
+		{"bad token and good cookie", []edit{authorization("Bearer " + repeated("x", 32)), withCookie(cookie)}, "401"},
+		{"malformed token and good cookie", []edit{authorization("Bearer"), withCookie(cookie)}, "400"},
+		{"bad secret and good cookie", []edit{authorization("Secret " + repeated("x", 32)), withCookie(cookie)}, "401"},
+		{"stale cookie and good token", []edit{authorization("Bearer " + token), stale}, "tess by Bearer"},
+		{"stale cookie and good secret", []edit{authorization("Secret " + secret), stale}, "sam by Secret"},
+		{"stale cookie", []edit{stale}, "401"},
+		{"unknown scheme and good cookie", []edit{authorization("Basic YTpi"), withCookie(cookie)}, "cora by Cookie"},
+		{"blank field and good cookie", []edit{authorization(""), withCookie(cookie)}, "cora by Cookie"},
+		{"nothing", nil, "401"},
+	}
+	orders := map[string]*target{
+		"bearer first": f.all(),
+		"cookie first": behind(auth.Require(f.cookie, f.secret, f.bearer)),
+	}
+	for _, test := range tests {
+		for order, h := range orders {
+			t.Run(test.name+", "+order, func(t *testing.T) {
+				w := h.get(test.edits...)
+				got := w.Body.String()
+				if w.Code != 200 {
+					got = fmt.Sprint(w.Code)
+				}
+				require.Equal(t, test.want, got)
+			})
+		}
+	}
+}
+
+func TestRouteTakesOnlyItsSchemes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token, secret, cookie := authorization("Bearer "+f.token("a")), authorization("Secret "+f.assign("a")), withCookie(f.signIn("a"))
+	tests := []struct {
+		name       string
+		wrap       func(http.Handler) http.Handler
+		takes      []edit
+		refuses    []edit
+		challenges []string
+	}{
+		{"bearer", auth.Require(f.bearer), []edit{token}, []edit{secret, cookie}, []string{plainBearer}},
+		{"cookie", auth.Require(f.cookie), []edit{cookie}, []edit{token, secret}, []string{plainCookie}},
+		{"secret", auth.Require(f.secret), []edit{secret}, []edit{token, cookie}, []string{plainSecret}},
+		{"bearer and cookie", auth.Require(f.bearer, f.cookie), []edit{token, cookie}, []edit{secret}, []string{plainBearer}},
+		{"cookie and secret", auth.Require(f.cookie, f.secret), []edit{cookie, secret}, []edit{token}, []string{plainSecret}},
+		{"all", auth.Require(f.secret, f.bearer, f.cookie), []edit{token, cookie, secret}, []edit{authorization("Basic x")}, []string{plainSecret, plainBearer}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := behind(test.wrap)
+			for _, e := range test.takes {
+				require.Equal(t, 200, h.get(e).Code)
+			}
+			for _, e := range test.refuses {
+				refused(t, h.get(e), 401, test.challenges...)
+			}
+			require.EqualValues(t, len(test.takes), h.served.Load())
+		})
+	}
+}
+
+// Who is asked after whom, by what each one answers.
+func TestChainOfAnswers(t *testing.T) {
+	t.Parallel()
+	ada := &auth.Identity{UserID: "ada"}
+	outage := errors.New("connection refused")
+	type answers []error // nil is ada
+	tests := []struct {
+		name     string
+		scheme   auth.Scheme // of all of them
+		header   string
+		answers  answers
+		asked    []int
+		status   int
+		optional int // status behind Optional, if it is another
+	}{
+		{"explicit: the first", "X", "X a", answers{nil, nil}, []int{1, 0}, 200, 0},
+		{"explicit: the second", "X", "x a", answers{auth.ErrInvalidCredential, nil}, []int{1, 1}, 200, 0},
+		{"explicit: not of its form", "X", "X a", answers{auth.ErrNoCredential, nil}, []int{1, 1}, 200, 0},
+		{"explicit: nobody's", "X", "X a", answers{auth.ErrNoCredential, auth.ErrNoCredential}, []int{1, 1}, 401, 0},
+		{"explicit: invalid", "X", "X a", answers{auth.ErrInvalidCredential, auth.ErrInvalidCredential}, []int{1, 1}, 401, 0},
+		{"explicit: malformed stops", "X", "X a", answers{auth.ErrMalformed, nil}, []int{1, 0}, 400, 0},
+		{"explicit: an outage stops", "X", "X a", answers{outage, nil}, []int{1, 0}, 503, 0},
+		{"explicit: invalid, then an outage", "X", "X a", answers{auth.ErrInvalidCredential, outage}, []int{1, 1}, 503, 0},
+		{"explicit: scope stops", "X", "X a", answers{auth.ErrInsufficientScope, nil}, []int{1, 0}, 403, 0},
+		{"ambient: the first", "X", "", answers{nil, nil}, []int{1, 0}, 200, 0},
+		{"ambient: none, then good", "X", "", answers{auth.ErrNoCredential, nil}, []int{1, 1}, 200, 0},
+		{"ambient: stale, then good", "X", "", answers{auth.ErrInvalidCredential, nil}, []int{1, 1}, 200, 0},
+		{"ambient: none", "X", "", answers{auth.ErrNoCredential, auth.ErrNoCredential}, []int{1, 1}, 401, 200},
+		{"ambient: stale", "X", "", answers{auth.ErrInvalidCredential, auth.ErrNoCredential}, []int{1, 1}, 401, 200},
+		{"ambient: cross-origin stops", "X", "", answers{auth.ErrCrossOrigin, nil}, []int{1, 0}, 403, 0},
+		{"ambient: malformed stops", "X", "", answers{auth.ErrMalformed, nil}, []int{1, 0}, 400, 0},
+		{"ambient: an outage stops", "X", "", answers{outage, nil}, []int{1, 0}, 503, 0},
+		{"ambient: stale, then an outage", "X", "", answers{auth.ErrInvalidCredential, outage}, []int{1, 1}, 503, 0},
+		{"ambient: the client went away", "X", "", answers{context.Canceled, nil}, []int{1, 0}, 503, 0},
+		{"ambient: a not found of its own is an outage", "X", "", answers{auth.ErrNotFound, nil}, []int{1, 0}, 503, 0},
+	}
+	for _, test := range tests {
+		for _, optional := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, optional %v", test.name, optional), func(t *testing.T) {
+				asked := make([]int, len(test.answers))
+				var list []auth.Authenticator
+				for i, err := range test.answers {
+					a := fakeAuthenticator{scheme: test.scheme, err: err, asked: &asked[i]}
+					if err == nil {
+						a.identity = ada
+					}
+					list = append(list, a)
+				}
+				wrap, want := auth.Require(list[0], list[1:]...), test.status
+				if optional {
+					wrap = auth.Optional(list[0], list[1:]...)
+					if test.optional != 0 {
+						want = test.optional
+					}
+				}
+				h := behind(wrap)
+				var edits []edit
+				if test.header != "" {
+					edits = append(edits, authorization(test.header))
+				}
+				w := h.get(edits...)
+				require.Equal(t, want, w.Code)
+				require.Equal(t, test.asked, asked)
+				require.NotContains(t, w.Body.String(), "connection refused")
+			})
+		}
+	}
+}
+
+// Tokens of another system that are too long for ours go on to its authenticator.
+func TestLegacyBearerBehindOurs(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, prefixed)
+	jwt := repeated("j", 900)
+	legacy := authenticatorFunc(func(r *http.Request) (*auth.Identity, error) {
+		token, err := auth.HeaderCredential(r, auth.SchemeBearer)
+		if err != nil {
+			return nil, err
+		}
+		if token != jwt {
+			return nil, auth.ErrInvalidCredential
+		}
+		return &auth.Identity{UserID: "legacy", Scopes: "*"}, nil
+	})
+	token := f.token("ada")
+	for name, h := range map[string]*target{
+		"behind": behind(auth.Require(f.bearer, legacy)),
+		"before": behind(auth.Require(legacy, f.bearer)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			accepted(t, h.get(authorization("Bearer "+jwt)), "legacy", auth.SchemeBearer)
+			accepted(t, h.get(authorization("Bearer "+token)), "ada", auth.SchemeBearer)
+			refused(t, h.get(authorization("Bearer "+repeated("x", 32))), 401, badToken)
+			refused(t, h.get(authorization("Bearer "+token, "Bearer "+token)), 400, badRequest)
+		})
+	}
+	require.Equal(t, 400, behind(auth.Require(f.bearer)).get(authorization("Bearer "+jwt)).Code)
+}
+
+type authenticatorFunc func(*http.Request) (*auth.Identity, error)
+
+func (authenticatorFunc) Scheme() auth.Scheme                                    { return auth.SchemeBearer }
+func (f authenticatorFunc) Authenticate(r *http.Request) (*auth.Identity, error) { return f(r) }
+
+// A type that embeds one of ours to add a rule is asked itself: its methods are
+// promoted, and must not be called past it.
+func TestEmbeddedAuthenticatorIsNotPassedOver(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := behind(auth.Require(closed{f.bearer}, f.cookie))
+	refused(t, h.get(authorization("Bearer "+f.token("ada"))), 401, badToken)
+	require.Zero(t, h.served.Load())
+}
+
+type closed struct{ *auth.Bearer }
+
+func (closed) Authenticate(*http.Request) (*auth.Identity, error) {
+	return nil, auth.ErrInvalidCredential
+}
+
+// A route that is built wrong must not open.
+func TestRoutesBuiltWrong(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var (
+		bearer *auth.Bearer
+		cookie *auth.Cookie
+		secret *auth.Secret
+		custom *fakeAuthenticator
+		fn     authenticatorFunc
+	)
+	for name, a := range map[string]auth.Authenticator{
+		"nil": nil, "nil Bearer": bearer, "nil Cookie": cookie, "nil Secret": secret, "nil of somebody's": custom, "nil function": fn,
+		"zero Bearer": new(auth.Bearer), "zero Cookie": new(auth.Cookie), "zero Secret": new(auth.Secret),
+		"no scheme": fakeAuthenticator{}, "a scheme with a space": fakeAuthenticator{scheme: "a b"},
+		"a scheme with a line break": fakeAuthenticator{scheme: "a\r\nb"}, "a scheme outside ASCII": fakeAuthenticator{scheme: "é"},
+		"a long scheme": fakeAuthenticator{scheme: auth.Scheme(repeated("a", 64))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Panics(t, func() { auth.Require(a) })
+			require.Panics(t, func() { auth.Require(f.bearer, a) })
+			require.Panics(t, func() { auth.Optional(f.bearer, f.cookie, a) })
+		})
+	}
+	require.Panics(t, func() { auth.Require(f.bearer)(nil) })
+	require.Panics(t, func() { auth.Require(f.bearer)(http.HandlerFunc(nil)) })
+	require.Panics(t, func() { auth.RequireScope("a")(nil) })
+	require.Panics(t, func() { auth.RequireScope() })
+	require.Panics(t, func() { auth.RequireAnyScope() })
+	require.Panics(t, func() { auth.RequireScope("a b") })
+	require.Panics(t, func() { auth.RequireScope("") })
+	require.Panics(t, func() { auth.RequireScope(`a"`) })
+}
+
+// A mistake in one request's authentication is that request's alone.
+func TestBrokenAuthenticators(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token := f.token("ada")
+	var nilUser *struct{}
+	broken := func(a fakeAuthenticator) func() http.Handler {
+		return func() http.Handler { return behind(auth.Require(a, f.bearer)) }
+	}
+	resolving := func(resolve func(context.Context, *auth.Identity) (any, error)) func() http.Handler {
+		m := auth.Middleware{Resolve: resolve}
+		return func() http.Handler { return behind(m.Require(f.bearer)) }
+	}
+	const canary = "canary-0123456789"
+	tests := []struct {
+		name string
+		h    func() http.Handler
+	}{
+		{"neither identity nor error", broken(fakeAuthenticator{scheme: "Bearer"})},
+		{"an identity of nobody", broken(fakeAuthenticator{scheme: "Bearer", identity: &auth.Identity{}})},
+		{"a panic", broken(fakeAuthenticator{scheme: "Bearer", panics: canary})},
+		{"a panic of the runtime", broken(fakeAuthenticator{scheme: "Bearer", panics: errors.New(canary)})},
+		{"Resolve panics", resolving(func(context.Context, *auth.Identity) (any, error) { panic(canary) })},
+		{"Resolve returns a nil pointer", resolving(func(context.Context, *auth.Identity) (any, error) { return nilUser, nil })},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := test.h()
+			for range 100 {
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, request("GET", authorization("Bearer "+token)))
+				refused(t, w, 500)
+				require.NotContains(t, w.Body.String(), canary)
+			}
+			require.Zero(t, h.(*target).served.Load())
+			good := behind(auth.Require(f.bearer))
+			for range 100 {
+				accepted(t, good.get(authorization("Bearer "+token)), "ada", auth.SchemeBearer)
+			}
+		})
+	}
+	t.Run("an aborting panic goes on", func(t *testing.T) {
+		h := behind(auth.Require(fakeAuthenticator{scheme: "X", panics: http.ErrAbortHandler}))
+		require.PanicsWithValue(t, http.ErrAbortHandler, func() { h.get() })
+	})
+	t.Run("what went wrong is for the operator", func(t *testing.T) {
+		var told error
+		m := auth.Middleware{Observe: f.events.observe, OnError: func(w http.ResponseWriter, r *http.Request, err error) { told = err }}
+		f.events.take()
+		behind(m.Require(fakeAuthenticator{scheme: "X", panics: canary})).get()
+		require.ErrorContains(t, told, "panicked with a string")
+		require.NotContains(t, told.Error(), canary)
+		event := f.events.take()[0]
+		require.Equal(t, auth.ReasonInternal, event.Reason)
+		require.ErrorContains(t, event.Err, "chain_cases_test.go", "the stack says where")
+		behind(m.Require(fakeAuthenticator{scheme: "X", panics: runtimePanic()})).get()
+		require.ErrorContains(t, told, "nil map")
+	})
+}
+
+func runtimePanic() (v any) {
+	defer func() { v = recover() }()
+	var m map[string]int
+	m["a"] = 1
+	return nil
+}
+
+func TestMethods(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := f.all()
+	token := authorization("Bearer " + f.token("ada"))
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "FROBNICATE"} {
+		t.Run(method, func(t *testing.T) {
+			require.Equal(t, 200, h.do(method, token).Code)
+			w := h.do(method)
+			require.Equal(t, 401, w.Code)
+			require.Equal(t, []string{plainBearer, plainSecret}, w.Header().Values("WWW-Authenticate"))
+			require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+			require.Equal(t, method == "HEAD", w.Body.Len() == 0)
+		})
+	}
+}
+
+func TestNestedChains(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token, cookie := authorization("Bearer "+f.token("tess")), withCookie(f.signIn("cora"))
+	nest := func(outer, inner func(http.Handler) http.Handler) *target {
+		return behind(func(h http.Handler) http.Handler { return outer(inner(h)) })
+	}
+	accepted(t, nest(auth.Require(f.bearer, f.cookie), auth.Require(f.cookie)).get(cookie), "cora", auth.SchemeCookie)
+	require.Equal(t, 401, nest(auth.Require(f.bearer, f.cookie), auth.Require(f.cookie)).get(token).Code)
+	require.Equal(t, 401, nest(auth.Require(f.bearer), auth.Require(f.cookie)).get(cookie).Code)
+	require.Equal(t, "anonymous", nest(auth.Require(f.bearer), auth.Optional(f.cookie)).get(token).Body.String())
+	accepted(t, nest(auth.Optional(f.bearer), auth.Require(f.cookie)).get(cookie), "cora", auth.SchemeCookie)
+
+	resolving := auth.Middleware{Resolve: func(_ context.Context, id *auth.Identity) (any, error) { return "user of " + id.UserID, nil }}
+	var user string
+	var found bool
+	see := func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { user, found = auth.User[string](r.Context()) })
+	}
+	nest(resolving.Require(f.bearer), see).get(token)
+	require.True(t, found)
+	require.Equal(t, "user of tess", user)
+	nest(resolving.Require(f.bearer), func(h http.Handler) http.Handler { return auth.Require(f.bearer)(see(h)) }).get(token)
+	require.False(t, found, "the outer user beside the inner identity")
+}
+
+// The writer is handed on as it is: what it can do, handlers can use.
+func TestResponseWriterIsNotWrapped(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token := f.token("ada")
+	var seen http.ResponseWriter
+	h := auth.Require(f.bearer, f.cookie)(auth.RequireScope("a")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = w })))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, request("GET", authorization("Bearer "+token)))
+	require.Same(t, w, seen)
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("/flush", func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "data: one\n\n")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	mux.HandleFunc("/hijack", func(w http.ResponseWriter, r *http.Request) {
+		conn, rw, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+			rw.Flush()
+			conn.Close()
+		}
+	})
+	mux.HandleFunc("/hints", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</a.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		io.WriteString(w, "done")
+	})
+	mux.HandleFunc("/copy", func(w http.ResponseWriter, r *http.Request) {
+		_, ok := w.(io.ReaderFrom)
+		fmt.Fprint(w, ok)
+	})
+	url, exchange := serve(t, auth.Require(f.bearer, f.cookie)(mux))
+	get := func(ctx context.Context, path string) *http.Response {
+		r, err := http.NewRequestWithContext(ctx, "GET", url+path, nil)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+token)
+		response, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		return response
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	line, err := bufio.NewReader(get(ctx, "/flush").Body).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "data: one\n", line)
+	cancel()
+	require.Equal(t, 101, exchange("GET /hijack HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "+token+"\r\n\r\n").StatusCode)
+	var hints textproto.MIMEHeader
+	trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error { hints = h; return nil }}
+	require.Equal(t, "done", body(t, get(httptrace.WithClientTrace(t.Context(), trace), "/hints")))
+	require.Equal(t, "</a.css>; rel=preload", hints.Get("Link"))
+	require.Equal(t, "true", body(t, get(t.Context(), "/copy")))
+}
+
+func TestRealms(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for realm, want := range map[string]string{
+		"":          `Bearer realm="api"`,
+		"My API":    `Bearer realm="My API"`,
+		`a"b`:       `Bearer realm="a\"b"`,
+		`a\b`:       `Bearer realm="a\\b"`,
+		`a", x="y`:  `Bearer realm="a\", x=\"y"`,
+		"Grüße, 世界": `Bearer realm="Grüße, 世界"`,
+	} {
+		m := auth.Middleware{Realm: realm}
+		url, _ := serve(t, m.Require(f.bearer)(http.NotFoundHandler()))
+		response, err := http.Get(url)
+		require.NoError(t, err)
+		response.Body.Close()
+		require.Equal(t, want, response.Header.Get("WWW-Authenticate"))
+	}
+	for _, realm := range []string{"a\r\nSet-Cookie: x=y", "a\nb", "a\x00", "a\x7f", "a\xff"} {
+		m := auth.Middleware{Realm: realm}
+		require.Panics(t, func() { m.Require(f.bearer) }, "%q", realm)
+	}
+}
+
+func TestResourceMetadata(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const url = "https://api.example.com/.well-known/oauth-protected-resource"
+	m := auth.Middleware{ResourceMetadata: url}
+	h := behind(m.Require(f.bearer, f.secret))
+	refused(t, h.get(), 401, `Bearer realm="api", resource_metadata="`+url+`"`, plainSecret)
+	refused(t, h.get(authorization("Bearer "+repeated("a", 32))), 401,
+		`Bearer realm="api", error="invalid_token", resource_metadata="`+url+`"`, plainSecret)
+	for _, bad := range []string{"/relative", "https://a/\r\nb", "::", "https://a/\x7f"} {
+		m := auth.Middleware{ResourceMetadata: bad}
+		require.Panics(t, func() { m.Require(f.bearer) }, bad)
+	}
+}
+
+func TestOnError(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var got error
+	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) {
+		got = err
+		w.WriteHeader(http.StatusTeapot)
+	}}
+	h := behind(func(next http.Handler) http.Handler {
+		return m.Require(f.bearer, f.cookie)(m.RequireScope("write")(next))
+	})
+	for _, test := range []struct {
+		name      string
+		edits     []edit
+		want      auth.Error
+		challenge string
+	}{
+		{"nobody", nil, auth.Error{Status: 401, Reason: auth.ReasonMissing, Err: auth.ErrNoCredential}, plainBearer},
+		{"unknown", []edit{authorization("Bearer x")}, auth.Error{Status: 401, Scheme: "Bearer", Reason: auth.ReasonUnknown, Err: auth.ErrInvalidCredential}, badToken},
+		{"malformed", []edit{authorization("Bearer")}, auth.Error{Status: 400, Scheme: "Bearer", Reason: auth.ReasonMalformed, Err: auth.ErrMalformed}, badRequest},
+		{"a stale cookie", []edit{field("Cookie", "__Host-session=x")}, auth.Error{Status: 401, Scheme: "Cookie", Reason: auth.ReasonForged, Err: auth.ErrInvalidCredential}, plainBearer},
+		{"scope", []edit{authorization("Bearer " + f.token("ada", "read"))}, auth.Error{Status: 403, Scheme: "Bearer", Scopes: []string{"write"}, Reason: auth.ReasonScope, Err: auth.ErrInsufficientScope}, `Bearer realm="api", error="insufficient_scope", scope="write"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := h.get(test.edits...)
+			require.Equal(t, http.StatusTeapot, w.Code)
+			require.Equal(t, test.challenge, w.Header().Get("WWW-Authenticate"))
+			require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+			require.Equal(t, "Cookie", w.Header().Get("Vary"))
+			var e *auth.Error
+			require.ErrorAs(t, got, &e)
+			require.ErrorIs(t, got, test.want.Err)
+			require.Equal(t, test.want, auth.Error{Status: e.Status, Scheme: e.Scheme, Scopes: e.Scopes, Reason: e.Reason, Err: e.Err})
+			require.True(t, strings.HasPrefix(e.Error(), "auth: "))
+		})
+	}
+}
+
+// Frameworks and upgrades that ask without being wrapped get the same answers.
+func TestAuthenticateWritesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var m auth.Middleware
+	token := f.token("ada")
+	r, err := m.Authenticate(request("GET", authorization("Bearer "+token)), f.bearer, f.cookie)
+	require.NoError(t, err)
+	id, ok := auth.FromContext(r.Context())
+	require.True(t, ok)
+	require.Equal(t, "ada", id.UserID)
+	for _, edits := range [][]edit{nil, {authorization("Bearer x")}, {authorization("Bearer")}, {authorization("Secret x")}} {
+		r := request("GET", edits...)
+		_, err := m.Authenticate(r, f.bearer, f.cookie)
+		require.Error(t, err)
+		w := httptest.NewRecorder()
+		auth.WriteError(w, r, err)
+		wrapped := behind(m.Require(f.bearer, f.cookie)).get(edits...)
+		require.Equal(t, wrapped.Code, w.Code)
+		require.Equal(t, wrapped.Header(), w.Header())
+		require.Equal(t, wrapped.Body.String(), w.Body.String())
+	}
+	require.Panics(t, func() { m.Authenticate(request("GET"), nil) })
+}
