@@ -61,8 +61,8 @@ func (u *uses) record(c *Credential, now time.Time, exact bool) {
 		} else {
 			u.due = append(u.due, h)
 		}
-	} else if !exact {
-		return // written a moment ago, and c is a cached record that does not know
+	} else if !exact && (h.again.IsZero() || now.Before(h.again)) {
+		return // written within the minute, and c is a cached record that does not know
 	}
 	if now.After(h.At) {
 		h.At, h.unwritten = now, true
