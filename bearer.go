@@ -216,11 +216,9 @@ func (b *Bearer) Policy() Policy {
 // to answer requests, and records no further uses.
 func (b *Bearer) Close(ctx context.Context) error { return b.uses.close(ctx) }
 
-// String returns the type's name: the configuration is nobody's business.
-func (b *Bearer) String() string { return "*auth.Bearer" }
-
-// GoString returns the same as String.
-func (b *Bearer) GoString() string { return b.String() }
+// Format implements fmt.Formatter with the type's name for every verb: what is
+// inside is nobody's business, and changes while requests go on.
+func (b *Bearer) Format(f fmt.State, _ rune) { fmt.Fprint(f, "*auth.Bearer") }
 
 func (b *Bearer) create(ctx context.Context, kind EventKind, userID string, d Digest, hint string, t NewToken) (Credential, error) {
 	scopes, err := joinScopes(t.Scopes, b.policy.Scopes)

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -161,8 +162,6 @@ func (c *Cookie) RevokeAll(ctx context.Context, userID string, except ...string)
 // to answer requests, and records no further uses.
 func (c *Cookie) Close(ctx context.Context) error { return c.uses.close(ctx) }
 
-// String returns the type's name: the configuration is nobody's business.
-func (c *Cookie) String() string { return "*auth.Cookie" }
-
-// GoString returns the same as String.
-func (c *Cookie) GoString() string { return c.String() }
+// Format implements fmt.Formatter with the type's name for every verb: what is
+// inside is nobody's business, and changes while requests go on.
+func (c *Cookie) Format(f fmt.State, _ rune) { fmt.Fprint(f, "*auth.Cookie") }

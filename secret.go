@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -215,11 +216,9 @@ func (s *Secret) RevokePlaintext(ctx context.Context, plaintext string) (Credent
 // to answer requests, and records no further uses.
 func (s *Secret) Close(ctx context.Context) error { return s.uses.close(ctx) }
 
-// String returns the type's name: the configuration is nobody's business.
-func (s *Secret) String() string { return "*auth.Secret" }
-
-// GoString returns the same as String.
-func (s *Secret) GoString() string { return s.String() }
+// Format implements fmt.Formatter with the type's name for every verb: what is
+// inside is nobody's business, and changes while requests go on.
+func (s *Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, "*auth.Secret") }
 
 func (s *Secret) create(ctx context.Context, kind EventKind, userID, plaintext string) (Credential, error) {
 	if err := checkUserID(userID); err != nil {

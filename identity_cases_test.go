@@ -1,0 +1,265 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x", Scopes: []string{"read"}, Lifetime: time.Hour})
+	require.NoError(t, err)
+	cookie, session := f.session("ada")
+	secret := f.assign("ada")
+	secrets, err := f.secret.List(t.Context(), "ada")
+	require.NoError(t, err)
+	for _, test := range []struct {
+		scheme auth.Scheme
+		e      edit
+		c      auth.Credential
+		a      auth.Authenticator
+	}{
+		{auth.SchemeBearer, authorization("Bearer " + token), c, f.bearer},
+		{auth.SchemeCookie, withCookie(cookie), session, f.cookie},
+		{auth.SchemeSecret, authorization("Secret " + secret), secrets[0], f.secret},
+	} {
+		want := auth.Identity{
+			UserID: "ada", Scheme: test.scheme, CredentialID: test.c.ID, Scopes: test.c.Scopes,
+			AuthenticatedAt: test.c.CreatedAt, ExpiresAt: test.c.ExpiresAt,
+		}
+		var got auth.Identity
+		auth.Require(f.bearer, f.cookie, f.secret)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			id, _ := auth.FromContext(r.Context())
+			got = *id
+			id.UserID = "spoilt"
+		})).ServeHTTP(httptest.NewRecorder(), request("GET", test.e))
+		require.Equal(t, want, got)
+		require.Equal(t, test.scheme, test.a.Scheme())
+		alone, err := test.a.Authenticate(request("GET", test.e))
+		require.NoError(t, err)
+		require.Equal(t, want, *alone)
+		_, err = test.a.Authenticate(request("GET"))
+		require.ErrorIs(t, err, auth.ErrNoCredential)
+		accepted(t, f.all().get(test.e), "ada", test.scheme) // the handler spoilt its own copy
+	}
+	for _, a := range []auth.Authenticator{f.bearer, f.secret} {
+		_, err := a.Authenticate(request("GET", authorization("Bearer x", "Secret x")))
+		require.ErrorIs(t, err, auth.ErrMalformed)
+		_, err = a.Authenticate(request("GET", authorization(string(a.Scheme())+" x")))
+		require.ErrorIs(t, err, auth.ErrInvalidCredential)
+	}
+	_, err = f.cookie.Authenticate(request("GET", field("Cookie", cookie.Name+"=x")))
+	require.ErrorIs(t, err, auth.ErrInvalidCredential)
+}
+
+// An identity's scheme is the one that the route was given, whatever it claims:
+// handlers decide by it.
+func TestSchemeIsNotClaimed(t *testing.T) {
+	t.Parallel()
+	a := fakeAuthenticator{scheme: "mTLS", identity: &auth.Identity{UserID: "ada", Scheme: auth.SchemeCookie}}
+	accepted(t, behind(auth.Require(a)).get(), "ada", "mTLS")
+}
+
+func TestContext(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	_, ok := auth.FromContext(ctx)
+	require.False(t, ok)
+	_, ok = auth.User[string](ctx)
+	require.False(t, ok)
+	id := &auth.Identity{UserID: "ada", Scopes: "read"}
+	ctx = auth.NewContext(ctx, id)
+	id.UserID = "spoilt"
+	got, ok := auth.FromContext(ctx)
+	require.True(t, ok)
+	require.Equal(t, "ada", got.UserID)
+	ctx = auth.NewUserContext(ctx, 42)
+	got, ok = auth.FromContext(ctx)
+	require.True(t, ok)
+	require.Equal(t, "ada", got.UserID)
+	require.Equal(t, 42, auth.MustUser[int](ctx))
+	_, ok = auth.User[string](ctx)
+	require.False(t, ok)
+	require.PanicsWithValue(t, "auth: MustUser wants a string and the context has a int", func() { auth.MustUser[string](ctx) })
+	require.PanicsWithValue(t, "auth: MustUser wants a string and the context has a <nil>", func() { auth.MustUser[string](context.Background()) })
+
+	other := auth.NewContext(ctx, &auth.Identity{UserID: "grace"})
+	_, ok = auth.User[int](other)
+	require.False(t, ok, "ada's user beside grace's identity")
+	_, ok = auth.FromContext(auth.NewContext(ctx, nil))
+	require.False(t, ok)
+
+	type key struct{}
+	ctx = context.WithValue(ctx, key{}, "foreign")
+	require.Equal(t, "foreign", auth.NewContext(ctx, id).Value(key{}))
+	got, _ = auth.FromContext(ctx)
+	require.Equal(t, "ada", got.UserID)
+	//lint:ignore SA1029 a foreign key of a basic type is what is shown not to collide
+	ctx = context.WithValue(ctx, "identity", "foreign")
+	got, _ = auth.FromContext(ctx)
+	require.Equal(t, "ada", got.UserID)
+}
+
+// What a request carries reaches the handler: its own context's end, its body,
+// its path values.
+func TestRequestIsHandedOn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	mux := http.NewServeMux()
+	var seen, original *http.Request
+	mux.Handle("GET /notes/{id}", auth.Require(f.bearer)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = r })))
+	original = httptest.NewRequest("GET", "/notes/7", nil)
+	original.Header.Set("Authorization", "Bearer "+f.token("ada"))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	original = original.WithContext(ctx)
+	mux.ServeHTTP(httptest.NewRecorder(), original)
+	require.Equal(t, "7", seen.PathValue("id"))
+	require.Equal(t, "GET /notes/{id}", seen.Pattern)
+	_, ok := auth.FromContext(original.Context())
+	require.False(t, ok, "the caller's request is changed")
+	why := errors.New("gone")
+	cancel(why)
+	<-seen.Context().Done()
+	require.Equal(t, why, context.Cause(seen.Context()))
+}
+
+func TestResolve(t *testing.T) {
+	t.Parallel()
+	type user struct{ name string }
+	f := newFixture(t)
+	m := auth.Middleware{Resolve: func(ctx context.Context, id *auth.Identity) (any, error) {
+		if _, ok := auth.FromContext(ctx); ok {
+			return nil, errors.New("the request's own context was expected")
+		}
+		return &user{"user " + id.UserID}, nil
+	}}
+	var got string
+	h := m.Require(f.bearer)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got = auth.MustUser[*user](r.Context()).name }))
+	h.ServeHTTP(httptest.NewRecorder(), request("GET", authorization("Bearer "+f.token("ada"))))
+	require.Equal(t, "user ada", got)
+}
+
+func TestScopesHas(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		have auth.Scopes
+		need string
+		want bool
+	}{
+		{"*", "read", true}, {"*", "*", true}, {"*", "", false}, {"*", "a b", false},
+		{"", "read", false}, {"", "", false}, {"read", "read", true}, {"read", "rea", false}, {"rea", "read", false},
+		{"read write", "write", true}, {"read write", "read write", false}, {"read write", "", false},
+		{"read *", "write", false}, {"read *", "*", false}, {"* ", "write", false}, {"**", "write", false},
+	} {
+		require.Equal(t, test.want, test.have.Has(test.need), "%q has %q", test.have, test.need)
+	}
+	require.Equal(t, []string{"read", "write"}, auth.Scopes("read write").List())
+	require.Empty(t, auth.Scopes("").List())
+}
+
+func TestCheckScope(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var m auth.Middleware
+	check := func(wrap func(http.Handler) http.Handler, edits []edit, scopes ...string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := auth.CheckScope(r.Context(), scopes...); err != nil {
+				auth.WriteError(w, r, err)
+			}
+		})).ServeHTTP(w, request("GET", edits...))
+		return w
+	}
+	reading := []edit{authorization("Bearer " + f.token("ada", "read"))}
+	none := func(h http.Handler) http.Handler { return h }
+	scoped := func(needs ...string) func(http.Handler) http.Handler {
+		return func(h http.Handler) http.Handler { return m.Optional(f.bearer, f.cookie)(m.RequireScope(needs...)(h)) }
+	}
+	any := func(needs ...string) func(http.Handler) http.Handler {
+		return func(h http.Handler) http.Handler { return auth.Require(f.bearer)(auth.RequireAnyScope(needs...)(h)) }
+	}
+	require.Equal(t, 200, check(m.Require(f.bearer), reading, "read").Code)
+	require.Equal(t, 200, check(m.Require(f.bearer), reading).Code)
+	refused(t, check(m.Require(f.bearer), reading, "read", "write"), 403, `Bearer realm="api", error="insufficient_scope", scope="read write"`)
+	refused(t, check(m.Optional(f.bearer), nil, "read"), 401, plainBearer)
+	refused(t, check(none, nil, "read"), 500)
+	require.Equal(t, 200, check(scoped("read"), reading).Code)
+	refused(t, check(scoped("write"), reading), 403, `Bearer realm="api", error="insufficient_scope", scope="write"`)
+	refused(t, check(scoped("write"), nil), 401, plainBearer)
+	require.Equal(t, []string{"Cookie", "Authorization"}, check(scoped("write"), nil).Header().Values("Vary"))
+	refused(t, check(m.RequireScope("read"), nil), 500)
+	require.Equal(t, 200, check(any("write", "read"), reading).Code)
+	refused(t, check(any("write", "admin"), reading), 403, `Bearer realm="api", error="insufficient_scope", scope="write admin"`)
+
+	// In tests of handlers, and in jobs, there is no route.
+	ctx := auth.NewContext(t.Context(), &auth.Identity{UserID: "ada", Scheme: auth.SchemeBearer, Scopes: "read"})
+	require.NoError(t, auth.CheckScope(ctx, "read"))
+	require.ErrorIs(t, auth.CheckScope(ctx, "write"), auth.ErrInsufficientScope)
+	var e *auth.Error
+	require.ErrorAs(t, auth.CheckScope(t.Context()), &e)
+	require.Equal(t, 500, e.Status)
+}
+
+func TestWriteError(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name       string
+		err        error
+		status     int
+		challenges []string
+	}{
+		{"no credential", auth.ErrNoCredential, 401, []string{plainBearer}},
+		{"invalid", auth.ErrInvalidCredential, 401, []string{plainBearer}},
+		{"malformed", auth.ErrMalformed, 400, []string{badRequest}},
+		{"scope", auth.ErrInsufficientScope, 403, []string{plainBearer}},
+		{"cross-origin", auth.ErrCrossOrigin, 403, nil},
+		{"unavailable", auth.ErrUnavailable, 503, nil},
+		{"not found", auth.ErrNotFound, 404, nil},
+		{"revoked", auth.ErrRevoked, 404, nil},
+		{"conflict", auth.ErrConflict, 409, nil},
+		{"limit", auth.ErrLimit, 409, nil},
+		{"anything", errors.New("canary"), 503, nil},
+		{"nil", nil, 500, nil},
+		{"a status of its own", &auth.Error{Status: 418, Err: errors.New("canary")}, 418, nil},
+		{"no status", &auth.Error{Err: auth.ErrNotFound}, 404, nil},
+		{"a status that is no error", &auth.Error{Status: 200, Err: auth.ErrInvalidCredential}, 401, []string{plainBearer}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			w.Header().Set("Content-Length", "5")
+			w.Header().Set("ETag", "x")
+			w.Header().Set("WWW-Authenticate", "Negotiate")
+			auth.WriteError(w, request("GET"), test.err)
+			refused(t, w, test.status, test.challenges...)
+			require.NotContains(t, w.Body.String(), "canary")
+			require.Empty(t, w.Header().Get("ETag"))
+			require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
+		})
+	}
+	t.Run("behind a route", func(t *testing.T) {
+		f := newFixture(t)
+		h := auth.Require(f.bearer, f.secret)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			auth.WriteError(w, r, auth.ErrInvalidCredential)
+		}))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, request("GET", authorization("Bearer "+f.token("ada"))))
+		refused(t, w, 401, plainBearer, plainSecret)
+	})
+}
+
+func TestErrorText(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "auth: invalid credential (Bearer, expired)", (&auth.Error{Scheme: "Bearer", Reason: auth.ReasonExpired, Err: auth.ErrInvalidCredential}).Error())
+	require.Equal(t, "auth: no credential", (&auth.Error{Err: auth.ErrNoCredential}).Error())
+	require.Equal(t, "auth: refused", (&auth.Error{}).Error())
+	require.Equal(t, "token session secret none", auth.KindToken.String()+" "+auth.KindSession.String()+" "+auth.KindSecret.String()+" "+auth.Kind(0).String())
+}

@@ -1,0 +1,239 @@
+package auth_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// Whatever is logged, printed or marshalled, no credential and no key is in it.
+func TestNothingSecretIsPrinted(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	key := []byte("canary-key-0123456789-0123456789")
+	var out bytes.Buffer
+	logger := slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug - 8}))
+	observe := auth.LogTo(logger)
+	f := newFixture(t, func(c *configs) {
+		c.bearer.Observe, c.cookie.Observe, c.secret.Observe = observe, observe, observe
+		c.cookie.Keys, c.secret.RevealKeys = auth.Keys{key}, auth.Keys{key}
+	})
+	const imported = "canary-imported-0123456789"
+	_, err := f.bearer.Import(ctx, "ada", imported, auth.NewToken{Name: "x"})
+	require.NoError(t, err)
+	token, secret, cookie := f.token("ada", "read"), f.assign("ada"), f.signIn("ada")
+	m := auth.Middleware{Observe: observe, OnError: func(w http.ResponseWriter, r *http.Request, err error) {
+		fmt.Fprintf(&out, "%v %+v %#v %s\n", err, err, err, err)
+		logger.Error("refused", "error", err)
+		auth.WriteError(w, r, err)
+	}}
+	h := behind(func(next http.Handler) http.Handler {
+		return m.Require(f.bearer, f.cookie, f.secret)(m.RequireScope("write")(next))
+	})
+	panicking := behind(m.Require(fakeAuthenticator{scheme: "Bearer", panics: "canary-panic"}))
+	quoting := behind(m.Require(fakeAuthenticator{scheme: "Bearer", err: &auth.Error{Reason: "canary-reason", Err: auth.ErrInvalidCredential}}))
+	outage := behind((&auth.Middleware{Observe: observe}).Require(fakeAuthenticator{scheme: "Bearer", err: errors.New("canary-error: bad token " + token)}))
+	headers := []string{
+		"Bearer " + token, "Secret " + secret, "Bearer " + imported, "Bearer canary token", "Bearer canary-unknown-0123456789",
+		"Secret canary-unknown-0123456789", "Basic canary", "Bearer " + repeated("canary", 1000), "Bearer\tcanary",
+	}
+	for _, header := range headers {
+		for _, h := range []*target{h, panicking, quoting, outage} {
+			w := h.get(authorization(header))
+			io.Copy(&out, w.Body)
+			require.NoError(t, w.Header().Write(&out))
+		}
+	}
+	for _, value := range []string{cookie.Value, "canary", cookie.Value + "canary"} {
+		io.Copy(&out, h.get(field("Cookie", cookie.Name+"="+value)).Body)
+		io.Copy(&out, h.do("POST", field("Cookie", cookie.Name+"="+value), field("Sec-Fetch-Site", "cross-site")).Body)
+	}
+	for _, junk := range []string{"canary", "canary-\x00-0123456789-0123456789", repeated("canary", 100), imported} {
+		_, err1 := f.bearer.Import(ctx, "ada", junk, auth.NewToken{Name: "x"})
+		_, err2 := f.secret.Import(ctx, "ada", junk)
+		_, err3 := f.bearer.RevokePlaintext(ctx, junk+"x")
+		fmt.Fprintln(&out, err1, err2, err3)
+	}
+	_, err = f.secret.Reveal(ctx, "ada")
+	require.NoError(t, err)
+	rotated, _, err := f.secret.Rotate(ctx, "ada", 0)
+	require.NoError(t, err)
+
+	type service struct {
+		B *auth.Bearer
+		C *auth.Cookie
+		S *auth.Secret
+		K auth.Keys
+	}
+	config := auth.CookieConfig{Keys: auth.Keys{key}}
+	records, err := f.secret.List(ctx, "ada")
+	require.NoError(t, err)
+	for _, v := range []any{
+		f.bearer, f.cookie, f.secret, service{f.bearer, f.cookie, f.secret, auth.Keys{key}}, auth.Keys{key}, config, &config,
+		auth.SecretConfig{RevealKeys: auth.Keys{key}}, records,
+	} {
+		fmt.Fprintf(&out, "%v %+v %#v %s %x %q %d\n", v, v, v, v, v, v, v)
+		json.NewEncoder(&out).Encode(v)
+		logger.Info("value", "v", v)
+		slog.New(slog.NewTextHandler(&out, nil)).Info("value", "v", v)
+	}
+	text := strings.ToLower(out.String())
+	for name, canary := range map[string]string{
+		"a canary": "canary", "a token": token, "a secret": secret, "a rotated secret": rotated, "a cookie": cookie.Value,
+		"a key": string(key), "a key in hex": fmt.Sprintf("%x", key), "a key in decimal": strings.Trim(fmt.Sprint(key), "[]"),
+		"a key in Go syntax": strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", key), "[]byte{"), "}"),
+		"a key in base64":    "y2fuyxj5lwtles0", "a quoted key": "Y2FuYXJ5LWtleS0",
+	} {
+		require.NotContains(t, text, strings.ToLower(canary), name)
+	}
+	require.Contains(t, text, "auth.keys(1)")
+}
+
+func TestEventsOfDecisions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, prefixed)
+	m := auth.Middleware{Observe: f.events.observe, Resolve: func(_ context.Context, id *auth.Identity) (any, error) {
+		switch id.UserID {
+		case "disabled":
+			return nil, auth.ErrInvalidCredential
+		case "unlucky":
+			return nil, errors.New("user table is out")
+		}
+		return nil, nil
+	}}
+	required, optional := behind(m.Require(f.bearer, f.cookie)), behind(m.Optional(f.bearer, f.cookie))
+	token, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x"})
+	require.NoError(t, err)
+	revoked, gone, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x"})
+	require.NoError(t, err)
+	require.NoError(t, f.bearer.Revoke(t.Context(), "ada", gone.ID))
+	disabled, unlucky := f.token("disabled"), f.token("unlucky")
+	disabledCookie := f.signIn("disabled")
+	const remote = "192.0.2.1:1234"
+	refusal := func(scheme auth.Scheme, user string, reason auth.Reason) auth.Event {
+		return auth.Event{Kind: auth.EventRefused, Scheme: scheme, UserID: user, Reason: reason, Remote: remote}
+	}
+	for _, test := range []struct {
+		name   string
+		h      *target
+		e      edit
+		status int
+		want   auth.Event
+	}{
+		{"accepted", required, authorization("Bearer " + token), 200, auth.Event{Kind: auth.EventAccepted, Scheme: "Bearer", UserID: "ada", CredentialID: c.ID, Remote: remote}},
+		{"anonymous", optional, authorization(), 200, auth.Event{Kind: auth.EventAnonymous, Remote: remote}},
+		{"anonymous with a stale cookie", optional, field("Cookie", "__Host-session=x"), 200, auth.Event{Kind: auth.EventAnonymous, Remote: remote}},
+		{"anonymous with a disabled owner's cookie", optional, withCookie(disabledCookie), 200, auth.Event{Kind: auth.EventAnonymous, Remote: remote}},
+		{"missing", required, authorization(), 401, refusal("", "", auth.ReasonMissing)},
+		{"malformed", required, authorization("Bearer"), 400, refusal("Bearer", "", auth.ReasonMalformed)},
+		{"too long", required, authorization("Bearer " + repeated("a", 513)), 400, refusal("Bearer", "", auth.ReasonTooLong)},
+		{"prefix", required, authorization("Bearer x"), 401, refusal("Bearer", "", auth.ReasonPrefix)},
+		{"checksum", required, authorization("Bearer acme_pat_" + repeated("a", 38)), 401, refusal("Bearer", "", auth.ReasonChecksum)},
+		{"unknown", required, authorization("Bearer " + newFixture(t, prefixed).token("x")), 401, refusal("Bearer", "", auth.ReasonUnknown)},
+		{"revoked", required, authorization("Bearer " + revoked), 401, refusal("Bearer", "", auth.ReasonRevoked)},
+		{"disabled", required, authorization("Bearer " + disabled), 401, refusal("Bearer", "disabled", auth.ReasonDisabled)},
+		{"disabled behind optional", optional, authorization("Bearer " + disabled), 401, refusal("Bearer", "disabled", auth.ReasonDisabled)},
+		{"resolve is out", required, authorization("Bearer " + unlucky), 503, refusal("Bearer", "", auth.ReasonUnavailable)},
+		{"forged", required, field("Cookie", "__Host-session=x"), 401, refusal("Cookie", "", auth.ReasonForged)},
+		{"repeated", required, field("Cookie", "__Host-session=x; __Host-session=y"), 401, refusal("Cookie", "", auth.ReasonRepeated)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f.events.take()
+			require.Equal(t, test.status, test.h.get(test.e).Code)
+			events := f.events.take()
+			require.Len(t, events, 1)
+			got := events[0]
+			require.Equal(t, test.status == 503, got.Err != nil)
+			if got.Err = nil; test.want.CredentialID == "" {
+				got.CredentialID = ""
+			}
+			require.Equal(t, test.want, got)
+		})
+	}
+}
+
+func TestEventsOfLives(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	f := newFixture(t)
+	_, c, err := f.bearer.Issue(ctx, "ada", auth.NewToken{Name: "x"})
+	require.NoError(t, err)
+	_, next, err := f.bearer.Rotate(ctx, "ada", c.ID, 0)
+	require.NoError(t, err)
+	require.NoError(t, f.bearer.Revoke(ctx, "ada", next.ID))
+	_, err = f.bearer.Import(ctx, "ada", repeated("a", 32), auth.NewToken{Name: "x"})
+	require.NoError(t, err)
+	_, err = f.bearer.RevokeAll(ctx, "ada")
+	require.NoError(t, err)
+	f.assign("ada")
+	_, err = f.secret.Reveal(ctx, "ada")
+	require.NoError(t, err)
+	cookie := f.signIn("ada")
+	require.NoError(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(cookie))))
+	events := f.events.take()
+	require.Equal(t, []auth.EventKind{
+		auth.EventIssued, auth.EventRotated, auth.EventRevoked, auth.EventImported, auth.EventRevokedAll,
+		auth.EventIssued, auth.EventRevealed, auth.EventSignedIn, auth.EventSignedOut,
+	}, kinds(events))
+	require.Equal(t, auth.Event{Kind: auth.EventRotated, Scheme: "Bearer", UserID: "ada", CredentialID: next.ID}, events[1])
+	require.Equal(t, "192.0.2.1:1234", events[7].Remote)
+	for _, e := range events {
+		require.Equal(t, "ada", e.UserID)
+		require.NotEmpty(t, e.Scheme)
+	}
+}
+
+func TestLogLevels(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		e    auth.Event
+		want string
+	}{
+		{auth.Event{Kind: auth.EventAccepted, Scheme: "Bearer", UserID: "ada", CredentialID: "1", Remote: "a:1"},
+			"level=DEBUG msg=auth event.kind=accepted event.scheme=Bearer event.user_id=ada event.credential_id=1 event.remote=a:1"},
+		{auth.Event{Kind: auth.EventAnonymous}, "level=DEBUG msg=auth event.kind=anonymous"},
+		{auth.Event{Kind: auth.EventRefused, Reason: auth.ReasonMissing}, "level=INFO msg=auth event.kind=refused event.reason=missing"},
+		{auth.Event{Kind: auth.EventRefused, Reason: auth.ReasonExpired}, "level=WARN msg=auth event.kind=refused event.reason=expired"},
+		{auth.Event{Kind: auth.EventRefused, Reason: auth.ReasonUnavailable, Err: io.EOF}, "level=ERROR msg=auth event.kind=refused event.reason=unavailable event.error=EOF"},
+		{auth.Event{Kind: auth.EventRefused, Reason: auth.ReasonInternal}, "level=ERROR msg=auth event.kind=refused event.reason=internal"},
+		{auth.Event{Kind: auth.EventRefused, Reason: auth.ReasonCanceled}, "level=INFO msg=auth event.kind=refused event.reason=canceled"},
+		{auth.Event{Kind: auth.EventUseLost, Reason: auth.ReasonUnavailable}, "level=WARN msg=auth event.kind=use_lost event.reason=unavailable"},
+		{auth.Event{Kind: auth.EventIssued}, "level=INFO msg=auth event.kind=issued"},
+	} {
+		var out bytes.Buffer
+		auth.LogTo(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{
+			Level:       slog.LevelDebug,
+			ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr { return dropTime(a) },
+		})))(t.Context(), test.e)
+		require.Equal(t, test.want+"\n", out.String())
+	}
+}
+
+func dropTime(a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
+}
+
+// A nil logger is the default one, as it is when the event happens.
+func TestLogToTheDefault(t *testing.T) {
+	var out bytes.Buffer
+	observe := auth.LogTo(nil)
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
+	observe(t.Context(), auth.Event{Kind: auth.EventIssued})
+	require.Contains(t, out.String(), "event.kind=issued")
+}
