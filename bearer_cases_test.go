@@ -57,15 +57,19 @@ func TestInvalidTokensLookAlike(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, f.bearer.Revoke(ctx, "ada", c.ID))
 		time.Sleep(time.Minute)
-		typo := []byte(f.token("ada"))
-		typo[12] ^= 1
+		typo := f.token("ada")
+		other := "a"
+		if typo[12] == 'a' {
+			other = "b"
+		}
+		typo = typo[:12] + other + typo[13:]
 		var first *httptest.ResponseRecorder
 		for name, token := range map[string]string{
 			"unknown":        newFixture(t, prefixed).token("ada"),
 			"expired":        expired,
 			"revoked":        revoked,
 			"disabled owner": f.token("disabled"),
-			"bad checksum":   string(typo),
+			"bad checksum":   typo,
 			"no prefix":      repeated("a", 32),
 			"a secret":       f.assign("ada"),
 		} {

@@ -40,11 +40,16 @@ func (cs codecs) open(name, value string) (plaintext string, ok bool) {
 		return "", false
 	}
 	for _, c := range cs {
-		if c.Decode(name, value, &plaintext) == nil {
-			return plaintext, true
+		if plaintext, ok = decode(c, name, value); ok {
+			break
 		}
 	}
-	return "", false
+	return plaintext, ok
+}
+
+func decode(c *securecookie.SecureCookie, name, value string) (plaintext string, ok bool) {
+	err := c.Decode(name, value, &plaintext)
+	return plaintext, err == nil
 }
 
 // canonical reports whether a base64 value re-encodes to itself. The decoder in

@@ -11,7 +11,7 @@ type EventKind string
 // The kinds of events. The first three are decisions on requests and go to
 // Middleware.Observe; the rest go to the authenticator's own Observe.
 const (
-	EventAccepted  EventKind = "accepted"  // a request passed Require, or Optional with a credential
+	EventAccepted  EventKind = "accepted"  // a request passed Require, or Optional with a credential; a scope may yet refuse it
 	EventAnonymous EventKind = "anonymous" // a request passed Optional without one
 	EventRefused   EventKind = "refused"   // a request was refused; Reason says why
 

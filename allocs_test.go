@@ -1,0 +1,74 @@
+//go:build !race
+
+// The race detector allocates by itself.
+
+package auth_test
+
+import (
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// What a request costs in allocations is guarded here; what it costs in time is
+// for benchmarks.
+func TestAllocations(t *testing.T) {
+	f := newFixture(t)
+	p := newFixture(t, prefixed)
+	read := func(wrap func(http.Handler) http.Handler) http.Handler {
+		return wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if id, ok := auth.FromContext(r.Context()); !ok || !id.Scopes.Has("read") {
+				panic("nobody")
+			}
+		}))
+	}
+	idle := newFixture(t, func(c *configs) { c.cookie.IdleTimeout = 1 << 40 })
+	tests := []struct {
+		name string
+		h    http.Handler
+		e    edit
+		most float64
+	}{
+		// One for the request's copy, its context, the identity and the headers.
+		{"token", read(auth.Require(f.bearer)), authorization("Bearer " + f.token("ada")), 1},
+		{"token where a cookie would do", read(auth.Require(f.bearer, f.cookie, f.secret)), authorization("Bearer " + f.token("ada")), 1},
+		{"token with a checksum", read(auth.Require(p.bearer, p.cookie)), authorization("Bearer " + p.token("ada")), 1},
+		{"token of limited scope", read(auth.Require(f.bearer)), authorization("Bearer " + f.token("ada", "read", "write")), 1},
+		{"secret", read(auth.Require(f.bearer, f.cookie, f.secret)), authorization("Secret " + f.assign("ada")), 1},
+		// The rest is securecookie's.
+		{"cookie", read(auth.Require(f.bearer, f.cookie)), withCookie(f.signIn("ada")), 15},
+		{"cookie that may idle", read(auth.Require(idle.bearer, idle.cookie)), withCookie(idle.signIn("ada")), 15},
+		{"optional, anonymous", auth.Optional(f.bearer, f.cookie)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})), authorization(), 2},
+		// Refusals.
+		{"nothing", read(auth.Require(f.bearer, f.cookie, f.secret)), authorization(), 0},
+		{"unknown", read(auth.Require(f.bearer, f.cookie)), authorization("Bearer " + repeated("x", 32)), 0},
+		{"checksum", read(auth.Require(p.bearer, p.cookie)), authorization("Bearer acme_pat_" + repeated("x", 38)), 0},
+		{"8 KiB of junk", read(auth.Require(f.bearer, f.cookie)), authorization("Bearer " + repeated(".", 8<<10)), 0},
+		{"8 KiB of spaces", read(auth.Require(f.bearer, f.cookie)), authorization("Bearer " + repeated(" ", 8<<10)), 0},
+		{"a forged cookie", read(auth.Require(f.bearer, f.cookie)), field("Cookie", "__Host-session=x"), 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := &discard{header: make(http.Header)}
+			r := request("GET", test.e)
+			got := testing.AllocsPerRun(200, func() {
+				clear(w.header)
+				test.h.ServeHTTP(w, r)
+			})
+			require.LessOrEqual(t, got, test.most)
+		})
+	}
+}
+
+type discard struct {
+	io.Writer
+	header http.Header
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discard) WriteHeader(int)             {}

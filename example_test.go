@@ -1,0 +1,281 @@
+package auth_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// A service that takes tokens and cookies on most routes, and the client secret
+// on one.
+func Example() {
+	key := make([]byte, 32)
+	rand.Read(key) // in a real service, from where it keeps its secrets
+
+	store := auth.NewMemoryStore()
+	bearer, err := auth.NewBearer(store, auth.BearerConfig{Prefix: "acme_pat"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	cookie, err := auth.NewCookie(store, auth.CookieConfig{Keys: auth.Keys{key}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	secret, err := auth.NewSecret(store, auth.SecretConfig{Prefix: "acme_cs"})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := auth.FromContext(r.Context())
+		fmt.Fprintf(w, "hello %s, by %s", id.UserID, id.Scheme)
+	})
+	mux := http.NewServeMux()
+	mux.Handle("GET /notes", auth.Require(bearer, cookie)(hello))
+	mux.Handle("GET /usage", auth.Require(secret)(hello))
+
+	token, _, err := bearer.Issue(context.Background(), "ada", auth.NewToken{Name: "laptop"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, path := range []string{"/notes", "/usage"} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		fmt.Println(path, w.Code, w.Header().Get("WWW-Authenticate"), w.Body.String()[:5])
+	}
+	// Output:
+	// /notes 200  hello
+	// /usage 401 Secret realm="api" {"typ
+}
+
+// The life of a token: it is shown once, rotated with an overlap, and revoked.
+func ExampleBearer() {
+	ctx := context.Background()
+	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{
+		Prefix:      "acme_pat",
+		Scopes:      []string{"notes:read", "notes:write"},
+		MaxLifetime: 90 * 24 * time.Hour,
+		MaxPerUser:  50,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, old, err := bearer.Issue(ctx, "ada", auth.NewToken{
+		Name:     "nightly export",
+		Scopes:   []string{"notes:read"},
+		Lifetime: 30 * 24 * time.Hour,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, _, err := bearer.Rotate(ctx, "ada", old.ID, 24*time.Hour); err != nil {
+		log.Fatal(err)
+	}
+	list, err := bearer.List(ctx, "ada", auth.Page{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(list), "tokens of ada")
+
+	// Another account's token is as good as none.
+	fmt.Println(errors.Is(bearer.Revoke(ctx, "grace", old.ID), auth.ErrNotFound))
+	n, err := bearer.RevokeAll(ctx, "ada")
+	fmt.Println(n, err)
+	// Output:
+	// 2 tokens of ada
+	// true
+	// 2 <nil>
+}
+
+// A sign-in handler checks the origin before anything else, then the password,
+// and then starts the session.
+func ExampleCookie_SignIn() {
+	key := make([]byte, 32)
+	rand.Read(key)
+	cookie, err := auth.NewCookie(auth.NewMemoryStore(), auth.CookieConfig{
+		Keys:        auth.Keys{key},
+		IdleTimeout: time.Hour,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	signIn := func(w http.ResponseWriter, r *http.Request) {
+		if err := cookie.CheckOrigin(r); err != nil {
+			auth.WriteError(w, r, err)
+			return
+		}
+		userID := "ada" // whose password the form had
+		if _, err := cookie.SignIn(w, r, userID, auth.NewSession{}); err != nil {
+			auth.WriteError(w, r, err)
+			return
+		}
+		http.Redirect(w, r, auth.LocalPath(r.FormValue("next"), "/"), http.StatusSeeOther)
+	}
+
+	w := httptest.NewRecorder()
+	signIn(w, httptest.NewRequest("POST", "/signin?next=//evil.example", nil))
+	c := w.Result().Cookies()[0]
+	fmt.Println(w.Code, w.Header().Get("Location"))
+	fmt.Println(c.Name, c.Path, c.Secure, c.HttpOnly, c.SameSite == http.SameSiteLaxMode)
+
+	forged := httptest.NewRequest("POST", "/signin", nil)
+	forged.Header.Set("Sec-Fetch-Site", "cross-site")
+	w = httptest.NewRecorder()
+	signIn(w, forged)
+	fmt.Println(w.Code)
+	// Output:
+	// 303 /
+	// __Host-session / true true true
+	// 403
+}
+
+// An account's one client secret: assigned, looked at again, rotated.
+func ExampleSecret() {
+	ctx := context.Background()
+	key := make([]byte, 32)
+	rand.Read(key) // kept where the database is not
+	secret, err := auth.NewSecret(auth.NewMemoryStore(), auth.SecretConfig{RevealKeys: auth.Keys{key}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// From the system that ran before: it goes on to work.
+	if _, err := secret.Import(ctx, "ada", "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3"); err != nil {
+		log.Fatal(err)
+	}
+	plaintext, err := secret.Reveal(ctx, "ada")
+	fmt.Println(plaintext, err)
+
+	_, _, err = secret.Assign(ctx, "ada")
+	fmt.Println(err)
+	fresh, _, err := secret.Rotate(ctx, "ada", time.Hour)
+	fmt.Println(len(fresh), err)
+	live, err := secret.List(ctx, "ada")
+	fmt.Println(len(live), err)
+	// Output:
+	// wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3 <nil>
+	// auth: conflict
+	// 32 <nil>
+	// 2 <nil>
+}
+
+// Resolve turns the identity into the service's own user, and keeps out accounts
+// that are disabled.
+func ExampleMiddleware() {
+	type user struct{ Name string }
+	users := map[string]*user{"7": {Name: "Ada"}}
+
+	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	api := auth.Middleware{
+		Realm: "Acme API",
+		Resolve: func(ctx context.Context, id *auth.Identity) (any, error) {
+			u, ok := users[id.UserID]
+			if !ok {
+				return nil, auth.ErrInvalidCredential
+			}
+			return u, nil
+		},
+	}
+	h := api.Require(bearer)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Println("hello", auth.MustUser[*user](r.Context()).Name)
+	}))
+
+	for _, id := range []string{"7", "8"} {
+		token, _, err := bearer.Issue(context.Background(), id, auth.NewToken{Name: "test"})
+		if err != nil {
+			log.Fatal(err)
+		}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		fmt.Println(w.Code, w.Header().Values("WWW-Authenticate"))
+	}
+	// Output:
+	// hello Ada
+	// 200 []
+	// 401 [Bearer realm="Acme API", error="invalid_token"]
+}
+
+// Scopes are checked inside of Require.
+func ExampleRequireScope() {
+	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	h := auth.Require(bearer)(auth.RequireScope("notes:write")(http.NotFoundHandler()))
+
+	token, _, err := bearer.Issue(context.Background(), "ada", auth.NewToken{Name: "reader", Scopes: []string{"notes:read"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	r := httptest.NewRequest("POST", "/notes", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+	// Output: 403 Bearer realm="api", error="insufficient_scope", scope="notes:write"
+}
+
+// The wrong way round: scopes are checked where nobody is authenticated yet.
+// Nobody gets in, not even those who should: each request is answered with 500.
+func ExampleRequireScope_incorrect() {
+	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	h := auth.RequireScope("notes:write")(auth.Require(bearer)(http.NotFoundHandler())) // incorrect!
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("POST", "/notes", nil))
+	fmt.Println(w.Code)
+	// Output: 500
+}
+
+// A table of tokens that is there already stays where it is.
+func ExampleLookupFunc() {
+	type row struct{ id, user string }
+	hashed := sha256.Sum256([]byte("legacy-token"))
+	table := map[string]row{hex.EncodeToString(hashed[:]): {"17", "ada"}}
+
+	rows := auth.LookupFunc(func(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+		row, ok := table[hex.EncodeToString(d[:])] // SELECT ... WHERE sha256 = ?
+		if !ok || kind != auth.KindToken {
+			return nil, auth.ErrNotFound
+		}
+		return &auth.Credential{ID: row.id, UserID: row.user, Scopes: "*"}, nil
+	})
+	bearer, err := auth.NewBearer(rows, auth.BearerConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Authorization", "Bearer legacy-token")
+	id, err := bearer.Authenticate(r)
+	fmt.Println(id.UserID, id.CredentialID, err)
+	// Output: ada 17 <nil>
+}
+
+// A handler is tested without any authenticator.
+func ExampleNewContext() {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		id, ok := auth.FromContext(r.Context())
+		fmt.Println(ok, id.UserID, id.Scopes.Has("notes:write"))
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r = r.WithContext(auth.NewContext(r.Context(), &auth.Identity{UserID: "ada", Scopes: "notes:read"}))
+	handler(httptest.NewRecorder(), r)
+	// Output: true ada false
+}
