@@ -17,9 +17,9 @@ import (
 // OnError: the status, its challenges, Cache-Control: no-store, and a problem
 // document (RFC 9457) without internal text. Clients are not told why a
 // credential is invalid. Any error of this package will do: what is not an
-// *[Error] is answered by its condition, [ErrNotFound] with 404, [ErrConflict]
-// and [ErrLimit] with 409, and what is unknown with 503. It writes no body to a
-// HEAD request.
+// *[Error] is answered by its condition: [ErrMalformed] with 400, [ErrNotFound]
+// with 404, [ErrConflict] and [ErrLimit] with 409, and what is unknown with 503.
+// It writes no body to a HEAD request.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	e := answerTo(r, err)
 	e.setHeaders(w.Header())
@@ -39,6 +39,8 @@ func answerTo(r *http.Request, err error) Error {
 		e.Status = http.StatusNotFound
 	case errors.Is(err, ErrConflict), errors.Is(err, ErrLimit):
 		e.Status = http.StatusConflict
+	case given == nil && errors.Is(err, ErrMalformed):
+		e.Status = http.StatusBadRequest // an argument, and not a credential
 	default:
 		e.Status, e.Reason = statusOf(err)
 	}
@@ -122,9 +124,9 @@ func (e *Error) challengeLines() []string {
 		return cs.invalidToken
 	case e.Status == http.StatusUnauthorized:
 		return cs.plain
-	case e.Status == http.StatusBadRequest && (bearer || e.Scheme == ""):
+	case e.Status == http.StatusBadRequest && (bearer || e.Scheme == "" && e.Reason != ""):
 		return cs.invalidRequest
-	case e.Status == http.StatusBadRequest:
+	case e.Status == http.StatusBadRequest && e.Scheme != "":
 		return cs.plain
 	case e.Status == http.StatusForbidden && errors.Is(e.Err, ErrInsufficientScope) && bearer:
 		return cs.format("insufficient_scope", strings.Join(e.Scopes, " "))
@@ -220,7 +222,7 @@ func (e *Error) body() []byte {
 var (
 	bodyMissing = problem(http.StatusUnauthorized, "Authentication is required.", nil)
 	bodies      = map[int][]byte{
-		http.StatusBadRequest:          problem(http.StatusBadRequest, "The credential or its header field is malformed.", nil),
+		http.StatusBadRequest:          problem(http.StatusBadRequest, "The credential, or another part of the request, is malformed.", nil),
 		http.StatusUnauthorized:        problem(http.StatusUnauthorized, "The credential is not valid.", nil),
 		http.StatusForbidden:           problem(http.StatusForbidden, "The request comes from another origin.", nil),
 		http.StatusNotFound:            problem(http.StatusNotFound, "There is no such thing.", nil),

@@ -163,7 +163,16 @@ func TestScopesHas(t *testing.T) {
 		require.Equal(t, test.want, test.have.Has(test.need), "%q has %q", test.have, test.need)
 	}
 	require.Equal(t, []string{"read", "write"}, auth.Scopes("read write").List())
-	require.Empty(t, auth.Scopes("").List())
+	require.Equal(t, []string{}, auth.Scopes("").List())
+	// Handing on the scopes of one credential to another grants nothing more.
+	f := newFixture(t)
+	for _, scopes := range []auth.Scopes{"*", "read", "read write"} {
+		_, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x", Scopes: scopes.List()})
+		require.NoError(t, err)
+		require.Equal(t, scopes, c.Scopes)
+	}
+	_, _, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x", Scopes: auth.Scopes("").List()})
+	require.ErrorIs(t, err, auth.ErrMalformed)
 }
 
 func TestCheckScope(t *testing.T) {
@@ -219,7 +228,8 @@ func TestWriteError(t *testing.T) {
 	}{
 		{"no credential", auth.ErrNoCredential, 401, []string{plainBearer}},
 		{"invalid", auth.ErrInvalidCredential, 401, []string{plainBearer}},
-		{"malformed", auth.ErrMalformed, 400, []string{badRequest}},
+		{"an argument of a lifecycle call", auth.ErrMalformed, 400, nil},
+		{"a header", headerError(), 400, []string{badRequest}},
 		{"scope", auth.ErrInsufficientScope, 403, []string{plainBearer}},
 		{"cross-origin", auth.ErrCrossOrigin, 403, nil},
 		{"unavailable", auth.ErrUnavailable, 503, nil},
@@ -254,6 +264,11 @@ func TestWriteError(t *testing.T) {
 		h.ServeHTTP(w, request("GET", authorization("Bearer "+f.token("ada"))))
 		refused(t, w, 401, plainBearer, plainSecret)
 	})
+}
+
+func headerError() error {
+	_, err := auth.HeaderCredential(request("GET", authorization("Bearer")), auth.SchemeBearer)
+	return err
 }
 
 func TestErrorText(t *testing.T) {

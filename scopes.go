@@ -42,10 +42,11 @@ func (s Scopes) Has(scope string) bool {
 	return false
 }
 
-// List returns the names in s, in their order; nil if there are none. The slice
-// is the caller's.
+// List returns the names in s, in their order. It is empty and not nil if there
+// are none: a nil list asks for full access in [NewToken] and [NewSession]. The
+// slice is the caller's.
 func (s Scopes) List() []string {
-	return strings.Fields(string(s))
+	return append([]string{}, strings.Fields(string(s))...)
 }
 
 // valid reports whether s is what joinScopes makes. A record that holds anything

@@ -185,6 +185,7 @@ var recordCases = []testCase{
 			}
 			all := t.pages(auth.KindToken, u, 4, func() {
 				t.create(record(auth.KindToken, u))
+				t.create(record(auth.KindToken, u)) // more than leave, so that counting from the front goes wrong
 				if last := len(leave) - 1; last >= 0 {
 					t.ok(t.store.Revoke(t.Context(), leave[last].Ref()))
 					leave = leave[:last]

@@ -77,6 +77,9 @@ func FuzzCookie(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
+		if strings.ContainsAny(line, "\r\n") {
+			return // net/http, which trims them, lets none of them in
+		}
 		value, n := header.Cookie(http.Header{"Cookie": {line}}, "s")
 		want, first := 0, ""
 		for _, pair := range strings.Split(line, ";") {

@@ -1,0 +1,318 @@
+package storetest_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/storetest"
+)
+
+// broken is how this test binary is told, when it runs itself, which fault to have.
+const broken = "AUTH_STORETEST_BROKEN"
+
+// Each fault breaks one sentence of the contract, and the suite has to say which.
+var faults = map[string]struct {
+	rule string // the subtest that fails, among others perhaps
+	make func() auth.Store
+}{
+	"Create keeps the caller's slice":        {"no slice is shared", func() auth.Store { return &sharing{MemoryStore: auth.NewMemoryStore()} }},
+	"Create counts, then inserts":            {"a hundred creators at a limit", func() auth.Store { return &counting{auth.NewMemoryStore()} }},
+	"Create ignores the limit":               {"limits", func() auth.Store { return &unlimited{auth.NewMemoryStore()} }},
+	"Lookup ignores the kind":                {"kinds are apart", func() auth.Store { return &kindless{auth.NewMemoryStore()} }},
+	"Lookup hides expired records":           {"expired ones are kept", func() auth.Store { return &strict{auth.NewMemoryStore()} }},
+	"Lookup rounds times to seconds":         {"what is created is found, whole", func() auth.Store { return &rounding{auth.NewMemoryStore()} }},
+	"Get ignores the user":                   {"users are apart, byte by byte", func() auth.Store { return &folding{auth.NewMemoryStore()} }},
+	"List is oldest first":                   {"lists are in order", func() auth.Store { return &reversed{auth.NewMemoryStore()} }},
+	"List pages by offset":                   {"pages neither skip nor repeat", func() auth.Store { return &offset{MemoryStore: auth.NewMemoryStore()} }},
+	"Rotate is two steps":                    {"fifty rotations at once, with an overlap", func() auth.Store { return &twoSteps{auth.NewMemoryStore()} }},
+	"Rotate lets the old one live on":        {"rotation with an overlap", func() auth.Store { return &lenient{auth.NewMemoryStore()} }},
+	"Rotate takes expired ones":              {"rotation of an expired one", func() auth.Store { return &reviving{auth.NewMemoryStore()} }},
+	"Revoke leaves what was replaced":        {"revoking in an overlap", func() auth.Store { return &forgetful{auth.NewMemoryStore()} }},
+	"Revoke forgets the digest":              {"revoked is gone, and stays so", func() auth.Store { return &amnesiac{auth.NewMemoryStore()} }},
+	"RevokeAll ignores except":               {"all revoked", func() auth.Store { return &thorough{auth.NewMemoryStore()} }},
+	"Touch goes backward":                    {"last use goes forward", func() auth.Store { return &backward{MemoryStore: auth.NewMemoryStore()} }},
+	"Purge takes what expires at the time":   {"purging", func() auth.Store { return &eager{auth.NewMemoryStore()} }},
+	"an outage is told as not found":         {"a context that is over", func() auth.Store { return &silent{auth.NewMemoryStore()} }},
+	"a conflict is told as an unknown error": {"one digest, one record", func() auth.Store { return &vague{auth.NewMemoryStore()} }},
+}
+
+func TestBrokenStore(t *testing.T) {
+	name, ok := os.LookupEnv(broken)
+	if !ok {
+		t.Skip("runs by itself only in TestSuiteCatchesBrokenStores")
+	}
+	storetest.Run(t, func(*testing.T) auth.Store { return faults[name].make() })
+}
+
+func TestSuiteCatchesBrokenStores(t *testing.T) {
+	t.Parallel()
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command(os.Args[0], "-test.run=^TestBrokenStore$", "-test.v", "-test.timeout=60s")
+			cmd.Env = append(os.Environ(), broken+"="+name)
+			out, err := cmd.CombinedOutput()
+			var exit *exec.ExitError
+			require.ErrorAs(t, err, &exit, "the suite passed it:\n%s", out)
+			failed := "--- FAIL: TestBrokenStore/" + strings.ReplaceAll(fault.rule, " ", "_")
+			require.Contains(t, string(out), failed, "another rule failed, or none:\n%s", out)
+			require.Contains(t, string(out), "The rule: ")
+		})
+	}
+}
+
+type sharing struct {
+	*auth.MemoryStore
+	sealed sync.Map
+}
+
+func (s *sharing) Create(ctx context.Context, c auth.Credential, limit int) error {
+	s.sealed.Store(c.ID, c.Sealed)
+	return s.MemoryStore.Create(ctx, c, limit)
+}
+
+func (s *sharing) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {
+	c, err := s.MemoryStore.Get(ctx, ref)
+	if sealed, ok := s.sealed.Load(ref.ID); ok && err == nil {
+		c.Sealed = sealed.([]byte)
+	}
+	return c, err
+}
+
+type counting struct{ *auth.MemoryStore }
+
+func (s *counting) Create(ctx context.Context, c auth.Credential, limit int) error {
+	live := 0
+	list, err := s.List(ctx, c.Kind, c.UserID, auth.Page{Limit: 1000})
+	if err != nil {
+		return err
+	}
+	for _, other := range list {
+		if !other.Superseded && (other.ExpiresAt.IsZero() || c.CreatedAt.Before(other.ExpiresAt)) {
+			live++
+		}
+	}
+	if limit > 0 && live >= limit {
+		return auth.ErrLimit
+	}
+	time.Sleep(time.Millisecond) // a round trip to the database
+	return s.MemoryStore.Create(ctx, c, 0)
+}
+
+type unlimited struct{ *auth.MemoryStore }
+
+func (s *unlimited) Create(ctx context.Context, c auth.Credential, _ int) error {
+	return s.MemoryStore.Create(ctx, c, 0)
+}
+
+type kindless struct{ *auth.MemoryStore }
+
+func (s *kindless) Lookup(ctx context.Context, _ auth.Kind, d auth.Digest) (c *auth.Credential, err error) {
+	for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
+		if c, err = s.MemoryStore.Lookup(ctx, kind, d); err == nil {
+			break
+		}
+	}
+	return c, err
+}
+
+type strict struct{ *auth.MemoryStore }
+
+func (s *strict) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+	c, err := s.MemoryStore.Lookup(ctx, kind, d)
+	if err == nil && !c.ExpiresAt.IsZero() && !time.Now().Before(c.ExpiresAt) {
+		return nil, auth.ErrNotFound
+	}
+	return c, err
+}
+
+type rounding struct{ *auth.MemoryStore }
+
+func (s *rounding) Create(ctx context.Context, c auth.Credential, limit int) error {
+	c.CreatedAt, c.ExpiresAt = c.CreatedAt.Truncate(time.Second), c.ExpiresAt.Truncate(time.Second)
+	return s.MemoryStore.Create(ctx, c, limit)
+}
+
+type folding struct{ *auth.MemoryStore }
+
+func (s *folding) fold(user string) string { return strings.ToLower(strings.TrimSpace(user)) }
+
+func (s *folding) Create(ctx context.Context, c auth.Credential, limit int) error {
+	c.UserID = s.fold(c.UserID)
+	return s.MemoryStore.Create(ctx, c, limit)
+}
+
+func (s *folding) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {
+	ref.UserID = s.fold(ref.UserID)
+	return s.MemoryStore.Get(ctx, ref)
+}
+
+func (s *folding) List(ctx context.Context, kind auth.Kind, user string, page auth.Page) ([]auth.Credential, error) {
+	return s.MemoryStore.List(ctx, kind, s.fold(user), page)
+}
+
+type reversed struct{ *auth.MemoryStore }
+
+func (s *reversed) List(ctx context.Context, kind auth.Kind, user string, page auth.Page) ([]auth.Credential, error) {
+	list, err := s.MemoryStore.List(ctx, kind, user, page)
+	slices.Reverse(list)
+	return list, err
+}
+
+type offset struct {
+	*auth.MemoryStore
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+func (s *offset) List(ctx context.Context, kind auth.Kind, user string, page auth.Page) ([]auth.Credential, error) {
+	all, err := s.MemoryStore.List(ctx, kind, user, auth.Page{Limit: 1000})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen == nil {
+		s.seen = make(map[string]int)
+	}
+	if page.After == "" {
+		s.seen[user] = 0
+	}
+	from := min(s.seen[user], len(all))
+	to := min(from+page.Max(), len(all))
+	s.seen[user] = to
+	return all[from:to], err
+}
+
+type twoSteps struct{ *auth.MemoryStore }
+
+func (s *twoSteps) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, until time.Time) error {
+	c, err := s.Get(ctx, old)
+	if err != nil {
+		return err
+	}
+	if c.Superseded {
+		return auth.ErrConflict
+	}
+	time.Sleep(time.Millisecond)
+	if err := s.MemoryStore.Create(ctx, next, 0); err != nil {
+		return err
+	}
+	if err := s.MemoryStore.Rotate(ctx, old, withID(next), until); err != nil && !errors.Is(err, auth.ErrConflict) {
+		return err
+	}
+	return nil
+}
+
+func withID(c auth.Credential) auth.Credential {
+	c.ID += "-2"
+	c.Digest[0] ^= 1
+	return c
+}
+
+type lenient struct{ *auth.MemoryStore }
+
+func (s *lenient) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, until time.Time) error {
+	return s.MemoryStore.Rotate(ctx, old, next, until.Add(time.Hour))
+}
+
+type reviving struct{ *auth.MemoryStore }
+
+func (s *reviving) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, until time.Time) error {
+	if c, err := s.Get(ctx, old); err == nil && !c.ExpiresAt.IsZero() && !next.CreatedAt.Before(c.ExpiresAt) {
+		return s.MemoryStore.Create(ctx, next, 0)
+	}
+	return s.MemoryStore.Rotate(ctx, old, next, until)
+}
+
+type forgetful struct{ *auth.MemoryStore }
+
+func (s *forgetful) Revoke(ctx context.Context, ref auth.Ref) error {
+	list, err := s.List(ctx, ref.Kind, ref.UserID, auth.Page{Limit: 1000})
+	if err != nil {
+		return err
+	}
+	except := make([]string, 0, len(list))
+	for _, c := range list {
+		if c.ID != ref.ID {
+			except = append(except, c.ID)
+		}
+	}
+	n, err := s.MemoryStore.RevokeAll(ctx, ref.Kind, ref.UserID, except...)
+	if err == nil && n == 0 {
+		return auth.ErrNotFound
+	}
+	return err
+}
+
+type amnesiac struct{ *auth.MemoryStore }
+
+func (s *amnesiac) Revoke(ctx context.Context, ref auth.Ref) error {
+	if err := s.MemoryStore.Revoke(ctx, ref); err != nil {
+		return err
+	}
+	_, err := s.MemoryStore.Purge(ctx, time.Now().Add(time.Minute))
+	return err
+}
+
+type thorough struct{ *auth.MemoryStore }
+
+func (s *thorough) RevokeAll(ctx context.Context, kind auth.Kind, user string, _ ...string) (int, error) {
+	return s.MemoryStore.RevokeAll(ctx, kind, user)
+}
+
+type backward struct {
+	*auth.MemoryStore
+	last sync.Map
+}
+
+func (s *backward) Touch(_ context.Context, uses []auth.Use) error {
+	for _, u := range uses {
+		s.last.Store(u.ID, u.At)
+	}
+	return nil
+}
+
+func (s *backward) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+	c, err := s.MemoryStore.Lookup(ctx, kind, d)
+	if err != nil {
+		return nil, err
+	}
+	clone := *c
+	if at, ok := s.last.Load(c.ID); ok {
+		clone.LastUsedAt = at.(time.Time)
+	}
+	return &clone, nil
+}
+
+type eager struct{ *auth.MemoryStore }
+
+func (s *eager) Purge(ctx context.Context, before time.Time) (int, error) {
+	return s.MemoryStore.Purge(ctx, before.Add(time.Microsecond))
+}
+
+type silent struct{ *auth.MemoryStore }
+
+func (s *silent) Revoke(ctx context.Context, ref auth.Ref) error {
+	if ctx.Err() != nil {
+		return auth.ErrNotFound
+	}
+	return s.MemoryStore.Revoke(ctx, ref)
+}
+
+type vague struct{ *auth.MemoryStore }
+
+func (s *vague) Create(ctx context.Context, c auth.Credential, limit int) error {
+	err := s.MemoryStore.Create(ctx, c, limit)
+	if errors.Is(err, auth.ErrConflict) {
+		return errors.New("UNIQUE constraint failed")
+	}
+	return err
+}
