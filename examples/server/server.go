@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// The scopes of this service.
+const (
+	readNotes  = "notes:read"
+	writeNotes = "notes:write"
+)
+
+type server struct {
+	store  auth.Store
+	bearer *auth.Bearer
+	cookie *auth.Cookie
+	secret *auth.Secret
+
+	accounts *accounts
+	notes    *notes
+	usage    *usage
+	log      *slog.Logger
+}
+
+func newServer(log *slog.Logger) (*server, error) {
+	store, observe := auth.NewMemoryStore(), auth.LogTo(log)
+	bearer, errBearer := auth.NewBearer(store, auth.BearerConfig{
+		Prefix: "demo_pat", Scopes: []string{readNotes, writeNotes}, MaxPerUser: 20, Observe: observe,
+	})
+	cookie, errCookie := auth.NewCookie(store, auth.CookieConfig{
+		Keys: newKeys(),
+		// The demo speaks plain HTTP on the loopback address, which nobody else
+		// can listen to. A service that others reach leaves this out and uses TLS.
+		Insecure: true,
+		Lifetime: 12 * time.Hour, IdleTimeout: time.Hour, MaxPerUser: 10, Observe: observe,
+	})
+	secret, errSecret := auth.NewSecret(store, auth.SecretConfig{
+		Prefix: "demo_cs", RevealKeys: newKeys(), Observe: observe,
+	})
+	s := &server{
+		store: store, bearer: bearer, cookie: cookie, secret: secret,
+		accounts: newAccounts(), notes: newNotes(), usage: newUsage(), log: log,
+	}
+	return s, errors.Join(errBearer, errCookie, errSecret)
+}
+
+// newKeys makes keys that last as long as the process, like the store. A real
+// service loads its keys from where it keeps such things.
+func newKeys() auth.Keys {
+	key := make([]byte, 32)
+	rand.Read(key)
+	return auth.Keys{key}
+}
+
+// routes says of each path who may ask for it.
+func (s *server) routes() http.Handler {
+	api := &auth.Middleware{Realm: "demo", Resolve: s.accounts.resolve, Observe: s.observe}
+	pages := *api
+	pages.OnError = auth.RedirectToSignIn("/")
+
+	tokenOrSession := api.Require(s.bearer, s.cookie)
+	secretOnly := api.Require(s.secret)
+	reading := func(h http.HandlerFunc) http.Handler { return tokenOrSession(api.RequireScope(readNotes)(h)) }
+	writing := func(h http.HandlerFunc) http.Handler { return tokenOrSession(api.RequireScope(writeNotes)(h)) }
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", pages.Optional(s.cookie)(http.HandlerFunc(s.signInPage)))
+	mux.HandleFunc("POST /signin", s.signIn)
+	mux.HandleFunc("POST /signout", s.signOut)
+	mux.Handle("GET /profile", pages.Require(s.cookie)(http.HandlerFunc(s.profilePage)))
+	mux.HandleFunc("GET /style.css", style)
+
+	mux.Handle("GET /api/v1/me", tokenOrSession(http.HandlerFunc(me)))
+	mux.Handle("GET /api/v1/notes", reading(s.notes.list))
+	mux.Handle("POST /api/v1/notes", writing(s.notes.create))
+	mux.Handle("DELETE /api/v1/notes/{id}", writing(s.notes.remove))
+	mux.Handle("GET /api/v1/usage", secretOnly(http.HandlerFunc(s.usage.show)))
+	mux.HandleFunc("GET /healthz", healthy)
+	return withSecurityHeaders(mux)
+}
+
+// observe is told of every decision on a request.
+func (s *server) observe(ctx context.Context, e auth.Event) {
+	auth.LogTo(s.log)(ctx, e)
+	s.usage.observe(ctx, e)
+}
+
+// purgeEvery takes out of the store, until ctx ends, what expired or was revoked
+// a day ago: a store keeps both until it is told.
+func (s *server) purgeEvery(ctx context.Context, interval time.Duration) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			if n, err := s.store.Purge(ctx, now.Add(-24*time.Hour)); err != nil {
+				s.log.Error("purge failed", "error", err)
+			} else {
+				s.log.Info("purged", "records", n)
+			}
+		}
+	}
+}
+
+// withSecurityHeaders sets what holds for every answer. The referrer policy is
+// not no-referrer: browsers would send our own forms with "Origin: null", which
+// tells an older one's apart from another site's no more.
+func withSecurityHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy",
+			"default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func healthy(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	io.WriteString(w, "ok\n")
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestSignInAndOut(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	c := d.client(t)
+
+	res := c.get("/")
+	require.Equal(t, http.StatusOK, res.status)
+	require.Contains(t, res.body, `action="/signin"`)
+
+	res = c.post("/signin", d.form("ada", ""))
+	require.Equal(t, http.StatusSeeOther, res.status, res.body)
+	require.Equal(t, "/profile", res.header.Get("Location"))
+	require.Equal(t, "no-store", res.header.Get("Cache-Control"))
+	require.Contains(t, res.header.Get("Set-Cookie"), "HttpOnly")
+
+	res = c.get("/")
+	require.Equal(t, http.StatusSeeOther, res.status)
+	require.Equal(t, "/profile", res.header.Get("Location"))
+
+	res = c.post("/signout", nil)
+	require.Equal(t, http.StatusSeeOther, res.status)
+	require.Equal(t, "/", res.header.Get("Location"))
+	require.Equal(t, http.StatusOK, c.get("/").status)
+	require.Equal(t, http.StatusSeeOther, c.post("/signout", nil).status, "signing out twice")
+}
+
+// A copy of the cookie that outlives the sign-out is worth nothing.
+func TestStaleCookie(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	c := d.client(t)
+	res := c.post("/signin", d.form("ada", ""))
+	stolen, _, _ := strings.Cut(res.header.Get("Set-Cookie"), ";")
+	thief := d.client(t)
+	require.Equal(t, http.StatusOK, thief.get("/profile", "Cookie", stolen).status)
+
+	c.post("/signout", nil)
+	require.Equal(t, http.StatusSeeOther, thief.get("/profile", "Cookie", stolen).status)
+	require.Equal(t, http.StatusOK, thief.get("/", "Cookie", stolen).status)
+	requireProblem(t, thief.get("/api/v1/me", "Cookie", stolen), http.StatusUnauthorized)
+	res = thief.get("/api/v1/me", "Cookie", stolen, "Authorization", "Bearer "+d.adaToken)
+	require.Equal(t, http.StatusOK, res.status, "a good token does not suffer from it")
+}
+
+func TestWrongPassword(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	for name, password := range map[string]string{
+		"ada":    d.passwords["grace"],
+		"grace":  "",
+		"nobody": d.passwords["ada"],
+		"":       "",
+	} {
+		t.Run("as "+name, func(t *testing.T) {
+			t.Parallel()
+			form := url.Values{"username": {name}, "password": {password}, "next": {"/profile?a=b"}}
+			res := d.client(t).post("/signin", form)
+			require.Equal(t, http.StatusForbidden, res.status)
+			require.Empty(t, res.header.Get("Set-Cookie"))
+			require.Equal(t, "no-store", res.header.Get("Cache-Control"))
+			require.Contains(t, res.body, `role="alert"`)
+			require.Contains(t, res.body, `name="next" value="/profile?a=b"`)
+			if password != "" {
+				require.NotContains(t, res.body, password)
+			}
+
+			// Nothing but the name that was typed tells an account from none.
+			form.Set("username", "grace")
+			form.Set("password", "wrong")
+			other := d.client(t).post("/signin", form)
+			require.Equal(t, strings.Replace(other.body, `value="grace"`, `value="`+name+`"`, 1), res.body)
+		})
+	}
+}
+
+func TestSignInTakesThePasswordFromTheBodyAlone(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	res := d.client(t).post("/signin?"+d.form("ada", "").Encode(), nil)
+	require.Equal(t, http.StatusForbidden, res.status)
+}
+
+func TestSignInFromAnotherSite(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	for name, header := range map[string][]string{
+		"cross-site":     {"Sec-Fetch-Site", "cross-site"},
+		"same-site":      {"Sec-Fetch-Site", "same-site"},
+		"foreign origin": {"Origin", "https://evil.example"},
+		"null origin":    {"Origin", "null"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := d.client(t)
+			res := c.post("/signin", d.form("ada", "/profile"), header...)
+			require.Equal(t, http.StatusForbidden, res.status)
+			require.Empty(t, res.header.Get("Set-Cookie"))
+			require.Contains(t, res.header.Get("Content-Type"), "text/html")
+			require.Contains(t, res.body, `role="alert"`)
+			require.NotContains(t, res.body, `value="ada"`, "what the other site has filled in")
+			require.Equal(t, http.StatusOK, c.get("/").status, "not signed in")
+		})
+	}
+}
+
+func TestSignInFromOwnPage(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	for _, header := range [][]string{{"Sec-Fetch-Site", "same-origin"}, {"Origin", d.url}} {
+		res := d.client(t).post("/signin", d.form("ada", ""), header...)
+		require.Equal(t, http.StatusSeeOther, res.status, "%q", header)
+	}
+}
+
+// A site that makes a browser sign out is a nuisance, and refused as well.
+func TestSignOutFromAnotherSite(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	c := d.signedIn(t, "ada")
+	requireProblem(t, c.post("/signout", nil, "Sec-Fetch-Site", "cross-site"), http.StatusForbidden)
+	require.Equal(t, http.StatusOK, c.get("/profile").status)
+}
+
+func TestNextStaysOnThisSite(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	c := d.signedIn(t, "grace")
+	for next, want := range map[string]string{
+		"":                     "/profile",
+		"/profile?tab=tokens":  "/profile?tab=tokens",
+		"/api/v1/notes":        "/api/v1/notes",
+		"//e":                  "/profile",
+		`/\e`:                  "/profile",
+		"/%2f/e":               "/profile",
+		"/%5ce":                "/profile",
+		"/\t/e":                "/profile",
+		"https://evil.example": "/profile",
+		"javascript:alert(1)":  "/profile",
+		"profile":              "/profile",
+	} {
+		t.Run(next, func(t *testing.T) {
+			t.Parallel()
+			res := d.client(t).post("/signin", d.form("ada", next))
+			require.Equal(t, http.StatusSeeOther, res.status)
+			require.Equal(t, want, res.header.Get("Location"))
+
+			res = c.get("/?next=" + url.QueryEscape(next))
+			require.Equal(t, http.StatusSeeOther, res.status, "signed in already")
+			require.Equal(t, want, res.header.Get("Location"))
+		})
+	}
+}
+
+func TestSignInPageCarriesNext(t *testing.T) {
+	t.Parallel()
+	c := startDemo(t).client(t)
+	require.Contains(t, c.get("/?next=%2Fprofile%3Fa%3Db").body, `name="next" value="/profile?a=b"`)
+	require.Contains(t, c.get("/?next=%2F%2Fevil.example").body, `name="next" value=""`)
+	require.NotContains(t, c.get("/?next=%2F%22%3E%3Cscript%3E").body, "<script>")
+}
+
+func TestSignInForms(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	form := d.form("ada", "")
+	form.Set("password", strings.Repeat("x", 17<<10))
+	for name, c := range map[string]struct {
+		body   string
+		status int
+	}{
+		"too long":    {form.Encode(), http.StatusRequestEntityTooLarge},
+		"bad escapes": {"username=%zz", http.StatusBadRequest},
+		"empty":       {"", http.StatusForbidden},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			res := d.client(t).do(http.MethodPost, "/signin", c.body, "Content-Type", "application/x-www-form-urlencoded")
+			require.Equal(t, c.status, res.status)
+			require.Contains(t, res.body, `role="alert"`)
+			require.Contains(t, res.body, `action="/signin"`)
+		})
+	}
+}
