@@ -1,0 +1,57 @@
+package main
+
+import (
+	"bytes"
+	"expvar"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+func TestCounts(t *testing.T) {
+	t.Parallel()
+	counts, logged := new(expvar.Map), new(bytes.Buffer)
+	s, err := newService(counts, slog.New(slog.NewTextHandler(logged, nil)))
+	require.NoError(t, err)
+	srv := httptest.NewServer(s.routes)
+	t.Cleanup(srv.Close)
+	token, c, err := s.bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "script"})
+	require.NoError(t, err)
+
+	get := func(authorization string) int {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL, nil)
+		require.NoError(t, err)
+		if authorization != "" {
+			req.Header.Set("Authorization", authorization)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		return resp.StatusCode
+	}
+	require.Equal(t, 200, get("Bearer "+token))
+	require.Equal(t, 200, get("Bearer "+token))
+	require.Equal(t, 401, get(""))
+	require.Equal(t, 401, get("Bearer not-one-of-ours"))
+	require.NoError(t, s.bearer.Revoke(t.Context(), "alice", c.ID))
+	require.Equal(t, 401, get("Bearer "+token))
+	srv.Close() // all that was logged is logged
+
+	got := map[string]string{}
+	counts.Do(func(kv expvar.KeyValue) { got[kv.Key] = kv.Value.String() })
+	require.Equal(t, map[string]string{
+		"kind=issued scheme=Bearer reason=":         "1",
+		"kind=accepted scheme=Bearer reason=":       "2",
+		"kind=refused scheme= reason=missing":       "1",
+		"kind=refused scheme=Bearer reason=prefix":  "1",
+		"kind=revoked scheme=Bearer reason=revoked": "1",
+		"kind=refused scheme=Bearer reason=revoked": "1",
+	}, got)
+	require.Contains(t, logged.String(), "event.credential_id="+c.ID)
+	require.NotContains(t, logged.String(), token)
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+func start(t *testing.T, recheck time.Duration) (*service, *httptest.Server) {
+	t.Helper()
+	s, err := newService(auth.NewMemoryStore(), auth.Keys{bytes.Repeat([]byte("0123456789abcdef"), 2)}, recheck)
+	require.NoError(t, err)
+	srv := httptest.NewTLSServer(s.routes())
+	t.Cleanup(srv.Close)
+	return s, srv
+}
+
+// signIn returns the Cookie field of a new session.
+func signIn(t *testing.T, s *service) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	_, err := s.cookie.SignIn(w, httptest.NewRequestWithContext(t.Context(), "POST", "/", nil), "alice", auth.NewSession{})
+	require.NoError(t, err)
+	c := w.Result().Cookies()[0]
+	return c.Name + "=" + c.Value
+}
+
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		revoke func(*service) (int, error)
+	}{
+		{"token", func(s *service) (int, error) { return s.bearer.RevokeAll(t.Context(), "alice") }},
+		{"session", func(s *service) (int, error) { return s.cookie.RevokeAll(t.Context(), "alice") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s, srv := start(t, time.Millisecond)
+			req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL+"/events", nil)
+			require.NoError(t, err)
+			if tt.name == "token" {
+				token, _, err := s.bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "reader"})
+				require.NoError(t, err)
+				req.Header.Set("Authorization", "Bearer "+token)
+			} else {
+				req.Header.Set("Cookie", signIn(t, s))
+			}
+			resp, err := srv.Client().Do(req)
+			require.NoError(t, err)
+			defer resp.Body.Close()
+			require.Equal(t, http.StatusOK, resp.StatusCode)
+			s.news <- "hello"
+			n, err := tt.revoke(s)
+			require.NoError(t, err)
+			require.Equal(t, 1, n)
+
+			body, err := io.ReadAll(resp.Body) // to its end, which is what is tested
+			require.NoError(t, err)
+			require.Equal(t, "data: hello\n\n", string(body))
+
+			again, err := srv.Client().Do(req)
+			require.NoError(t, err)
+			defer again.Body.Close()
+			require.Equal(t, http.StatusUnauthorized, again.StatusCode)
+		})
+	}
+}
+
+// TestEventsWithoutRecheck shows why there is one.
+func TestEventsWithoutRecheck(t *testing.T) {
+	t.Parallel()
+	s, srv := start(t, time.Hour)
+	token, _, err := s.bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "reader"})
+	require.NoError(t, err)
+	req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL+"/events", nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := srv.Client().Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	_, err = s.bearer.RevokeAll(t.Context(), "alice")
+	require.NoError(t, err)
+
+	s.news <- "still here"
+	got := make([]byte, len("data: still here\n\n"))
+	_, err = io.ReadFull(resp.Body, got)
+	require.NoError(t, err)
+	require.Equal(t, "data: still here\n\n", string(got))
+}
+
+func TestSocket(t *testing.T) {
+	t.Parallel()
+	s, srv := start(t, time.Millisecond)
+	header := http.Header{"Cookie": {signIn(t, s)}, "Origin": {srv.URL}}
+	conn, _, err := websocket.Dial(t.Context(), srv.URL+"/socket", &websocket.DialOptions{HTTPClient: srv.Client(), HTTPHeader: header})
+	require.NoError(t, err)
+	defer conn.CloseNow()
+	s.news <- "hello"
+	_, text, err := conn.Read(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "hello", string(text))
+
+	_, err = s.cookie.RevokeAll(t.Context(), "alice")
+	require.NoError(t, err)
+	_, _, err = conn.Read(t.Context())
+	require.Equal(t, websocket.StatusPolicyViolation, websocket.CloseStatus(err))
+}
+
+func TestSocketOfAnotherSite(t *testing.T) {
+	t.Parallel()
+	s, srv := start(t, time.Hour)
+	header := http.Header{"Cookie": {signIn(t, s)}, "Origin": {"https://evil.example"}}
+	_, resp, err := websocket.Dial(t.Context(), srv.URL+"/socket", &websocket.DialOptions{HTTPClient: srv.Client(), HTTPHeader: header})
+	require.Error(t, err)
+	require.Equal(t, http.StatusForbidden, resp.StatusCode)
+	require.Equal(t, "application/problem+json", resp.Header.Get("Content-Type"), "refused by the cookie, before Accept")
+}
