@@ -1,0 +1,10 @@
+# Each target is a step of .ci/run, where the work is.
+steps := lint test race fuzz build deps
+
+.PHONY: ci $(steps)
+
+ci:
+	@.ci/run
+
+$(steps):
+	@.ci/run $@
