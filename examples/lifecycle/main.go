@@ -62,7 +62,7 @@ func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	userID := r.PostFormValue("user")
 	if err := s.users.CheckPassword(userID, r.PostFormValue("password")); err != nil {
-		http.Error(w, "wrong user or password", http.StatusUnauthorized)
+		http.Error(w, "wrong user or password", http.StatusForbidden) // 401 would owe a challenge
 		return
 	}
 	if _, err := s.cookie.SignIn(w, r, userID, auth.NewSession{}); err != nil {

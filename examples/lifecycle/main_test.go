@@ -76,7 +76,7 @@ func TestSignInAndOut(t *testing.T) {
 	_, srv := start(t)
 	c := newClient(t, srv)
 	require.Equal(t, 401, c.send("GET", "/me", "").StatusCode)
-	require.Equal(t, 401, c.signIn("guess").StatusCode)
+	require.Equal(t, 403, c.signIn("guess").StatusCode)
 	resp := c.signIn("first")
 	require.Equal(t, 303, resp.StatusCode)
 	require.Equal(t, "/me", resp.Header.Get("Location"))
@@ -120,7 +120,7 @@ func TestPasswordChange(t *testing.T) {
 	require.Equal(t, 200, here.send("GET", "/me", "").StatusCode, "the session in which it was changed goes on")
 	require.Equal(t, 401, elsewhere.send("GET", "/me", "").StatusCode)
 	require.Equal(t, 401, newClient(t, srv).send("GET", "/me", "Bearer "+token).StatusCode)
-	require.Equal(t, 401, elsewhere.signIn("first").StatusCode)
+	require.Equal(t, 403, elsewhere.signIn("first").StatusCode)
 	require.Equal(t, 303, elsewhere.signIn("second").StatusCode)
 }
 
