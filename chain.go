@@ -89,7 +89,10 @@ func (rt *route) askAmbient(r *http.Request) (found, error) {
 	return refused, refusal
 }
 
-var errNobody = errors.New("auth: an authenticator returned neither an identity nor an error")
+var (
+	errNobody   = errors.New("auth: an authenticator returned neither an identity nor an error")
+	errNilError = errors.New("auth: an error is a nil pointer: neither success nor failure")
+)
 
 // ask puts the question to one authenticator. Our own are told what the header
 // says, and answer with the record, so that a request that passes costs one
@@ -118,8 +121,11 @@ func ask(a Authenticator, scheme Scheme, r *http.Request, presented header.Autho
 		f.credential, err = a.authenticate(r)
 	default:
 		f.other, err = a.Authenticate(r)
-		if err == nil && (f.other == nil || f.other.UserID == "") {
+		switch {
+		case err == nil && (f.other == nil || f.other.UserID == ""):
 			err = fault(errNobody)
+		case err != nil && isNil(err):
+			err = fault(errNilError)
 		}
 	}
 	return f, err

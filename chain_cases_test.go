@@ -183,6 +183,34 @@ func TestChainOfAnswers(t *testing.T) {
 	}
 }
 
+// A reason in an error that is wrapped counts, one of nobody's list does not.
+func TestReasonsOfOtherAuthenticators(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		err    error
+		status int
+		want   auth.Reason
+	}{
+		{"none", auth.ErrInvalidCredential, 401, auth.ReasonRejected},
+		{"one of ours", &auth.Error{Reason: auth.ReasonExpired, Err: auth.ErrInvalidCredential}, 401, auth.ReasonExpired},
+		{"one of ours, wrapped", fmt.Errorf("legacy: %w", &auth.Error{Reason: auth.ReasonRevoked, Err: auth.ErrInvalidCredential}), 401, auth.ReasonRevoked},
+		{"invented", &auth.Error{Reason: "weather", Err: auth.ErrInvalidCredential}, 401, auth.ReasonRejected},
+		{"a status of its own does not count", &auth.Error{Status: 200, Err: auth.ErrInvalidCredential}, 401, auth.ReasonRejected},
+		{"500 of its own is an outage", &auth.Error{Status: 500, Reason: auth.ReasonInternal, Err: errors.New("x")}, 503, auth.ReasonInternal},
+		{"an Error of nothing", new(auth.Error), 503, auth.ReasonUnavailable},
+		{"a nil Error", (*auth.Error)(nil), 500, auth.ReasonInternal},
+		{"an outage joined with a refusal", errors.Join(auth.ErrUnavailable, errors.New("x")), 503, auth.ReasonUnavailable},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			events := new(recorder)
+			m := auth.Middleware{Observe: events.observe}
+			require.Equal(t, test.status, behind(m.Require(fakeAuthenticator{scheme: "X", err: test.err})).get(authorization("X a")).Code)
+			require.Equal(t, test.want, events.take()[0].Reason)
+		})
+	}
+}
+
 // Tokens of another system that are too long for ours go on to its authenticator.
 func TestLegacyBearerBehindOurs(t *testing.T) {
 	t.Parallel()
@@ -291,6 +319,7 @@ func TestBrokenAuthenticators(t *testing.T) {
 		{"a panic", broken(fakeAuthenticator{scheme: "Bearer", panics: canary})},
 		{"a panic of the runtime", broken(fakeAuthenticator{scheme: "Bearer", panics: errors.New(canary)})},
 		{"Resolve panics", resolving(func(context.Context, *auth.Identity) (any, error) { panic(canary) })},
+		{"Resolve returns a nil error that is not nil", resolving(func(context.Context, *auth.Identity) (any, error) { return nil, (*auth.Error)(nil) })},
 		{"Resolve returns a nil pointer", resolving(func(context.Context, *auth.Identity) (any, error) { return nilUser, nil })},
 	}
 	for _, test := range tests {

@@ -350,6 +350,23 @@ func TestSignOut(t *testing.T) {
 	})
 }
 
+// The session that came along may end while its owner signs in anew.
+func TestSignInWhileTheOldSessionEnds(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	cookie, old := f.session("ada")
+	f.store.after = func(method string) {
+		if method == "Lookup" {
+			f.store.after = nil
+			require.NoError(t, f.store.Store.Revoke(t.Context(), old.Ref()))
+		}
+	}
+	w := httptest.NewRecorder()
+	_, err := f.cookie.SignIn(w, request("POST", withCookie(cookie)), "ada", auth.NewSession{})
+	require.NoError(t, err)
+	accepted(t, f.all().get(withCookie(w.Result().Cookies()[0])), "ada", auth.SchemeCookie)
+}
+
 // Everything half-way leaves the earlier session as it was.
 func TestSignInWhileTheStoreFails(t *testing.T) {
 	t.Parallel()
@@ -445,6 +462,47 @@ func TestOldestSessionMakesRoom(t *testing.T) {
 		list, err := strict.List(t.Context(), "ada", auth.Page{})
 		require.NoError(t, err)
 		require.Len(t, list, 2)
+	})
+	t.Run("while the store fails", func(t *testing.T) {
+		for _, method := range []string{"List", "Revoke"} {
+			f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 1 })
+			cookie := f.signIn("ada")
+			f.store.fail = func(called string) error {
+				if called == method {
+					return errors.New("connection refused")
+				}
+				return nil
+			}
+			w := httptest.NewRecorder()
+			_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.NewSession{})
+			require.ErrorIs(t, err, auth.ErrUnavailable, method)
+			require.Empty(t, w.Header())
+			accepted(t, f.all().get(withCookie(cookie)), "ada", auth.SchemeCookie)
+		}
+	})
+	t.Run("among more than a page of them", func(t *testing.T) {
+		f := newFixture(t)
+		for range 1005 {
+			f.signIn("ada")
+		}
+		strict, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, MaxPerUser: 1001})
+		require.NoError(t, err)
+		_, err = strict.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.NewSession{})
+		require.NoError(t, err)
+		n, err := strict.RevokeAll(t.Context(), "ada")
+		require.NoError(t, err)
+		require.Equal(t, 1001, n)
+	})
+	t.Run("expired ones are in nobody's way", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser, c.cookie.Lifetime = 2, time.Hour })
+			f.signIn("ada", auth.NewSession{Lifetime: time.Minute})
+			kept := f.signIn("ada")
+			time.Sleep(time.Minute)
+			f.signIn("ada")
+			accepted(t, f.all().get(withCookie(kept)), "ada", auth.SchemeCookie)
+			require.NoError(t, f.cookie.Close(t.Context()))
+		})
 	})
 	t.Run("a store that is always full", func(t *testing.T) {
 		f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 1 })

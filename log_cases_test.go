@@ -3,6 +3,7 @@ package auth_test
 import (
 	"bytes"
 	"context"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -85,6 +86,11 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	} {
 		fmt.Fprintf(&out, "%v %+v %#v %s %x %q %d\n", v, v, v, v, v, v, v)
 		json.NewEncoder(&out).Encode(v)
+		if text, ok := v.(encoding.TextMarshaler); ok {
+			b, err := text.MarshalText()
+			require.NoError(t, err)
+			out.Write(b)
+		}
 		logger.Info("value", "v", v)
 		slog.New(slog.NewTextHandler(&out, nil)).Info("value", "v", v)
 	}

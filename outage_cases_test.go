@@ -217,6 +217,31 @@ func TestLastUse(t *testing.T) {
 			}
 		})
 	})
+	t.Run("of several at different times", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, func(c *configs) { c.cookie.IdleTimeout = time.Hour })
+			h := f.all()
+			var cookies []edit
+			for range 3 {
+				cookies = append(cookies, withCookie(f.signIn("ada")))
+				time.Sleep(20 * time.Second)
+			}
+			last := make([]time.Time, 3)
+			for i := range 30 {
+				require.Equal(t, 200, h.get(cookies[i%3]).Code)
+				last[i%3] = time.Now().UTC()
+				time.Sleep(7 * time.Second)
+			}
+			time.Sleep(time.Minute) // all that was held is due by then, without Close
+			synctest.Wait()
+			list, err := f.cookie.List(t.Context(), "ada", auth.Page{})
+			require.NoError(t, err)
+			for i, c := range list {
+				require.Equal(t, last[2-i], c.LastUsedAt)
+			}
+			require.Less(t, f.store.touches.Load(), int64(3*6))
+		})
+	})
 	t.Run("while the store hangs", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)

@@ -135,6 +135,8 @@ func (rt *route) askResolve(r *http.Request, id *Identity) (user any, err error)
 	}()
 	user, err = rt.resolve(r.Context(), id)
 	switch {
+	case err != nil && isNil(err):
+		return nil, fault(errNilError)
 	case errors.Is(err, ErrInvalidCredential):
 		return nil, &Error{Reason: ReasonDisabled, Err: ErrInvalidCredential, userID: id.UserID, credentialID: id.CredentialID}
 	case err != nil:

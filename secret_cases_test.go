@@ -119,6 +119,26 @@ func TestSecretRotation(t *testing.T) {
 	})
 }
 
+// Two IDs of one millisecond are in no order.
+func TestCurrentSecretComesFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.assign("ada")
+		for range 50 {
+			fresh, c, err := f.secret.Rotate(t.Context(), "ada", time.Hour)
+			require.NoError(t, err)
+			live, err := f.secret.List(t.Context(), "ada")
+			require.NoError(t, err)
+			require.Len(t, live, 2)
+			require.Equal(t, c.ID, live[0].ID)
+			shown, err := f.secret.Reveal(t.Context(), "ada")
+			require.NoError(t, err)
+			require.Equal(t, fresh, shown)
+		}
+	})
+}
+
 func TestOneSecretPerAccount(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
