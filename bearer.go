@@ -102,16 +102,7 @@ func (b *Bearer) Scheme() Scheme { return SchemeBearer }
 
 // Authenticate implements [Authenticator].
 func (b *Bearer) Authenticate(r *http.Request) (*Identity, error) {
-	presented, err := presentedFor(r, SchemeBearer)
-	if err != nil {
-		return nil, err
-	}
-	c, err := b.authenticate(r, presented)
-	if err != nil {
-		return nil, err
-	}
-	id := c.identity(SchemeBearer)
-	return &id, nil
+	return byHeader(r, SchemeBearer, b.authenticate)
 }
 
 // authenticate is Authenticate once the header is read.
@@ -173,6 +164,9 @@ func (b *Bearer) List(ctx context.Context, userID string, page Page) ([]Credenti
 func (b *Bearer) Rotate(ctx context.Context, userID, id string, overlap time.Duration) (plaintext string, c Credential, err error) {
 	if err := errors.Join(checkUserID(userID), checkOverlap(overlap, b.policy.MaxOverlap)); err != nil {
 		return "", Credential{}, err
+	}
+	if !plainText(id, maxID) {
+		return "", Credential{}, ErrNotFound
 	}
 	old, err := b.store.Get(ctx, Ref{Kind: KindToken, UserID: userID, ID: id})
 	if err != nil {

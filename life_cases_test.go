@@ -46,6 +46,23 @@ func TestIssueListRevoke(t *testing.T) {
 	require.ErrorIs(t, f.bearer.Revoke(ctx, "ada", c.ID), auth.ErrNotFound)
 }
 
+// An ID comes out of a URL: what is none is not there, and no error of a store.
+func TestIDsOutOfURLs(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.store.fail = func(method string) error { return errors.New(method + ": invalid byte sequence") }
+	for _, id := range []string{"", "\x00", "a\x00", "\xff", "a\nb", repeated("x", 65), repeated("x", 1<<20)} {
+		require.ErrorIs(t, f.bearer.Revoke(t.Context(), "ada", id), auth.ErrNotFound)
+		require.ErrorIs(t, f.cookie.Revoke(t.Context(), "ada", id), auth.ErrNotFound)
+		_, _, err := f.bearer.Rotate(t.Context(), "ada", id, 0)
+		require.ErrorIs(t, err, auth.ErrNotFound)
+		if id != "" {
+			_, err = f.bearer.List(t.Context(), "ada", auth.Page{After: id})
+			require.ErrorIs(t, err, auth.ErrMalformed)
+		}
+	}
+}
+
 func TestIDsSortByCreation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

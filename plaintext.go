@@ -62,17 +62,22 @@ func (f *plaintextFormat) checkImport(plaintext string) error {
 	return nil
 }
 
-// presentedFor is how an authenticator that is called by itself, outside of a
-// chain, reads the header.
-func presentedFor(r *http.Request, s Scheme) (header.Authorization, error) {
-	a := header.ParseAuthorization(r.Header)
-	if a.Unreadable {
-		return a, errMalformed
+// byHeader is how a header scheme's authenticator answers by itself, outside of a
+// chain, which reads the header once for all.
+func byHeader(r *http.Request, s Scheme, ask func(*http.Request, header.Authorization) (*Credential, error)) (*Identity, error) {
+	presented := header.ParseAuthorization(r.Header)
+	if presented.Unreadable {
+		return nil, errMalformed
 	}
-	if !header.IsScheme(a.Scheme, string(s)) {
-		return a, errNoCredential
+	if !header.IsScheme(presented.Scheme, string(s)) {
+		return nil, errNoCredential
 	}
-	return a, nil
+	c, err := ask(r, presented)
+	if err != nil {
+		return nil, err
+	}
+	id := c.identity(s)
+	return &id, nil
 }
 
 // present looks up the plaintext that a request presents.

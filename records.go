@@ -16,6 +16,7 @@ import (
 
 const (
 	maxUserID = 255
+	maxID     = 64
 	maxName   = 255
 
 	// maxPlaintext and minImported bound what is taken from elsewhere. A real
@@ -104,6 +105,9 @@ func (rs *records) list(ctx context.Context, userID string, page Page) ([]Creden
 	if err := checkUserID(userID); err != nil {
 		return nil, err
 	}
+	if page.After != "" && !plainText(page.After, maxID) {
+		return nil, malformed("After: is no ID")
+	}
 	list, err := rs.store.List(ctx, rs.kind, userID, page)
 	return list, storeError(err)
 }
@@ -111,6 +115,9 @@ func (rs *records) list(ctx context.Context, userID string, page Page) ([]Creden
 func (rs *records) revoke(ctx context.Context, userID, id string, reason Reason) error {
 	if err := checkUserID(userID); err != nil {
 		return err
+	}
+	if !plainText(id, maxID) {
+		return ErrNotFound
 	}
 	if err := rs.store.Revoke(ctx, Ref{Kind: rs.kind, UserID: userID, ID: id}); err != nil {
 		return storeError(err)
@@ -196,10 +203,17 @@ func newID(now time.Time) string {
 }
 
 func checkUserID(id string) error {
-	if id == "" || len(id) > maxUserID || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
+	if !plainText(id, maxUserID) {
 		return malformed("userID: must be 1 to %d bytes of UTF-8 without control characters", maxUserID)
 	}
 	return nil
+}
+
+// plainText reports whether s is what any store can take for a key. An ID out of
+// somebody's URL that is not would be an error of a database, and look like an
+// outage.
+func plainText(s string, most int) bool {
+	return s != "" && len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // checkName takes what people call things in any script, emoji and their zero

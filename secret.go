@@ -67,16 +67,7 @@ func (s *Secret) Scheme() Scheme { return SchemeSecret }
 
 // Authenticate implements [Authenticator].
 func (s *Secret) Authenticate(r *http.Request) (*Identity, error) {
-	presented, err := presentedFor(r, SchemeSecret)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.authenticate(r, presented)
-	if err != nil {
-		return nil, err
-	}
-	id := c.identity(SchemeSecret)
-	return &id, nil
+	return byHeader(r, SchemeSecret, s.authenticate)
 }
 
 // authenticate is Authenticate once the header is read.
