@@ -213,11 +213,19 @@ type spyStore struct {
 
 	// fail, if set, decides on the error of each call, by the method's name.
 	fail func(method string) error
+	// saw, if set, is told what each call was given, one at a time.
+	saw func(args ...any)
+	mu  sync.Mutex
 	// after, if set, is called once a method has succeeded.
 	after func(method string)
 }
 
-func (s *spyStore) call(method string, f func() error) error {
+func (s *spyStore) call(method string, f func() error, args ...any) error {
+	if s.saw != nil {
+		s.mu.Lock()
+		s.saw(args...)
+		s.mu.Unlock()
+	}
 	if s.fail != nil {
 		if err := s.fail(method); err != nil {
 			return err
@@ -232,40 +240,40 @@ func (s *spyStore) call(method string, f func() error) error {
 
 func (s *spyStore) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (c *auth.Credential, err error) {
 	s.lookups.Add(1)
-	err = s.call("Lookup", func() error { c, err = s.Store.Lookup(ctx, kind, d); return err })
+	err = s.call("Lookup", func() error { c, err = s.Store.Lookup(ctx, kind, d); return err }, kind, d)
 	return c, err
 }
 
 func (s *spyStore) Create(ctx context.Context, c auth.Credential, limit int) error {
-	return s.call("Create", func() error { return s.Store.Create(ctx, c, limit) })
+	return s.call("Create", func() error { return s.Store.Create(ctx, c, limit) }, c)
 }
 
 func (s *spyStore) Get(ctx context.Context, ref auth.Ref) (c auth.Credential, err error) {
-	err = s.call("Get", func() error { c, err = s.Store.Get(ctx, ref); return err })
+	err = s.call("Get", func() error { c, err = s.Store.Get(ctx, ref); return err }, ref)
 	return c, err
 }
 
 func (s *spyStore) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) (list []auth.Credential, err error) {
-	err = s.call("List", func() error { list, err = s.Store.List(ctx, kind, userID, page); return err })
+	err = s.call("List", func() error { list, err = s.Store.List(ctx, kind, userID, page); return err }, userID, page)
 	return list, err
 }
 
 func (s *spyStore) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, oldUntil time.Time) error {
-	return s.call("Rotate", func() error { return s.Store.Rotate(ctx, old, next, oldUntil) })
+	return s.call("Rotate", func() error { return s.Store.Rotate(ctx, old, next, oldUntil) }, old, next)
 }
 
 func (s *spyStore) Revoke(ctx context.Context, ref auth.Ref) error {
-	return s.call("Revoke", func() error { return s.Store.Revoke(ctx, ref) })
+	return s.call("Revoke", func() error { return s.Store.Revoke(ctx, ref) }, ref)
 }
 
 func (s *spyStore) RevokeAll(ctx context.Context, kind auth.Kind, userID string, except ...string) (n int, err error) {
-	err = s.call("RevokeAll", func() error { n, err = s.Store.RevokeAll(ctx, kind, userID, except...); return err })
+	err = s.call("RevokeAll", func() error { n, err = s.Store.RevokeAll(ctx, kind, userID, except...); return err }, userID, except)
 	return n, err
 }
 
 func (s *spyStore) Touch(ctx context.Context, uses []auth.Use) error {
 	s.touches.Add(1)
-	return s.call("Touch", func() error { return s.Store.Touch(ctx, uses) })
+	return s.call("Touch", func() error { return s.Store.Touch(ctx, uses) }, uses)
 }
 
 // serve runs a handler in a real server and returns a raw HTTP/1.1 exchange with it.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -104,6 +105,50 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 		require.NotContains(t, text, strings.ToLower(canary), name)
 	}
 	require.Contains(t, text, "auth.keys(1)")
+}
+
+// What reaches a store, and so its database, its log and its dumps, holds no
+// plaintext of anything.
+func TestStoresSeeNoPlaintext(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	var seen bytes.Buffer
+	f := newFixture(t)
+	f.store.saw = func(args ...any) {
+		fmt.Fprintf(&seen, "%+v %q %x\n", args, args, args)
+		for _, arg := range args {
+			if c, ok := arg.(auth.Credential); ok {
+				seen.Write(c.Sealed)
+				seen.Write(c.Digest[:])
+			}
+		}
+	}
+	const imported = "imported-0123456789-0123456789"
+	_, err := f.bearer.Import(ctx, "eve", imported, auth.NewToken{Name: "x"})
+	require.NoError(t, err)
+	token, c, err := f.bearer.Issue(ctx, "ada", auth.NewToken{Name: "x"})
+	require.NoError(t, err)
+	rotated, _, err := f.bearer.Rotate(ctx, "ada", c.ID, time.Hour)
+	require.NoError(t, err)
+	secret, cookie := f.assign("ada"), f.signIn("ada")
+	fresh, _, err := f.secret.Rotate(ctx, "ada", time.Hour)
+	require.NoError(t, err)
+	_, err = f.secret.Reveal(ctx, "ada")
+	require.NoError(t, err)
+	h := f.all()
+	for _, e := range []edit{authorization("Bearer " + token), authorization("Bearer " + rotated), authorization("Secret " + secret), authorization("Secret " + fresh), withCookie(cookie)} {
+		require.Equal(t, 200, h.get(e).Code)
+	}
+	_, err = f.bearer.RevokePlaintext(ctx, token)
+	require.NoError(t, err)
+	for _, a := range []interface{ Close(context.Context) error }{f.bearer, f.cookie, f.secret} {
+		require.NoError(t, a.Close(ctx))
+	}
+	require.Contains(t, seen.String(), c.ID, "the test sees what stores see")
+	for _, plaintext := range []string{imported, token, rotated, secret, fresh, cookie.Value} {
+		require.NotContains(t, seen.String(), plaintext)
+		require.NotContains(t, seen.String(), fmt.Sprintf("%x", plaintext))
+	}
 }
 
 func TestEventsOfDecisions(t *testing.T) {
