@@ -3,14 +3,9 @@ package auth
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/seed-31c5bcb2/auth/internal/challenge"
-	"github.com/seed-31c5bcb2/auth/internal/header"
 )
 
 // WriteError answers a refused request as Require does unless there is an
@@ -22,16 +17,20 @@ import (
 // It writes no body to a HEAD request.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	e := answerTo(r, err)
-	e.setHeaders(w.Header())
-	e.write(w, r)
+	if e.answers != nil && !e.told && e.Reason == ReasonScope {
+		e.answers.tellRefused(r, &e) // by CheckScope, which has no request to tell of
+	}
+	v := new(headerValues).fill()
+	e.setHeaders(w.Header(), v)
+	e.write(w, r, v)
 }
 
 // answerTo makes an Error with a status and a route out of any error.
 func answerTo(r *http.Request, err error) Error {
-	var given *Error
+	given := within(err)
 	e := Error{Err: err}
 	switch {
-	case errors.As(err, &given) && given.Status >= 400:
+	case given.Status >= 400 && given.Status < 600:
 		e = *given
 	case err == nil:
 		e.Status = http.StatusInternalServerError
@@ -39,165 +38,109 @@ func answerTo(r *http.Request, err error) Error {
 		e.Status = http.StatusNotFound
 	case errors.Is(err, ErrConflict), errors.Is(err, ErrLimit):
 		e.Status = http.StatusConflict
-	case given == nil && errors.Is(err, ErrMalformed):
+	case given.Reason == "" && errors.Is(err, ErrMalformed):
 		e.Status = http.StatusBadRequest // an argument, and not a credential
 	default:
 		e.Status, e.Reason = statusOf(err)
 	}
-	if c := current(r.Context()); e.route == nil && c != nil {
-		e.route = c.route
+	if c := current(r.Context()); e.answers == nil && c != nil {
+		e.answers = c.answers
 	}
 	return e
 }
 
-// An answerer writes refusals and tells of decisions.
-type answerer struct {
-	onError func(http.ResponseWriter, *http.Request, error)
-	observe Observer
+// answers is what a route says to requests, and of them.
+type answers struct {
+	onError     func(http.ResponseWriter, *http.Request, error)
+	observe     Observer
+	optional    bool
+	takesCookie bool
+	challenges  challenges
 }
 
-// refuse answers a request. The Error is moved to the heap only for an OnError:
-// junk costs no allocation.
-func (a *answerer) refuse(w http.ResponseWriter, r *http.Request, e Error) {
-	e.setHeaders(w.Header())
+// refuse answers a request. What is shared between requests, to make junk cost no
+// allocation, is not shown to an OnError, which might write to it.
+func (a *answers) refuse(w http.ResponseWriter, r *http.Request, e Error) {
 	if a.onError != nil {
 		a.callOnError(w, r, e)
 		return
 	}
-	e.write(w, r)
+	e.setHeaders(w.Header(), &shared)
+	e.write(w, r, &shared)
 }
 
-func (a *answerer) callOnError(w http.ResponseWriter, r *http.Request, e Error) {
+func (a *answers) callOnError(w http.ResponseWriter, r *http.Request, e Error) {
+	e.Scopes = slices.Clone(e.Scopes)
+	e.setHeaders(w.Header(), new(headerValues).fill())
 	a.onError(w, r, &e)
 }
 
-func (a *answerer) tellRefused(r *http.Request, e *Error) {
+func (a *answers) tellRefused(r *http.Request, e *Error) {
+	e.told = true
 	a.tell(r, Event{
 		Kind: EventRefused, Scheme: e.Scheme, UserID: e.userID, CredentialID: e.credentialID,
 		Reason: e.Reason, Err: e.detail,
 	})
 }
 
-func (a *answerer) tell(r *http.Request, e Event) {
+func (a *answers) tell(r *http.Request, e Event) {
 	if a.observe != nil {
 		e.Remote = r.RemoteAddr
 		a.observe(r.Context(), e)
 	}
 }
 
-// Header values of refusals are shared, with no room behind them: whoever adds
-// to one gets a copy, and net/http never writes into one.
-var (
-	varyCookie        = []string{"Cookie"}
-	varyAuthorization = []string{"Authorization"}
-	noStore           = []string{"no-store"}
-	noSniff           = []string{"nosniff"}
-	problemType       = []string{"application/problem+json"}
-)
-
-func (e *Error) setHeaders(h http.Header) {
-	h["Cache-Control"] = noStore
-	if e.route != nil && e.route.takesCookie {
-		addVary(h, varyCookie)
-		if e.route.optional {
-			addVary(h, varyAuthorization)
-		}
-	}
-	if lines := e.challengeLines(); lines != nil {
-		h["Www-Authenticate"] = lines
-	} else {
-		delete(h, "Www-Authenticate")
-	}
+// headerValues are the values of a refusal's fields, in one allocation. Whoever
+// adds to one gets a copy, as there is no room behind it.
+type headerValues struct {
+	noStore, noSniff, problem, cookie, authorization [1]string
 }
 
-// challengeLines returns one challenge per header scheme of the route (RFC 9110
-// section 11.6.1), on 401 and on what RFC 6750 section 3.1 gives a code for. An
-// outage and a cross-origin request have none: another credential would not help.
-func (e *Error) challengeLines() []string {
-	cs := &defaultChallenges
-	if e.route != nil {
-		cs = &e.route.challenges
+var shared = *new(headerValues).fill()
+
+func (v *headerValues) fill() *headerValues {
+	v.noStore[0], v.noSniff[0], v.problem[0] = "no-store", "nosniff", "application/problem+json"
+	v.cookie[0], v.authorization[0] = "Cookie", "Authorization"
+	return v
+}
+
+// setHeaders sets what does not depend on who writes the body.
+func (e *Error) setHeaders(h http.Header, v *headerValues) {
+	h["Cache-Control"] = v.noStore[:]
+	if e.answers != nil {
+		e.answers.setVary(h, &v.cookie, &v.authorization)
 	}
-	bearer := header.IsScheme(string(e.Scheme), string(SchemeBearer))
+	lines := e.challengeLines()
 	switch {
-	case e.Status == http.StatusUnauthorized && bearer && !errors.Is(e.Err, ErrNoCredential):
-		return cs.invalidToken
-	case e.Status == http.StatusUnauthorized:
-		return cs.plain
-	case e.Status == http.StatusBadRequest && (bearer || e.Scheme == "" && e.Reason != ""):
-		return cs.invalidRequest
-	case e.Status == http.StatusBadRequest && e.Scheme != "":
-		return cs.plain
-	case e.Status == http.StatusForbidden && errors.Is(e.Err, ErrInsufficientScope) && bearer:
-		return cs.format("insufficient_scope", strings.Join(e.Scopes, " "))
-	case e.Status == http.StatusForbidden && errors.Is(e.Err, ErrInsufficientScope):
-		return cs.plain
+	case lines == nil:
+		delete(h, "Www-Authenticate")
+	case v == &shared:
+		h["Www-Authenticate"] = lines
+	default:
+		h["Www-Authenticate"] = slices.Clone(lines)
 	}
-	return nil
 }
 
-// challenges are the WWW-Authenticate lines of a route, made once.
-type challenges struct {
-	realm, metadata string
-	schemes         []Scheme
-
-	plain, invalidToken, invalidRequest []string
-}
-
-var defaultChallenges = newChallenges("", "", []Scheme{SchemeBearer})
-
-func newChallenges(realm, metadata string, accepted []Scheme) challenges {
-	if realm == "" {
-		realm = "api"
+// setVary names the fields by which the answers of this route differ.
+func (a *answers) setVary(h http.Header, cookie, authorization *[1]string) {
+	if a.takesCookie {
+		addVary(h, cookie)
 	}
-	if err := challenge.Check(realm); err != nil {
-		panic(fmt.Sprintf("auth: Middleware.Realm: %v", err))
+	if a.optional {
+		addVary(h, authorization)
 	}
-	if u, err := url.Parse(metadata); metadata != "" && (err != nil || u.Host == "") {
-		panic(fmt.Sprintf("auth: Middleware.ResourceMetadata: %q is no absolute URL", metadata))
-	}
-	cs := challenges{realm: realm, metadata: metadata}
-	for _, s := range accepted {
-		same := func(other Scheme) bool { return header.IsScheme(string(s), string(other)) }
-		if s != SchemeCookie && !slices.ContainsFunc(cs.schemes, same) {
-			cs.schemes = append(cs.schemes, s)
-		}
-	}
-	if len(cs.schemes) == 0 {
-		cs.schemes = []Scheme{SchemeCookie} // a 401 has to have one: RFC 9110 section 15.5.2
-	}
-	cs.plain = cs.format("", "")
-	cs.invalidToken = cs.format("invalid_token", "")
-	cs.invalidRequest = cs.format("invalid_request", "")
-	return cs
-}
-
-// format writes the lines, with what RFC 6750 section 3 says about Bearer. No
-// other scheme here has error codes.
-func (cs *challenges) format(code, scope string) []string {
-	lines := make([]string, len(cs.schemes))
-	for i, s := range cs.schemes {
-		params := []challenge.Param{{Name: "realm", Value: cs.realm}}
-		if header.IsScheme(string(s), string(SchemeBearer)) {
-			params = append(params,
-				challenge.Param{Name: "error", Value: code},
-				challenge.Param{Name: "scope", Value: scope},
-				challenge.Param{Name: "resource_metadata", Value: cs.metadata})
-		}
-		lines[i] = challenge.Format(string(s), params...)
-	}
-	return lines
 }
 
 // write sends status and body. What the handler that did not run may have been
-// promised by a middleware in front goes, as in http.Error.
-func (e *Error) write(w http.ResponseWriter, r *http.Request) {
+// promised by a middleware in front goes, as in http.Error; Content-Encoding
+// stays, which a wrapper that compresses has set (go.dev/issue/66343).
+func (e *Error) write(w http.ResponseWriter, r *http.Request, v *headerValues) {
 	h := w.Header()
-	for _, name := range [...]string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
+	for _, name := range [...]string{"Content-Length", "Etag", "Last-Modified"} {
 		delete(h, name)
 	}
-	h["Content-Type"] = problemType
-	h["X-Content-Type-Options"] = noSniff
+	h["Content-Type"] = v.problem[:]
+	h["X-Content-Type-Options"] = v.noSniff[:]
 	w.WriteHeader(e.Status)
 	if r.Method != http.MethodHead {
 		w.Write(e.body())
@@ -247,19 +190,19 @@ func problem(status int, detail string, scopes []string) []byte {
 }
 
 // addVary adds a field name, unless it is there: what others have put into Vary
-// stays. With none there, value itself becomes the header's.
-func addVary(h http.Header, value []string) {
+// stays. With none there, name itself becomes the header's.
+func addVary(h http.Header, name *[1]string) {
 	have := h["Vary"]
 	if len(have) == 0 {
-		h["Vary"] = value[:1:1]
+		h["Vary"] = name[:]
 		return
 	}
 	for _, line := range have {
-		for name := range strings.SplitSeq(line, ",") {
-			if name = strings.TrimSpace(name); name == "*" || strings.EqualFold(name, value[0]) {
+		for listed := range strings.SplitSeq(line, ",") {
+			if listed = strings.TrimSpace(listed); listed == "*" || strings.EqualFold(listed, name[0]) {
 				return
 			}
 		}
 	}
-	h["Vary"] = append(have[:len(have):len(have)], value[0])
+	h["Vary"] = append(have[:len(have):len(have)], name[0])
 }

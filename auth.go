@@ -94,8 +94,9 @@ type Authenticator interface {
 	//   - ErrMalformed: it has one that breaks the scheme's grammar.
 	//   - ErrCrossOrigin: it has a good one that a browser added by itself to a
 	//     request from another site.
+	//   - ErrInsufficientScope: it has a good one that is not enough.
 	//
-	// Any other error is taken for an outage and answered with 503: a client
+	// Any other error, and whatever wraps ErrUnavailable, is taken for an outage and answered with 503: a client
 	// must not throw its credential away because our database is down. To give
 	// a reason for events, wrap one of the above in an [Error] with a Reason.
 	//

@@ -59,11 +59,15 @@ type Policy struct {
 // NewToken says what a new token shall be.
 type NewToken struct {
 	Name     string        // what its owner calls it: 1 to 255 bytes of UTF-8, without controls
-	Scopes   []string      // nil: "*", the account's full access. Empty: an error
+	Scopes   []string      // nil: "*", the account's full access. Empty: an error. A form in which nothing is ticked is nil!
 	Lifetime time.Duration // 0: for ever, refused under a MaxLifetime
 }
 
 // NewBearer returns a Bearer over store. It reports every fault of cfg at once.
+//
+// All tokens of a store are of one sort: a second Bearer over it with another
+// Prefix still accepts them if it has AcceptImported or no Prefix, and shares
+// lists and limits. Tell purposes apart by scopes, or by a store for each.
 func NewBearer(store Store, cfg BearerConfig) (*Bearer, error) {
 	format, faults := newPlaintextFormat("BearerConfig", cfg.Prefix, cfg.AcceptImported)
 	overlap, err := overlapOf("BearerConfig", cfg.MaxOverlap)

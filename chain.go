@@ -23,16 +23,20 @@ func (f *found) identity() Identity {
 }
 
 // authenticate asks the authenticators in turn: see Middleware.Require for the
-// rule. The error comes with what it is about: scheme and explicit are set.
-func (rt *route) authenticate(r *http.Request) (f found, err error) {
+// rule. What is found is written to f as it goes, so that also a panic is known to
+// be of that scheme.
+func (rt *route) authenticate(r *http.Request, f *found) error {
 	presented := header.ParseAuthorization(r.Header)
+	scheme := rt.named(presented.Scheme)
 	if presented.Unreadable {
-		return found{scheme: rt.named(presented.Scheme), explicit: true}, errMalformed
+		f.scheme, f.explicit = scheme, true
+		return errMalformed
 	}
-	if scheme := rt.named(presented.Scheme); scheme != "" {
-		return rt.askExplicit(r, scheme, presented)
+	if scheme != "" {
+		f.explicit = true
+		return rt.askExplicit(r, scheme, presented, f)
 	}
-	return rt.askAmbient(r)
+	return rt.askAmbient(r, f)
 }
 
 // named returns the scheme of this route that a field names, or "". There is no
@@ -49,44 +53,52 @@ func (rt *route) named(name string) Scheme {
 // askExplicit goes on after a refusal, so that a legacy authenticator can stand
 // behind or before ours. That a credential is too long for ours says nothing of
 // another's: a JSON Web Token is longer.
-func (rt *route) askExplicit(r *http.Request, scheme Scheme, presented header.Authorization) (found, error) {
-	refused := found{scheme: scheme, explicit: true}
-	var refusal error = errUnknown
+func (rt *route) askExplicit(r *http.Request, scheme Scheme, presented header.Authorization, f *found) error {
+	var refusal error
 	for i, a := range rt.authenticators {
 		if !header.IsScheme(string(rt.schemes[i]), string(scheme)) {
 			continue
 		}
-		f, err := ask(a, rt.schemes[i], r, presented)
-		f.explicit = true
+		f.scheme = rt.schemes[i]
+		err := f.ask(a, r, presented)
 		switch {
-		case err == nil:
-			return f, nil
-		case errors.Is(err, ErrNoCredential):
-		case err == errTooLong, errors.Is(err, ErrInvalidCredential):
-			refused, refusal = f, err
-		default:
-			return f, err
+		case err == nil || errors.Is(err, ErrUnavailable):
+			return err
+		case err == errTooLong:
+			if refusal == nil {
+				refusal = err // unless another one knows better
+			}
+		case errors.Is(err, ErrInvalidCredential):
+			refusal = err
+		case !errors.Is(err, ErrNoCredential):
+			return err
 		}
 	}
-	return refused, refusal
+	if refusal == nil {
+		return errUnknown // nobody's
+	}
+	return refusal
 }
 
-func (rt *route) askAmbient(r *http.Request) (found, error) {
-	refused := found{}
+// askAmbient takes what comes with a request by itself, so that one that is stale
+// does not stand in the way of the next.
+func (rt *route) askAmbient(r *http.Request, f *found) error {
 	var refusal error = errNoCredential
+	var refused Scheme
 	for i, a := range rt.authenticators {
-		f, err := ask(a, rt.schemes[i], r, header.Authorization{})
+		f.scheme = rt.schemes[i]
+		err := f.ask(a, r, header.Authorization{})
 		switch {
-		case err == nil:
-			return f, nil
-		case errors.Is(err, ErrNoCredential):
+		case err == nil || errors.Is(err, ErrUnavailable):
+			return err
 		case errors.Is(err, ErrInvalidCredential):
-			refused, refusal = f, err
-		default:
-			return f, err
+			refused, refusal = f.scheme, err
+		case !errors.Is(err, ErrNoCredential):
+			return err
 		}
 	}
-	return refused, refusal
+	f.scheme = refused
+	return refusal
 }
 
 var (
@@ -99,22 +111,16 @@ var (
 // allocation. The switch is on types and not on an interface: a type of
 // somebody else that embeds one of ours would have its methods, and be passed
 // over.
-func ask(a Authenticator, scheme Scheme, r *http.Request, presented header.Authorization) (f found, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			f, err = found{scheme: scheme}, fault(caught(string(scheme)+" authenticator", v))
-		}
-	}()
-	f.scheme = scheme
+func (f *found) ask(a Authenticator, r *http.Request, presented header.Authorization) (err error) {
 	switch a := a.(type) {
 	case *Bearer:
 		if presented.Scheme == "" {
-			return f, errNoCredential
+			return errNoCredential
 		}
 		f.credential, err = a.authenticate(r, presented)
 	case *Secret:
 		if presented.Scheme == "" {
-			return f, errNoCredential
+			return errNoCredential
 		}
 		f.credential, err = a.authenticate(r, presented)
 	case *Cookie:
@@ -123,32 +129,32 @@ func ask(a Authenticator, scheme Scheme, r *http.Request, presented header.Autho
 		f.other, err = a.Authenticate(r)
 		switch {
 		case err == nil && (f.other == nil || f.other.UserID == ""):
-			err = fault(errNobody)
+			return fault(errNobody)
 		case err != nil && isNil(err):
-			err = fault(errNilError)
+			return fault(errNilError)
 		}
 	}
-	return f, err
+	return err
 }
 
 // caught is the error of a panic, but for the one by which a handler ends its
 // connection.
-func caught(where string, v any) error {
+func caught(scheme Scheme, v any) error {
 	if v == http.ErrAbortHandler {
 		panic(v)
 	}
-	return panicError(where, v)
+	return panicError("authentication by "+string(scheme), v)
 }
 
 // refusal makes the whole answer out of what an authenticator said.
-func (rt *route) refusal(r *http.Request, f found, err error) Error {
+func (rt *route) refusal(r *http.Request, f *found, err error) Error {
 	e, ok := err.(*Error)
 	if !ok {
 		e = within(err)
 	}
 	refusal := Error{
-		Scheme: f.scheme, Scopes: e.Scopes, Reason: e.Reason, Err: err,
-		userID: e.userID, credentialID: e.credentialID, detail: e.detail, route: rt,
+		Scheme: f.scheme, Reason: e.Reason, Err: err,
+		userID: e.userID, credentialID: e.credentialID, detail: e.detail, answers: &rt.answers,
 	}
 	if ok {
 		refusal.Err = e.Err
@@ -174,7 +180,7 @@ func (rt *route) refusal(r *http.Request, f found, err error) Error {
 // within returns the Error that err wraps, or an empty one.
 func within(err error) *Error {
 	var e *Error
-	if errors.As(err, &e) {
+	if errors.As(err, &e) && e != nil {
 		return e
 	}
 	return new(Error)
@@ -184,6 +190,8 @@ func within(err error) *Error {
 // gave none.
 func statusOf(err error) (int, Reason) {
 	switch {
+	case errors.Is(err, ErrUnavailable):
+		return http.StatusServiceUnavailable, ReasonUnavailable // whatever it wraps
 	case errors.Is(err, ErrNoCredential):
 		return http.StatusUnauthorized, ReasonMissing
 	case errors.Is(err, ErrMalformed):

@@ -1,15 +1,11 @@
 package auth_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
-	"net/textproto"
 	"strings"
 	"testing"
 
@@ -406,139 +402,6 @@ func TestNestedChains(t *testing.T) {
 	require.False(t, found, "the outer user beside the inner identity")
 }
 
-// The writer is handed on as it is: what it can do, handlers can use.
-func TestResponseWriterIsNotWrapped(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	token := f.token("ada")
-	var seen http.ResponseWriter
-	h := auth.Require(f.bearer, f.cookie)(auth.RequireScope("a")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = w })))
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, request("GET", authorization("Bearer "+token)))
-	require.Same(t, w, seen)
-
-	mux := http.NewServeMux()
-	mux.HandleFunc("/flush", func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, "data: one\n\n")
-		w.(http.Flusher).Flush()
-		<-r.Context().Done()
-	})
-	mux.HandleFunc("/hijack", func(w http.ResponseWriter, r *http.Request) {
-		conn, rw, err := w.(http.Hijacker).Hijack()
-		if err == nil {
-			rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
-			rw.Flush()
-			conn.Close()
-		}
-	})
-	mux.HandleFunc("/hints", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Link", "</a.css>; rel=preload")
-		w.WriteHeader(http.StatusEarlyHints)
-		io.WriteString(w, "done")
-	})
-	mux.HandleFunc("/copy", func(w http.ResponseWriter, r *http.Request) {
-		_, ok := w.(io.ReaderFrom)
-		fmt.Fprint(w, ok)
-	})
-	url, exchange := serve(t, auth.Require(f.bearer, f.cookie)(mux))
-	get := func(ctx context.Context, path string) *http.Response {
-		r, err := http.NewRequestWithContext(ctx, "GET", url+path, nil)
-		require.NoError(t, err)
-		r.Header.Set("Authorization", "Bearer "+token)
-		response, err := http.DefaultClient.Do(r)
-		require.NoError(t, err)
-		return response
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	line, err := bufio.NewReader(get(ctx, "/flush").Body).ReadString('\n')
-	require.NoError(t, err)
-	require.Equal(t, "data: one\n", line)
-	cancel()
-	require.Equal(t, 101, exchange("GET /hijack HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "+token+"\r\n\r\n").StatusCode)
-	var hints textproto.MIMEHeader
-	trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error { hints = h; return nil }}
-	require.Equal(t, "done", body(t, get(httptrace.WithClientTrace(t.Context(), trace), "/hints")))
-	require.Equal(t, "</a.css>; rel=preload", hints.Get("Link"))
-	require.Equal(t, "true", body(t, get(t.Context(), "/copy")))
-}
-
-func TestRealms(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	for realm, want := range map[string]string{
-		"":          `Bearer realm="api"`,
-		"My API":    `Bearer realm="My API"`,
-		`a"b`:       `Bearer realm="a\"b"`,
-		`a\b`:       `Bearer realm="a\\b"`,
-		`a", x="y`:  `Bearer realm="a\", x=\"y"`,
-		"Grüße, 世界": `Bearer realm="Grüße, 世界"`,
-	} {
-		m := auth.Middleware{Realm: realm}
-		url, _ := serve(t, m.Require(f.bearer)(http.NotFoundHandler()))
-		response, err := http.Get(url)
-		require.NoError(t, err)
-		response.Body.Close()
-		require.Equal(t, want, response.Header.Get("WWW-Authenticate"))
-	}
-	for _, realm := range []string{"a\r\nSet-Cookie: x=y", "a\nb", "a\x00", "a\x7f", "a\xff"} {
-		m := auth.Middleware{Realm: realm}
-		require.Panics(t, func() { m.Require(f.bearer) }, "%q", realm)
-	}
-}
-
-func TestResourceMetadata(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	const url = "https://api.example.com/.well-known/oauth-protected-resource"
-	m := auth.Middleware{ResourceMetadata: url}
-	h := behind(m.Require(f.bearer, f.secret))
-	refused(t, h.get(), 401, `Bearer realm="api", resource_metadata="`+url+`"`, plainSecret)
-	refused(t, h.get(authorization("Bearer "+repeated("a", 32))), 401,
-		`Bearer realm="api", error="invalid_token", resource_metadata="`+url+`"`, plainSecret)
-	for _, bad := range []string{"/relative", "https://a/\r\nb", "::", "https://a/\x7f"} {
-		m := auth.Middleware{ResourceMetadata: bad}
-		require.Panics(t, func() { m.Require(f.bearer) }, bad)
-	}
-}
-
-func TestOnError(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	var got error
-	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) {
-		got = err
-		w.WriteHeader(http.StatusTeapot)
-	}}
-	h := behind(func(next http.Handler) http.Handler {
-		return m.Require(f.bearer, f.cookie)(m.RequireScope("write")(next))
-	})
-	for _, test := range []struct {
-		name      string
-		edits     []edit
-		want      auth.Error
-		challenge string
-	}{
-		{"nobody", nil, auth.Error{Status: 401, Reason: auth.ReasonMissing, Err: auth.ErrNoCredential}, plainBearer},
-		{"unknown", []edit{authorization("Bearer x")}, auth.Error{Status: 401, Scheme: "Bearer", Reason: auth.ReasonUnknown, Err: auth.ErrInvalidCredential}, badToken},
-		{"malformed", []edit{authorization("Bearer")}, auth.Error{Status: 400, Scheme: "Bearer", Reason: auth.ReasonMalformed, Err: auth.ErrMalformed}, badRequest},
-		{"a stale cookie", []edit{field("Cookie", "__Host-session=x")}, auth.Error{Status: 401, Scheme: "Cookie", Reason: auth.ReasonForged, Err: auth.ErrInvalidCredential}, plainBearer},
-		{"scope", []edit{authorization("Bearer " + f.token("ada", "read"))}, auth.Error{Status: 403, Scheme: "Bearer", Scopes: []string{"write"}, Reason: auth.ReasonScope, Err: auth.ErrInsufficientScope}, `Bearer realm="api", error="insufficient_scope", scope="write"`},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			w := h.get(test.edits...)
-			require.Equal(t, http.StatusTeapot, w.Code)
-			require.Equal(t, test.challenge, w.Header().Get("WWW-Authenticate"))
-			require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
-			require.Equal(t, "Cookie", w.Header().Get("Vary"))
-			var e *auth.Error
-			require.ErrorAs(t, got, &e)
-			require.ErrorIs(t, got, test.want.Err)
-			require.Equal(t, test.want, auth.Error{Status: e.Status, Scheme: e.Scheme, Scopes: e.Scopes, Reason: e.Reason, Err: e.Err})
-			require.True(t, strings.HasPrefix(e.Error(), "auth: "))
-		})
-	}
-}
-
 // Frameworks and upgrades that ask without being wrapped get the same answers.
 func TestAuthenticateWritesNothing(t *testing.T) {
 	t.Parallel()
@@ -563,3 +426,81 @@ func TestAuthenticateWritesNothing(t *testing.T) {
 	}
 	require.Panics(t, func() { m.Authenticate(request("GET"), nil) })
 }
+
+// An OnError that makes names for people out of scopes changes no route.
+func TestScopesOfARefusalAreACopy(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) {
+		var e *auth.Error
+		errors.As(err, &e)
+		for i := range e.Scopes {
+			e.Scopes[i] = strings.TrimPrefix(e.Scopes[i], "admin:") // names for people
+		}
+		w.WriteHeader(e.Status)
+	}}
+	h := behind(func(next http.Handler) http.Handler {
+		return m.Require(f.bearer)(m.RequireScope("admin:read")(next))
+	})
+	low := authorization("Bearer " + f.token("eve", "read"))
+	require.Equal(t, 403, h.get(low).Code)
+	require.Equal(t, 403, h.get(low).Code, "the second time")
+}
+
+func TestScopeRefusalsAreEvents(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	low := authorization("Bearer " + f.token("ada", "read"))
+	for name, inner := range map[string]http.Handler{
+		"CheckScope": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			auth.WriteError(w, r, auth.CheckScope(r.Context(), "write"))
+		}),
+		"auth.RequireScope": auth.RequireScope("write")(http.NotFoundHandler()),
+	} {
+		events := new(recorder)
+		m := auth.Middleware{Observe: events.observe}
+		w := newRecorder()
+		m.Require(f.bearer)(inner).ServeHTTP(w, request("GET", low))
+		require.Equal(t, 403, w.Code)
+		require.Equal(t, []auth.EventKind{auth.EventAccepted, auth.EventRefused}, kinds(events.take()), name)
+	}
+}
+
+// Clients renew on invalid_token, and give up on invalid_request.
+func TestExpiredLegacyTokenIsInvalid(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	expired := fakeAuthenticator{scheme: "Bearer", err: auth.ErrInvalidCredential}
+	jwt := authorization("Bearer " + repeated("a", 700))
+	refused(t, behind(auth.Require(f.bearer, expired)).get(jwt), 401, badToken)
+	refused(t, behind(auth.Require(expired, f.bearer)).get(jwt), 401, badToken)
+}
+
+// Whatever an error does when it is looked at, it is one request's answer.
+func TestErrorsThatPanicWhenLookedAt(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		err    error
+		status int
+	}{
+		"a nil pointer, joined":      {errors.Join((*auth.Error)(nil)), 503},
+		"a nil pointer, wrapped":     {fmt.Errorf("x: %w", (*auth.Error)(nil)), 503},
+		"a nil pointer in an Error":  {&auth.Error{Err: (*auth.Error)(nil)}, 503},
+		"an Is that panics":          {panickyError{}, 500},
+		"an Is that panics, wrapped": {fmt.Errorf("x: %w", panickyError{}), 500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			events := new(recorder)
+			m := auth.Middleware{Observe: events.observe}
+			h := behind(m.Require(fakeAuthenticator{scheme: "X", err: test.err}))
+			require.Equal(t, test.status, h.get(authorization("X y")).Code)
+			require.Equal(t, test.status, h.get().Code)
+			require.Equal(t, auth.Scheme("X"), events.take()[0].Scheme)
+		})
+	}
+}
+
+type panickyError struct{}
+
+func (panickyError) Error() string { return "x" }
+func (panickyError) Is(error) bool { panic("bug") }

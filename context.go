@@ -28,7 +28,7 @@ func NewContext(ctx context.Context, id *Identity) context.Context {
 		c.identity = &clone
 	}
 	if outer := current(ctx); outer != nil {
-		c.route = outer.route
+		c.answers = outer.answers
 	}
 	return c
 }
@@ -64,7 +64,7 @@ func MustUser[T any](ctx context.Context) T {
 func NewUserContext(ctx context.Context, user any) context.Context {
 	c := &identityContext{Context: ctx, user: user}
 	if outer := current(ctx); outer != nil {
-		c.identity, c.route = outer.identity, outer.route
+		c.identity, c.answers = outer.identity, outer.answers
 	}
 	return c
 }
@@ -76,7 +76,7 @@ type identityContext struct {
 	context.Context
 	identity *Identity // nil: anonymous
 	user     any
-	route    *route // nil: not behind a Require or Optional
+	answers  *answers // nil: not behind a Require or Optional
 }
 
 type contextKey struct{}
@@ -107,6 +107,6 @@ type passage struct {
 // is copied as Request.WithContext copies it; that is inlined, and its own
 // allocation goes away.
 func (p *passage) enter(rt *route, r *http.Request) {
-	p.Context, p.route = r.Context(), rt
+	p.Context, p.answers = r.Context(), &rt.answers
 	p.request = *r.WithContext(&p.identityContext)
 }

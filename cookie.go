@@ -137,8 +137,15 @@ func (c *Cookie) idle(session *Credential, now time.Time) bool {
 // or a WebSocket upgrade, that comes from another origin which is not trusted. A
 // handler that signs people in calls it before it does anything else, so that
 // another site cannot make a browser try passwords, or sign in to an account of
-// the attacker's.
-func (c *Cookie) CheckOrigin(r *http.Request) error { return c.origins.check(r) }
+// the attacker's. SignIn and SignOut call it themselves. The Observer is told of
+// a refusal.
+func (c *Cookie) CheckOrigin(r *http.Request) error {
+	err := c.origins.check(r)
+	if err != nil {
+		c.tell(r.Context(), Event{Kind: EventRefused, Reason: ReasonCrossOrigin, Remote: r.RemoteAddr})
+	}
+	return err
+}
 
 // List returns a page of a user's sessions, the newest first, expired ones
 // included until they are purged.

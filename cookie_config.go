@@ -26,6 +26,10 @@ const (
 )
 
 // CookieConfig configures a [Cookie]. Only Keys has to be set.
+//
+// A service that changes Domain, Path or Partitioned gives the cookie another
+// Name with it: browsers keep the old one beside the new, and two of one name are
+// refused until the old one expires.
 type CookieConfig struct {
 	// Keys seal the cookie's value: the first seals, all open.
 	Keys Keys
@@ -133,6 +137,9 @@ func (cfg *CookieConfig) check(store Store) error {
 	}
 	if cfg.IdleTimeout != 0 && cfg.IdleTimeout < minIdle {
 		fault("IdleTimeout", "is %v: use %v or more, or 0 for never", cfg.IdleTimeout, minIdle)
+	}
+	if _, ok := store.(LookupFunc); ok && cfg.IdleTimeout != 0 {
+		fault("IdleTimeout", "wants a store that records uses, and a LookupFunc does not: use 0")
 	}
 	if cfg.MaxPerUser < 0 {
 		fault("MaxPerUser", "is %d: use 0 for no limit", cfg.MaxPerUser)

@@ -87,7 +87,8 @@ func (r Reason) known() bool {
 // return one to give its Reason; of such a one only Reason and Err count.
 //
 // Status and Scopes may be told to the client. Reason and Err are for the
-// operator: they tell an expired credential from an unknown one.
+// operator: they tell an expired credential from an unknown one. An Error belongs
+// to its request, but for what Err wraps.
 type Error struct {
 	Status int      // 400, 401, 403, 500 or 503
 	Scheme Scheme   // the one that was presented; "" if none was
@@ -95,13 +96,17 @@ type Error struct {
 	Reason Reason
 	Err    error // wraps one of the Err variables, unless Status is 500; read-only
 
-	userID, credentialID string // whose it was, for the event
-	detail               error  // what may be logged of an outage or a fault
-	route                *route // where it happened: the challenges
+	userID, credentialID string   // whose it was, for the event
+	detail               error    // what may be logged of an outage or a fault
+	told                 bool     // the Observer knows
+	answers              *answers // of the route where it happened
 }
 
 // Error returns the condition, the scheme and the reason, without a credential.
 func (e *Error) Error() string {
+	if e == nil {
+		return "auth: refused"
+	}
 	about := make([]string, 0, 2)
 	if e.Scheme != "" {
 		about = append(about, string(e.Scheme))
@@ -120,7 +125,12 @@ func (e *Error) Error() string {
 }
 
 // Unwrap returns Err.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // Refusals that know nothing of their request. They are shared, so that junk
 // costs no allocation; the chain copies them before it adds anything.

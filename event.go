@@ -9,7 +9,8 @@ import (
 type EventKind string
 
 // The kinds of events. The first three are decisions on requests and go to
-// Middleware.Observe; the rest go to the authenticator's own Observe.
+// Middleware.Observe; the rest go to the authenticator's own Observe, and so does
+// what Cookie.CheckOrigin, SignIn and SignOut refuse.
 const (
 	EventAccepted  EventKind = "accepted"  // a request passed Require, or Optional with a credential; a scope may yet refuse it
 	EventAnonymous EventKind = "anonymous" // a request passed Optional without one

@@ -15,7 +15,9 @@ import (
 // is not. To rotate, put a new one in front, and drop the oldest when nothing
 // that it has sealed is needed any more.
 //
-// Keys print, log and marshal as their number only.
+// Keys print, log and marshal as their number only. That holds where their
+// methods can be called: fmt calls none on an unexported field of a struct that
+// is printed as a whole, and encoding/gob none of these.
 type Keys [][]byte
 
 const minKey = 32

@@ -312,6 +312,10 @@ func TestNames(t *testing.T) {
 		"spaces":                        {"  ", false},
 		"no-break spaces":               {"\u00a0", false},
 		"invisible only":                {"\u200b\u200d", false},
+		"a Hangul filler":               {"\u3164", false},
+		"half a Hangul filler":          {"\uffa0", false},
+		"a choseong filler":             {"\u115f\u1160", false},
+		"a blank of Braille":            {"\u2800", false},
 		"256 bytes":                     {repeated("x", 256), false},
 		"10 KiB":                        {repeated("x", 10<<10), false},
 		"NUL":                           {"a\x00b", false},
@@ -579,4 +583,15 @@ func TestLifecycleWhileTheStoreIsOut(t *testing.T) {
 			}
 		})
 	}
+}
+
+// "Not found" would tell whoever answers to a leak that it is over.
+func TestRevokePlaintextOverALookupFunc(t *testing.T) {
+	t.Parallel()
+	b, err := auth.NewBearer(auth.LookupFunc(func(context.Context, auth.Kind, auth.Digest) (*auth.Credential, error) {
+		return &auth.Credential{UserID: "ada", Scopes: "*"}, nil // all that the doc asks for
+	}), auth.BearerConfig{})
+	require.NoError(t, err)
+	_, err = b.RevokePlaintext(t.Context(), repeated("a", 32))
+	require.ErrorIs(t, err, errors.ErrUnsupported, "ErrNotFound says that it is no live token: it is")
 }

@@ -69,12 +69,15 @@ func (s *MemoryStore) Create(ctx context.Context, c Credential, limit int) error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	live := 0
-	for _, r := range s.accounts[account{c.Kind, c.UserID}] {
-		if c.Kind == KindSecret && !r.Superseded {
-			return ErrConflict
-		}
-		if !r.Superseded && r.liveAt(c.CreatedAt) {
-			live++
+	if limit > 0 || c.Kind == KindSecret {
+		for _, r := range s.accounts[account{c.Kind, c.UserID}] {
+			switch {
+			case r.Superseded:
+			case c.Kind == KindSecret:
+				return ErrConflict
+			case r.liveAt(c.CreatedAt):
+				live++
+			}
 		}
 	}
 	if s.find(c.Digest) != nil || s.at(c.Ref()) != nil {

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"net/http"
 )
 
@@ -27,8 +26,8 @@ type Middleware struct {
 	// sessions and secrets goes to the authenticators' own. nil: nobody is told.
 	Observe Observer
 	// OnError answers a refused request instead of [WriteError]. err is an
-	// *[Error]. WWW-Authenticate, Vary and Cache-Control are set already, and
-	// nothing is written.
+	// *[Error]. WWW-Authenticate, Vary and Cache-Control are set already. It has
+	// to write the status: a handler that writes nothing is answered with 200.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
 }
 
@@ -68,16 +67,17 @@ func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(h
 // Require panics.
 func (m *Middleware) Authenticate(r *http.Request, first Authenticator, more ...Authenticator) (*http.Request, error) {
 	p, refusal := newRoute(*m, false, first, more).admit(r)
-	if p == nil {
-		return nil, &refusal
+	if p != nil {
+		return &p.request, nil
 	}
-	return &p.request, nil
+	return nil, &refusal
 }
 
 // RequireScope returns a wrapper for handlers that only identities with all of
 // the scopes reach. It stands inside Require: outside it answers 500, and after
 // an Optional that found nobody 401. It panics if it names no scope, or one
-// that RFC 6749 section 3.3 does not allow.
+// that RFC 6749 section 3.3 does not allow. Where m has no Observe or no OnError,
+// those of the Require around it serve.
 func (m *Middleware) RequireScope(scopes ...string) func(http.Handler) http.Handler {
 	return m.scoped(scopes, checkAll)
 }
@@ -97,93 +97,13 @@ func Optional(first Authenticator, more ...Authenticator) func(http.Handler) htt
 	return new(Middleware).Optional(first, more...)
 }
 
-// RequireScope is that of a zero [Middleware].
+// RequireScope is that of a zero [Middleware]: refusals are told to, and answered
+// by, the Middleware of the Require around it.
 func RequireScope(scopes ...string) func(http.Handler) http.Handler {
 	return new(Middleware).RequireScope(scopes...)
 }
 
-// RequireAnyScope is that of a zero [Middleware].
+// RequireAnyScope is that of a zero [Middleware], as RequireScope is.
 func RequireAnyScope(scopes ...string) func(http.Handler) http.Handler {
 	return new(Middleware).RequireAnyScope(scopes...)
-}
-
-// CheckScope is RequireScope in the middle of a handler. It returns nil if the
-// identity in ctx has all of the scopes, and an *[Error] for [WriteError]
-// otherwise: [ErrInsufficientScope], [ErrNoCredential] after an Optional that
-// found nobody, or one with the status 500 outside Require. Without scopes it
-// wants an identity.
-func CheckScope(ctx context.Context, scopes ...string) error {
-	if refusal, ok := checkAll(ctx, scopes); !ok {
-		return &refusal
-	}
-	return nil
-}
-
-type scopeCheck func(ctx context.Context, scopes []string) (refusal Error, ok bool)
-
-func checkAll(ctx context.Context, scopes []string) (Error, bool) {
-	return checkScopes(ctx, scopes, func(have Scopes) bool {
-		for _, s := range scopes {
-			if !have.Has(s) {
-				return false
-			}
-		}
-		return true
-	})
-}
-
-func checkAny(ctx context.Context, scopes []string) (Error, bool) {
-	return checkScopes(ctx, scopes, func(have Scopes) bool {
-		for _, s := range scopes {
-			if have.Has(s) {
-				return true
-			}
-		}
-		return false
-	})
-}
-
-var errNoRequire = errors.New("auth: a scope is checked outside of Require")
-
-func checkScopes(ctx context.Context, scopes []string, enough func(Scopes) bool) (Error, bool) {
-	c := current(ctx)
-	switch {
-	case c == nil || c.identity == nil && c.route == nil:
-		return Error{Status: http.StatusInternalServerError, Reason: ReasonInternal, Err: errNoRequire}, false
-	case c.identity == nil:
-		return Error{Status: http.StatusUnauthorized, Reason: ReasonMissing, Err: ErrNoCredential, route: c.route}, false
-	case enough(c.identity.Scopes):
-		return Error{}, true
-	}
-	return Error{
-		Status: http.StatusForbidden, Scheme: c.identity.Scheme, Scopes: scopes,
-		Reason: ReasonScope, Err: ErrInsufficientScope,
-		userID: c.identity.UserID, credentialID: c.identity.CredentialID, route: c.route,
-	}, false
-}
-
-func (m *Middleware) scoped(scopes []string, check scopeCheck) func(http.Handler) http.Handler {
-	if len(scopes) == 0 {
-		panic("auth: RequireScope without a scope")
-	}
-	for _, s := range scopes {
-		if !validScope(s) {
-			panic("auth: RequireScope: not a scope by RFC 6749 section 3.3: " + s)
-		}
-	}
-	answer := answerer{m.OnError, m.Observe}
-	scopes = append([]string(nil), scopes...)
-	return func(next http.Handler) http.Handler {
-		if isNil(next) {
-			panic("auth: RequireScope around a nil handler")
-		}
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if refusal, ok := check(r.Context(), scopes); !ok {
-				answer.tellRefused(r, &refusal)
-				answer.refuse(w, r, refusal)
-				return
-			}
-			next.ServeHTTP(w, r)
-		})
-	}
 }

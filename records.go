@@ -137,15 +137,17 @@ func (rs *records) revokeAll(ctx context.Context, userID string, except ...strin
 	return n, storeError(err)
 }
 
-// revokePlaintext ends whatever the plaintext names, expired or not.
+// revokePlaintext ends whatever the plaintext names, expired or not. It was
+// pasted from somewhere, so space around it is no part of it.
 func (rs *records) revokePlaintext(ctx context.Context, plaintext string) (Credential, error) {
-	c, err := rs.find(ctx, digestOf(plaintext))
+	c, err := rs.find(ctx, digestOf(strings.TrimSpace(plaintext)))
 	if err != nil {
 		return Credential{}, storeError(err)
 	}
-	if err := rs.revoke(ctx, c.UserID, c.ID, ReasonLeaked); err != nil {
-		return Credential{}, err
+	if err := rs.store.Revoke(ctx, c.Ref()); err != nil {
+		return Credential{}, storeError(err)
 	}
+	rs.tell(ctx, Event{Kind: EventRevoked, UserID: c.UserID, CredentialID: c.ID, Reason: ReasonLeaked})
 	ended := *c
 	ended.Sealed = nil // the store's own slice
 	return ended, nil
@@ -239,8 +241,11 @@ func disruptive(r rune) bool {
 	return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }
 
+// visible leaves out the fillers among letters and the blank among symbols.
 func visible(r rune) bool {
-	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S)
+	const brailleBlank = '\u2800'
+	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) &&
+		!unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) && r != brailleBlank
 }
 
 // tameName makes a name out of what a client says of itself.

@@ -30,10 +30,19 @@ func RedirectToSignIn(path string) func(w http.ResponseWriter, r *http.Request, 
 			return
 		}
 		delete(w.Header(), "Www-Authenticate")
-		next := LocalPath(r.URL.RequestURI(), "/")
+		next := LocalPath(address(r), "/")
 		w.Header().Set("Location", path+separator+"next="+url.QueryEscape(next))
 		w.WriteHeader(http.StatusSeeOther)
 	}
+}
+
+// address is what the browser asked for, also behind http.StripPrefix, which
+// changes r.URL alone.
+func address(r *http.Request) string {
+	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
+		return u.RequestURI()
+	}
+	return r.URL.RequestURI()
 }
 
 // LocalPath returns next if a browser that is sent there stays on this site, and

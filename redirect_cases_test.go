@@ -56,31 +56,37 @@ func TestRedirectToSignIn(t *testing.T) {
 	require.Equal(t, 400, h.get(authorization("Bearer")).Code)
 	require.Equal(t, 403, h.get(withCookie(f.signIn("ada", auth.NewSession{Scopes: []string{"read"}}))).Code)
 
-	for target, want := range map[string]string{"//evil.example/a": "/", "/%2f/evil": "/", "/a b": "/"} {
-		r := httptest.NewRequest("GET", "/", nil)
-		u, err := url.Parse(target)
-		if err == nil {
-			u.Scheme, u.Host = "", ""
-			r.URL = u
-		}
-		if target[:2] == "//" {
-			r.URL = &url.URL{Path: target}
-		}
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		next, err := url.Parse(w.Header().Get("Location"))
+	_, exchange := serve(t, h)
+	for target, want := range map[string]string{
+		"/a?b=c": "/a?b=c", "//evil.example/a": "/", "/%2f/evil": "/", "/a%20b": "/a%20b", "/%5cevil": "/",
+		"http://evil.example/a": "/a", "http://evil.example//evil.example": "/",
+	} {
+		response := exchange("GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		next, err := url.Parse(response.Header.Get("Location"))
 		require.NoError(t, err)
-		if target == "/a b" {
-			want = "/a%20b"
-		}
 		require.Equal(t, want, next.Query().Get("next"), target)
 	}
+	made, err := http.NewRequest("GET", "https://api.example.com/notes?a=b", nil) // no server's: without RequestURI
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, made)
+	redirects(w, page)
 	with := auth.Middleware{OnError: auth.RedirectToSignIn("/signin?lang=en")}
 	redirects(behind(with.Require(f.cookie)).get(), "/signin?lang=en&next="+url.QueryEscape("/notes?a=b"))
 	for _, bad := range []string{"", "signin", "//evil.example", "https://evil.example/signin"} {
 		require.Panics(t, func() { auth.RedirectToSignIn(bad) })
 	}
-	w := httptest.NewRecorder()
+	w = httptest.NewRecorder()
 	auth.RedirectToSignIn("/signin")(w, request("GET"), auth.ErrNoCredential)
 	require.Equal(t, 401, w.Code, "only what a Middleware says is a page's")
+}
+
+func TestRedirectBehindStripPrefix(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	m := auth.Middleware{OnError: auth.RedirectToSignIn("/signin")}
+	h := http.StripPrefix("/admin", m.Require(f.cookie)(http.NotFoundHandler()))
+	w := newRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/admin/users?p=2", nil))
+	require.Equal(t, "/signin?next=%2Fadmin%2Fusers%3Fp%3D2", w.Header().Get("Location"))
 }

@@ -12,17 +12,14 @@ import (
 
 // A route is what one Require or Optional knows: whom to ask, and what to answer.
 type route struct {
-	answerer
+	answers
 	resolve        func(context.Context, *Identity) (any, error)
 	authenticators []Authenticator
 	schemes        []Scheme // what authenticators[i].Scheme() returns
-	optional       bool
-	takesCookie    bool
-	challenges     challenges
 }
 
 func newRoute(m Middleware, optional bool, first Authenticator, more []Authenticator) *route {
-	rt := &route{answerer: answerer{m.OnError, m.Observe}, resolve: m.Resolve, optional: optional}
+	rt := &route{answers: answers{onError: m.OnError, observe: m.Observe, optional: optional}, resolve: m.Resolve}
 	rt.authenticators = append(append(rt.authenticators, first), more...)
 	for i, a := range rt.authenticators {
 		if fault := unusable(a); fault != "" {
@@ -83,33 +80,54 @@ func (rt *route) wrap(next http.Handler) http.Handler {
 		}
 		rt.mark(w.Header(), p)
 		next.ServeHTTP(w, &p.request)
+		if p.request.MultipartForm != nil && r.MultipartForm == nil {
+			// net/http removes the temporary files of uploads by its own request.
+			r.MultipartForm = p.request.MultipartForm
+		}
 	})
 }
 
 // admit decides on a request: the passage of one that may go on, or the refusal.
+// The Observer is told.
 func (rt *route) admit(r *http.Request) (*passage, Error) {
-	found, err := rt.authenticate(r)
-	var p *passage
-	if err == nil {
-		p, err = rt.identify(r, found)
-	}
-	if err == nil {
-		rt.tell(r, Event{Kind: EventAccepted, Scheme: found.scheme, UserID: p.identity.UserID, CredentialID: p.identity.CredentialID})
-		return p, Error{}
-	}
-	refusal := rt.refusal(r, found, err)
-	if rt.optional && refusal.Status == http.StatusUnauthorized && !found.explicit {
+	p, refusal := rt.decide(r)
+	switch {
+	case p == nil:
+		rt.tellRefused(r, &refusal)
+	case p.identityContext.identity == nil:
 		rt.tell(r, Event{Kind: EventAnonymous})
-		p := new(passage)
-		p.enter(rt, r)
+	default:
+		rt.tell(r, Event{Kind: EventAccepted, Scheme: p.identity.Scheme, UserID: p.identity.UserID, CredentialID: p.identity.CredentialID})
+	}
+	return p, refusal
+}
+
+// decide recovers whatever an authenticator, a store, Resolve or one of their
+// errors panics with, so that it is one request's answer and nothing more.
+func (rt *route) decide(r *http.Request) (p *passage, refusal Error) {
+	var f found
+	defer func() {
+		if v := recover(); v != nil {
+			p, refusal = nil, rt.refusal(r, &f, fault(caught(f.scheme, v)))
+		}
+	}()
+	err := rt.authenticate(r, &f)
+	if err == nil {
+		p, err = rt.identify(r, &f)
+	}
+	if err == nil {
 		return p, Error{}
 	}
-	rt.tellRefused(r, &refusal)
-	return nil, refusal
+	refusal = rt.refusal(r, &f, err)
+	if rt.optional && refusal.Status == http.StatusUnauthorized && !f.explicit {
+		p = new(passage)
+		p.enter(rt, r)
+	}
+	return p, refusal
 }
 
 // identify lets a request in that was authenticated, if Resolve agrees.
-func (rt *route) identify(r *http.Request, f found) (*passage, error) {
+func (rt *route) identify(r *http.Request, f *found) (*passage, error) {
 	p := &passage{identity: f.identity()}
 	p.identity.Scheme = f.scheme // what Require was given, and not what an identity claims
 	p.identityContext.identity = &p.identity
@@ -127,17 +145,12 @@ func (rt *route) identify(r *http.Request, f found) (*passage, error) {
 var errNilUser = errors.New("auth: Resolve returned a nil pointer and no error")
 
 // askResolve keeps the kinds of failure apart: a refusal, an outage, a mistake.
-func (rt *route) askResolve(r *http.Request, id *Identity) (user any, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			user, err = nil, fault(caught("Middleware.Resolve", v))
-		}
-	}()
-	user, err = rt.resolve(r.Context(), id)
+func (rt *route) askResolve(r *http.Request, id *Identity) (any, error) {
+	user, err := rt.resolve(r.Context(), id)
 	switch {
 	case err != nil && isNil(err):
 		return nil, fault(errNilError)
-	case errors.Is(err, ErrInvalidCredential):
+	case errors.Is(err, ErrInvalidCredential) && !errors.Is(err, ErrUnavailable):
 		return nil, &Error{Reason: ReasonDisabled, Err: ErrInvalidCredential, userID: id.UserID, credentialID: id.CredentialID}
 	case err != nil:
 		return nil, outage(err)
@@ -150,15 +163,8 @@ func (rt *route) askResolve(r *http.Request, id *Identity) (user any, err error)
 // mark sets what every answer behind this route carries. The values live in the
 // passage, which is this request's alone.
 func (rt *route) mark(h http.Header, p *passage) {
-	if !rt.takesCookie {
-		return
-	}
-	p.vary[0] = "Cookie"
-	addVary(h, p.vary[:])
-	if rt.optional {
-		p.varyAuthorization[0] = "Authorization"
-		addVary(h, p.varyAuthorization[:])
-	}
+	p.vary[0], p.varyAuthorization[0] = "Cookie", "Authorization"
+	rt.setVary(h, &p.vary, &p.varyAuthorization)
 	if p.identity.Scheme == SchemeCookie && len(h["Cache-Control"]) == 0 {
 		p.cacheControl[0] = "private"
 		h["Cache-Control"] = p.cacheControl[:]

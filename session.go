@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-31c5bcb2/auth/internal/header"
 	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
@@ -28,8 +29,11 @@ type NewSession struct {
 // arguments that are not what they should be, and with the store's errors; then
 // no cookie is set, and the earlier session goes on.
 func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, s NewSession) (Credential, error) {
+	if err := c.CheckOrigin(r); err != nil {
+		return Credential{}, err
+	}
 	lifetime, scopes, err := c.checkSession(userID, s)
-	if err := errors.Join(c.origins.check(r), err); err != nil {
+	if err != nil {
 		return Credential{}, err
 	}
 	plaintext := token.New("")
@@ -47,27 +51,52 @@ func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, s
 	return session, nil
 }
 
-// SignOut clears the cookie, and ends the session that it names. Without a
-// session it returns nil. If the store fails, the cookie is cleared all the same
-// and the error returned: whoever has copied the cookie could still use it. It
-// fails with [ErrCrossOrigin] as CheckOrigin does, and then does nothing.
+// SignOut clears the cookie, and ends the session that it names; if a second
+// cookie of the name was planted, the sessions of both. Without a session it
+// returns nil. If the store fails, the cookie is cleared all the same and the
+// error returned: whoever has copied the cookie could still use it. It fails with
+// [ErrCrossOrigin] as CheckOrigin does, and then does nothing.
 func (c *Cookie) SignOut(w http.ResponseWriter, r *http.Request) error {
-	if err := c.origins.check(r); err != nil {
+	if err := c.CheckOrigin(r); err != nil {
 		return err
 	}
 	c.set(w, "", time.Unix(1, 0), -1)
-	session, err := c.session(r, time.Now())
-	if err == nil {
-		err = c.store.Revoke(r.Context(), session.Ref())
+	sessions, err := c.presented(r)
+	for _, s := range sessions {
+		switch revoked := c.store.Revoke(r.Context(), s.Ref()); {
+		case revoked == nil:
+			c.tell(r.Context(), Event{Kind: EventSignedOut, UserID: s.UserID, CredentialID: s.ID, Remote: r.RemoteAddr})
+		case !errors.Is(revoked, ErrNotFound):
+			err = errors.Join(err, storeError(revoked))
+		}
 	}
-	switch {
-	case errors.Is(err, ErrNoCredential), errors.Is(err, ErrInvalidCredential), errors.Is(err, ErrNotFound):
-		return nil
-	case err != nil:
-		return unavailable(err)
+	return err
+}
+
+// maxPresented bounds what a request full of cookies makes us look up.
+const maxPresented = 8
+
+// presented finds the sessions that came with a request and are to end: also one
+// that seems idle here, as another process may hold its last use, and also beside
+// a planted cookie, which must not save it.
+func (c *Cookie) presented(r *http.Request) ([]*Credential, error) {
+	var sessions []*Credential
+	var outages error
+	now := time.Now()
+	for _, value := range header.Cookies(r.Header, c.cookie.Name, maxPresented) {
+		plaintext, ok := c.codecs.open(c.cookie.Name, value)
+		if !ok {
+			continue
+		}
+		s, err := c.lookup(r.Context(), digestOf(plaintext), now)
+		switch {
+		case err == nil:
+			sessions = append(sessions, s)
+		case errors.Is(err, ErrUnavailable):
+			outages = errors.Join(outages, err)
+		}
 	}
-	c.tell(r.Context(), Event{Kind: EventSignedOut, UserID: session.UserID, CredentialID: session.ID, Remote: r.RemoteAddr})
-	return nil
+	return sessions, outages
 }
 
 func (c *Cookie) checkSession(userID string, s NewSession) (time.Duration, Scopes, error) {
@@ -82,36 +111,45 @@ func (c *Cookie) checkSession(userID string, s NewSession) (time.Duration, Scope
 	return lifetime, scopes, errors.Join(checkUserID(userID), err)
 }
 
-// start keeps a new session and ends the one that came with the request.
+// start keeps a new session and ends those that came with the request.
 func (c *Cookie) start(r *http.Request, session Credential) error {
 	ctx := r.Context()
-	old, err := c.session(r, time.Now())
-	switch {
-	case errors.Is(err, ErrUnavailable):
-		return err
-	case err != nil:
-		return c.make(ctx, session)
-	case old.UserID == session.UserID:
-		// In one step, so that nobody else's session has to make room.
-		err := c.store.Rotate(ctx, old.Ref(), session, time.Time{})
-		if errors.Is(err, ErrNotFound) {
-			return c.make(ctx, session)
-		}
-		if err == nil {
-			c.ended(ctx, *old, ReasonReplaced)
-		}
-		return storeError(err)
-	}
-	if err := c.make(ctx, session); err != nil {
+	olds, err := c.presented(r)
+	if err != nil {
 		return err
 	}
-	if err := c.store.Revoke(ctx, old.Ref()); err != nil && !errors.Is(err, ErrNotFound) {
-		// Nobody has the new session's token yet, so one that stays behind in the
-		// store opens nothing. Still, leave as little as can be.
-		return storeError(errors.Join(err, c.store.Revoke(context.WithoutCancel(ctx), session.Ref())))
+	own := slices.IndexFunc(olds, func(old *Credential) bool { return old.UserID == session.UserID })
+	if own >= 0 {
+		err = c.replace(ctx, olds[own], session)
+		olds = slices.Delete(olds, own, own+1)
+	} else {
+		err = c.make(ctx, session)
 	}
-	c.ended(ctx, *old, ReasonReplaced)
+	if err != nil {
+		return err
+	}
+	for _, old := range olds {
+		if err := c.store.Revoke(ctx, old.Ref()); err != nil && !errors.Is(err, ErrNotFound) {
+			// Nobody has the new session's token yet, so one that stays behind in the
+			// store opens nothing. Still, leave as little as can be.
+			return storeError(errors.Join(err, c.store.Revoke(context.WithoutCancel(ctx), session.Ref())))
+		}
+		c.ended(ctx, *old, ReasonReplaced)
+	}
 	return nil
+}
+
+// replace ends the user's own old session and starts the new one in one step, so
+// that no other session of theirs has to make room.
+func (c *Cookie) replace(ctx context.Context, old *Credential, session Credential) error {
+	err := c.store.Rotate(ctx, old.Ref(), session, time.Time{})
+	switch {
+	case err == nil:
+		c.ended(ctx, *old, ReasonReplaced)
+	case errors.Is(err, ErrNotFound):
+		return c.make(ctx, session) // it has ended meanwhile
+	}
+	return storeError(err)
 }
 
 // make creates a session, and ends the oldest ones as long as they stand in its
@@ -184,5 +222,5 @@ func (c *Cookie) set(w http.ResponseWriter, value string, expires time.Time, max
 	cookie.Value, cookie.Expires, cookie.MaxAge = value, expires, maxAge
 	http.SetCookie(w, &cookie)
 	h.Set("Cache-Control", "no-store")
-	addVary(h, []string{"Cookie"})
+	addVary(h, &[1]string{"Cookie"})
 }

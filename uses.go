@@ -65,7 +65,8 @@ func (u *uses) record(c *Credential, now time.Time, exact bool) {
 		return // written within the minute, and c is a cached record that does not know
 	}
 	if now.After(h.At) {
-		h.At, h.unwritten = now, true
+		// Without the monotonic clock, which stands still while a machine sleeps.
+		h.At, h.unwritten = now.Round(0), true
 	}
 	u.startLocked()
 }
@@ -93,7 +94,10 @@ func (u *uses) close(ctx context.Context) error {
 			u.due = append(u.due, h)
 		}
 	}
-	u.waiting, u.err = nil, nil
+	u.waiting = nil
+	if u.flushing == nil {
+		u.err = nil
+	}
 	u.startLocked()
 	done := u.flushing
 	u.mu.Unlock()
@@ -121,29 +125,40 @@ func (u *uses) startLocked() {
 func (u *uses) flush() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	defer func() {
+		close(u.flushing)
+		u.flushing = nil
+	}()
 	for len(u.due) > 0 {
-		n := min(len(u.due), useBatch)
-		taken := u.due[:n:n]
-		u.due = u.due[n:]
-		batch := make([]Use, n)
-		for i, h := range taken {
-			batch[i] = h.Use
-			batch[i].At = h.At.UTC().Truncate(time.Microsecond)
-			h.unwritten = false
-		}
-		u.mu.Unlock()
-		err := u.write(batch)
-		u.mu.Lock()
-		u.settle(taken, err)
+		u.flushBatch()
 	}
-	close(u.flushing)
-	u.flushing = nil
+}
+
+var errNoReturn = errors.New("auth: Store.Touch did not return")
+
+// flushBatch gives up the lock while the store writes. What it defers puts things
+// right also after a call that ends the goroutine (runtime.Goexit).
+func (u *uses) flushBatch() {
+	n := min(len(u.due), useBatch)
+	taken := u.due[:n:n]
+	u.due = u.due[n:]
+	batch := make([]Use, n)
+	for i, h := range taken {
+		batch[i] = h.Use
+		batch[i].At = h.At.UTC().Truncate(time.Microsecond)
+		h.unwritten = false
+	}
+	err := errNoReturn
+	defer func() { u.settle(taken, err) }()
+	u.mu.Unlock()
+	defer u.mu.Lock()
+	err = u.write(batch)
 }
 
 // settle puts what was written, or could not be, back to wait: a use that
 // failed is tried again in a minute, not at once, when the store is as ill.
 func (u *uses) settle(taken []*heldUse, err error) {
-	if errors.Is(err, errors.ErrUnsupported) {
+	if err == errors.ErrUnsupported {
 		u.off.Store(true)
 		u.held, u.due, u.waiting = nil, nil, nil
 		return
@@ -153,6 +168,10 @@ func (u *uses) settle(taken []*heldUse, err error) {
 	}
 	now := time.Now()
 	for _, h := range taken {
+		if u.off.Load() && h.unwritten && err == nil {
+			u.due = append(u.due, h) // used once more meanwhile, and closing waits for it
+			continue
+		}
 		h.unwritten = h.unwritten || err != nil
 		u.wait(h, now)
 	}
@@ -187,18 +206,35 @@ func (u *uses) tick() {
 	u.startLocked()
 }
 
-// write is the one call of the store here. A store that panics must not take
-// the process down from a goroutine that nobody else can recover.
-func (u *uses) write(batch []Use) (err error) {
+// write is the one call of the store here. It returns the very
+// errors.ErrUnsupported only for a store that keeps no uses: network errors can
+// be one as well, by errors.Is.
+func (u *uses) write(batch []Use) error {
 	ctx, cancel := context.WithTimeout(context.Background(), useTimeout)
 	defer cancel()
+	err := u.touch(ctx, batch)
+	if err != nil && err != errors.ErrUnsupported {
+		u.tellLost(ctx, err)
+	}
+	return err
+}
+
+// touch recovers: nobody else could, and the process would end.
+func (u *uses) touch(ctx context.Context, batch []Use) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = panicError("Store.Touch", v)
 		}
-		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-			u.lost(ctx, err)
-		}
 	}()
-	return u.store.Touch(ctx, batch)
+	err = u.store.Touch(ctx, batch)
+	if err != nil && isNil(err) {
+		return errNilError
+	}
+	return err
+}
+
+// tellLost recovers for the same reason.
+func (u *uses) tellLost(ctx context.Context, err error) {
+	defer func() { _ = recover() }()
+	u.lost(ctx, err)
 }

@@ -87,15 +87,35 @@ func Cookie(h http.Header, name string) (value string, n int) {
 		for line != "" {
 			var pair string
 			pair, line, _ = strings.Cut(line, ";")
-			pair = trimSpace(pair)
-			if len(pair) > len(name) && pair[len(name)] == '=' && pair[:len(name)] == name {
+			if v, ok := valueOf(pair, name); ok {
 				if n++; n == 1 {
-					value = pair[len(name)+1:]
+					value = v
 				}
 			}
 		}
 	}
 	return value, n
+}
+
+// Cookies returns the values of all cookies of that name, up to most.
+func Cookies(h http.Header, name string, most int) []string {
+	var values []string
+	for _, line := range h["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			if v, ok := valueOf(pair, name); ok && len(values) < most {
+				values = append(values, v)
+			}
+		}
+	}
+	return values
+}
+
+func valueOf(pair, name string) (string, bool) {
+	pair = trimSpace(pair)
+	if len(pair) > len(name) && pair[len(name)] == '=' && pair[:len(name)] == name {
+		return pair[len(name)+1:], true
+	}
+	return "", false
 }
 
 func leadingToken(s string) string {

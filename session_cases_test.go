@@ -1,0 +1,412 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth"
+	"github.com/stretchr/testify/require"
+)
+
+// An identifier that was planted before the sign-in is worth nothing after it.
+func TestSignInReplacesTheSession(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, before, after string }{
+		{"of the same user", "ada", "ada"},
+		{"of another user", "mallory", "ada"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t)
+			h := f.all()
+			planted := f.signIn(test.before)
+			f.events.take()
+			w := httptest.NewRecorder()
+			_, err := f.cookie.SignIn(w, request("POST", withCookie(planted)), test.after, auth.NewSession{})
+			require.NoError(t, err)
+			fresh := w.Result().Cookies()[0]
+			require.NotEqual(t, planted.Value, fresh.Value)
+			refused(t, h.get(withCookie(planted)), 401, plainBearer, plainSecret)
+			accepted(t, h.get(withCookie(fresh)), test.after, auth.SchemeCookie)
+			events := f.events.take()
+			require.Equal(t, []auth.EventKind{auth.EventRevoked, auth.EventSignedIn}, kinds(events))
+			require.Equal(t, auth.ReasonReplaced, events[0].Reason)
+			require.Equal(t, test.before, events[0].UserID)
+		})
+	}
+	t.Run("chosen by the client", func(t *testing.T) {
+		f := newFixture(t)
+		w := httptest.NewRecorder()
+		_, err := f.cookie.SignIn(w, request("POST", field("Cookie", "__Host-session=chosen")), "ada", auth.NewSession{})
+		require.NoError(t, err)
+		require.NotContains(t, w.Header().Get("Set-Cookie"), "chosen")
+	})
+}
+
+func TestSignOut(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := f.all()
+	cookie := f.signIn("ada")
+	signOut := func(edits ...edit) (*httptest.ResponseRecorder, error) {
+		w := httptest.NewRecorder()
+		return w, f.cookie.SignOut(w, request("POST", edits...))
+	}
+	const cleared = "__Host-session=; Path=/; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0; HttpOnly; Secure; SameSite=Lax"
+	w, err := signOut(withCookie(cookie))
+	require.NoError(t, err)
+	require.Equal(t, []string{cleared}, w.Header().Values("Set-Cookie"))
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	require.Equal(t, "Cookie", w.Header().Get("Vary"))
+	refused(t, h.get(withCookie(cookie)), 401, plainBearer, plainSecret)
+
+	for name, e := range map[string]edit{
+		"again":      withCookie(cookie),
+		"no session": func(*http.Request) {},
+		"junk":       field("Cookie", "__Host-session=x"),
+		"two":        withCookie(cookie, cookie),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, err := signOut(e)
+			require.NoError(t, err)
+			require.Equal(t, []string{cleared}, w.Header().Values("Set-Cookie"))
+		})
+	}
+	t.Run("while the store is out", func(t *testing.T) {
+		f := newFixture(t)
+		cookie := f.signIn("ada")
+		for _, method := range []string{"Lookup", "Revoke"} {
+			f.store.fail = func(called string) error {
+				if called == method {
+					return errors.New("connection refused")
+				}
+				return nil
+			}
+			w := httptest.NewRecorder()
+			require.ErrorIs(t, f.cookie.SignOut(w, request("POST", withCookie(cookie))), auth.ErrUnavailable)
+			require.Equal(t, []string{cleared}, w.Header().Values("Set-Cookie"))
+		}
+	})
+	t.Run("from another site", func(t *testing.T) {
+		cookie := f.signIn("ada")
+		w, err := signOut(withCookie(cookie), field("Sec-Fetch-Site", "cross-site"))
+		require.ErrorIs(t, err, auth.ErrCrossOrigin)
+		require.Empty(t, w.Header())
+		accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
+	})
+	t.Run("in the answer that signed in", func(t *testing.T) {
+		w := httptest.NewRecorder()
+		http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
+		_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.NewSession{})
+		require.NoError(t, err)
+		require.NoError(t, f.cookie.SignOut(w, request("POST")))
+		require.Equal(t, []string{"theme=dark", cleared}, w.Header().Values("Set-Cookie"))
+	})
+}
+
+// The session that came along may end while its owner signs in anew.
+func TestSignInWhileTheOldSessionEnds(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	cookie, old := f.session("ada")
+	f.store.after = func(method string) {
+		if method == "Lookup" {
+			f.store.after = nil
+			require.NoError(t, f.store.Store.Revoke(t.Context(), old.Ref()))
+		}
+	}
+	w := httptest.NewRecorder()
+	_, err := f.cookie.SignIn(w, request("POST", withCookie(cookie)), "ada", auth.NewSession{})
+	require.NoError(t, err)
+	accepted(t, f.all().get(withCookie(w.Result().Cookies()[0])), "ada", auth.SchemeCookie)
+}
+
+// Everything half-way leaves the earlier session as it was.
+func TestSignInWhileTheStoreFails(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ user, method string }{
+		{"ada", "Lookup"}, {"ada", "Rotate"}, {"grace", "Lookup"}, {"grace", "Create"}, {"grace", "Revoke"},
+	} {
+		t.Run(test.user+" "+test.method, func(t *testing.T) {
+			f := newFixture(t)
+			cookie := f.signIn("ada")
+			f.store.fail = func(called string) error {
+				if called == test.method {
+					return errors.New("connection refused")
+				}
+				return nil
+			}
+			w := httptest.NewRecorder()
+			_, err := f.cookie.SignIn(w, request("POST", withCookie(cookie)), test.user, auth.NewSession{})
+			require.ErrorIs(t, err, auth.ErrUnavailable)
+			require.Empty(t, w.Header())
+			f.store.fail = nil
+			accepted(t, f.all().get(withCookie(cookie)), "ada", auth.SchemeCookie)
+		})
+	}
+	t.Run("a half-made session is taken back", func(t *testing.T) {
+		f := newFixture(t)
+		cookie := f.signIn("ada")
+		revokes := 0
+		f.store.fail = func(called string) error {
+			if called == "Revoke" {
+				if revokes++; revokes == 1 {
+					return errors.New("connection reset")
+				}
+			}
+			return nil
+		}
+		_, err := f.cookie.SignIn(httptest.NewRecorder(), request("POST", withCookie(cookie)), "grace", auth.NewSession{})
+		require.ErrorIs(t, err, auth.ErrUnavailable)
+		list, err := f.cookie.List(t.Context(), "grace", auth.Page{})
+		require.NoError(t, err)
+		require.Empty(t, list)
+	})
+}
+
+func TestOldestSessionMakesRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 3 })
+		h := f.all()
+		var cookies []*http.Cookie
+		for range 5 {
+			cookies = append(cookies, f.signIn("ada"))
+			time.Sleep(time.Second)
+		}
+		for i, c := range cookies {
+			want := 200
+			if i < 2 {
+				want = 401
+			}
+			require.Equal(t, want, h.get(withCookie(c)).Code, "session %d", i)
+		}
+		// Signing in anew in the same browser ends that session and no other.
+		w := httptest.NewRecorder()
+		_, err := f.cookie.SignIn(w, request("POST", withCookie(cookies[4])), "ada", auth.NewSession{})
+		require.NoError(t, err)
+		require.Equal(t, 200, h.get(withCookie(cookies[2])).Code)
+		require.NoError(t, f.cookie.Close(t.Context()))
+	})
+	t.Run("a hundred sign-ins at once", func(t *testing.T) {
+		f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 5 })
+		errs := make(chan error, 100)
+		for range 100 {
+			go func() {
+				_, err := f.cookie.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.NewSession{})
+				errs <- err
+			}()
+		}
+		for range 100 {
+			require.NoError(t, <-errs)
+		}
+		list, err := f.cookie.List(t.Context(), "ada", auth.Page{})
+		require.NoError(t, err)
+		require.Len(t, list, 5)
+	})
+	t.Run("after the limit was lowered", func(t *testing.T) {
+		f := newFixture(t)
+		for range 10 {
+			f.signIn("ada")
+		}
+		strict, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, MaxPerUser: 2})
+		require.NoError(t, err)
+		_, err = strict.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.NewSession{})
+		require.NoError(t, err)
+		list, err := strict.List(t.Context(), "ada", auth.Page{})
+		require.NoError(t, err)
+		require.Len(t, list, 2)
+	})
+	t.Run("while the store fails", func(t *testing.T) {
+		for _, method := range []string{"List", "Revoke"} {
+			f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 1 })
+			cookie := f.signIn("ada")
+			f.store.fail = func(called string) error {
+				if called == method {
+					return errors.New("connection refused")
+				}
+				return nil
+			}
+			w := httptest.NewRecorder()
+			_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.NewSession{})
+			require.ErrorIs(t, err, auth.ErrUnavailable, method)
+			require.Empty(t, w.Header())
+			accepted(t, f.all().get(withCookie(cookie)), "ada", auth.SchemeCookie)
+		}
+	})
+	t.Run("among more than a page of them", func(t *testing.T) {
+		f := newFixture(t)
+		for range 1005 {
+			f.signIn("ada")
+		}
+		strict, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, MaxPerUser: 1001})
+		require.NoError(t, err)
+		_, err = strict.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.NewSession{})
+		require.NoError(t, err)
+		n, err := strict.RevokeAll(t.Context(), "ada")
+		require.NoError(t, err)
+		require.Equal(t, 1001, n)
+	})
+	t.Run("expired ones are in nobody's way", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser, c.cookie.Lifetime = 2, time.Hour })
+			f.signIn("ada", auth.NewSession{Lifetime: time.Minute})
+			kept := f.signIn("ada")
+			time.Sleep(time.Minute)
+			f.signIn("ada")
+			accepted(t, f.all().get(withCookie(kept)), "ada", auth.SchemeCookie)
+			require.NoError(t, f.cookie.Close(t.Context()))
+		})
+	})
+	t.Run("a store that is always full", func(t *testing.T) {
+		f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 1 })
+		f.store.fail = func(method string) error {
+			if method == "Create" {
+				return auth.ErrLimit
+			}
+			return nil
+		}
+		_, err := f.cookie.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.NewSession{})
+		require.ErrorIs(t, err, auth.ErrLimit)
+	})
+}
+
+func TestIdleTimeout(t *testing.T) {
+	t.Parallel()
+	idle := func(c *configs) { c.cookie.IdleTimeout, c.cookie.Lifetime = 2*time.Minute, 24*time.Hour }
+	t.Run("ends a session that is left alone", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, idle)
+			h := f.all()
+			cookie := f.signIn("ada")
+			time.Sleep(2*time.Minute - time.Microsecond) // stores keep whole ones
+			accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
+			time.Sleep(2*time.Minute - time.Microsecond)
+			accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
+			time.Sleep(2 * time.Minute)
+			refused(t, h.get(withCookie(cookie)), 401, plainBearer, plainSecret)
+			require.NoError(t, f.cookie.Close(t.Context()))
+		})
+	})
+	t.Run("counts uses that are not yet written", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, idle)
+			f.store.fail = func(method string) error {
+				if method == "Touch" {
+					return errors.New("read-only")
+				}
+				return nil
+			}
+			h := f.all()
+			cookie := f.signIn("ada")
+			for range 60 {
+				time.Sleep(119 * time.Second)
+				accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
+			}
+			require.Error(t, f.cookie.Close(t.Context()))
+		})
+	})
+	t.Run("holds across processes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, idle)
+			other, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
+			require.NoError(t, err)
+			here, there := f.all(), behind(auth.Require(other))
+			cookie := f.signIn("ada")
+			for range 20 {
+				// The last use here, 61 seconds after the first, is written a minute late.
+				time.Sleep(time.Second)
+				require.Equal(t, 200, here.get(withCookie(cookie)).Code)
+				time.Sleep(61 * time.Second)
+				require.Equal(t, 200, here.get(withCookie(cookie)).Code)
+				time.Sleep(119 * time.Second)
+				require.Equal(t, 200, there.get(withCookie(cookie)).Code)
+			}
+			time.Sleep(2 * time.Minute)
+			require.Equal(t, 401, there.get(withCookie(cookie)).Code)
+			require.NoError(t, f.cookie.Close(t.Context()))
+			require.NoError(t, other.Close(t.Context()))
+		})
+	})
+}
+
+// Nobody fills the store without signing in.
+func TestAnonymousRequestsLeaveNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := behind(auth.Optional(f.bearer, f.cookie, f.secret))
+	f.store.fail = func(method string) error { return fmt.Errorf("%s was called", method) }
+	for range 100_000 {
+		if w := h.get(); w.Code != 200 {
+			t.Fatal(w.Code)
+		}
+		if err := f.cookie.SignOut(httptest.NewRecorder(), request("POST")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	purged, err := f.store.Purge(context.Background(), time.Now().Add(1000*time.Hour))
+	require.NoError(t, err)
+	require.Zero(t, purged)
+}
+
+// A second cookie, planted by a sibling domain, saves no session.
+func TestSignOutWithAPlantedCookie(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	own := f.signIn("ada")
+	planted := &http.Cookie{Name: own.Name, Value: "x"}
+	require.NoError(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(own, planted))))
+	require.Equal(t, 401, f.all().get(withCookie(own)).Code, "SignOut said nil: whoever has copied the cookie is out")
+}
+
+func TestSignInWithAPlantedCookie(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	own := f.signIn("ada")
+	planted := &http.Cookie{Name: own.Name, Value: "x"}
+	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(own, planted)), "ada", auth.NewSession{})
+	require.NoError(t, err)
+	require.Equal(t, 401, f.all().get(withCookie(own)).Code, "SignIn ends the one that came with the request")
+}
+
+// Another process may hold the last use of a session that seems idle here.
+func TestSignOutWhereTheSessionLooksIdle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, func(c *configs) { c.cookie.IdleTimeout = 2 * time.Minute })
+		other, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
+		require.NoError(t, err)
+		failing(f, "Touch", errors.New("read-only"))
+		c := withCookie(f.signIn("ada"))
+		for range 4 {
+			time.Sleep(time.Minute)
+			require.Equal(t, 200, f.all().get(c).Code)
+		}
+		require.NoError(t, other.SignOut(newRecorder(), request("POST", c)))
+		code := f.all().get(c).Code
+		f.cookie.Close(t.Context())
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, 401, code, "signed out in another process, and still good in this one")
+	})
+}
+
+func TestIdleTimeoutOverALookupFunc(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		front, err := auth.NewCookie(auth.LookupFunc(f.store.Lookup), auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
+		if err != nil {
+			return // better: it can never count a use
+		}
+		c := withCookie(f.signIn("ada"))
+		for range 10 {
+			time.Sleep(30 * time.Second)
+			require.Equal(t, 200, behind(auth.Require(front)).get(c).Code, "in use all the time")
+		}
+	})
+}
