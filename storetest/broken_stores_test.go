@@ -25,25 +25,32 @@ var faults = map[string]struct {
 	rule string // the subtest that fails, among others perhaps
 	make func() auth.Store
 }{
-	"Create keeps the caller's slice":        {"no slice is shared", func() auth.Store { return &sharing{MemoryStore: auth.NewMemoryStore()} }},
-	"Create counts, then inserts":            {"a hundred creators at a limit", func() auth.Store { return &counting{auth.NewMemoryStore()} }},
-	"Create ignores the limit":               {"limits", func() auth.Store { return &unlimited{auth.NewMemoryStore()} }},
-	"Lookup ignores the kind":                {"kinds are apart", func() auth.Store { return &kindless{auth.NewMemoryStore()} }},
-	"Lookup hides expired records":           {"expired ones are kept", func() auth.Store { return &strict{auth.NewMemoryStore()} }},
-	"Lookup rounds times to seconds":         {"what is created is found, whole", func() auth.Store { return &rounding{auth.NewMemoryStore()} }},
-	"Get ignores the user":                   {"users are apart, byte by byte", func() auth.Store { return &folding{auth.NewMemoryStore()} }},
-	"List is oldest first":                   {"lists are in order", func() auth.Store { return &reversed{auth.NewMemoryStore()} }},
-	"List pages by offset":                   {"pages neither skip nor repeat", func() auth.Store { return &offset{MemoryStore: auth.NewMemoryStore()} }},
-	"Rotate is two steps":                    {"fifty rotations at once, with an overlap", func() auth.Store { return &twoSteps{auth.NewMemoryStore()} }},
-	"Rotate lets the old one live on":        {"rotation with an overlap", func() auth.Store { return &lenient{auth.NewMemoryStore()} }},
-	"Rotate takes expired ones":              {"rotation of an expired one", func() auth.Store { return &reviving{auth.NewMemoryStore()} }},
-	"Revoke leaves what was replaced":        {"revoking in an overlap", func() auth.Store { return &forgetful{auth.NewMemoryStore()} }},
-	"Revoke forgets the digest":              {"revoked is gone, and stays so", func() auth.Store { return &amnesiac{auth.NewMemoryStore()} }},
-	"RevokeAll ignores except":               {"all revoked", func() auth.Store { return &thorough{auth.NewMemoryStore()} }},
-	"Touch goes backward":                    {"last use goes forward", func() auth.Store { return &backward{MemoryStore: auth.NewMemoryStore()} }},
-	"Purge takes what expires at the time":   {"purging", func() auth.Store { return &eager{auth.NewMemoryStore()} }},
-	"an outage is told as not found":         {"a context that is over", func() auth.Store { return &silent{auth.NewMemoryStore()} }},
-	"a conflict is told as an unknown error": {"one digest, one record", func() auth.Store { return &vague{auth.NewMemoryStore()} }},
+	"Create keeps the caller's slice":          {"no slice is shared", func() auth.Store { return &sharing{MemoryStore: auth.NewMemoryStore()} }},
+	"Create counts, then inserts":              {"a hundred creators at a limit", func() auth.Store { return &counting{auth.NewMemoryStore()} }},
+	"Create ignores the limit":                 {"limits", func() auth.Store { return &unlimited{auth.NewMemoryStore()} }},
+	"Lookup ignores the kind":                  {"kinds are apart", func() auth.Store { return &kindless{auth.NewMemoryStore()} }},
+	"Lookup hides expired records":             {"expired ones are kept", func() auth.Store { return &strict{auth.NewMemoryStore()} }},
+	"Lookup rounds times to seconds":           {"what is created is found, whole", func() auth.Store { return &rounding{auth.NewMemoryStore()} }},
+	"Get ignores the user":                     {"users are apart, byte by byte", func() auth.Store { return &folding{auth.NewMemoryStore()} }},
+	"List is oldest first":                     {"lists are in order", func() auth.Store { return &reversed{auth.NewMemoryStore()} }},
+	"List pages by offset":                     {"pages neither skip nor repeat", func() auth.Store { return &offset{MemoryStore: auth.NewMemoryStore()} }},
+	"Rotate is two steps":                      {"fifty rotations at once, with an overlap", func() auth.Store { return &twoSteps{auth.NewMemoryStore()} }},
+	"Rotate lets the old one live on":          {"rotation with an overlap", func() auth.Store { return &lenient{auth.NewMemoryStore()} }},
+	"Rotate takes expired ones":                {"rotation of an expired one", func() auth.Store { return &reviving{auth.NewMemoryStore()} }},
+	"Revoke leaves what was replaced":          {"revoking in an overlap", func() auth.Store { return &forgetful{auth.NewMemoryStore()} }},
+	"Revoke forgets the digest":                {"revoked is gone, and stays so", func() auth.Store { return &amnesiac{auth.NewMemoryStore()} }},
+	"RevokeAll ignores except":                 {"all revoked", func() auth.Store { return &thorough{auth.NewMemoryStore()} }},
+	"Touch goes backward":                      {"last use goes forward", func() auth.Store { return &backward{MemoryStore: auth.NewMemoryStore()} }},
+	"Purge takes what expires at the time":     {"purging", func() auth.Store { return &eager{auth.NewMemoryStore()} }},
+	"Create counts the limit at its own clock": {"the limit counts at CreatedAt", func() auth.Store { return &ownClock{auth.NewMemoryStore()} }},
+	"Lookup compares half of the digest":       {"all of the digest", func() auth.Store { return &half{MemoryStore: auth.NewMemoryStore()} }},
+	"Lookup takes a lost caller for no record": {"a question whose context is over", func() auth.Store { return &deaf{auth.NewMemoryStore()} }},
+	"List goes by CreatedAt":                   {"lists go by ID", func() auth.Store { return &byTime{auth.NewMemoryStore()} }},
+	"Rotate leaves what was replaced":          {"a rotation without an overlap within an overlap", func() auth.Store { return &leaving{auth.NewMemoryStore()} }},
+	"RevokeAll passes over expired ones":       {"all revoked: expired and superseded ones count", func() auth.Store { return &sparing{auth.NewMemoryStore()} }},
+	"Touch stops at an expired one":            {"a use changes nothing else", func() auth.Store { return &picky{auth.NewMemoryStore()} }},
+	"an outage is told as not found":           {"a context that is over", func() auth.Store { return &silent{auth.NewMemoryStore()} }},
+	"a conflict is told as an unknown error":   {"one digest, one record", func() auth.Store { return &vague{auth.NewMemoryStore()} }},
 }
 
 func TestBrokenStore(t *testing.T) {
@@ -315,4 +322,90 @@ func (s *vague) Create(ctx context.Context, c auth.Credential, limit int) error 
 		return errors.New("UNIQUE constraint failed")
 	}
 	return err
+}
+
+type ownClock struct{ *auth.MemoryStore }
+
+func (s *ownClock) Create(ctx context.Context, c auth.Credential, limit int) error {
+	c.CreatedAt = time.Now() // which is also what it keeps
+	return s.MemoryStore.Create(ctx, c, limit)
+}
+
+type half struct {
+	*auth.MemoryStore
+	digests sync.Map
+}
+
+func (s *half) Create(ctx context.Context, c auth.Credential, limit int) error {
+	s.digests.LoadOrStore([16]byte(c.Digest[:16]), c.Digest)
+	return s.MemoryStore.Create(ctx, c, limit)
+}
+
+func (s *half) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+	if whole, ok := s.digests.Load([16]byte(d[:16])); ok {
+		d = whole.(auth.Digest)
+	}
+	return s.MemoryStore.Lookup(ctx, kind, d)
+}
+
+type deaf struct{ *auth.MemoryStore }
+
+func (s *deaf) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+	if ctx.Err() != nil {
+		return nil, auth.ErrNotFound
+	}
+	return s.MemoryStore.Lookup(ctx, kind, d)
+}
+
+type byTime struct{ *auth.MemoryStore }
+
+func (s *byTime) List(ctx context.Context, kind auth.Kind, user string, page auth.Page) ([]auth.Credential, error) {
+	list, err := s.MemoryStore.List(ctx, kind, user, page)
+	slices.SortStableFunc(list, func(a, b auth.Credential) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return list, err
+}
+
+type leaving struct{ *auth.MemoryStore }
+
+func (s *leaving) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, until time.Time) error {
+	c, err := s.Get(ctx, old)
+	if err != nil || c.Previous == "" || until.After(next.CreatedAt) {
+		return s.MemoryStore.Rotate(ctx, old, next, until)
+	}
+	previous, err := s.Get(ctx, auth.Ref{Kind: old.Kind, UserID: old.UserID, ID: c.Previous})
+	if err != nil {
+		return err
+	}
+	if err := s.MemoryStore.Rotate(ctx, old, next, until); err != nil {
+		return err
+	}
+	previous.ID += "-left"
+	previous.Digest[0] ^= 1
+	return s.MemoryStore.Create(ctx, previous, 0)
+}
+
+type sparing struct{ *auth.MemoryStore }
+
+func (s *sparing) RevokeAll(ctx context.Context, kind auth.Kind, user string, except ...string) (int, error) {
+	list, err := s.List(ctx, kind, user, auth.Page{Limit: 1000})
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range list {
+		if !c.ExpiresAt.IsZero() && !time.Now().Before(c.ExpiresAt) {
+			except = append(except, c.ID)
+		}
+	}
+	return s.MemoryStore.RevokeAll(ctx, kind, user, except...)
+}
+
+type picky struct{ *auth.MemoryStore }
+
+func (s *picky) Touch(ctx context.Context, uses []auth.Use) error {
+	for _, u := range uses {
+		if c, err := s.Get(ctx, u.Ref); err == nil && !c.ExpiresAt.IsZero() && time.Now().After(c.ExpiresAt) {
+			return errors.New("the record has expired")
+		}
+	}
+	return s.MemoryStore.Touch(ctx, uses)
 }

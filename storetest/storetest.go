@@ -28,7 +28,7 @@ import (
 // for a store of its own, which is empty, and closed by a t.Cleanup of open's.
 // The subtests run in parallel.
 func Run(t *testing.T, open func(t *testing.T) auth.Store) {
-	for _, c := range slices.Concat(recordCases, lifeCases, raceCases) {
+	for _, c := range slices.Concat(recordCases, lifeCases, detailCases, raceCases) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.run(&run{T: t, store: open(t), why: c.why})
