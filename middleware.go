@@ -19,7 +19,7 @@ type Middleware struct {
 	// decides whether that may still come in: [ErrInvalidCredential] refuses it
 	// exactly as an unknown credential, any other error is answered with 503. It
 	// is called for each request that is authenticated, with the request's
-	// context. nil: there is no such user. A nil user is fine; a nil pointer in
+	// context, and only reads id. nil: there is no such user. A nil user is fine; a nil pointer in
 	// it is taken for a mistake and refused with 500.
 	Resolve func(ctx context.Context, id *Identity) (user any, err error)
 	// Observe is told of every decision on a request. What happens to tokens,

@@ -123,7 +123,7 @@ func (c *Cookie) start(r *http.Request, session Credential) error {
 		err = c.replace(ctx, olds[own], session)
 		olds = slices.Delete(olds, own, own+1)
 	} else {
-		err = c.make(ctx, session)
+		err = c.create(ctx, session)
 	}
 	if err != nil {
 		return err
@@ -147,15 +147,15 @@ func (c *Cookie) replace(ctx context.Context, old *Credential, session Credentia
 	case err == nil:
 		c.ended(ctx, *old, ReasonReplaced)
 	case errors.Is(err, ErrNotFound):
-		return c.make(ctx, session) // it has ended meanwhile
+		return c.create(ctx, session) // it has ended meanwhile
 	}
 	return storeError(err)
 }
 
-// make creates a session, and ends the oldest ones as long as they stand in its
+// create keeps a session, and ends the oldest ones as long as they stand in its
 // way. Each round that fails has seen another sign-in of the same user succeed,
 // so that a hundred are more than people cause.
-func (c *Cookie) make(ctx context.Context, session Credential) (err error) {
+func (c *Cookie) create(ctx context.Context, session Credential) (err error) {
 	for range 100 {
 		err = c.store.Create(ctx, session, c.maxPerUser)
 		if !errors.Is(err, ErrLimit) {
