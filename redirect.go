@@ -61,7 +61,8 @@ func LocalPath(next, fallback string) string {
 	if !strings.HasPrefix(next, "/") || strings.Contains(next, " ") || strings.ContainsFunc(next+u.Path, misread) {
 		return fallback
 	}
-	if clean := path.Clean(u.Path); u.Path != clean && u.Path != clean+"/" {
+	clean := path.Clean(u.Path)
+	if u.Path != clean && (clean == "/" || u.Path != clean+"/") {
 		return fallback
 	}
 	return next

@@ -23,7 +23,7 @@ func TestLocalPath(t *testing.T) {
 		"", "profile", "//evil.example", "//evil.example/a", `/\evil.example`, `\\evil.example`, `\/evil.example`, "/%2f/evil.example", "/%2Fevil.example", "/%5cevil.example",
 		"/%5Cevil.example", "///evil.example", "////evil.example", "https://evil.example", "https:evil.example", "https:/evil.example", "HTTPS://evil.example", "javascript:alert(1)", "data:text/html,x",
 		"/\t/evil.example", "\t//evil.example", "/\n/evil.example", "/\r/evil.example", " /profile", " //evil.example", "/%09/evil.example", "/%0a/evil.example", "/%00", "/.//evil.example", "/..//evil.example",
-		"/a/..//evil.example", "/a//b", "/a/../b", "/./a", "/%2e%2e//evil.example", "/a\x00", "/a b", "/a\x7f", "/%zz", "//user@evil.example", "?next=x", "#x", ".", "..", "/a/.", "//",
+		"/a/..//evil.example", "/a//b", "/a/../b", "/./a", "/%2e%2e//evil.example", "/a\x00", "/a b", "/a\x7f", "/%zz", "//user@evil.example", "?next=x", "#x", ".", "..", "/a/.", "//", "/%2f", "/%2F?a=b", "/%2f#a", "/a/%2f", "/a%2f/",
 	} {
 		require.Equal(t, "/fallback", auth.LocalPath(next, "/fallback"), "%q", next)
 	}
