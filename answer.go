@@ -17,8 +17,9 @@ import (
 // It writes no body to a HEAD request.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	e := answerTo(r, err)
-	if e.answers != nil && !e.told && e.Reason == ReasonScope {
-		e.answers.tellRefused(r, &e) // by CheckScope, which has no request to tell of
+	if given := within(err); given.untold && e.answers != nil {
+		given.untold = false
+		e.answers.tellRefused(r, &e)
 	}
 	v := new(headerValues).fill()
 	e.setHeaders(w.Header(), v)
@@ -34,6 +35,8 @@ func answerTo(r *http.Request, err error) Error {
 		e = *given
 	case err == nil:
 		e.Status = http.StatusInternalServerError
+	case errors.Is(err, ErrUnavailable):
+		e.Status, e.Reason = statusOf(err)
 	case errors.Is(err, ErrNotFound):
 		e.Status = http.StatusNotFound
 	case errors.Is(err, ErrConflict), errors.Is(err, ErrLimit):
@@ -76,7 +79,6 @@ func (a *answers) callOnError(w http.ResponseWriter, r *http.Request, e Error) {
 }
 
 func (a *answers) tellRefused(r *http.Request, e *Error) {
-	e.told = true
 	a.tell(r, Event{
 		Kind: EventRefused, Scheme: e.Scheme, UserID: e.userID, CredentialID: e.credentialID,
 		Reason: e.Reason, Err: e.detail,

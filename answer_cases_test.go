@@ -111,11 +111,13 @@ func TestWriteError(t *testing.T) {
 			w := httptest.NewRecorder()
 			w.Header().Set("Content-Length", "5")
 			w.Header().Set("ETag", "x")
+			w.Header().Set("Last-Modified", "x")
 			w.Header().Set("WWW-Authenticate", "Negotiate")
 			auth.WriteError(w, request("GET"), test.err)
 			refused(t, w, test.status, test.challenges...)
 			require.NotContains(t, w.Body.String(), "canary")
 			require.Empty(t, w.Header().Get("ETag"))
+			require.Empty(t, w.Header().Get("Last-Modified"))
 			require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
 		})
 	}
@@ -320,10 +322,10 @@ func TestUploadsLeaveNoFiles(t *testing.T) {
 
 func TestOddStatuses(t *testing.T) {
 	t.Parallel()
-	for _, status := range []int{1000, 99999} {
-		require.NotPanics(t, func() {
-			auth.WriteError(newRecorder(), request("GET"), &auth.Error{Status: status, Err: auth.ErrInvalidCredential})
-		})
+	for status, want := range map[int]int{-1: 401, 0: 401, 99: 401, 200: 401, 399: 401, 400: 400, 599: 599, 600: 401, 1000: 401, 99999: 401} {
+		w := newRecorder()
+		auth.WriteError(w, request("GET"), &auth.Error{Status: status, Err: auth.ErrInvalidCredential})
+		require.Equal(t, want, w.Code, "%d", status)
 	}
 }
 
@@ -382,4 +384,67 @@ func TestScopeErrorOfAnAuthenticator(t *testing.T) {
 	err := &auth.Error{Status: 200, Scopes: []string{"a\r\nX: y"}, Err: auth.ErrInsufficientScope}
 	w := behind(auth.Require(fakeAuthenticator{scheme: "Bearer", err: err})).get(authorization("Bearer x"))
 	refused(t, w, 403, `Bearer realm="api", error="insufficient_scope"`)
+}
+
+func TestErrorKeepsItsRoute(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := auth.Require(f.bearer)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := new(auth.Middleware).Authenticate(r, f.secret)
+		auth.WriteError(w, r, err)
+	}))
+	w := newRecorder()
+	h.ServeHTTP(w, request("GET", authorization("Bearer "+f.token("ada"))))
+	refused(t, w, 401, plainSecret)
+}
+
+func TestVaryOfOthersIsNotWrittenTo(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	shared := append(make([]string, 0, 4), "Origin")
+	w := newRecorder()
+	w.Header()["Vary"] = shared
+	f.all().ServeHTTP(w, request("GET"))
+	require.Empty(t, shared[:2][1])
+}
+
+func TestChallengesOfARouteAreItsOwn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var seen []string
+	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) {
+		seen = append(seen, w.Header().Get("WWW-Authenticate"))
+		w.Header()["Www-Authenticate"][0] = "spoilt"
+		w.WriteHeader(401)
+	}}
+	h := behind(m.Require(f.bearer))
+	h.get()
+	h.get()
+	require.Equal(t, []string{plainBearer, plainBearer}, seen)
+}
+
+func TestOnErrorKnowsAnOutage(t *testing.T) {
+	t.Parallel()
+	var told error
+	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) { told = err }}
+	behind(m.Require(fakeAuthenticator{scheme: "X", err: errors.New("x")})).get()
+	require.ErrorIs(t, told, auth.ErrUnavailable)
+}
+
+func TestResourceMetadataWithoutAHost(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	m := auth.Middleware{ResourceMetadata: "https:///x"}
+	require.Panics(t, func() { m.Require(f.bearer) })
+}
+
+func TestScopesInTheBodyStay(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := auth.Require(f.bearer)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		auth.WriteError(w, r, auth.CheckScope(r.Context(), "a b", "c"))
+	}))
+	w := newRecorder()
+	h.ServeHTTP(w, request("GET", authorization("Bearer "+f.token("ada", "read"))))
+	require.Contains(t, w.Body.String(), `["a b","c"]`)
 }

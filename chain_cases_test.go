@@ -504,3 +504,80 @@ type panickyError struct{}
 
 func (panickyError) Error() string { return "x" }
 func (panickyError) Is(error) bool { panic("bug") }
+
+func TestOneRefusalIsOneEvent(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	events := new(recorder)
+	m := auth.Middleware{Observe: events.observe, OnError: auth.WriteError}
+	m.Require(f.bearer)(m.RequireScope("write")(http.NotFoundHandler())).ServeHTTP(newRecorder(), request("GET", authorization("Bearer "+f.token("ada", "read"))))
+	require.Equal(t, []auth.EventKind{auth.EventAccepted, auth.EventRefused}, kinds(events.take()))
+}
+
+func TestCheckScopeKeepsNoSlice(t *testing.T) {
+	t.Parallel()
+	scopes := []string{"write"}
+	ctx := auth.NewContext(t.Context(), &auth.Identity{UserID: "ada", Scopes: "read"})
+	var e *auth.Error
+	require.ErrorAs(t, auth.CheckScope(ctx, scopes...), &e)
+	e.Scopes[0] = "read"
+	require.Equal(t, "write", scopes[0])
+}
+
+func TestScopeAfterOptionalHasTheRoutesChallenges(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := behind(func(h http.Handler) http.Handler { return auth.Optional(f.secret)(auth.RequireScope("a")(h)) })
+	refused(t, h.get(), 401, plainSecret)
+}
+
+func TestScopeOfNobodyOutsideOfRequire(t *testing.T) {
+	t.Parallel()
+	var e *auth.Error
+	require.ErrorAs(t, auth.CheckScope(auth.NewContext(t.Context(), nil)), &e)
+	require.Equal(t, 500, e.Status)
+}
+
+func TestScopesOfARouteAreItsOwn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	scopes := []string{"write"}
+	h := behind(func(h http.Handler) http.Handler { return auth.Require(f.bearer)(auth.RequireScope(scopes...)(h)) })
+	scopes[0] = "read"
+	require.Equal(t, 403, h.get(authorization("Bearer "+f.token("ada", "read"))).Code)
+}
+
+func TestExplicitCredentialThatIsNobodys(t *testing.T) {
+	t.Parallel()
+	refused(t, behind(auth.Require(fakeAuthenticator{scheme: "Bearer", err: auth.ErrNoCredential})).get(authorization("Bearer x")), 401, badToken)
+}
+
+func TestSchemeOfAnUnreadableField(t *testing.T) {
+	t.Parallel()
+	events := new(recorder)
+	m := auth.Middleware{Observe: events.observe}
+	behind(m.Require(newFixture(t).bearer)).get(authorization("Bearer " + repeated("a", 70000)))
+	require.Equal(t, auth.SchemeBearer, events.take()[0].Scheme)
+}
+
+func TestCheckScopeIsOneEvent(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	low := authorization("Bearer " + f.token("ada", "read"))
+	events := new(recorder)
+	m := auth.Middleware{Observe: events.observe}
+	check := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := auth.CheckScope(r.Context(), "write")
+		auth.WriteError(w, r, err)
+		auth.WriteError(newRecorder(), r, err)
+	})
+	m.Optional(f.bearer)(check).ServeHTTP(newRecorder(), request("GET"))
+	require.Equal(t, []auth.EventKind{auth.EventAnonymous, auth.EventRefused}, kinds(events.take()))
+	m.Require(f.bearer)(check).ServeHTTP(newRecorder(), request("GET", low))
+	require.Equal(t, []auth.EventKind{auth.EventAccepted, auth.EventRefused}, kinds(events.take()))
+	m.OnError = func(w http.ResponseWriter, r *http.Request, err error) {
+		auth.WriteError(w, r, auth.ErrInsufficientScope)
+	}
+	m.Require(f.bearer)(m.RequireScope("write")(http.NotFoundHandler())).ServeHTTP(newRecorder(), request("GET", low))
+	require.Equal(t, []auth.EventKind{auth.EventAccepted, auth.EventRefused}, kinds(events.take()))
+}

@@ -149,3 +149,9 @@ func TestPolicy(t *testing.T) {
 	require.Equal(t, auth.Policy{Prefix: "p", AcceptImported: true, Scopes: []string{"a"}, MaxLifetime: time.Hour, MaxOverlap: 7 * 24 * time.Hour, MaxPerUser: 3}, f.bearer.Policy())
 	require.Nil(t, newFixture(t).bearer.Policy().Scopes)
 }
+
+func TestEqualKeysAreNamed(t *testing.T) {
+	t.Parallel()
+	_, err := auth.NewCookie(auth.NewMemoryStore(), auth.CookieConfig{Keys: auth.Keys{testKey(1), testKey(2), testKey(2)}})
+	require.ErrorContains(t, err, "keys 1 and 2 are equal")
+}

@@ -98,7 +98,7 @@ type Error struct {
 
 	userID, credentialID string   // whose it was, for the event
 	detail               error    // what may be logged of an outage or a fault
-	told                 bool     // the Observer knows
+	untold               bool     // by CheckScope, which has no request to tell of
 	answers              *answers // of the route where it happened
 }
 
@@ -177,6 +177,9 @@ func unavailable(err error) error {
 
 // storeError lets through what a Store's contract names. Anything else is an outage.
 func storeError(err error) error {
+	if errors.Is(err, ErrUnavailable) {
+		return err
+	}
 	for _, known := range []error{nil, ErrNotFound, ErrConflict, ErrLimit, errors.ErrUnsupported} {
 		if errors.Is(err, known) {
 			return err
@@ -184,6 +187,10 @@ func storeError(err error) error {
 	}
 	return unavailable(err)
 }
+
+// gone reports whether err is a store's answer that there is no such record, and
+// not an outage that wraps one.
+func gone(err error) bool { return errors.Is(err, ErrNotFound) && !errors.Is(err, ErrUnavailable) }
 
 // panicError tells where a panic came from, without its value: that may hold a
 // credential, unless the Go runtime made it. A stack has addresses only.

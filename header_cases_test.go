@@ -245,3 +245,13 @@ func rawExchange(t testing.TB, address, raw string) *http.Response {
 	require.NoError(t, err)
 	return response
 }
+
+func TestNoSpaceBeforeTheCredential(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token := "/" + repeated("a", 32)
+	_, err := f.bearer.Import(t.Context(), "ada", token, auth.NewToken{Name: "x"})
+	require.NoError(t, err)
+	require.Equal(t, 200, f.all().get(authorization("Bearer "+token)).Code)
+	require.Equal(t, 400, f.all().get(authorization("Bearer"+token)).Code)
+}

@@ -491,8 +491,10 @@ func TestScopesOfNewTokens(t *testing.T) {
 		{"a backslash", nil, []string{`a\`}, "", false},
 		{"a line break", nil, []string{"a\n"}, "", false},
 		{"outside ASCII", nil, []string{"é"}, "", false},
-		{"2,048 bytes", nil, []string{repeated("a", 1023), repeated("b", 1023)}, auth.Scopes(repeated("a", 1023) + " " + repeated("b", 1023)), true},
-		{"too many bytes", nil, []string{repeated("a", 2049)}, "", false},
+		{"2,048 bytes", nil, []string{repeated("a", 1023), repeated("b", 1024)}, auth.Scopes(repeated("a", 1023) + " " + repeated("b", 1024)), true},
+		{"2,048 bytes of one", nil, []string{repeated("a", 2048)}, auth.Scopes(repeated("a", 2048)), true},
+		{"2,049 bytes", nil, []string{repeated("a", 1024), repeated("b", 1024)}, "", false},
+		{"2,049 bytes of one", nil, []string{repeated("a", 2049)}, "", false},
 		{"10,000", nil, numbered(10_000), "", false},
 	}
 	for _, test := range tests {
@@ -594,4 +596,29 @@ func TestRevokePlaintextOverALookupFunc(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.RevokePlaintext(t.Context(), repeated("a", 32))
 	require.ErrorIs(t, err, errors.ErrUnsupported, "ErrNotFound says that it is no live token: it is")
+}
+
+func TestTimesAreWholeMicroseconds(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x", Lifetime: time.Hour + 1})
+	require.NoError(t, err)
+	require.Equal(t, c.ExpiresAt.Truncate(time.Microsecond), c.ExpiresAt)
+	_, _, err = f.bearer.Rotate(t.Context(), "ada", c.ID, time.Minute+1)
+	require.NoError(t, err)
+	list, err := f.bearer.List(t.Context(), "ada", auth.Page{})
+	require.NoError(t, err)
+	for _, c := range list {
+		require.Equal(t, c.ExpiresAt.Truncate(time.Microsecond), c.ExpiresAt)
+	}
+}
+
+func TestAllOfAPlaintextCounts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, n := range []int{63, 64, 65, 66} {
+		c, err := f.bearer.Import(t.Context(), "ada", repeated("a", n), auth.NewToken{Name: "x"})
+		require.NoError(t, err)
+		require.EqualValues(t, sha256.Sum256([]byte(repeated("a", n))), c.Digest)
+	}
 }

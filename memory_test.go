@@ -2,11 +2,23 @@ package auth_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/storetest"
+	"github.com/stretchr/testify/require"
 )
 
 func TestMemoryStoreKeepsTheContract(t *testing.T) {
 	storetest.Run(t, func(*testing.T) auth.Store { return auth.NewMemoryStore() })
+}
+
+func TestMemoryStoreTakesAnIDOnce(t *testing.T) {
+	t.Parallel()
+	s := auth.NewMemoryStore()
+	c := auth.Credential{ID: "1", Kind: auth.KindToken, UserID: "ada", Digest: auth.Digest{1}, CreatedAt: time.Now()}
+	require.NoError(t, s.Create(t.Context(), c, 0))
+	c.Digest[0] = 2
+	require.ErrorIs(t, s.Create(t.Context(), c, 0), auth.ErrConflict)
+	require.ErrorIs(t, s.Rotate(t.Context(), c.Ref(), c, time.Time{}), auth.ErrConflict)
 }

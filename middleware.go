@@ -7,6 +7,9 @@ import (
 
 // A Middleware wraps handlers in authentication. The zero value works. It is
 // read when a route is built: copy it to vary it, and change nothing later.
+//
+// Refusals that no OnError answers share their header values, so that junk costs no allocation. A middleware outside that
+// changes one sets another value, as Header.Set and Add do, and writes into none.
 type Middleware struct {
 	// Realm names the protected space in challenges; "" is "api", since RFC 6750
 	// section 3 wants a parameter after Bearer. Quotes in it are escaped; it has

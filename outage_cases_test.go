@@ -204,3 +204,18 @@ func TestOutageThatWrapsASentinel(t *testing.T) {
 	both := errors.Join(auth.ErrInvalidCredential, auth.ErrUnavailable)
 	require.Equal(t, 503, behind(auth.Require(fakeAuthenticator{scheme: "X", err: both})).get(authorization("X y")).Code)
 }
+
+// A cache in front of a database may have missed, and then found it down.
+func TestOutageJoinedWithNotFound(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	both := errors.Join(auth.ErrNotFound, auth.ErrUnavailable)
+	token, cookie := f.token("ada"), f.signIn("ada")
+	failing(f, "Revoke", both)
+	require.Error(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(cookie))), "it goes on")
+	failing(f, "Lookup", both)
+	require.Equal(t, 503, behind(auth.Require(f.bearer)).get(authorization("Bearer "+token)).Code)
+	w := newRecorder()
+	auth.WriteError(w, request("GET"), both)
+	require.Equal(t, 503, w.Code)
+}

@@ -49,6 +49,8 @@ func (rs *records) init(store Store, kind Kind, scheme Scheme, observe Observer)
 func (rs *records) lookup(ctx context.Context, d Digest, now time.Time) (*Credential, error) {
 	c, err := rs.find(ctx, d)
 	switch {
+	case errors.Is(err, ErrUnavailable):
+		return nil, outage(err)
 	case errors.Is(err, ErrRevoked):
 		return nil, errRevoked
 	case errors.Is(err, ErrNotFound):

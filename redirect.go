@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"path"
@@ -15,7 +14,7 @@ import (
 // Authorization field; all else is answered by [WriteError]. It panics unless
 // path is a path on this site: it starts with one slash.
 func RedirectToSignIn(path string) func(w http.ResponseWriter, r *http.Request, err error) {
-	if LocalPath(path, "") == "" {
+	if LocalPath(path, "") == "" || strings.Contains(path, "#") {
 		panic("auth: RedirectToSignIn: not a path on this site: " + path)
 	}
 	separator := "?"
@@ -23,9 +22,9 @@ func RedirectToSignIn(path string) func(w http.ResponseWriter, r *http.Request, 
 		separator = "&"
 	}
 	return func(w http.ResponseWriter, r *http.Request, err error) {
-		var e *Error
+		e := within(err)
 		reading := r.Method == http.MethodGet || r.Method == http.MethodHead
-		if !reading || len(r.Header["Authorization"]) > 0 || !errors.As(err, &e) || e.Status != http.StatusUnauthorized {
+		if !reading || len(r.Header["Authorization"]) > 0 || e.Status != http.StatusUnauthorized {
 			WriteError(w, r, err)
 			return
 		}
@@ -49,8 +48,8 @@ func address(r *http.Request) string {
 // fallback if it would not, or that is not certain: next is the part of a request
 // by which a sign-in page is turned into a way to somebody else's. What stays is
 // an absolute path, with a query and a fragment as it likes, whose path, decoded,
-// has no empty or dot segment before its end, no backslash and no control
-// character. The fallback is returned as it is.
+// has no empty or dot segment before its end, and that has neither a backslash nor
+// a control character anywhere. The fallback is returned as it is.
 func LocalPath(next, fallback string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {

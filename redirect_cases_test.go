@@ -90,3 +90,16 @@ func TestRedirectBehindStripPrefix(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/admin/users?p=2", nil))
 	require.Equal(t, "/signin?next=%2Fadmin%2Fusers%3Fp%3D2", w.Header().Get("Location"))
 }
+
+func TestLocalPathOfBackslashInTheQuery(t *testing.T) {
+	t.Parallel()
+	for _, next := range []string{`/a?b=\c`, "/%7F"} {
+		require.Equal(t, "/f", auth.LocalPath(next, "/f"), next)
+	}
+}
+
+func TestRedirectOddities(t *testing.T) {
+	t.Parallel()
+	require.NotPanics(t, func() { auth.RedirectToSignIn("/signin")(newRecorder(), request("GET"), (*auth.Error)(nil)) })
+	require.Panics(t, func() { auth.RedirectToSignIn("/signin#top") })
+}

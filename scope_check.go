@@ -14,6 +14,7 @@ import (
 // wants an identity. The Observer is told once WriteError answers.
 func CheckScope(ctx context.Context, scopes ...string) error {
 	if refusal, ok := checkAll(ctx, scopes); !ok {
+		refusal.untold = true
 		return &refusal
 	}
 	return nil

@@ -86,12 +86,13 @@ func joinScopes(names, known []string) (Scopes, error) {
 			return "", malformed("Scopes: %.40q is not a scope: RFC 6749 section 3.3 wants printable ASCII without space, quote and backslash", name)
 		case known != nil && !slices.Contains(known, name):
 			return "", malformed("Scopes: %.40q does not exist", name)
-		case len(s)+1+len(name) > maxScopes:
-			return "", malformed("Scopes: over %d bytes together", maxScopes)
 		case i == 0:
 			s = Scopes(name)
 		case !slices.Contains(names[:i], name):
 			s += Scopes(" " + name)
+		}
+		if len(s) > maxScopes {
+			return "", malformed("Scopes: over %d bytes together", maxScopes)
 		}
 	}
 	return s, nil

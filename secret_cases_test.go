@@ -260,3 +260,31 @@ func base62(s string) bool {
 	}
 	return true
 }
+
+func TestLeakedRecordHasNothingSealed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	c, err := f.secret.RevokePlaintext(t.Context(), f.assign("ada"))
+	require.NoError(t, err)
+	require.Nil(t, c.Sealed)
+}
+
+func TestRevealOfAnotherDigest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.assign("ada")
+	s, err := auth.NewSecret(otherDigest{f.store}, auth.SecretConfig{RevealKeys: auth.Keys{testKey(2)}})
+	require.NoError(t, err)
+	_, err = s.Reveal(t.Context(), "ada")
+	require.ErrorIs(t, err, auth.ErrUnavailable)
+}
+
+type otherDigest struct{ auth.Store }
+
+func (s otherDigest) List(ctx context.Context, k auth.Kind, u string, p auth.Page) ([]auth.Credential, error) {
+	list, err := s.Store.List(ctx, k, u, p)
+	for i := range list {
+		list[i].Digest[0] ^= 1
+	}
+	return list, err
+}

@@ -26,8 +26,9 @@ type NewSession struct {
 // sign-in is worth nothing after it.
 //
 // It fails with [ErrCrossOrigin] as CheckOrigin does, with [ErrMalformed] for
-// arguments that are not what they should be, and with the store's errors; then
-// no cookie is set, and the earlier session goes on.
+// arguments that are not what they should be, with [ErrInvalidCredential] for a
+// request with dozens of session cookies, and with the store's errors; then no
+// cookie is set, and the earlier session goes on.
 func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, s NewSession) (Credential, error) {
 	if err := c.CheckOrigin(r); err != nil {
 		return Credential{}, err
@@ -66,15 +67,16 @@ func (c *Cookie) SignOut(w http.ResponseWriter, r *http.Request) error {
 		switch revoked := c.store.Revoke(r.Context(), s.Ref()); {
 		case revoked == nil:
 			c.tell(r.Context(), Event{Kind: EventSignedOut, UserID: s.UserID, CredentialID: s.ID, Remote: r.RemoteAddr})
-		case !errors.Is(revoked, ErrNotFound):
+		case !gone(revoked):
 			err = errors.Join(err, storeError(revoked))
 		}
 	}
 	return err
 }
 
-// maxPresented bounds what a request full of cookies makes us look up.
-const maxPresented = 8
+// maxPresented bounds what a request full of real cookies makes us look up. Junk is
+// told apart without a look-up, so that it cannot hide a real one.
+const maxPresented = 64
 
 // presented finds the sessions that came with a request and are to end: also one
 // that seems idle here, as another process may hold its last use, and also beside
@@ -83,12 +85,18 @@ func (c *Cookie) presented(r *http.Request) ([]*Credential, error) {
 	var sessions []*Credential
 	var outages error
 	now := time.Now()
-	for _, value := range header.Cookies(r.Header, c.cookie.Name, maxPresented) {
+	asked := make(map[Digest]bool)
+	for _, value := range header.Cookies(r.Header, c.cookie.Name) {
 		plaintext, ok := c.codecs.open(c.cookie.Name, value)
-		if !ok {
+		d := digestOf(plaintext)
+		if !ok || asked[d] {
 			continue
 		}
-		s, err := c.lookup(r.Context(), digestOf(plaintext), now)
+		if len(asked) == maxPresented {
+			return sessions, errors.Join(outages, errRepeated)
+		}
+		asked[d] = true
+		s, err := c.lookup(r.Context(), d, now)
 		switch {
 		case err == nil:
 			sessions = append(sessions, s)
@@ -120,21 +128,33 @@ func (c *Cookie) start(r *http.Request, session Credential) error {
 	}
 	own := slices.IndexFunc(olds, func(old *Credential) bool { return old.UserID == session.UserID })
 	if own >= 0 {
-		err = c.replace(ctx, olds[own], session)
-		olds = slices.Delete(olds, own, own+1)
-	} else {
-		err = c.create(ctx, session)
+		// Last, as it cannot be taken back.
+		mine := olds[own]
+		if err := c.endAll(ctx, slices.Delete(olds, own, own+1)); err != nil {
+			return err
+		}
+		return c.replace(ctx, mine, session)
 	}
-	if err != nil {
+	if err := c.create(ctx, session); err != nil {
 		return err
 	}
+	if err := c.endAll(ctx, olds); err != nil {
+		// Nobody has the new session's token yet, so one that stays behind in the
+		// store opens nothing. Still, leave as little as can be.
+		return storeError(errors.Join(err, c.store.Revoke(context.WithoutCancel(ctx), session.Ref())))
+	}
+	return nil
+}
+
+// endAll ends sessions that came with a request and are not the user's own.
+func (c *Cookie) endAll(ctx context.Context, olds []*Credential) error {
 	for _, old := range olds {
-		if err := c.store.Revoke(ctx, old.Ref()); err != nil && !errors.Is(err, ErrNotFound) {
-			// Nobody has the new session's token yet, so one that stays behind in the
-			// store opens nothing. Still, leave as little as can be.
-			return storeError(errors.Join(err, c.store.Revoke(context.WithoutCancel(ctx), session.Ref())))
+		switch err := c.store.Revoke(ctx, old.Ref()); {
+		case err == nil:
+			c.ended(ctx, *old, ReasonReplaced)
+		case !gone(err):
+			return storeError(err)
 		}
-		c.ended(ctx, *old, ReasonReplaced)
 	}
 	return nil
 }
@@ -146,7 +166,7 @@ func (c *Cookie) replace(ctx context.Context, old *Credential, session Credentia
 	switch {
 	case err == nil:
 		c.ended(ctx, *old, ReasonReplaced)
-	case errors.Is(err, ErrNotFound):
+	case gone(err):
 		return c.create(ctx, session) // it has ended meanwhile
 	}
 	return storeError(err)
@@ -179,7 +199,7 @@ func (c *Cookie) makeRoom(ctx context.Context, session Credential) error {
 		switch err := c.store.Revoke(ctx, old.Ref()); {
 		case err == nil:
 			c.ended(ctx, old, ReasonLimit)
-		case !errors.Is(err, ErrNotFound):
+		case !gone(err):
 			return storeError(err)
 		}
 	}

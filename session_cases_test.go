@@ -397,16 +397,200 @@ func TestSignOutWhereTheSessionLooksIdle(t *testing.T) {
 
 func TestIdleTimeoutOverALookupFunc(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	store := auth.LookupFunc(auth.NewMemoryStore().Lookup) // which records no uses
+	_, err := auth.NewCookie(store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
+	require.ErrorContains(t, err, "CookieConfig.IdleTimeout")
+}
+
+func TestSessionIsTakenBackAlsoWhenTheClientIsGone(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	r := request("POST", withCookie(f.signIn("ada")))
+	ctx, cancel := context.WithCancel(t.Context())
+	f.store.fail = func(m string) error {
+		if m == "Revoke" {
+			cancel()
+		}
+		return nil
+	}
+	_, err := f.cookie.SignIn(newRecorder(), r.WithContext(ctx), "grace", auth.NewSession{})
+	require.Error(t, err)
+	list, err := f.cookie.List(t.Context(), "grace", auth.Page{})
+	require.NoError(t, err)
+	require.Empty(t, list)
+}
+
+func TestSignInAmongManyOthers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 1 })
+	n := 0
+	f.store.fail = func(m string) error {
+		if m == "Create" {
+			if n++; n < 50 {
+				return auth.ErrLimit
+			}
+		}
+		return nil
+	}
+	f.signIn("ada")
+}
+
+func TestSignOutReportsEveryOutage(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	a, b := f.signIn("ada"), f.signIn("ada")
+	first, second, n := errors.New("first"), errors.New("second"), 0
+	f.store.fail = func(m string) error {
+		if m == "Lookup" {
+			n++
+			return []error{nil, first, second}[n]
+		}
+		return nil
+	}
+	err := f.cookie.SignOut(newRecorder(), request("POST", withCookie(a, b)))
+	require.ErrorIs(t, err, first)
+	require.ErrorIs(t, err, second)
+	n = 0
+	f.store.fail = func(m string) error {
+		switch {
+		case m == "Lookup":
+			n++
+			return []error{nil, nil, second}[n]
+		case m == "Revoke":
+			return first
+		}
+		return nil
+	}
+	err = f.cookie.SignOut(newRecorder(), request("POST", withCookie(a, b)))
+	require.ErrorIs(t, err, second)
+	require.ErrorIs(t, err, first)
+}
+
+func TestSessionsLastWholeSeconds(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	cookie, s := f.session("ada", auth.NewSession{Lifetime: 1500 * time.Millisecond})
+	require.Equal(t, 2, cookie.MaxAge)
+	require.Equal(t, 2*time.Second, s.ExpiresAt.Sub(s.CreatedAt))
+}
+
+func TestCookiesOfOthersStay(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	w := newRecorder()
+	http.SetCookie(w, &http.Cookie{Name: "__Host-session2", Value: "x", Path: "/", Secure: true})
+	_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.NewSession{})
+	require.NoError(t, err)
+	require.Len(t, w.Result().Cookies(), 2)
+}
+
+func TestAllSessionsThatComeAlongEnd(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var all []*http.Cookie
+	for range 8 {
+		all = append(all, f.signIn("ada"))
+	}
+	require.NoError(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(all...))))
+	n, err := f.cookie.RevokeAll(t.Context(), "ada")
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
+
+func TestOldSessionOfAnotherEndsMeanwhile(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	cookie, old := f.session("mallory")
+	f.store.after = func(m string) {
+		if m == "Create" {
+			f.store.after = nil
+			require.NoError(t, f.store.Store.Revoke(t.Context(), old.Ref()))
+		}
+	}
+	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(cookie)), "ada", auth.NewSession{})
+	require.NoError(t, err)
+}
+
+func TestSignOutWithOneCookieTwice(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	c := f.signIn("ada")
+	require.NoError(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(c, c))))
+}
+
+// Junk costs nothing to plant, and stands in front where its Path is longer.
+func TestJunkInFrontSavesNoSession(t *testing.T) {
+	t.Parallel()
+	for name, act := range map[string]func(*fixture, *http.Request) error{
+		"SignOut": func(f *fixture, r *http.Request) error { return f.cookie.SignOut(newRecorder(), r) },
+		"SignIn": func(f *fixture, r *http.Request) error {
+			_, err := f.cookie.SignIn(newRecorder(), r, "ada", auth.NewSession{})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			own := f.signIn("ada")
+			junk, real := make([]*http.Cookie, 500), make([]*http.Cookie, 20)
+			for i := range junk {
+				junk[i] = &http.Cookie{Name: own.Name, Value: "x"}
+			}
+			for i := range real {
+				real[i] = f.signIn("mallory")
+			}
+			require.NoError(t, act(f, request("POST", withCookie(junk...), withCookie(real...), withCookie(own))))
+			require.Equal(t, 401, f.all().get(withCookie(own)).Code)
+		})
+	}
+	t.Run("more real ones than anybody has", func(t *testing.T) {
 		f := newFixture(t)
-		front, err := auth.NewCookie(auth.LookupFunc(f.store.Lookup), auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
-		if err != nil {
-			return // better: it can never count a use
+		var real []*http.Cookie
+		for range 65 {
+			real = append(real, f.signIn("mallory"))
 		}
-		c := withCookie(f.signIn("ada"))
-		for range 10 {
-			time.Sleep(30 * time.Second)
-			require.Equal(t, 200, behind(auth.Require(front)).get(c).Code, "in use all the time")
-		}
+		before := f.store.lookups.Load()
+		require.Error(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(real...))), "not all were ended")
+		require.EqualValues(t, 64, f.store.lookups.Load()-before)
 	})
+}
+
+func TestFailedSignInKeepsTheEarlierSession(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	own, planted := f.signIn("ada"), f.signIn("mallory")
+	failing(f, "Revoke", errors.New("connection reset"))
+	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(own, planted)), "ada", auth.NewSession{})
+	require.ErrorIs(t, err, auth.ErrUnavailable)
+	f.store.fail = nil
+	require.Equal(t, 200, f.all().get(withCookie(own)).Code)
+}
+
+func TestOutageOfASignInIsOne(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	cookie, n := f.signIn("ada"), 0
+	f.store.fail = func(m string) error {
+		if m == "Revoke" {
+			if n++; n == 1 {
+				return errors.New("connection reset")
+			}
+			return auth.ErrNotFound // it made room for another sign-in
+		}
+		return nil
+	}
+	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(cookie)), "grace", auth.NewSession{})
+	require.ErrorIs(t, err, auth.ErrUnavailable)
+	w := newRecorder()
+	auth.WriteError(w, request("POST"), err)
+	require.Equal(t, 503, w.Code)
+}
+
+func TestOneEventForOneEnd(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	own := f.signIn("mallory")
+	f.events.take()
+	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(own, own)), "ada", auth.NewSession{})
+	require.NoError(t, err)
+	require.Equal(t, []auth.EventKind{auth.EventRevoked, auth.EventSignedIn}, kinds(f.events.take()))
 }

@@ -49,6 +49,9 @@ func (u *uses) record(c *Credential, now time.Time, exact bool) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.off.Load() {
+		return // closed meanwhile: nobody waits for what came now
+	}
 	h := u.held[c.Digest]
 	if h == nil {
 		h = &heldUse{Use: Use{Ref: c.Ref(), Digest: c.Digest}}
@@ -84,8 +87,8 @@ func (u *uses) last(d Digest) time.Time {
 // close writes all that is held, and returns what stood in the way. Uses that
 // come later are not recorded. A second call does the same with what is left.
 func (u *uses) close(ctx context.Context) error {
-	u.off.Store(true)
 	u.mu.Lock()
+	u.off.Store(true)
 	if u.timer != nil {
 		u.timer.Stop()
 	}
@@ -95,9 +98,7 @@ func (u *uses) close(ctx context.Context) error {
 		}
 	}
 	u.waiting = nil
-	if u.flushing == nil {
-		u.err = nil
-	}
+	u.err = nil // what failed so far is due again
 	u.startLocked()
 	done := u.flushing
 	u.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -269,4 +270,282 @@ func TestTouchThatTheSystemDoesNotSupport(t *testing.T) {
 		require.Equal(t, []auth.EventKind{auth.EventUseLost}, kinds(f.events.take()))
 		f.bearer.Close(t.Context())
 	})
+}
+
+func TestUseThatAnotherProcessHasWrittenWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, exact)
+		other, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: time.Hour})
+		require.NoError(t, err)
+		c := withCookie(f.signIn("ada"))
+		f.all().get(c)
+		time.Sleep(10 * time.Second)
+		behind(auth.Require(other)).get(c)
+		synctest.Wait()
+		require.EqualValues(t, 1, f.store.touches.Load(), "the store knows of one 10 seconds ago")
+		time.Sleep(61 * time.Second)
+		synctest.Wait()
+		require.EqualValues(t, 2, f.store.touches.Load())
+	})
+}
+
+func TestUseDuringTheFirstWriteCostsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		release := hangs(f)
+		h, token := f.all(), authorization("Bearer "+f.token("ada"))
+		h.get(token)
+		time.Sleep(5 * time.Second)
+		h.get(token)
+		release()
+		time.Sleep(3 * time.Minute)
+		require.EqualValues(t, 1, f.store.touches.Load())
+	})
+}
+
+func TestTwoUsesOfOneInstantAreOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, exact)
+		h, c := f.all(), withCookie(f.signIn("ada"))
+		h.get(c)
+		synctest.Wait()
+		h.get(c)
+		time.Sleep(3 * time.Minute)
+		require.EqualValues(t, 1, f.store.touches.Load())
+	})
+}
+
+func TestSecondCloseWritesWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		failing(f, "Touch", errors.New("down"))
+		f.all().get(authorization("Bearer " + f.token("ada")))
+		require.Error(t, f.bearer.Close(t.Context()))
+		n := f.store.touches.Load()
+		time.Sleep(3 * time.Minute)
+		require.Equal(t, n, f.store.touches.Load(), "nothing is written once it is closed")
+		f.store.fail = nil
+		require.NoError(t, f.bearer.Close(t.Context()))
+		require.NoError(t, f.bearer.Close(t.Context()))
+	})
+}
+
+func TestUsesAreWrittenInBatches(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		release := hangs(f)
+		h := f.all()
+		f.store.saw = func(args ...any) {
+			if uses, ok := args[0].([]auth.Use); ok {
+				require.LessOrEqual(t, len(uses), 256)
+				for _, u := range uses {
+					require.Equal(t, u.At.Truncate(time.Microsecond), u.At)
+				}
+			}
+		}
+		time.Sleep(1500 * time.Nanosecond)
+		for range 600 {
+			h.get(authorization("Bearer " + f.token("ada")))
+		}
+		release()
+		require.NoError(t, f.bearer.Close(t.Context()))
+	})
+}
+
+func TestTouchThatEndsItsGoroutine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, exact)
+		var n atomic.Int64
+		f.store.fail = func(m string) error {
+			if m == "Touch" && n.Add(1) == 1 {
+				runtime.Goexit()
+			}
+			return nil
+		}
+		f.all().get(withCookie(f.signIn("ada")))
+		synctest.Wait()
+		require.NoError(t, f.cookie.Close(t.Context()))
+		require.False(t, lastUse(t, f).IsZero())
+	})
+}
+
+func TestStoreThatKeepsNoUsesIsAskedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		h := f.all()
+		release := make(chan struct{})
+		f.store.fail = func(m string) error {
+			if m == "Touch" {
+				<-release
+				return errors.ErrUnsupported
+			}
+			return nil
+		}
+		for range 600 {
+			h.get(authorization("Bearer " + f.token("ada")))
+		}
+		close(release)
+		synctest.Wait()
+		h.get(authorization("Bearer " + f.token("ada")))
+		synctest.Wait()
+		require.LessOrEqual(t, f.store.touches.Load(), int64(1), "a store that keeps no uses is asked once")
+		require.NoError(t, f.bearer.Close(t.Context()))
+	})
+}
+
+func TestUseDuringAWriteIsKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, exact)
+		release := hangs(f)
+		h, c := f.all(), withCookie(f.signIn("ada"))
+		h.get(c)
+		synctest.Wait()
+		time.Sleep(9 * time.Second)
+		h.get(c)
+		at := time.Now().UTC()
+		release()
+		time.Sleep(61 * time.Second)
+		synctest.Wait()
+		require.Equal(t, at, lastUse(t, f))
+	})
+}
+
+func TestTouchHasADeadline(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	s := &deadlineStore{Store: f.store}
+	b, err := auth.NewBearer(s, auth.BearerConfig{})
+	require.NoError(t, err)
+	behind(auth.Require(b)).get(authorization("Bearer " + f.token("ada")))
+	require.NoError(t, b.Close(t.Context()))
+	require.False(t, s.missing.Load())
+}
+
+func TestCloseReportsTheFirstOfTwoFailures(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		hold, h := hangs(f), f.all()
+		h.get(authorization("Bearer " + f.token("ada")))
+		synctest.Wait()
+		for range 300 {
+			h.get(authorization("Bearer " + f.token("ada")))
+		}
+		var n atomic.Int64
+		failingOnce := func(m string) error {
+			if m == "Touch" && n.Add(1) == 1 {
+				return errors.New("reset")
+			}
+			return nil
+		}
+		go func() { time.Sleep(time.Second); f.store.fail = failingOnce; hold() }()
+		require.Error(t, f.bearer.Close(t.Context()), "256 uses are not written")
+	})
+}
+
+func TestCookieWithoutIdleTimeoutIsWrittenOnceAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		h, c := f.all(), withCookie(f.signIn("ada"))
+		for range 2 {
+			h.get(c)
+			time.Sleep(10 * time.Second)
+		}
+		time.Sleep(3 * time.Minute)
+		require.EqualValues(t, 1, f.store.touches.Load())
+	})
+}
+
+func exact(c *configs) { c.cookie.IdleTimeout = time.Hour }
+
+// hangs makes Touch wait until the function it returns is called, once.
+func hangs(f *fixture) func() {
+	release := make(chan struct{})
+	f.store.fail = func(m string) error {
+		if m == "Touch" {
+			<-release
+		}
+		return nil
+	}
+	return func() { close(release) }
+}
+
+func lastUse(t *testing.T, f *fixture) time.Time {
+	t.Helper()
+	list, err := f.cookie.List(t.Context(), "ada", auth.Page{})
+	require.NoError(t, err)
+	return list[0].LastUsedAt
+}
+
+type deadlineStore struct {
+	auth.Store
+	missing atomic.Bool
+}
+
+func (s *deadlineStore) Touch(ctx context.Context, u []auth.Use) error {
+	if _, ok := ctx.Deadline(); !ok {
+		s.missing.Store(true)
+	}
+	return nil
+}
+
+// What failed before is written now: Close has nothing to complain of.
+func TestCloseReportsItsOwnFaults(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		var calls atomic.Int64
+		release := make(chan struct{})
+		f.store.fail = func(m string) error {
+			if m != "Touch" {
+				return nil
+			}
+			if calls.Add(1) == 1 {
+				return errors.New("read-only")
+			}
+			<-release
+			return nil
+		}
+		require.Equal(t, 200, f.all().get(authorization("Bearer "+f.token("ada"))).Code)
+		time.Sleep(61 * time.Second) // the second try is on its way
+		time.AfterFunc(time.Second, func() { close(release) })
+		require.NoError(t, f.bearer.Close(t.Context()))
+	})
+}
+
+// Whoever has closed the authenticator closes the store next.
+func TestNothingIsWrittenAfterClose(t *testing.T) {
+	t.Parallel()
+	for range 200 {
+		f := newFixture(t)
+		token, h := authorization("Bearer "+f.token("ada")), f.all()
+		var closed, late atomic.Bool
+		f.store.fail = func(m string) error {
+			if m == "Touch" && closed.Load() {
+				late.Store(true)
+			}
+			return nil
+		}
+		start, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			<-start
+			h.get(token)
+			close(done)
+		}()
+		close(start)
+		require.NoError(t, f.bearer.Close(t.Context()))
+		closed.Store(true)
+		<-done
+		require.NoError(t, f.bearer.Close(t.Context()))
+		require.False(t, late.Load())
+	}
 }

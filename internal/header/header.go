@@ -97,12 +97,12 @@ func Cookie(h http.Header, name string) (value string, n int) {
 	return value, n
 }
 
-// Cookies returns the values of all cookies of that name, up to most.
-func Cookies(h http.Header, name string, most int) []string {
+// Cookies returns the values of all cookies of that name.
+func Cookies(h http.Header, name string) []string {
 	var values []string
 	for _, line := range h["Cookie"] {
 		for pair := range strings.SplitSeq(line, ";") {
-			if v, ok := valueOf(pair, name); ok && len(values) < most {
+			if v, ok := valueOf(pair, name); ok {
 				values = append(values, v)
 			}
 		}
