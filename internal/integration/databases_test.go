@@ -1,0 +1,128 @@
+// Package integration runs what needs drivers and real servers.
+package integration
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "github.com/ncruces/go-sqlite3/driver"
+	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite"
+
+	"github.com/seed-31c5bcb2/auth/sqlstore"
+)
+
+// A database opens an empty one for each test, and removes it.
+type database struct {
+	name    string
+	dialect sqlstore.Dialect
+	open    func(t *testing.T) *sql.DB
+}
+
+var databases = []database{
+	{"SQLite by modernc", sqlstore.SQLite, func(t *testing.T) *sql.DB { return sqlite(t, "sqlite") }},
+	{"SQLite by ncruces", sqlstore.SQLite, func(t *testing.T) *sql.DB { return sqlite(t, "sqlite3") }},
+	{"PostgreSQL", sqlstore.PostgreSQL, postgres},
+	{"MariaDB or MySQL", sqlstore.MySQL, mariadb},
+}
+
+// each runs a test over every database that can be reached.
+func each(t *testing.T, test func(t *testing.T, d database)) {
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) { test(t, d) })
+	}
+}
+
+func (d database) store(t *testing.T, options ...sqlstore.Option) (*sqlstore.Store, *sql.DB) {
+	t.Helper()
+	db := d.open(t)
+	store, err := sqlstore.New(db, d.dialect, options...)
+	require.NoError(t, err)
+	t.Cleanup(func() { store.Close() })
+	require.NoError(t, store.Migrate(t.Context()))
+	return store, db
+}
+
+func sqlite(t *testing.T, driver string) *sql.DB {
+	t.Helper()
+	return open(t, driver, "file:"+filepath.Join(t.TempDir(), "auth.db")+
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_txlock=immediate")
+}
+
+// postgres makes a schema of its own.
+func postgres(t *testing.T) *sql.DB {
+	t.Helper()
+	base := cmp.Or(os.Getenv("AUTH_TEST_POSTGRES"), "postgres://root@127.0.0.1:5432/test?sslmode=disable")
+	admin := reach(t, "pgx", base, "AUTH_TEST_POSTGRES", "PostgreSQL", "pg_ctlcluster 15 main start")
+	name := unique()
+	run(t, admin, "CREATE SCHEMA "+name)
+	t.Cleanup(func() { run(t, admin, "DROP SCHEMA "+name+" CASCADE") })
+	u, err := url.Parse(base)
+	require.NoError(t, err)
+	query := u.Query()
+	query.Set("search_path", name)
+	u.RawQuery = query.Encode()
+	return open(t, "pgx", u.String())
+}
+
+// mariadb makes a database of its own.
+func mariadb(t *testing.T) *sql.DB {
+	t.Helper()
+	base := cmp.Or(os.Getenv("AUTH_TEST_MYSQL"), "root@tcp(127.0.0.1:3306)/test")
+	admin := reach(t, "mysql", base, "AUTH_TEST_MYSQL", "MariaDB", "service mariadb start")
+	name := unique()
+	run(t, admin, "CREATE DATABASE "+name)
+	t.Cleanup(func() { run(t, admin, "DROP DATABASE "+name) })
+	cfg, err := mysql.ParseDSN(base)
+	require.NoError(t, err)
+	cfg.DBName = name
+	return open(t, "mysql", cfg.FormatDSN())
+}
+
+// reach skips the test where there is no server, and fails it in CI, which has
+// started one.
+func reach(t *testing.T, driver, dsn, variable, name, start string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(driver, dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { db.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := db.PingContext(ctx); err != nil {
+		text := fmt.Sprintf("no %s: %v\nStart one (%s), or name it in %s.", name, err, start, variable)
+		if os.Getenv("CI") == "true" {
+			t.Fatal(text)
+		}
+		t.Skip(text)
+	}
+	return db
+}
+
+func open(t *testing.T, driver, dsn string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(driver, dsn)
+	require.NoError(t, err)
+	db.SetMaxOpenConns(8)
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// run is also for cleaning up, when the test's context is over.
+func run(t *testing.T, db *sql.DB, query string) {
+	t.Helper()
+	_, err := db.ExecContext(context.Background(), query)
+	require.NoError(t, err)
+}
+
+func unique() string { return "auth_test_" + strings.ToLower(rand.Text()[:16]) }

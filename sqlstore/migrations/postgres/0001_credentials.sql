@@ -1,0 +1,36 @@
+-- Credentials of github.com/seed-31c5bcb2/auth. Times are microseconds since
+-- 1970; 9223372036854775807 is never, and 0 in last_used_at is not yet. A record
+-- that was revoked keeps its digest, and expires_at is then when that was.
+-- Whatever names a record is compared byte by byte.
+CREATE TABLE auth_credentials (
+	kind           SMALLINT         NOT NULL, -- 1 token, 2 session, 3 secret
+	user_id        TEXT COLLATE "C" NOT NULL,
+	id             TEXT COLLATE "C" NOT NULL,
+	name           TEXT             NOT NULL,
+	hint           TEXT             NOT NULL,
+	scopes         TEXT             NOT NULL,
+	digest         BYTEA            NOT NULL,
+	sealed         BYTEA,
+	created_at     BIGINT           NOT NULL,
+	expires_at     BIGINT           NOT NULL,
+	last_used_at   BIGINT           NOT NULL,
+	superseded     SMALLINT         NOT NULL,
+	revoked        SMALLINT         NOT NULL,
+	previous       TEXT COLLATE "C" NOT NULL,
+	current_secret TEXT COLLATE "C", -- the user's ID in the one secret that is current
+	PRIMARY KEY (kind, user_id, id)
+);
+--;
+CREATE UNIQUE INDEX auth_credentials_digest ON auth_credentials (digest);
+--;
+CREATE UNIQUE INDEX auth_credentials_current_secret ON auth_credentials (current_secret);
+--;
+CREATE INDEX auth_credentials_expires_at ON auth_credentials (expires_at);
+--;
+-- A row for each account and kind, which whoever changes several records locks.
+CREATE TABLE auth_accounts (
+	kind    SMALLINT         NOT NULL,
+	user_id TEXT COLLATE "C" NOT NULL,
+	changes BIGINT           NOT NULL,
+	PRIMARY KEY (kind, user_id)
+);

@@ -1,0 +1,283 @@
+// Package sqlstore keeps credentials in SQLite, PostgreSQL, MariaDB or MySQL,
+// over database/sql. It imports no driver: the service opens the database with
+// the one that it uses anyway.
+//
+//	db, err := sql.Open("pgx", url)
+//	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
+//	err = store.Migrate(ctx)
+//
+// Limits, rotations and revocations are atomic in the database, whichever process
+// asks. A record is found by its digest on a unique index, and all that names a
+// record is compared byte by byte, whatever the collation. The tables hold no
+// plaintext: see the migrations.
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// A Store is an auth.Store over a database. It is made by [New] and safe for
+// concurrent use, by several processes too.
+type Store struct {
+	db      *sql.DB
+	dialect Dialect
+	timeout time.Duration
+
+	mu     sync.Mutex
+	lookup *sql.Stmt // prepared on first use
+}
+
+var _ auth.Store = (*Store)(nil)
+
+// An Option changes a Store's defaults.
+type Option func(*Store) error
+
+// WithTimeout bounds each call of the store, retries of the driver and waiting for
+// a connection included. The default is 2 seconds. What it bounds of Purge is each
+// batch, and of Migrate nothing: that takes as long as its context.
+func WithTimeout(d time.Duration) Option {
+	return func(s *Store) error {
+		if d <= 0 {
+			return fmt.Errorf("sqlstore: WithTimeout: %v is no time", d)
+		}
+		s.timeout = d
+		return nil
+	}
+}
+
+// New returns a Store over db, which stays the caller's: the store does not close
+// it, and sets none of its limits. The tables are made by [Store.Migrate], or by
+// the SQL in [Migrations].
+func New(db *sql.DB, d Dialect, options ...Option) (*Store, error) {
+	s := &Store{db: db, dialect: d, timeout: 2 * time.Second}
+	var faults []error
+	if db == nil {
+		faults = append(faults, errors.New("sqlstore: db is nil"))
+	}
+	if d.name == "" {
+		faults = append(faults, errors.New("sqlstore: the zero Dialect is none: use SQLite, PostgreSQL or MySQL"))
+	}
+	for _, o := range options {
+		faults = append(faults, o(s))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close gives back the statement that the store has prepared. The database stays
+// open.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lookup == nil {
+		return nil
+	}
+	err := s.lookup.Close()
+	s.lookup = nil
+	return err
+}
+
+const columns = `kind, user_id, id, name, hint, scopes, digest, sealed, created_at, expires_at, last_used_at, superseded, previous`
+
+// never is a time that none of ours reaches: expiry can be compared without a
+// special case.
+const never = math.MaxInt64
+
+func micros(t time.Time, zero int64) int64 {
+	if t.IsZero() {
+		return zero
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(n, zero int64) time.Time {
+	if n == zero {
+		return time.Time{}
+	}
+	return time.UnixMicro(n).UTC()
+}
+
+// scan reads the columns, and revoked behind them.
+func scan(row interface{ Scan(...any) error }) (c auth.Credential, revoked bool, err error) {
+	var digest []byte
+	var created, expires, lastUsed int64
+	err = row.Scan(&c.Kind, &c.UserID, &c.ID, &c.Name, &c.Hint, &c.Scopes, &digest, &c.Sealed,
+		&created, &expires, &lastUsed, &c.Superseded, &c.Previous, &revoked)
+	if err != nil {
+		return auth.Credential{}, false, err
+	}
+	if len(digest) != len(c.Digest) {
+		return auth.Credential{}, false, errors.New("sqlstore: a digest in the database has another length")
+	}
+	copy(c.Digest[:], digest)
+	c.CreatedAt, c.ExpiresAt, c.LastUsedAt = fromMicros(created, 0), fromMicros(expires, never), fromMicros(lastUsed, 0)
+	return c, revoked, nil
+}
+
+func (s *Store) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.timeout)
+}
+
+func (s *Store) statement(ctx context.Context) (*sql.Stmt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lookup != nil {
+		return s.lookup, nil
+	}
+	stmt, err := s.db.PrepareContext(ctx, s.dialect.bind(`SELECT `+columns+`, revoked FROM auth_credentials WHERE digest = ?`))
+	if err != nil {
+		return nil, err
+	}
+	s.lookup = stmt
+	return stmt, nil
+}
+
+// Lookup implements auth.Store.
+func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+	ctx, cancel := s.within(ctx)
+	defer cancel()
+	stmt, err := s.statement(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, revoked, err := scan(stmt.QueryRowContext(ctx, d[:]))
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, auth.ErrNotFound
+	case err != nil:
+		return nil, err
+	case c.Kind != kind:
+		return nil, auth.ErrNotFound
+	case revoked:
+		return nil, auth.ErrRevoked
+	}
+	return &c, nil
+}
+
+// Get implements auth.Store.
+func (s *Store) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {
+	ctx, cancel := s.within(ctx)
+	defer cancel()
+	c, revoked, err := scan(s.db.QueryRowContext(ctx, s.dialect.bind(
+		`SELECT `+columns+`, revoked FROM auth_credentials WHERE kind = ? AND user_id = ? AND id = ?`),
+		ref.Kind, ref.UserID, ref.ID))
+	if errors.Is(err, sql.ErrNoRows) || err == nil && revoked {
+		return auth.Credential{}, auth.ErrNotFound
+	}
+	return c, err
+}
+
+// List implements auth.Store.
+func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) ([]auth.Credential, error) {
+	ctx, cancel := s.within(ctx)
+	defer cancel()
+	query := `SELECT ` + columns + `, revoked FROM auth_credentials WHERE kind = ? AND user_id = ? AND revoked = 0`
+	args := []any{kind, userID}
+	if page.After != "" {
+		query += ` AND id < ?`
+		args = append(args, page.After)
+	}
+	rows, err := s.db.QueryContext(ctx, s.dialect.bind(query+` ORDER BY id DESC LIMIT ?`), append(args, page.Max())...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	list := []auth.Credential{}
+	for rows.Next() {
+		c, _, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, c)
+	}
+	return list, rows.Err()
+}
+
+// Touch implements auth.Store.
+func (s *Store) Touch(ctx context.Context, uses []auth.Use) error {
+	if len(uses) == 0 {
+		return ctx.Err()
+	}
+	// In the order of the primary key, so that two of these never wait for each
+	// other.
+	uses = slices.Clone(uses)
+	slices.SortFunc(uses, func(a, b auth.Use) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.UserID, b.UserID), cmp.Compare(a.ID, b.ID))
+	})
+	return s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		stmt, err := tx.PrepareContext(ctx, s.dialect.bind(`UPDATE auth_credentials SET last_used_at = ?
+			WHERE kind = ? AND user_id = ? AND id = ? AND revoked = 0 AND last_used_at < ?`))
+		if err != nil {
+			return err
+		}
+		defer stmt.Close()
+		for _, u := range uses {
+			at := u.At.UnixMicro()
+			if _, err := stmt.ExecContext(ctx, at, u.Kind, u.UserID, u.ID, at); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// purgeBatch keeps the locks of a purge short, and its log small.
+const purgeBatch = 1000
+
+// Purge implements auth.Store, in batches: what was removed before an error stays
+// so. Accounts without credentials keep a small row.
+func (s *Store) Purge(ctx context.Context, before time.Time) (int, error) {
+	purged := 0
+	for {
+		n, err := s.purgeSome(ctx, before)
+		purged += n
+		if err != nil || n < purgeBatch {
+			return purged, err
+		}
+	}
+}
+
+func (s *Store) purgeSome(ctx context.Context, before time.Time) (int, error) {
+	ctx, cancel := s.within(ctx)
+	defer cancel()
+	result, err := s.db.ExecContext(ctx, s.dialect.bind(s.dialect.purge), before.UnixMicro(), purgeBatch)
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}
+
+// transact runs f in a transaction, within the timeout.
+func (s *Store) transact(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
+	ctx, cancel := s.within(ctx)
+	defer cancel()
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
+	if err != nil {
+		return err
+	}
+	if err := f(ctx, tx); err != nil {
+		return errors.Join(err, ignoreDone(tx.Rollback()))
+	}
+	return tx.Commit()
+}
+
+// ignoreDone: a context that ends has rolled back already.
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}
