@@ -23,45 +23,63 @@ import (
 	"github.com/seed-31c5bcb2/auth/sqlstore"
 )
 
-// A database opens an empty one for each test, and removes it.
+// A database makes an empty one for each test, and removes it.
 type database struct {
 	name    string
 	dialect sqlstore.Dialect
-	open    func(t *testing.T) *sql.DB
+	make    func(t *testing.T) source
 }
 
+// A source is what sql.Open takes.
+type source struct{ driver, dsn string }
+
 var databases = []database{
-	{"SQLite by modernc", sqlstore.SQLite, func(t *testing.T) *sql.DB { return sqlite(t, "sqlite") }},
-	{"SQLite by ncruces", sqlstore.SQLite, func(t *testing.T) *sql.DB { return sqlite(t, "sqlite3") }},
+	{"SQLite by modernc", sqlstore.SQLite, func(t *testing.T) source { return sqlite(t, "sqlite") }},
+	{"SQLite by ncruces", sqlstore.SQLite, func(t *testing.T) source { return sqlite(t, "sqlite3") }},
 	{"PostgreSQL", sqlstore.PostgreSQL, postgres},
 	{"MariaDB or MySQL", sqlstore.MySQL, mariadb},
 }
 
+func (d database) isSQLite() bool { return strings.HasPrefix(d.name, "SQLite") }
+
 // each runs a test over every database that can be reached.
 func each(t *testing.T, test func(t *testing.T, d database)) {
 	for _, d := range databases {
-		t.Run(d.name, func(t *testing.T) { test(t, d) })
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, d)
+		})
 	}
 }
 
 func (d database) store(t *testing.T, options ...sqlstore.Option) (*sqlstore.Store, *sql.DB) {
 	t.Helper()
-	db := d.open(t)
+	db := d.make(t).open(t)
+	return d.over(t, db, options...), db
+}
+
+// over returns a store over db, with its tables.
+func (d database) over(t *testing.T, db *sql.DB, options ...sqlstore.Option) *sqlstore.Store {
+	t.Helper()
 	store, err := sqlstore.New(db, d.dialect, options...)
 	require.NoError(t, err)
 	t.Cleanup(func() { store.Close() })
 	require.NoError(t, store.Migrate(t.Context()))
-	return store, db
+	return store
 }
 
-func sqlite(t *testing.T, driver string) *sql.DB {
+// sqlite makes the file with one connection: the change to WAL does not wait for
+// others.
+func sqlite(t *testing.T, driver string) source {
 	t.Helper()
-	return open(t, driver, "file:"+filepath.Join(t.TempDir(), "auth.db")+
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_txlock=immediate")
+	s := source{driver, "file:" + filepath.Join(t.TempDir(), "auth.db") +
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"}
+	require.NoError(t, s.open(t).PingContext(t.Context()))
+	return s
 }
 
 // postgres makes a schema of its own.
-func postgres(t *testing.T) *sql.DB {
+func postgres(t *testing.T) source {
 	t.Helper()
 	base := cmp.Or(os.Getenv("AUTH_TEST_POSTGRES"), "postgres://root@127.0.0.1:5432/test?sslmode=disable")
 	admin := reach(t, "pgx", base, "AUTH_TEST_POSTGRES", "PostgreSQL", "pg_ctlcluster 15 main start")
@@ -73,11 +91,11 @@ func postgres(t *testing.T) *sql.DB {
 	query := u.Query()
 	query.Set("search_path", name)
 	u.RawQuery = query.Encode()
-	return open(t, "pgx", u.String())
+	return source{"pgx", u.String()}
 }
 
 // mariadb makes a database of its own.
-func mariadb(t *testing.T) *sql.DB {
+func mariadb(t *testing.T) source {
 	t.Helper()
 	base := cmp.Or(os.Getenv("AUTH_TEST_MYSQL"), "root@tcp(127.0.0.1:3306)/test")
 	admin := reach(t, "mysql", base, "AUTH_TEST_MYSQL", "MariaDB", "service mariadb start")
@@ -87,7 +105,7 @@ func mariadb(t *testing.T) *sql.DB {
 	cfg, err := mysql.ParseDSN(base)
 	require.NoError(t, err)
 	cfg.DBName = name
-	return open(t, "mysql", cfg.FormatDSN())
+	return source{"mysql", cfg.FormatDSN()}
 }
 
 // reach skips the test where there is no server, and fails it in CI, which has
@@ -109,9 +127,9 @@ func reach(t *testing.T, driver, dsn, variable, name, start string) *sql.DB {
 	return db
 }
 
-func open(t *testing.T, driver, dsn string) *sql.DB {
+func (s source) open(t *testing.T) *sql.DB {
 	t.Helper()
-	db, err := sql.Open(driver, dsn)
+	db, err := sql.Open(s.driver, s.dsn)
 	require.NoError(t, err)
 	db.SetMaxOpenConns(8)
 	t.Cleanup(func() { db.Close() })

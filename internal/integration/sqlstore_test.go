@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"database/sql"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 )
 
 func TestSQLStoreKeepsTheContract(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, d database) {
 		storetest.Run(t, func(t *testing.T) auth.Store {
 			store, _ := d.store(t, sqlstore.WithTimeout(20*time.Second))
@@ -21,23 +23,28 @@ func TestSQLStoreKeepsTheContract(t *testing.T) {
 }
 
 func TestMigrateByTenAtOnce(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, d database) {
-		db := d.open(t)
+		source := d.make(t)
+		// Several handles, as several processes have, and several calls over each.
+		handles := []*sql.DB{source.open(t), source.open(t), source.open(t)}
 		errs := make(chan error, 10)
-		for range 10 {
+		for i := range cap(errs) {
 			go func() {
-				store, err := sqlstore.New(db, d.dialect)
+				store, err := sqlstore.New(handles[i%len(handles)], d.dialect)
 				if err == nil {
 					err = store.Migrate(t.Context())
 				}
 				errs <- err
 			}()
 		}
-		for range 10 {
+		for range cap(errs) {
 			require.NoError(t, <-errs)
 		}
-		store, err := sqlstore.New(db, d.dialect)
-		require.NoError(t, err)
-		require.NoError(t, store.Migrate(t.Context()))
+		// Once more, over what is there; and what each of them made works.
+		for _, db := range handles {
+			store := d.over(t, db)
+			require.NoError(t, store.Create(t.Context(), record(auth.KindToken, "alice"), 10))
+		}
 	})
 }
