@@ -12,7 +12,9 @@ import (
 
 // Create implements auth.Store.
 func (s *Store) Create(ctx context.Context, c auth.Credential, limit int) error {
-	err := s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	ctx, cancel := s.within(ctx)
+	defer cancel()
+	err := s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		if limit > 0 {
 			if err := s.checkLimit(ctx, tx, c, limit); err != nil {
 				return err
@@ -20,12 +22,12 @@ func (s *Store) Create(ctx context.Context, c auth.Credential, limit int) error 
 		}
 		return s.insert(ctx, tx, c)
 	})
-	return s.conflict(ctx, c, err)
+	return s.conflict(ctx, c, "", err)
 }
 
 // checkLimit counts under the account's lock: at this level of isolation two
 // transactions would otherwise both count before either inserts.
-func (s *Store) checkLimit(ctx context.Context, tx *sql.Tx, c auth.Credential, limit int) error {
+func (s *Store) checkLimit(ctx context.Context, tx *sql.Conn, c auth.Credential, limit int) error {
 	if err := s.lock(ctx, tx, c.Kind, c.UserID); err != nil {
 		return err
 	}
@@ -39,7 +41,7 @@ func (s *Store) checkLimit(ctx context.Context, tx *sql.Tx, c auth.Credential, l
 	return err
 }
 
-func (s *Store) insert(ctx context.Context, tx *sql.Tx, c auth.Credential) error {
+func (s *Store) insert(ctx context.Context, tx *sql.Conn, c auth.Credential) error {
 	var current sql.NullString
 	if c.Kind == auth.KindSecret && !c.Superseded {
 		current = sql.NullString{String: c.UserID, Valid: true}
@@ -52,17 +54,22 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, c auth.Credential) error
 }
 
 // conflict tells an insert that met another record from an outage, by looking for
-// that record: the drivers' own errors for it cannot be imported here.
-func (s *Store) conflict(ctx context.Context, c auth.Credential, failed error) error {
+// that record: the drivers' own errors for it cannot be imported here. The secret
+// that c was to replace is still the current one after an outage, and in nobody's
+// way.
+func (s *Store) conflict(ctx context.Context, c auth.Credential, replaced string, failed error) error {
 	if failed == nil || errors.Is(failed, auth.ErrLimit) || errors.Is(failed, auth.ErrNotFound) || errors.Is(failed, auth.ErrConflict) {
 		return failed
 	}
-	ctx, cancel := s.within(ctx)
-	defer cancel()
+	if ctx.Err() != nil {
+		return failed
+	}
 	var taken int
 	err := s.db.QueryRowContext(ctx, s.dialect.bind(`SELECT COUNT(*) FROM auth_credentials
-		WHERE digest = ? AND id <> ? OR kind = ? AND user_id = ? AND id = ? AND digest <> ? OR ? = 3 AND current_secret = ? AND id <> ?`),
-		c.Digest[:], c.ID, c.Kind, c.UserID, c.ID, c.Digest[:], int(c.Kind), c.UserID, c.ID).Scan(&taken)
+		WHERE digest = ? AND id <> ? OR kind = ? AND user_id = ? AND id = ? AND digest <> ?
+		OR ? = 3 AND current_secret = ? AND id <> ? AND id <> ?`),
+		c.Digest[:], c.ID, c.Kind, c.UserID, c.ID, c.Digest[:],
+		int(c.Kind), c.UserID, c.ID, replaced).Scan(&taken)
 	if err == nil && taken > 0 {
 		return auth.ErrConflict
 	}
@@ -71,7 +78,9 @@ func (s *Store) conflict(ctx context.Context, c auth.Credential, failed error) e
 
 // Rotate implements auth.Store.
 func (s *Store) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, oldUntil time.Time) error {
-	err := s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	ctx, cancel := s.within(ctx)
+	defer cancel()
+	err := s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		if err := s.lock(ctx, tx, old.Kind, old.UserID); err != nil {
 			return err
 		}
@@ -92,12 +101,12 @@ func (s *Store) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, 
 		}
 		return s.insert(ctx, tx, next)
 	})
-	return s.conflict(ctx, next, err)
+	return s.conflict(ctx, next, old.ID, err)
 }
 
 // end supersedes what was rotated until a time, or revokes it if that is not
 // after now.
-func (s *Store) end(ctx context.Context, tx *sql.Tx, c auth.Credential, now, until time.Time) error {
+func (s *Store) end(ctx context.Context, tx *sql.Conn, c auth.Credential, now, until time.Time) error {
 	if !until.After(now) {
 		_, err := s.revoke(ctx, tx, c.Ref(), now)
 		return err
@@ -113,7 +122,7 @@ func (s *Store) end(ctx context.Context, tx *sql.Tx, c auth.Credential, now, unt
 // Revoke implements auth.Store.
 func (s *Store) Revoke(ctx context.Context, ref auth.Ref) error {
 	now := time.Now()
-	return s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		if err := s.lock(ctx, tx, ref.Kind, ref.UserID); err != nil {
 			return err
 		}
@@ -131,7 +140,7 @@ func (s *Store) Revoke(ctx context.Context, ref auth.Ref) error {
 // RevokeAll implements auth.Store.
 func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, except ...string) (n int, err error) {
 	now := time.Now()
-	err = s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		if err := s.lock(ctx, tx, kind, userID); err != nil {
 			return err
 		}
@@ -155,12 +164,12 @@ func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, ex
 // changes of one account come one after the other and never wait for each other
 // in a circle.
 
-func (s *Store) lock(ctx context.Context, tx *sql.Tx, kind auth.Kind, userID string) error {
+func (s *Store) lock(ctx context.Context, tx *sql.Conn, kind auth.Kind, userID string) error {
 	_, err := tx.ExecContext(ctx, s.dialect.bind(s.dialect.lockAccount), kind, userID)
 	return err
 }
 
-func (s *Store) find(ctx context.Context, tx *sql.Tx, ref auth.Ref) (auth.Credential, error) {
+func (s *Store) find(ctx context.Context, tx *sql.Conn, ref auth.Ref) (auth.Credential, error) {
 	c, revoked, err := scan(tx.QueryRowContext(ctx, s.dialect.bind(
 		`SELECT `+columns+`, revoked FROM auth_credentials WHERE kind = ? AND user_id = ? AND id = ?`),
 		ref.Kind, ref.UserID, ref.ID))
@@ -170,7 +179,7 @@ func (s *Store) find(ctx context.Context, tx *sql.Tx, ref auth.Ref) (auth.Creden
 	return c, err
 }
 
-func (s *Store) revokePrevious(ctx context.Context, tx *sql.Tx, c auth.Credential, now time.Time) error {
+func (s *Store) revokePrevious(ctx context.Context, tx *sql.Conn, c auth.Credential, now time.Time) error {
 	if c.Previous == "" {
 		return nil
 	}
@@ -178,14 +187,14 @@ func (s *Store) revokePrevious(ctx context.Context, tx *sql.Tx, c auth.Credentia
 	return err
 }
 
-func (s *Store) revoke(ctx context.Context, tx *sql.Tx, ref auth.Ref, now time.Time) (int, error) {
+func (s *Store) revoke(ctx context.Context, tx *sql.Conn, ref auth.Ref, now time.Time) (int, error) {
 	return s.revokeWhere(ctx, tx, ref.Kind, now, ` WHERE kind = ? AND user_id = ? AND id = ? AND revoked = 0`,
 		[]any{ref.Kind, ref.UserID, ref.ID})
 }
 
 // revokeWhere keeps the digests of tokens and secrets, and nothing that was sealed.
 // Sessions go: nobody can import one.
-func (s *Store) revokeWhere(ctx context.Context, tx *sql.Tx, kind auth.Kind, now time.Time, where string, args []any) (int, error) {
+func (s *Store) revokeWhere(ctx context.Context, tx *sql.Conn, kind auth.Kind, now time.Time, where string, args []any) (int, error) {
 	query := `DELETE FROM auth_credentials` + where
 	if kind != auth.KindSession {
 		query = `UPDATE auth_credentials SET revoked = 1, expires_at = ?, sealed = NULL, current_secret = NULL` + where

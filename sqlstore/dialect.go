@@ -24,9 +24,9 @@ type Dialect struct {
 	// purge removes up to a number of records that expired before a time.
 	purge string
 
-	// isolation shows a statement what was committed before it began, which is
-	// what counting under the account's lock needs.
-	isolation sql.IsolationLevel
+	// begin starts a transaction for writing, in which a statement sees what was
+	// committed before it began: counting under the account's lock needs that.
+	begin []string
 
 	// migrate runs f while no other process migrates the same database.
 	migrate func(ctx context.Context, conn *sql.Conn, f func(execer) error) error
@@ -34,16 +34,20 @@ type Dialect struct {
 
 // The dialects.
 var (
-	// SQLite is any driver for SQLite 3.24 or later. Open it with WAL, a busy
-	// timeout of some seconds, and transactions of the kind "immediate".
+	// SQLite is any driver for SQLite 3.24 or later. Open it with WAL and a
+	// busy timeout of some seconds.
 	SQLite = Dialect{
 		name: "sqlite",
 		lockAccount: `INSERT INTO auth_accounts (kind, user_id, changes) VALUES (?, ?, 1)
 			ON CONFLICT (kind, user_id) DO UPDATE SET changes = changes + 1`,
 		purge: `DELETE FROM auth_credentials WHERE (kind, user_id, id) IN
 			(SELECT kind, user_id, id FROM auth_credentials WHERE expires_at < ? LIMIT ?)`,
+		begin: []string{"BEGIN IMMEDIATE"},
 		migrate: func(ctx context.Context, conn *sql.Conn, f func(execer) error) error {
-			return between(ctx, conn, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", f)
+			if err := begin(ctx, conn, "BEGIN IMMEDIATE"); err != nil {
+				return err
+			}
+			return finish(ctx, conn, f(conn))
 		},
 	}
 
@@ -55,15 +59,14 @@ var (
 			ON CONFLICT (kind, user_id) DO UPDATE SET changes = auth_accounts.changes + 1`,
 		purge: `DELETE FROM auth_credentials WHERE (kind, user_id, id) IN
 			(SELECT kind, user_id, id FROM auth_credentials WHERE expires_at < ? LIMIT ? FOR UPDATE SKIP LOCKED)`,
-		isolation: sql.LevelReadCommitted,
+		begin: []string{"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"},
 		migrate: func(ctx context.Context, conn *sql.Conn, f func(execer) error) error {
-			return between(ctx, conn, "BEGIN", "COMMIT", "ROLLBACK", func(tx execer) error {
-				// The number is this table's own: "auth" in ASCII.
-				if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(1635087464)"); err != nil {
-					return err
-				}
-				return f(tx)
-			})
+			// The number is this table's own: "auth" in ASCII.
+			err := begin(ctx, conn, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "SELECT pg_advisory_xact_lock(1635087464)")
+			if err != nil {
+				return err
+			}
+			return finish(ctx, conn, f(conn))
 		},
 	}
 
@@ -72,33 +75,15 @@ var (
 		name: "mysql",
 		lockAccount: `INSERT INTO auth_accounts (kind, user_id, changes) VALUES (?, ?, 1)
 			ON DUPLICATE KEY UPDATE changes = changes + 1`,
-		purge:     `DELETE FROM auth_credentials WHERE expires_at < ? LIMIT ?`,
-		isolation: sql.LevelReadCommitted,
-		migrate:   migrateMySQL,
+		purge:   `DELETE FROM auth_credentials WHERE expires_at < ? LIMIT ?`,
+		begin:   []string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION READ WRITE"},
+		migrate: migrateMySQL,
 	}
 )
 
 type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-// between runs f within a transaction of that kind on one connection.
-func between(ctx context.Context, conn *sql.Conn, begin, commit, rollback string, f func(execer) error) error {
-	if _, err := conn.ExecContext(ctx, begin); err != nil {
-		return err
-	}
-	err := f(conn)
-	if err == nil {
-		_, err = conn.ExecContext(ctx, commit)
-	}
-	if err != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_, undo := conn.ExecContext(ctx, rollback)
-		return errors.Join(err, undo)
-	}
-	return nil
 }
 
 // migrateMySQL takes a lock by name: each statement that changes a table commits

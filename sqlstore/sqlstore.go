@@ -130,15 +130,24 @@ func (s *Store) within(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeout(ctx, s.timeout)
 }
 
+// statement prepares without the lock: whoever waits for that would wait past
+// the end of its own context.
 func (s *Store) statement(ctx context.Context) (*sql.Stmt, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lookup != nil {
-		return s.lookup, nil
+	stmt := s.lookup
+	s.mu.Unlock()
+	if stmt != nil {
+		return stmt, nil
 	}
 	stmt, err := s.db.PrepareContext(ctx, s.dialect.bind(`SELECT `+columns+`, revoked FROM auth_credentials WHERE digest = ?`))
 	if err != nil {
 		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lookup != nil { // another call was first
+		stmt.Close()
+		return s.lookup, nil
 	}
 	s.lookup = stmt
 	return stmt, nil
@@ -216,16 +225,14 @@ func (s *Store) Touch(ctx context.Context, uses []auth.Use) error {
 	slices.SortFunc(uses, func(a, b auth.Use) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.UserID, b.UserID), cmp.Compare(a.ID, b.ID))
 	})
-	return s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		stmt, err := tx.PrepareContext(ctx, s.dialect.bind(`UPDATE auth_credentials SET last_used_at = ?
-			WHERE kind = ? AND user_id = ? AND id = ? AND revoked = 0 AND last_used_at < ?`))
-		if err != nil {
-			return err
-		}
-		defer stmt.Close()
+	return s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		// Nothing is prepared: a connection that turns out bad is closed at once,
+		// and some drivers then panic when one of its statements is.
+		query := s.dialect.bind(`UPDATE auth_credentials SET last_used_at = ?
+			WHERE kind = ? AND user_id = ? AND id = ? AND revoked = 0 AND last_used_at < ?`)
 		for _, u := range uses {
 			at := u.At.UnixMicro()
-			if _, err := stmt.ExecContext(ctx, at, u.Kind, u.UserID, u.ID, at); err != nil {
+			if _, err := tx.ExecContext(ctx, query, at, u.Kind, u.UserID, u.ID, at); err != nil {
 				return err
 			}
 		}
@@ -258,26 +265,4 @@ func (s *Store) purgeSome(ctx context.Context, before time.Time) (int, error) {
 	}
 	n, err := result.RowsAffected()
 	return int(n), err
-}
-
-// transact runs f in a transaction, within the timeout.
-func (s *Store) transact(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
-	ctx, cancel := s.within(ctx)
-	defer cancel()
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
-	if err != nil {
-		return err
-	}
-	if err := f(ctx, tx); err != nil {
-		return errors.Join(err, ignoreDone(tx.Rollback()))
-	}
-	return tx.Commit()
-}
-
-// ignoreDone: a context that ends has rolled back already.
-func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return nil
-	}
-	return err
 }
