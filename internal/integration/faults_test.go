@@ -1,0 +1,80 @@
+package integration
+
+import (
+	"database/sql/driver"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// Each call of a driver can fail, before the database has done it or when its
+// answer is on the way. Whichever it is: a fault is told as an outage, leaves all
+// of the change or nothing of it, and is over with the next call.
+func TestFaultsLeaveAllOrNothing(t *testing.T) {
+	t.Parallel()
+	kinds := []struct {
+		name string
+		err  error
+		late bool
+	}{
+		// database/sql tries this one again, so that it is never late: drivers
+		// only return it where nothing was done.
+		{"a stale connection", driver.ErrBadConn, false},
+		{"a connection that is cut", io.ErrUnexpectedEOF, false},
+		{"an answer that is lost", io.ErrUnexpectedEOF, true},
+		{"a full disk", errors.New("disk full"), false},
+	}
+	each(t, func(t *testing.T, d database) {
+		for _, m := range methods {
+			t.Run(m.name, func(t *testing.T) {
+				t.Parallel()
+				ctx := t.Context()
+				f, source := new(faults), d.make(t)
+				direct := d.over(t, source.open(t))
+				store := d.over(t, source.openFaulty(t, f))
+
+				model := newAccount(t, direct)
+				untouched := model.state(t, direct)
+				require.NoError(t, m.call(ctx, store, model))
+				done := model.state(t, direct)
+				if m.reads {
+					require.Equal(t, untouched, done)
+				} else {
+					require.NotEqual(t, untouched, done)
+				}
+
+				for _, kind := range kinds {
+					for n := 1; ; n++ {
+						require.Less(t, n, 100, "the calls have no end")
+						a := newAccount(t, direct)
+						// So that preparing is among what fails.
+						require.NoError(t, store.Close())
+						f.arm(n, kind.err, kind.late)
+						err := m.call(ctx, store, a)
+						came := f.disarm()
+						state := a.state(t, direct)
+						if err == nil {
+							require.Equal(t, done, state, "%s at call %d", kind.name, n)
+						} else {
+							outage(t, err)
+							require.Contains(t, []string{untouched, done}, state, "%s at call %d", kind.name, n)
+						}
+						if state == untouched {
+							require.NoError(t, m.call(ctx, store, a), "after %s at call %d", kind.name, n)
+							require.Equal(t, done, a.state(t, direct))
+						}
+						// The account's lock is free again.
+						require.NoError(t, store.Create(ctx, record(auth.KindToken, a.userID), 100))
+						if !came {
+							break
+						}
+					}
+				}
+			})
+		}
+	})
+}
