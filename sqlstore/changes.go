@@ -14,14 +14,20 @@ import (
 func (s *Store) Create(ctx context.Context, c auth.Credential, limit int) error {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
+	inserted := false
 	err := s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		if limit > 0 {
 			if err := s.checkLimit(ctx, tx, c, limit); err != nil {
 				return err
 			}
 		}
-		return s.insert(ctx, tx, c)
+		err := s.insert(ctx, tx, c)
+		inserted = err == nil
+		return err
 	})
+	if inserted {
+		return err
+	}
 	return s.conflict(ctx, c, "", err)
 }
 
@@ -54,9 +60,10 @@ func (s *Store) insert(ctx context.Context, tx *sql.Conn, c auth.Credential) err
 }
 
 // conflict tells an insert that met another record from an outage, by looking for
-// that record: the drivers' own errors for it cannot be imported here. The secret
-// that c was to replace is still the current one after an outage, and in nobody's
-// way.
+// that record: the drivers' own errors for it cannot be imported here. It is asked
+// where nothing was inserted, so that what it finds is not c itself, whose COMMIT
+// got no answer. The secret that c was to replace is current again by then, and in
+// nobody's way.
 func (s *Store) conflict(ctx context.Context, c auth.Credential, replaced string, failed error) error {
 	if failed == nil || errors.Is(failed, auth.ErrLimit) || errors.Is(failed, auth.ErrNotFound) || errors.Is(failed, auth.ErrConflict) {
 		return failed
@@ -66,10 +73,8 @@ func (s *Store) conflict(ctx context.Context, c auth.Credential, replaced string
 	}
 	var taken int
 	err := s.db.QueryRowContext(ctx, s.dialect.bind(`SELECT COUNT(*) FROM auth_credentials
-		WHERE digest = ? AND id <> ? OR kind = ? AND user_id = ? AND id = ? AND digest <> ?
-		OR ? = 3 AND current_secret = ? AND id <> ? AND id <> ?`),
-		c.Digest[:], c.ID, c.Kind, c.UserID, c.ID, c.Digest[:],
-		int(c.Kind), c.UserID, c.ID, replaced).Scan(&taken)
+		WHERE digest = ? OR kind = ? AND user_id = ? AND id = ? OR ? = 3 AND current_secret = ? AND id <> ?`),
+		c.Digest[:], c.Kind, c.UserID, c.ID, int(c.Kind), c.UserID, replaced).Scan(&taken)
 	if err == nil && taken > 0 {
 		return auth.ErrConflict
 	}
@@ -80,6 +85,7 @@ func (s *Store) conflict(ctx context.Context, c auth.Credential, replaced string
 func (s *Store) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, oldUntil time.Time) error {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
+	inserted := false
 	err := s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		if err := s.lock(ctx, tx, old.Kind, old.UserID); err != nil {
 			return err
@@ -99,8 +105,13 @@ func (s *Store) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, 
 		if err := s.revokePrevious(ctx, tx, c, next.CreatedAt); err != nil {
 			return err
 		}
-		return s.insert(ctx, tx, next)
+		err = s.insert(ctx, tx, next)
+		inserted = err == nil
+		return err
 	})
+	if inserted {
+		return err
+	}
 	return s.conflict(ctx, next, old.ID, err)
 }
 
