@@ -52,7 +52,6 @@ func (s source) openHanging(t *testing.T) (*sql.DB, *proxy) {
 		require.NoError(t, err)
 		p.network, p.address = cfg.Net, cfg.Addr
 		cfg.Net, cfg.Addr = "tcp", l.Addr().String()
-		cfg.Logger = &mysql.NopLogger{}
 		connector, err := mysql.NewConnector(cfg)
 		require.NoError(t, err)
 		db = sql.OpenDB(connector)
