@@ -68,6 +68,10 @@ func New(db *sql.DB, d Dialect, options ...Option) (*Store, error) {
 		faults = append(faults, errors.New("sqlstore: the zero Dialect is none: use SQLite, PostgreSQL or MySQL"))
 	}
 	for _, o := range options {
+		if o == nil {
+			faults = append(faults, errors.New("sqlstore: an option is nil"))
+			continue
+		}
 		faults = append(faults, o(s))
 	}
 	if err := errors.Join(faults...); err != nil {
