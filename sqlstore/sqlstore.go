@@ -161,11 +161,15 @@ func (s *Store) statement(ctx context.Context) (*sql.Stmt, error) {
 func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
-	stmt, err := s.statement(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c, revoked, err := scan(stmt.QueryRowContext(ctx, d[:]))
+	var c auth.Credential
+	var revoked bool
+	err := s.again(func() error {
+		stmt, err := s.statement(ctx)
+		if err == nil {
+			c, revoked, err = scan(stmt.QueryRowContext(ctx, d[:]))
+		}
+		return err
+	})
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, auth.ErrNotFound
@@ -183,9 +187,14 @@ func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*aut
 func (s *Store) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
-	c, revoked, err := scan(s.db.QueryRowContext(ctx, s.dialect.bind(
-		`SELECT `+columns+`, revoked FROM auth_credentials WHERE kind = ? AND user_id = ? AND id = ?`),
-		ref.Kind, ref.UserID, ref.ID))
+	var c auth.Credential
+	var revoked bool
+	err := s.again(func() (err error) {
+		c, revoked, err = scan(s.db.QueryRowContext(ctx, s.dialect.bind(
+			`SELECT `+columns+`, revoked FROM auth_credentials WHERE kind = ? AND user_id = ? AND id = ?`),
+			ref.Kind, ref.UserID, ref.ID))
+		return err
+	})
 	if errors.Is(err, sql.ErrNoRows) || err == nil && revoked {
 		return auth.Credential{}, auth.ErrNotFound
 	}
@@ -202,7 +211,12 @@ func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page au
 		query += ` AND id < ?`
 		args = append(args, page.After)
 	}
-	rows, err := s.db.QueryContext(ctx, s.dialect.bind(query+` ORDER BY id DESC LIMIT ?`), append(args, page.Max())...)
+	args = append(args, page.Max())
+	var rows *sql.Rows
+	err := s.again(func() (err error) {
+		rows, err = s.db.QueryContext(ctx, s.dialect.bind(query+` ORDER BY id DESC LIMIT ?`), args...)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

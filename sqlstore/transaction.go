@@ -23,22 +23,30 @@ func (s *Store) transact(ctx context.Context, f func(context.Context, *sql.Conn)
 	return finish(ctx, conn, f(ctx, conn))
 }
 
-// begun returns a connection in a transaction. As database/sql does for what has
-// no transaction, it passes over connections that the server has closed
-// meanwhile: as many as there are, and then a new one is tried.
-func (s *Store) begun(ctx context.Context) (*sql.Conn, error) {
-	for stale := s.db.Stats().OpenConnections; ; stale-- {
-		conn, err := s.db.Conn(ctx)
-		if err != nil {
-			return nil, err
+// begun returns a connection in a transaction.
+func (s *Store) begun(ctx context.Context) (conn *sql.Conn, err error) {
+	err = s.again(func() error {
+		if conn, err = s.db.Conn(ctx); err != nil {
+			return err
 		}
-		err = begin(ctx, conn, s.dialect.begin...)
-		if err == nil {
-			return conn, nil
+		if err = begin(ctx, conn, s.dialect.begin...); err != nil {
+			conn.Close()
 		}
-		conn.Close()
-		if stale <= 0 || !errors.Is(err, driver.ErrBadConn) {
-			return nil, err
+		return err
+	})
+	return conn, err
+}
+
+// again calls f, which has changed nothing where it fails, until it meets a
+// connection that works: past as many closed ones as the pool has, and once more.
+// database/sql does so twice, and its third time is no new connection where the
+// pool is full. Requests that clients give up close connections, and must not cost
+// others an outage.
+func (s *Store) again(f func() error) error {
+	for closed := s.db.Stats().OpenConnections; ; closed-- {
+		err := f()
+		if closed <= 0 || !errors.Is(err, driver.ErrBadConn) {
+			return err
 		}
 	}
 }
