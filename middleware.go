@@ -8,8 +8,9 @@ import (
 // A Middleware wraps handlers in authentication. The zero value works. It is
 // read when a route is built: copy it to vary it, and change nothing later.
 //
-// Refusals that no OnError answers share their header values, so that junk costs no allocation. A middleware outside that
-// changes one sets another value, as Header.Set and Add do, and writes into none.
+// Refusals that no OnError answers share their header values, so that junk costs
+// no allocation. A middleware outside that changes one sets another value, as
+// Header.Set and Add do, and writes into none.
 type Middleware struct {
 	// Realm names the protected space in challenges; "" is "api", since RFC 6750
 	// section 3 wants a parameter after Bearer. Quotes in it are escaped; it has
@@ -22,8 +23,8 @@ type Middleware struct {
 	// decides whether that may still come in: [ErrInvalidCredential] refuses it
 	// exactly as an unknown credential, any other error is answered with 503. It
 	// is called for each request that is authenticated, with the request's
-	// context, and only reads id. nil: there is no such user. A nil user is fine; a nil pointer in
-	// it is taken for a mistake and refused with 500.
+	// context, and only reads id. nil: there is no such user. A nil user is fine;
+	// a nil pointer in it is taken for a mistake and refused with 500.
 	Resolve func(ctx context.Context, id *Identity) (user any, err error)
 	// Observe is told of every decision on a request. What happens to tokens,
 	// sessions and secrets goes to the authenticators' own. nil: nobody is told.
