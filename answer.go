@@ -73,7 +73,6 @@ func (a *answers) refuse(w http.ResponseWriter, r *http.Request, e Error) {
 }
 
 func (a *answers) callOnError(w http.ResponseWriter, r *http.Request, e Error) {
-	e.Scopes = slices.Clone(e.Scopes)
 	e.setHeaders(w.Header(), new(headerValues).fill())
 	a.onError(w, r, &e)
 }

@@ -81,12 +81,7 @@ func TestSignOut(t *testing.T) {
 		f := newFixture(t)
 		cookie := f.signIn("ada")
 		for _, method := range []string{"Lookup", "Revoke"} {
-			f.store.fail = func(called string) error {
-				if called == method {
-					return errors.New("connection refused")
-				}
-				return nil
-			}
+			failing(f, method, errors.New("connection refused"))
 			w := httptest.NewRecorder()
 			require.ErrorIs(t, f.cookie.SignOut(w, request("POST", withCookie(cookie))), auth.ErrUnavailable)
 			require.Equal(t, []string{cleared}, w.Header().Values("Set-Cookie"))
@@ -135,12 +130,7 @@ func TestSignInWhileTheStoreFails(t *testing.T) {
 		t.Run(test.user+" "+test.method, func(t *testing.T) {
 			f := newFixture(t)
 			cookie := f.signIn("ada")
-			f.store.fail = func(called string) error {
-				if called == test.method {
-					return errors.New("connection refused")
-				}
-				return nil
-			}
+			failing(f, test.method, errors.New("connection refused"))
 			w := httptest.NewRecorder()
 			_, err := f.cookie.SignIn(w, request("POST", withCookie(cookie)), test.user, auth.NewSession{})
 			require.ErrorIs(t, err, auth.ErrUnavailable)
@@ -226,12 +216,7 @@ func TestOldestSessionMakesRoom(t *testing.T) {
 		for _, method := range []string{"List", "Revoke"} {
 			f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 1 })
 			cookie := f.signIn("ada")
-			f.store.fail = func(called string) error {
-				if called == method {
-					return errors.New("connection refused")
-				}
-				return nil
-			}
+			failing(f, method, errors.New("connection refused"))
 			w := httptest.NewRecorder()
 			_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.NewSession{})
 			require.ErrorIs(t, err, auth.ErrUnavailable, method)
@@ -265,12 +250,7 @@ func TestOldestSessionMakesRoom(t *testing.T) {
 	})
 	t.Run("a store that is always full", func(t *testing.T) {
 		f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 1 })
-		f.store.fail = func(method string) error {
-			if method == "Create" {
-				return auth.ErrLimit
-			}
-			return nil
-		}
+		failing(f, "Create", auth.ErrLimit)
 		_, err := f.cookie.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.NewSession{})
 		require.ErrorIs(t, err, auth.ErrLimit)
 	})
@@ -296,12 +276,7 @@ func TestIdleTimeout(t *testing.T) {
 	t.Run("counts uses that are not yet written", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t, idle)
-			f.store.fail = func(method string) error {
-				if method == "Touch" {
-					return errors.New("read-only")
-				}
-				return nil
-			}
+			failing(f, "Touch", errors.New("read-only"))
 			h := f.all()
 			cookie := f.signIn("ada")
 			for range 60 {
