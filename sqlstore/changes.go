@@ -180,16 +180,6 @@ func (s *Store) lock(ctx context.Context, tx *sql.Conn, kind auth.Kind, userID s
 	return err
 }
 
-func (s *Store) find(ctx context.Context, tx *sql.Conn, ref auth.Ref) (auth.Credential, error) {
-	c, revoked, err := scan(tx.QueryRowContext(ctx, s.dialect.bind(
-		`SELECT `+columns+`, revoked FROM auth_credentials WHERE kind = ? AND user_id = ? AND id = ?`),
-		ref.Kind, ref.UserID, ref.ID))
-	if errors.Is(err, sql.ErrNoRows) || err == nil && revoked {
-		return auth.Credential{}, auth.ErrNotFound
-	}
-	return c, err
-}
-
 func (s *Store) revokePrevious(ctx context.Context, tx *sql.Conn, c auth.Credential, now time.Time) error {
 	if c.Previous == "" {
 		return nil

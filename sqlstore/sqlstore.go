@@ -184,17 +184,21 @@ func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*aut
 }
 
 // Get implements auth.Store.
-func (s *Store) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {
+func (s *Store) Get(ctx context.Context, ref auth.Ref) (c auth.Credential, err error) {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
-	var c auth.Credential
-	var revoked bool
-	err := s.again(func() (err error) {
-		c, revoked, err = scan(s.db.QueryRowContext(ctx, s.dialect.bind(
-			`SELECT `+columns+`, revoked FROM auth_credentials WHERE kind = ? AND user_id = ? AND id = ?`),
-			ref.Kind, ref.UserID, ref.ID))
+	err = s.again(func() error {
+		c, err = s.find(ctx, s.db, ref)
 		return err
 	})
+	return c, err
+}
+
+// find returns a record that is not revoked, within a transaction or not.
+func (s *Store) find(ctx context.Context, q execer, ref auth.Ref) (auth.Credential, error) {
+	c, revoked, err := scan(q.QueryRowContext(ctx, s.dialect.bind(
+		`SELECT `+columns+`, revoked FROM auth_credentials WHERE kind = ? AND user_id = ? AND id = ?`),
+		ref.Kind, ref.UserID, ref.ID))
 	if errors.Is(err, sql.ErrNoRows) || err == nil && revoked {
 		return auth.Credential{}, auth.ErrNotFound
 	}
