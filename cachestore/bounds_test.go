@@ -1,0 +1,67 @@
+package cachestore_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/cachestore"
+)
+
+// A million guesses neither grow the process nor push out those who are known.
+// It measures the heap, so it runs alone.
+func TestJunkPushesNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // where no time passes
+		shared := newBackend()
+		s := over(t, shared, cachestore.Config{Capacity: 1000, UnknownCapacity: 1000})
+		var hot []auth.Credential
+		for i := range 500 {
+			hot = append(hot, create(t, s, record(auth.KindToken, fmt.Sprint("user-", i))))
+			require.NoError(t, lookup(t, s, hot[i]))
+		}
+		before, misses, lookups := heap(), int64(0), int64(0)
+		for i := range guesses {
+			var d auth.Digest
+			rand.Read(d[:])
+			_, err := s.Lookup(t.Context(), auth.KindToken, d)
+			if !errors.Is(err, auth.ErrNotFound) {
+				t.Fatal(err)
+			}
+			if i%10 == 0 {
+				shared.asked()
+				require.NoError(t, lookup(t, s, hot[i/10%len(hot)]))
+				misses += shared.asked()
+				lookups++
+			}
+		}
+		require.LessOrEqual(t, misses, lookups/100, "of %d lookups of known ones", lookups)
+		require.Less(t, heap(), before+4<<20)
+	})
+}
+
+// Nor do as many accounts as there are: the cache knows some of them.
+func TestKnownOnesAreBounded(t *testing.T) {
+	s := over(t, auth.LookupFunc(anybody), cachestore.Config{Capacity: 1000})
+	before := heap()
+	for range guesses / 5 {
+		var d auth.Digest
+		rand.Read(d[:])
+		_, err := s.Lookup(t.Context(), auth.KindToken, d)
+		require.NoError(t, err)
+	}
+	require.Less(t, heap(), before+4<<20)
+	runtime.KeepAlive(s)
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}

@@ -1,0 +1,16 @@
+module github.com/seed-31c5bcb2/auth/cachestore
+
+go 1.25.1
+
+require (
+	github.com/maypok86/otter/v2 v2.4.0
+	github.com/seed-31c5bcb2/auth v0.1.0
+	github.com/stretchr/testify v1.12.1
+)
+
+require (
+	github.com/gorilla/securecookie v1.1.2 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+)
+
+replace github.com/seed-31c5bcb2/auth => ../

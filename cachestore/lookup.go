@@ -1,0 +1,102 @@
+package cachestore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// An entry is a credential that the store knows, and that had not expired.
+type entry struct {
+	c     *auth.Credential
+	mark  uint32 // of its account
+	began uint64 // when its load did, by the clock of marks
+	until time.Duration
+}
+
+// A question is what Lookup is asked.
+type question struct {
+	kind   auth.Kind
+	digest auth.Digest
+}
+
+// A refusal is the answer to a question that lets nobody in: an ErrNotFound, or
+// an expired credential.
+type refusal struct {
+	c     *auth.Credential
+	err   error
+	mark  uint32 // of the account, or of a digest that nobody has
+	began uint64
+	until time.Duration
+}
+
+// Lookup implements auth.Store.
+func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+	now := time.Since(s.started)
+	if e, ok := s.known.GetIfPresent(d); ok && now < e.until && !s.marks.since(e.mark, e.began) {
+		if e.c.Kind != kind {
+			return nil, auth.ErrNotFound
+		}
+		return e.c, nil
+	}
+	q := question{kind, d}
+	if r, ok := s.unknown.GetIfPresent(q); ok && now < r.until && !s.marks.since(r.mark, r.began) {
+		return r.c, r.err
+	}
+	return s.ask(ctx, q)
+}
+
+// ask waits for the answer of a load that may have begun before this request. If
+// something was revoked or created since then, the store is asked once more: the
+// answer could be older than the request.
+func (s *Store) ask(ctx context.Context, q question) (*auth.Credential, error) {
+	f := s.join(ctx, q)
+	if err := f.wait(ctx); err != nil {
+		return nil, err
+	}
+	if s.marks.since(s.markOf(q, f.c), f.began) {
+		ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+		defer cancel()
+		return s.store.Lookup(ctx, q.kind, q.digest)
+	}
+	return f.c, f.err
+}
+
+// markOf returns the mark of whatever may change an answer: only the account of a
+// credential that is there, and whoever creates one that is not.
+func (s *Store) markOf(q question, c *auth.Credential) uint32 {
+	if c == nil {
+		return s.marks.ofDigest(q.digest)
+	}
+	return s.marks.ofAccount(c.Kind, c.UserID)
+}
+
+// load asks the store, and keeps the answer.
+func (s *Store) load(q question, f *flight) {
+	start, wall := time.Since(s.started), time.Now()
+	f.c, f.err = s.store.Lookup(f.within, q.kind, q.digest)
+	mark, until := s.markOf(q, f.c), start+s.cfg.MaxStale
+	switch {
+	case s.marks.since(mark, f.began): // it is nobody's answer any more
+	case refuses(f.err), f.err == nil && f.c != nil && expired(f.c, wall):
+		s.unknown.Set(q, refusal{f.c, f.err, mark, f.began, until})
+	case f.err == nil && f.c != nil && f.c.Kind == q.kind && f.c.Digest == q.digest:
+		if !f.c.ExpiresAt.IsZero() {
+			until = min(until, start+f.c.ExpiresAt.Sub(wall))
+		}
+		s.known.Set(q.digest, entry{f.c, mark, f.began, until})
+	}
+	// Anything else is an outage, or a record that nobody asked for.
+}
+
+// refuses reports whether a store says that there is no such credential, and not
+// that it is out.
+func refuses(err error) bool {
+	return errors.Is(err, auth.ErrNotFound) && !errors.Is(err, auth.ErrUnavailable)
+}
+
+func expired(c *auth.Credential, now time.Time) bool {
+	return !c.ExpiresAt.IsZero() && !now.Before(c.ExpiresAt)
+}
