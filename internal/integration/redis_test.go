@@ -1,0 +1,85 @@
+package integration
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/redisstore"
+	"github.com/seed-31c5bcb2/auth/storetest"
+)
+
+// redisOption names the server, and skips the test where there is none.
+func redisOption(t testing.TB) rueidis.ClientOption {
+	t.Helper()
+	option, err := rueidis.ParseURL(cmp.Or(os.Getenv("AUTH_TEST_REDIS"), "redis://127.0.0.1:6379"))
+	require.NoError(t, err)
+	client, err := rueidis.NewClient(option)
+	if err == nil {
+		client.Close()
+		return option
+	}
+	text := fmt.Sprintf("no Redis: %v\nStart one (redis-server --daemonize yes), or name it in AUTH_TEST_REDIS.", err)
+	if os.Getenv("CI") == "true" {
+		t.Fatal(text)
+	}
+	t.Skip(text)
+	return option
+}
+
+func openRedis(t testing.TB, option rueidis.ClientOption) rueidis.Client {
+	t.Helper()
+	client, err := rueidis.NewClient(option)
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	return client
+}
+
+// redisPrefix is the test's own; what it has made is removed.
+func redisPrefix(t testing.TB, client rueidis.Client) string {
+	t.Helper()
+	prefix := unique() + ":"
+	t.Cleanup(func() {
+		for _, key := range redisKeys(t, client, prefix) {
+			require.NoError(t, client.Do(context.Background(), client.B().Unlink().Key(key).Build()).Error())
+		}
+	})
+	return prefix
+}
+
+func redisKeys(t testing.TB, client rueidis.Client, prefix string) (keys []string) {
+	t.Helper()
+	for cursor := uint64(0); ; {
+		reply, err := client.Do(context.Background(),
+			client.B().Scan().Cursor(cursor).Match(prefix+"*").Count(1000).Build()).AsScanEntry()
+		require.NoError(t, err)
+		keys = append(keys, reply.Elements...)
+		if cursor = reply.Cursor; cursor == 0 {
+			return keys
+		}
+	}
+}
+
+func openRedisStore(t testing.TB, options ...redisstore.Option) (*redisstore.Store, rueidis.Client, string) {
+	t.Helper()
+	client := openRedis(t, redisOption(t))
+	prefix := redisPrefix(t, client)
+	store, err := redisstore.New(client, append([]redisstore.Option{redisstore.WithPrefix(prefix)}, options...)...)
+	require.NoError(t, err)
+	return store, client, prefix
+}
+
+func TestRedisStoreKeepsTheContract(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) auth.Store {
+		store, _, _ := openRedisStore(t, redisstore.WithTimeout(20*time.Second))
+		return store
+	})
+}

@@ -1,0 +1,15 @@
+module github.com/seed-31c5bcb2/auth/redisstore
+
+go 1.25.1
+
+require (
+	github.com/redis/rueidis v1.0.79
+	github.com/seed-31c5bcb2/auth v0.1.0
+)
+
+require (
+	github.com/gorilla/securecookie v1.1.2 // indirect
+	golang.org/x/sys v0.47.0 // indirect
+)
+
+replace github.com/seed-31c5bcb2/auth => ../
