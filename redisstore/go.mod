@@ -5,10 +5,12 @@ go 1.25.1
 require (
 	github.com/redis/rueidis v1.0.79
 	github.com/seed-31c5bcb2/auth v0.1.0
+	github.com/stretchr/testify v1.12.1
 )
 
 require (
 	github.com/gorilla/securecookie v1.1.2 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/sys v0.47.0 // indirect
 )
 

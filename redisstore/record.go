@@ -30,6 +30,7 @@ const (
 	maxText      = 99999
 	tombLength   = 2 + timeLength
 	never        = "99999999999999999999"
+	notYet       = "00000000000000000000"
 	liveMark     = '1'
 	revokedMark  = '0'
 	createdAt    = 3
@@ -42,6 +43,9 @@ const (
 var errCorrupt = errors.New("redisstore: a record in Redis is corrupt, or not the one that was asked for")
 
 func encode(c auth.Credential) (string, error) {
+	if !isKind(c.Kind) {
+		return "", fmt.Errorf("redisstore: there is no kind %d", c.Kind)
+	}
 	texts := [textsInOrder]string{c.UserID, c.ID, c.Previous, c.Name, c.Hint, string(c.Scopes), string(c.Sealed)}
 	var b strings.Builder
 	b.WriteByte(liveMark)
@@ -68,13 +72,13 @@ func decode(text string) (c auth.Credential, err error) {
 	}
 	c.Kind, c.Superseded = auth.Kind(text[1]-'0'), text[2] == '1'
 	var okCreated, okExpires, okUsed bool
-	c.CreatedAt, okCreated = parseTime(text[createdAt:expiresAt])
-	c.ExpiresAt, okExpires = parseTime(text[expiresAt:lastUsedAt])
-	c.LastUsedAt, okUsed = parseTime(text[lastUsedAt:digestAt])
+	c.CreatedAt, okCreated = parseTime(text[createdAt:expiresAt], notYet)
+	c.ExpiresAt, okExpires = parseTime(text[expiresAt:lastUsedAt], never)
+	c.LastUsedAt, okUsed = parseTime(text[lastUsedAt:digestAt], notYet)
 	copy(c.Digest[:], text[digestAt:headLength])
 	var texts [textsInOrder]string
 	okTexts := cut(text[headLength:], &texts)
-	if !okCreated || !okExpires || !okUsed || !okTexts || text[expiresAt:lastUsedAt] == strings.Repeat("0", timeLength) {
+	if !isKind(c.Kind) || !okCreated || !okExpires || !okUsed || !okTexts {
 		return auth.Credential{}, errCorrupt
 	}
 	c.UserID, c.ID, c.Previous, c.Name, c.Hint, c.Scopes = texts[0], texts[1], texts[2], texts[3], texts[4], auth.Scopes(texts[5])
@@ -108,6 +112,8 @@ func revokedKind(text string) (auth.Kind, bool) {
 	return auth.Kind(text[1] - '0'), true
 }
 
+func isKind(k auth.Kind) bool { return k >= auth.KindToken && k <= auth.KindSecret }
+
 func kindDigit(k auth.Kind) string { return strconv.Itoa(int(k)) }
 
 func digit(b bool) string {
@@ -121,7 +127,7 @@ func digit(b bool) string {
 // before 1970 ended, or was made, one microsecond later.
 func digits(t time.Time) string {
 	if t.IsZero() {
-		return strings.Repeat("0", timeLength)
+		return notYet
 	}
 	return fmt.Sprintf("%020d", max(t.UnixMicro(), 1))
 }
@@ -134,16 +140,14 @@ func expiry(t time.Time) string {
 	return digits(t)
 }
 
-func parseTime(s string) (time.Time, bool) {
-	if s == never {
+// parseTime reads a time, of which one spelling is the zero one.
+func parseTime(s, zero string) (time.Time, bool) {
+	if s == zero {
 		return time.Time{}, true
 	}
 	n, ok := parseDigits(s)
-	if !ok || n > math.MaxInt64 {
+	if !ok || n == 0 || n > math.MaxInt64 {
 		return time.Time{}, false
-	}
-	if n == 0 {
-		return time.Time{}, true
 	}
 	return time.UnixMicro(int64(n)).UTC(), true
 }
