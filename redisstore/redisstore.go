@@ -107,7 +107,7 @@ func WithRetention(d time.Duration) Option {
 // the server yet. The client must have its client-side caching on, as is the
 // default, or each lookup is a round trip.
 func New(client rueidis.Client, options ...Option) (*Store, error) {
-	s := &Store{client: client, prefix: "auth:", timeout: 2 * time.Second, retention: 24 * time.Hour}
+	s := &Store{client: pinned{client}, prefix: "auth:", timeout: 2 * time.Second, retention: 24 * time.Hour}
 	s.fences.init()
 	var faults []error
 	if v := reflect.ValueOf(client); client == nil || v.Kind() == reflect.Pointer && v.IsNil() {
