@@ -26,6 +26,14 @@ type proxy struct {
 	requests int  // that came since hang, of all connections
 	after    int  // so many are served; below 0: all
 	answers  bool // what is held is the answer, not the request
+	open     map[net.Conn]bool
+}
+
+func newProxy(l net.Listener, network, address string) *proxy {
+	p := &proxy{listener: l, network: network, address: address, after: -1, open: make(map[net.Conn]bool)}
+	p.moved = sync.NewCond(&p.mu)
+	go p.serve()
+	return p
 }
 
 // openHanging opens a database through a proxy.
@@ -33,30 +41,29 @@ func (s source) openHanging(t *testing.T) (*sql.DB, *proxy) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &proxy{listener: l, after: -1}
-	p.moved = sync.NewCond(&p.mu)
 	port := l.Addr().(*net.TCPAddr).Port
 	var db *sql.DB
+	var network, address string
 	switch s.driver {
 	case "pgx":
 		cfg, err := pgx.ParseConfig(s.dsn)
 		require.NoError(t, err)
-		p.network, p.address = "tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))
+		network, address = "tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))
 		if strings.HasPrefix(cfg.Host, "/") {
-			p.network, p.address = "unix", cfg.Host+"/.s.PGSQL."+strconv.Itoa(int(cfg.Port))
+			network, address = "unix", cfg.Host+"/.s.PGSQL."+strconv.Itoa(int(cfg.Port))
 		}
 		cfg.Host, cfg.Port, cfg.Fallbacks = "127.0.0.1", uint16(port), nil
 		db = stdlib.OpenDB(*cfg)
 	case "mysql":
 		cfg, err := mysql.ParseDSN(s.dsn)
 		require.NoError(t, err)
-		p.network, p.address = cfg.Net, cfg.Addr
+		network, address = cfg.Net, cfg.Addr
 		cfg.Net, cfg.Addr = "tcp", l.Addr().String()
 		connector, err := mysql.NewConnector(cfg)
 		require.NoError(t, err)
 		db = sql.OpenDB(connector)
 	}
-	go p.serve()
+	p := newProxy(l, network, address)
 	t.Cleanup(func() {
 		p.resume() // a driver says goodbye when it closes
 		db.Close()
@@ -75,6 +82,28 @@ func (p *proxy) hang(after int, answers bool) {
 func (p *proxy) resume() {
 	p.hang(-1, false)
 	p.moved.Broadcast()
+}
+
+// cut ends all connections.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.open {
+		conn.Close()
+	}
+}
+
+// hold keeps a connection to be cut, until done is called.
+func (p *proxy) hold(conn net.Conn) (done func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open[conn] = true
+	return func() {
+		conn.Close()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.open, conn)
+	}
 }
 
 // wait returns once what came may be forwarded.
@@ -107,7 +136,7 @@ func (p *proxy) serve() {
 
 func (p *proxy) forward(to, from net.Conn, request bool) {
 	defer to.Close()
-	defer from.Close()
+	defer p.hold(from)()
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)

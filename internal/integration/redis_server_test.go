@@ -1,0 +1,88 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth/redisstore"
+)
+
+// A redisServer is a test's own, which it may fill, stop and kill.
+type redisServer struct {
+	dir     string
+	port    int
+	options []string
+	cmd     *exec.Cmd
+}
+
+func startRedis(t *testing.T, options ...string) *redisServer {
+	t.Helper()
+	binary, err := exec.LookPath("redis-server")
+	if err != nil {
+		const text = "no redis-server to start: install Redis (apt-get install redis-server)"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(text)
+		}
+		t.Skip(text)
+	}
+	s := &redisServer{dir: t.TempDir(), port: freePort(t), options: append([]string{binary}, options...)}
+	s.start(t)
+	t.Cleanup(s.kill)
+	return s
+}
+
+// start also starts it again, over the files that it has left.
+func (s *redisServer) start(t *testing.T) {
+	t.Helper()
+	args := append([]string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", ""}, s.options[1:]...)
+	s.cmd = exec.Command(s.options[0], args...)
+	log, err := os.OpenFile(filepath.Join(s.dir, "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	require.NoError(t, err)
+	defer log.Close()
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	require.NoError(t, s.cmd.Start())
+	require.Eventually(t, func() bool {
+		client, err := rueidis.NewClient(s.option())
+		if err == nil {
+			defer client.Close()
+			err = client.Do(context.Background(), client.B().Ping().Build()).Error()
+		}
+		return err == nil
+	}, 20*time.Second, 20*time.Millisecond, "Redis does not start: see %s", log.Name())
+}
+
+func (s *redisServer) option() rueidis.ClientOption {
+	return rueidis.ClientOption{InitAddress: []string{fmt.Sprint("127.0.0.1:", s.port)}, ConnWriteTimeout: 2 * time.Second}
+}
+
+func (s *redisServer) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// store returns one over a client of its own.
+func (s *redisServer) store(t *testing.T, options ...redisstore.Option) (*redisstore.Store, rueidis.Client) {
+	t.Helper()
+	client := openRedis(t, s.option())
+	store, err := redisstore.New(client, options...)
+	require.NoError(t, err)
+	return store, client
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
