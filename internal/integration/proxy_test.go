@@ -26,6 +26,8 @@ type proxy struct {
 	requests int  // that came since hang, of all connections
 	after    int  // so many are served; below 0: all
 	answers  bool // what is held is the answer, not the request
+	breaks   int  // so many are not held: their connection is cut
+	broken   bool // one was
 	open     map[net.Conn]bool
 }
 
@@ -76,7 +78,22 @@ func (s source) openHanging(t *testing.T) (*sql.DB, *proxy) {
 func (p *proxy) hang(after int, answers bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.requests, p.after, p.answers = 0, after, answers
+	p.requests, p.after, p.answers, p.breaks = 0, after, answers, 0
+}
+
+// fail serves so many requests, cuts the connections of so many more, and then
+// serves all again.
+func (p *proxy) fail(after, breaks int, answers bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests, p.after, p.answers, p.breaks, p.broken = 0, after, answers, breaks, false
+}
+
+// failed reports whether any connection was cut since fail.
+func (p *proxy) failed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.broken
 }
 
 func (p *proxy) resume() {
@@ -106,16 +123,25 @@ func (p *proxy) hold(conn net.Conn) (done func()) {
 	}
 }
 
-// wait returns once what came may be forwarded.
-func (p *proxy) wait(request bool) {
+// wait returns once what came may be forwarded, or says that it will not be.
+func (p *proxy) wait(request bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if request {
 		p.requests++
 	}
 	for p.after >= 0 && p.requests > p.after && p.answers != request {
-		p.moved.Wait()
+		if p.breaks == 0 {
+			p.moved.Wait()
+			continue
+		}
+		p.broken = true
+		if p.breaks--; p.breaks == 0 {
+			p.after = -1
+		}
+		return false
 	}
+	return true
 }
 
 func (p *proxy) serve() {
@@ -140,10 +166,9 @@ func (p *proxy) forward(to, from net.Conn, request bool) {
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
-		if err != nil {
+		if err != nil || !p.wait(request) {
 			return
 		}
-		p.wait(request)
 		if _, err := to.Write(buffer[:n]); err != nil {
 			return
 		}

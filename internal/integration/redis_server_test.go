@@ -65,6 +65,13 @@ func (s *redisServer) option() rueidis.ClientOption {
 	return rueidis.ClientOption{InitAddress: []string{fmt.Sprint("127.0.0.1:", s.port)}, ConnWriteTimeout: 2 * time.Second}
 }
 
+// settings changes some while it runs: names and values in turn.
+func (s *redisServer) settings(t *testing.T, client rueidis.Client, nameValue ...string) {
+	t.Helper()
+	config := client.B().Arbitrary("CONFIG", "SET").Args(nameValue...).Build()
+	require.NoError(t, client.Do(t.Context(), config).Error())
+}
+
 func (s *redisServer) kill() {
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()

@@ -1,0 +1,211 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/redisstore"
+)
+
+// With appendfsync always a server that is killed has what it has acknowledged.
+// What it has not is there whole, or not at all.
+func TestRedisThatIsKilled(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	server := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
+	store, _ := server.store(t, redisstore.WithTimeout(500*time.Millisecond))
+	const writers = 8
+	var wg sync.WaitGroup
+	acknowledged, others := make([][]auth.Credential, writers), make([][]auth.Credential, writers)
+	revoked := make([][]auth.Credential, writers)
+	for i := range writers {
+		wg.Go(func() {
+			for n := 0; len(others[i]) < 3; n++ {
+				c := record(auth.KindToken, fmt.Sprint("user-", i))
+				if err := store.Create(ctx, c, 0); err != nil {
+					others[i] = append(others[i], c)
+					continue
+				}
+				if n%2 == 0 || store.Revoke(ctx, c.Ref()) != nil {
+					acknowledged[i] = append(acknowledged[i], c)
+					continue
+				}
+				revoked[i] = append(revoked[i], c)
+				if i == 0 && n == 101 {
+					server.kill()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	server.start(t)
+	recoversWithin(t, 5*time.Second, store)
+
+	for i := range writers {
+		list := ids(t, store, fmt.Sprint("user-", i))
+		for _, c := range revoked[i] {
+			_, err := store.Lookup(ctx, c.Kind, c.Digest)
+			require.ErrorIs(t, err, auth.ErrRevoked)
+			require.False(t, list[c.ID])
+		}
+		for n, c := range acknowledged[i] {
+			_, err := store.Lookup(ctx, c.Kind, c.Digest)
+			if n < len(acknowledged[i])-1 { // the last one may have been revoked without an answer
+				require.NoError(t, err)
+			}
+			require.Equal(t, err == nil, list[c.ID])
+		}
+		for _, c := range others[i] {
+			_, err := store.Lookup(ctx, c.Kind, c.Digest)
+			require.True(t, err == nil || errors.Is(err, auth.ErrNotFound), err)
+			require.Equal(t, err == nil, list[c.ID])
+			_, err = store.Get(ctx, c.Ref())
+			require.Equal(t, list[c.ID], err == nil)
+		}
+		require.NoError(t, store.Create(ctx, record(auth.KindToken, fmt.Sprint("user-", i)), 10_000))
+	}
+}
+
+// ids has those of all the tokens that a user has.
+func ids(t *testing.T, store auth.Store, userID string) map[string]bool {
+	t.Helper()
+	all, page := map[string]bool{}, auth.Page{}
+	for {
+		list, err := store.List(t.Context(), auth.KindToken, userID, page)
+		require.NoError(t, err)
+		if len(list) == 0 {
+			return all
+		}
+		for _, c := range list {
+			all[c.ID] = true
+		}
+		page.After = list[len(list)-1].ID
+	}
+}
+
+// A server can refuse to write and still answer. Then nobody is kept out who has
+// a credential, and no change is told as made.
+func TestRedisThatDoesNotWrite(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		stop  func(t *testing.T, server *redisServer, client rueidis.Client)
+		start func(t *testing.T, server *redisServer, client rueidis.Client)
+	}{
+		{"a replica", func(t *testing.T, _ *redisServer, client rueidis.Client) {
+			// Of a primary that is not there: it has all that it had.
+			require.NoError(t, client.Do(t.Context(), client.B().Replicaof().Host("127.0.0.1").Port(1).Build()).Error())
+		}, func(t *testing.T, _ *redisServer, client rueidis.Client) {
+			require.NoError(t, client.Do(t.Context(), client.B().Replicaof().No().One().Build()).Error())
+		}},
+		{"a primary that is cut off", func(t *testing.T, server *redisServer, client rueidis.Client) {
+			server.settings(t, client, "min-replicas-to-write", "1")
+		}, func(t *testing.T, server *redisServer, client rueidis.Client) {
+			server.settings(t, client, "min-replicas-to-write", "0")
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			ctx := t.Context()
+			server := startRedis(t)
+			store, client := server.store(t)
+			a := newAccount(t, store)
+			before := a.state(t, store)
+			tt.stop(t, server, client)
+			for _, m := range methods {
+				if err := m.call(ctx, store, a); m.reads {
+					require.NoError(t, err, m.name)
+				} else {
+					outage(t, err)
+				}
+				require.Equal(t, before, a.state(t, store), m.name)
+			}
+			tt.start(t, server, client)
+			for _, m := range methods[1:] { // its first creates what the second does
+				require.NoError(t, m.call(ctx, store, newAccount(t, store)), m.name)
+			}
+		})
+	}
+}
+
+// A server whose memory is full takes no more credentials, and still ends those
+// that it has.
+func TestRedisWhoseMemoryIsFull(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	server := startRedis(t)
+	store, client := server.store(t)
+	a := newAccount(t, store)
+	before := a.state(t, store)
+	server.settings(t, client, "maxmemory", "1")
+	ends := []string{"Revoke", "Revoke a session", "RevokeAll", "Purge"}
+	for _, m := range methods {
+		err := m.call(ctx, store, a)
+		after := a.state(t, store)
+		switch {
+		case m.reads:
+			require.NoError(t, err, m.name)
+		case slices.Contains(ends, m.name):
+			require.NoError(t, err, m.name)
+			before = after
+		default:
+			outage(t, err)
+		}
+		require.Equal(t, before, after, m.name)
+	}
+	for _, line := range []string{"previous: revoked", "token: revoked", "session: not there", "expired: revoked"} {
+		require.Contains(t, before, line)
+	}
+	server.settings(t, client, "maxmemory", "0")
+	require.NoError(t, store.Create(ctx, record(auth.KindToken, a.userID), 0))
+}
+
+// An administrator may empty a server, or its scripts, while services run.
+func TestRedisThatIsFlushed(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	server := startRedis(t)
+	store, client := server.store(t)
+	for _, m := range methods {
+		a := newAccount(t, store)
+		require.NoError(t, client.Do(ctx, client.B().ScriptFlush().Build()).Error())
+		require.NoError(t, m.call(ctx, store, a), m.name)
+	}
+	a := newAccount(t, store)
+	a.state(t, store) // cached
+	require.NoError(t, client.Do(ctx, client.B().Flushall().Build()).Error())
+	require.Eventually(t, func() bool {
+		_, err := store.Lookup(ctx, auth.KindToken, a.token.Digest)
+		return errors.Is(err, auth.ErrNotFound)
+	}, 5*time.Second, time.Millisecond)
+	require.NoError(t, store.Create(ctx, record(auth.KindSecret, a.userID), 0))
+}
+
+// A server that comes up again with nothing, as one without persistence does,
+// knows nobody. It must not be asked through a cache of what it was.
+func TestRedisThatForgets(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	store, _ := server.store(t)
+	a := newAccount(t, store)
+	a.state(t, store)
+	server.kill()
+	_, err := store.Lookup(context.Background(), auth.KindToken, a.token.Digest)
+	if err != nil {
+		outage(t, err)
+	}
+	server.start(t)
+	recoversWithin(t, 5*time.Second, store)
+	_, err = store.Lookup(t.Context(), auth.KindToken, a.token.Digest)
+	require.ErrorIs(t, err, auth.ErrNotFound)
+}
