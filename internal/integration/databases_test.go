@@ -30,15 +30,15 @@ func init() { _ = mysql.SetLogger(&mysql.NopLogger{}) }
 type database struct {
 	name    string
 	dialect sqlstore.Dialect
-	make    func(t *testing.T) source
+	make    func(t testing.TB) source
 }
 
 // A source is what sql.Open takes.
 type source struct{ driver, dsn string }
 
 var databases = []database{
-	{"SQLite by modernc", sqlstore.SQLite, func(t *testing.T) source { return sqlite(t, "sqlite") }},
-	{"SQLite by ncruces", sqlstore.SQLite, func(t *testing.T) source { return sqlite(t, "sqlite3") }},
+	{"SQLite by modernc", sqlstore.SQLite, func(t testing.TB) source { return sqlite(t, "sqlite") }},
+	{"SQLite by ncruces", sqlstore.SQLite, func(t testing.TB) source { return sqlite(t, "sqlite3") }},
 	{"PostgreSQL", sqlstore.PostgreSQL, postgres},
 	{"MariaDB or MySQL", sqlstore.MySQL, mariadb},
 }
@@ -55,14 +55,14 @@ func each(t *testing.T, test func(t *testing.T, d database)) {
 	}
 }
 
-func (d database) store(t *testing.T, options ...sqlstore.Option) (*sqlstore.Store, *sql.DB) {
+func (d database) store(t testing.TB, options ...sqlstore.Option) (*sqlstore.Store, *sql.DB) {
 	t.Helper()
 	db := d.make(t).open(t)
 	return d.over(t, db, options...), db
 }
 
 // over returns a store over db, with its tables.
-func (d database) over(t *testing.T, db *sql.DB, options ...sqlstore.Option) *sqlstore.Store {
+func (d database) over(t testing.TB, db *sql.DB, options ...sqlstore.Option) *sqlstore.Store {
 	t.Helper()
 	store, err := sqlstore.New(db, d.dialect, options...)
 	require.NoError(t, err)
@@ -73,7 +73,7 @@ func (d database) over(t *testing.T, db *sql.DB, options ...sqlstore.Option) *sq
 
 // sqlite makes the file with one connection: the change to WAL does not wait for
 // others.
-func sqlite(t *testing.T, driver string) source {
+func sqlite(t testing.TB, driver string) source {
 	t.Helper()
 	s := source{driver, "file:" + filepath.Join(t.TempDir(), "auth.db") +
 		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"}
@@ -82,7 +82,7 @@ func sqlite(t *testing.T, driver string) source {
 }
 
 // postgres makes a schema of its own.
-func postgres(t *testing.T) source {
+func postgres(t testing.TB) source {
 	t.Helper()
 	base := cmp.Or(os.Getenv("AUTH_TEST_POSTGRES"), "postgres://root@127.0.0.1:5432/test?sslmode=disable")
 	admin := reach(t, "pgx", base, "AUTH_TEST_POSTGRES", "PostgreSQL", "pg_ctlcluster 15 main start")
@@ -98,7 +98,7 @@ func postgres(t *testing.T) source {
 }
 
 // mariadb makes a database of its own.
-func mariadb(t *testing.T) source {
+func mariadb(t testing.TB) source {
 	t.Helper()
 	base := cmp.Or(os.Getenv("AUTH_TEST_MYSQL"), "root@tcp(127.0.0.1:3306)/test")
 	admin := reach(t, "mysql", base, "AUTH_TEST_MYSQL", "MariaDB", "service mariadb start")
@@ -113,7 +113,7 @@ func mariadb(t *testing.T) source {
 
 // reach skips the test where there is no server, and fails it in CI, which has
 // started one.
-func reach(t *testing.T, driver, dsn, variable, name, start string) *sql.DB {
+func reach(t testing.TB, driver, dsn, variable, name, start string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open(driver, dsn)
 	require.NoError(t, err)
@@ -130,7 +130,7 @@ func reach(t *testing.T, driver, dsn, variable, name, start string) *sql.DB {
 	return db
 }
 
-func (s source) open(t *testing.T) *sql.DB {
+func (s source) open(t testing.TB) *sql.DB {
 	t.Helper()
 	db, err := sql.Open(s.driver, s.dsn)
 	require.NoError(t, err)
@@ -140,7 +140,7 @@ func (s source) open(t *testing.T) *sql.DB {
 }
 
 // run is also for cleaning up, when the test's context is over.
-func run(t *testing.T, db *sql.DB, query string) {
+func run(t testing.TB, db *sql.DB, query string) {
 	t.Helper()
 	_, err := db.ExecContext(context.Background(), query)
 	require.NoError(t, err)
