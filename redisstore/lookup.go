@@ -63,7 +63,7 @@ func known(err error) bool { return err == auth.ErrNotFound || err == auth.ErrRe
 
 // A lateTimeout is a context that ends some time after somebody first waits for
 // it. A lookup that the cache answers waits for nothing: it starts no timer, which
-// would cost as much as the rest of it (BenchmarkRedisLookup: 4 allocations, 350 ns).
+// would cost as much as the rest of it (BenchmarkStore: 4 allocations, 350 ns).
 type lateTimeout struct {
 	context.Context
 	after time.Duration

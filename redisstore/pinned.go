@@ -12,7 +12,7 @@ import (
 // takes the command's memory for the next: the first connection may be reading it
 // still. That was seen by the race detector in v1.0.79, and would at the worst
 // crash the process. It costs a lookup two small allocations and a tenth of a
-// microsecond (BenchmarkRedisLookup).
+// microsecond (BenchmarkStore).
 type pinned struct{ rueidis.Client }
 
 func (p pinned) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {

@@ -25,7 +25,7 @@ type redisServer struct {
 	cmd     *exec.Cmd
 }
 
-func startRedis(t *testing.T, options ...string) *redisServer {
+func startRedis(t testing.TB, options ...string) *redisServer {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -42,7 +42,7 @@ func startRedis(t *testing.T, options ...string) *redisServer {
 }
 
 // start also starts it again, over the files that it has left.
-func (s *redisServer) start(t *testing.T) {
+func (s *redisServer) start(t testing.TB) {
 	t.Helper()
 	args := append([]string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", ""}, s.options[1:]...)
 	s.cmd = exec.Command(s.options[0], args...)
@@ -78,7 +78,7 @@ func (s *redisServer) kill() {
 }
 
 // store returns one over a client of its own.
-func (s *redisServer) store(t *testing.T, options ...redisstore.Option) (*redisstore.Store, rueidis.Client) {
+func (s *redisServer) store(t testing.TB, options ...redisstore.Option) (*redisstore.Store, rueidis.Client) {
 	t.Helper()
 	client := openRedis(t, s.option())
 	store, err := redisstore.New(client, options...)
@@ -86,7 +86,7 @@ func (s *redisServer) store(t *testing.T, options ...redisstore.Option) (*rediss
 	return store, client
 }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -1,0 +1,243 @@
+package integration
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/cachestore"
+	"github.com/seed-31c5bcb2/auth/redisstore"
+)
+
+// A filled store is one whose costs are measured at a size.
+type filled struct {
+	store auth.Store
+	fill  func(b *testing.B, records []auth.Credential)
+	bytes func(b *testing.B) int64 // that the records and their indexes take
+}
+
+// BenchmarkStore has as many records as AUTH_BENCH_RECORDS says, 10,000 unless it
+// is set. The figures in the packages' documentation are those of
+//
+//	AUTH_BENCH_RECORDS=1000000 go test -run '^$' -bench 'Store$' -timeout 60m ./internal/integration
+func BenchmarkStore(b *testing.B) {
+	for _, d := range databases {
+		b.Run(d.name, func(b *testing.B) { measure(b, filledDatabase(b, d)) })
+	}
+	b.Run("Redis", func(b *testing.B) { measure(b, filledRedis(b)) })
+	for _, d := range databases {
+		b.Run("cachestore over "+d.name, func(b *testing.B) {
+			f := filledDatabase(b, d)
+			cached, err := cachestore.New(f.store, cachestore.Config{})
+			require.NoError(b, err)
+			b.Cleanup(func() { cached.Close() })
+			f.store = cached
+			measure(b, f)
+		})
+	}
+}
+
+func measure(b *testing.B, f filled) {
+	size := 10_000
+	if text := os.Getenv("AUTH_BENCH_RECORDS"); text != "" {
+		var err error
+		size, err = strconv.Atoi(text)
+		require.NoError(b, err)
+	}
+	const chunk = 10_000
+	for from := 0; from < size; from += chunk {
+		f.fill(b, madeUp("user-", from, min(chunk, size-from)))
+	}
+	perRecord := float64(f.bytes(b)) / float64(size)
+	lookup := func(i int) error {
+		// As in a server, where each request can be given up.
+		ctx, cancel := context.WithCancel(b.Context())
+		defer cancel()
+		_, err := f.store.Lookup(ctx, auth.KindToken, digestOf("user-", i))
+		return err
+	}
+	for _, among := range []struct {
+		name string
+		n    int
+	}{{"cold", size}, {"hot", 1000}} {
+		b.Run("lookup/"+among.name+"/alone", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := lookup(rand.IntN(among.n)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(perRecord, "B/record")
+		})
+		b.Run("lookup/"+among.name+"/16 in flight", func(b *testing.B) {
+			b.SetParallelism(8) // for each of two processors
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := lookup(rand.IntN(among.n)); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
+	var made atomic.Int64
+	b.Run("create/alone", func(b *testing.B) {
+		for b.Loop() {
+			require.NoError(b, f.store.Create(b.Context(), record(auth.KindToken, fmt.Sprint("new-", made.Add(1)/10)), 50))
+		}
+	})
+	b.Run("create/16 in flight", func(b *testing.B) {
+		b.SetParallelism(8)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if err := f.store.Create(b.Context(), record(auth.KindToken, fmt.Sprint("new-", made.Add(1)/10)), 50); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
+	b.Run("revoke all of 10,000", func(b *testing.B) {
+		for n := 0; b.Loop(); n++ {
+			b.StopTimer()
+			userID := fmt.Sprint("rich-", n)
+			records := madeUp(userID, 0, 10_000)
+			for i := range records {
+				records[i].UserID = userID
+			}
+			f.fill(b, records)
+			b.StartTimer()
+			revoked, err := f.store.RevokeAll(b.Context(), auth.KindToken, userID)
+			require.NoError(b, err)
+			require.Equal(b, 10_000, revoked)
+		}
+	})
+}
+
+func digestOf(series string, i int) auth.Digest {
+	return sha256.Sum256(strconv.AppendInt([]byte(series), int64(i), 10))
+}
+
+// madeUp returns tokens as a service would have them: ten for each account.
+func madeUp(series string, from, n int) []auth.Credential {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	records := make([]auth.Credential, n)
+	for i := range records {
+		records[i] = auth.Credential{
+			ID: fmt.Sprintf("%026d", from+i), Kind: auth.KindToken, UserID: fmt.Sprint("account-", (from+i)/10), Name: "deploy to production",
+			Hint: "acme_pat_...x3Yz", Scopes: "notes:read notes:write", Digest: digestOf(series, from+i),
+			CreatedAt: now, ExpiresAt: now.AddDate(0, 0, 90),
+		}
+	}
+	return records
+}
+
+func filledDatabase(b *testing.B, d database) filled {
+	b.Helper()
+	db := d.make(b).open(b)
+	db.SetMaxOpenConns(16)
+	db.SetMaxIdleConns(16)
+	return filled{
+		store: d.over(b, db),
+		fill:  func(b *testing.B, records []auth.Credential) { insert(b, db, d.name == "PostgreSQL", records) },
+		bytes: func(b *testing.B) int64 {
+			query := map[string]string{
+				"sqlite":   "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+				"postgres": "SELECT pg_total_relation_size('auth_credentials')",
+				"mysql": `SELECT data_length + index_length FROM information_schema.tables
+					WHERE table_schema = DATABASE() AND table_name = 'auth_credentials'`,
+			}
+			name := "sqlite"
+			switch d.name {
+			case "PostgreSQL":
+				name = "postgres"
+			case "MariaDB or MySQL":
+				name = "mysql"
+				_, err := db.ExecContext(b.Context(), "ANALYZE TABLE auth_credentials")
+				require.NoError(b, err)
+			}
+			var bytes int64
+			require.NoError(b, db.QueryRowContext(b.Context(), query[name]).Scan(&bytes))
+			return bytes
+		},
+	}
+}
+
+// insert is faster than Create: many rows by one statement, in one transaction.
+func insert(b *testing.B, db *sql.DB, numbered bool, records []auth.Credential) {
+	b.Helper()
+	const columns, rows = 15, 100
+	tx, err := db.BeginTx(b.Context(), nil)
+	require.NoError(b, err)
+	defer tx.Rollback()
+	for len(records) > 0 {
+		some := records[:min(rows, len(records))]
+		records = records[len(some):]
+		var values strings.Builder
+		var args []any
+		for i, c := range some {
+			for n := range columns {
+				mark := "?"
+				if numbered {
+					mark = fmt.Sprint("$", i*columns+n+1)
+				}
+				values.WriteString(map[bool]string{true: ",(", false: ","}[n == 0] + mark)
+			}
+			values.WriteByte(')')
+			args = append(args, int(c.Kind), c.UserID, c.ID, c.Name, c.Hint, string(c.Scopes), c.Digest[:], nil,
+				c.CreatedAt.UnixMicro(), c.ExpiresAt.UnixMicro(), 0, 0, 0, "", nil)
+		}
+		_, err := tx.ExecContext(b.Context(), "INSERT INTO auth_credentials (kind, user_id, id, name, hint, scopes, digest, sealed,"+
+			" created_at, expires_at, last_used_at, superseded, revoked, previous, current_secret) VALUES "+values.String()[1:], args...)
+		require.NoError(b, err)
+	}
+	require.NoError(b, tx.Commit())
+}
+
+func filledRedis(b *testing.B) filled {
+	b.Helper()
+	server := startRedis(b)
+	store, client := server.store(b, redisstore.WithTimeout(time.Minute))
+	empty := usedMemory(b, client)
+	return filled{
+		store: store,
+		fill: func(b *testing.B, records []auth.Credential) {
+			var wg sync.WaitGroup
+			turn := make(chan struct{}, 64) // they share a round trip
+			for _, c := range records {
+				turn <- struct{}{}
+				wg.Go(func() {
+					defer func() { <-turn }()
+					if err := store.Create(b.Context(), c, 0); err != nil {
+						b.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+		},
+		bytes: func(b *testing.B) int64 { return usedMemory(b, client) - empty },
+	}
+}
+
+func usedMemory(b *testing.B, client rueidis.Client) int64 {
+	b.Helper()
+	text, err := client.Do(b.Context(), client.B().Info().Section("memory").Build()).ToString()
+	require.NoError(b, err)
+	_, text, _ = strings.Cut(text, "used_memory:")
+	text, _, _ = strings.Cut(text, "\r\n")
+	bytes, err := strconv.ParseInt(text, 10, 64)
+	require.NoError(b, err)
+	return bytes
+}
