@@ -16,6 +16,10 @@ type Dialect struct {
 
 	numbered bool // placeholders are $1, $2, and not ?
 
+	// oneWriter is for a database that lets one write at a time and keeps no queue:
+	// whoever waits tries again now and then, however long others have waited.
+	oneWriter bool
+
 	// lockAccount makes or changes the account's row, and so locks it until the
 	// transaction ends. In SQLite that locks the whole database, to begin with a
 	// write: a transaction that reads first can fail when it comes to write.
@@ -37,7 +41,8 @@ var (
 	// SQLite is any driver for SQLite 3.24 or later. Open it with WAL and a
 	// busy timeout of some seconds.
 	SQLite = Dialect{
-		name: "sqlite",
+		name:      "sqlite",
+		oneWriter: true,
 		lockAccount: `INSERT INTO auth_accounts (kind, user_id, changes) VALUES (?, ?, 1)
 			ON CONFLICT (kind, user_id) DO UPDATE SET changes = changes + 1`,
 		purge: `DELETE FROM auth_credentials WHERE (kind, user_id, id) IN

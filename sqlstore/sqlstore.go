@@ -32,6 +32,7 @@ type Store struct {
 	db      *sql.DB
 	dialect Dialect
 	timeout time.Duration
+	writer  chan struct{} // holds whose turn it is to write; nil: nobody has to wait
 
 	mu     sync.Mutex
 	lookup *sql.Stmt // prepared on first use
@@ -60,6 +61,9 @@ func WithTimeout(d time.Duration) Option {
 // the SQL in [Migrations].
 func New(db *sql.DB, d Dialect, options ...Option) (*Store, error) {
 	s := &Store{db: db, dialect: d, timeout: 2 * time.Second}
+	if d.oneWriter {
+		s.writer = make(chan struct{}, 1)
+	}
 	var faults []error
 	if db == nil {
 		faults = append(faults, errors.New("sqlstore: db is nil"))
@@ -281,6 +285,11 @@ func (s *Store) Purge(ctx context.Context, before time.Time) (int, error) {
 func (s *Store) purgeSome(ctx context.Context, before time.Time) (int, error) {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
+	done, err := s.turn(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
 	result, err := s.db.ExecContext(ctx, s.dialect.bind(s.dialect.purge), before.UnixMicro(), purgeBatch)
 	if err != nil {
 		return 0, err

@@ -15,12 +15,31 @@ import (
 func (s *Store) transact(ctx context.Context, f func(context.Context, *sql.Conn) error) error {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
+	done, err := s.turn(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	conn, err := s.begun(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	return finish(ctx, conn, f(ctx, conn))
+}
+
+// turn waits until this store may write. It comes before the connection: those who
+// wait must not keep it from lookups, which SQLite lets go on.
+func (s *Store) turn(ctx context.Context) (done func(), err error) {
+	if s.writer == nil {
+		return func() {}, nil
+	}
+	select {
+	case s.writer <- struct{}{}:
+		return func() { <-s.writer }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // begun returns a connection in a transaction.
