@@ -127,7 +127,7 @@ func measure(b *testing.B, f filled) {
 }
 
 func digestOf(series string, i int) auth.Digest {
-	return sha256.Sum256(strconv.AppendInt([]byte(series), int64(i), 10))
+	return sha256.Sum256(strconv.AppendInt([]byte(series+"/"), int64(i), 10))
 }
 
 // madeUp returns tokens as a service would have them: ten for each account.
