@@ -1,0 +1,237 @@
+// Package pgnotify tells package cachestore what other processes revoke in
+// PostgreSQL, over LISTEN and NOTIFY:
+//
+//	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
+//	revocations, err := pgnotify.New(url)
+//	cached, err := cachestore.New(store, cachestore.Config{Invalidations: revocations})
+//
+// The triggers that notify are made by sqlstore's second migration for PostgreSQL.
+// Whatever revokes, rotates or deletes a credential fires them, SQL that somebody
+// types included. Last uses do not.
+//
+// # What it guarantees
+//
+// A revocation is told as soon as PostgreSQL has committed it, which takes
+// milliseconds. The cache is emptied of what it has whenever one may have been missed: when the
+// connection breaks, and when it stands again. A connection that is silently gone
+// is noticed within 12 seconds; until then, and while there is none, the cache's own
+// bound holds, as it does without this package.
+//
+// # What it needs
+//
+// PostgreSQL 12 or later, and a connection of its own for each cache that
+// subscribes, straight to the primary: PgBouncer passes notifications on only in
+// its session mode, and a standby sends none. Any role that may connect may
+// listen.
+//
+// # What it costs
+//
+// A notification for each account and transaction that revokes. PostgreSQL takes one
+// lock in all of its databases for transactions that notify, while they commit:
+// revocations wait for each other there, and requests never do.
+package pgnotify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// A Source is a cachestore.Invalidations. It is made by [New] and safe for
+// concurrent use; each Subscribe has a connection of its own.
+type Source struct {
+	cfg      *pgx.ConnConfig
+	errorLog func(error)
+}
+
+// An Option changes a Source's defaults.
+type Option func(*Source) error
+
+// WithErrorLog names a function that hears of each connection that broke or could
+// not be made, and of a database that has no triggers. The default ignores them:
+// the cache works on, within its bound. The errors hold no password. It may be called
+// by several goroutines at once.
+func WithErrorLog(f func(error)) Option {
+	return func(s *Source) error {
+		if f == nil {
+			return errors.New("pgnotify: WithErrorLog: the function is nil")
+		}
+		s.errorLog = f
+		return nil
+	}
+}
+
+// New reads a URL, "postgres://user@host/database", or the other form that
+// libpq has, "host=... user=...". It connects nowhere yet.
+func New(url string, options ...Option) (*Source, error) {
+	s := &Source{errorLog: func(error) {}}
+	var faults []error
+	if url == "" {
+		faults = append(faults, errors.New("pgnotify: the URL is empty"))
+	}
+	var err error
+	if s.cfg, err = pgx.ParseConfig(url); err != nil {
+		// What it says can hold the password.
+		faults = append(faults, errors.New("pgnotify: the URL cannot be read"))
+	}
+	for _, o := range options {
+		if o == nil {
+			faults = append(faults, errors.New("pgnotify: an option is nil"))
+			continue
+		}
+		faults = append(faults, o(s))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	s.setDefaults()
+	return s, nil
+}
+
+// setDefaults leaves alone what the URL says, or PGCONNECT_TIMEOUT and the like.
+func (s *Source) setDefaults() {
+	if s.cfg.ConnectTimeout == 0 {
+		s.cfg.ConnectTimeout = patience // for each host that the URL names
+	}
+	if s.cfg.RuntimeParams["application_name"] == "" {
+		s.cfg.RuntimeParams["application_name"] = "pgnotify"
+	}
+}
+
+const (
+	channel   = "auth_invalidations"
+	heartbeat = 10 * time.Second // between two signs of life
+	patience  = 2 * time.Second  // for each answer
+	shortest  = 100 * time.Millisecond
+	longest   = 2 * time.Second // between two attempts to connect
+)
+
+// Subscribe calls invalidate for each account whose credentials have changed, until
+// ctx ends, and then returns the reason. It calls lost when something may have been
+// missed. It connects again by itself. Neither function is called after it has returned.
+func (s *Source) Subscribe(ctx context.Context, invalidate func(kind auth.Kind, userID string), lost func()) error {
+	if invalidate == nil || lost == nil {
+		return errors.New("pgnotify: Subscribe: a function is nil")
+	}
+	for pause := shortest; ; {
+		stood, err := s.listen(ctx, invalidate, lost)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if stood {
+			lost()
+			pause = shortest
+		}
+		s.errorLog(fmt.Errorf("pgnotify: %w", err))
+		if !sleep(ctx, jitter(pause)) {
+			return context.Cause(ctx)
+		}
+		pause = min(2*pause, longest)
+	}
+}
+
+// listen returns when its connection has broken, and whether it had stood.
+func (s *Source) listen(ctx context.Context, invalidate func(auth.Kind, string), lost func()) (stood bool, err error) {
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer closeSoon(conn)
+	lost() // after LISTEN, so that nothing falls between
+	if err := s.checkTriggers(ctx, conn); err != nil {
+		return true, err
+	}
+	for {
+		n, err := next(ctx, conn)
+		if err != nil {
+			return true, err
+		}
+		if n == nil {
+			continue
+		}
+		kind, userID, ok := parse(n.Payload)
+		if !ok {
+			lost()
+			continue
+		}
+		invalidate(kind, userID)
+	}
+}
+
+func (s *Source) connect(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, s.cfg.Copy())
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
+		closeSoon(conn)
+		return nil, err
+	}
+	return conn, nil
+}
+
+func closeSoon(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn.Close(ctx)
+}
+
+// next waits for a notification. It returns none where there was none for a while
+// and the server still answers.
+func next(ctx context.Context, conn *pgx.Conn) (*pgconn.Notification, error) {
+	quiet, cancel := context.WithTimeout(ctx, heartbeat)
+	defer cancel()
+	n, err := conn.WaitForNotification(quiet)
+	if err == nil || ctx.Err() != nil || quiet.Err() == nil {
+		return n, err
+	}
+	within, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return nil, conn.Ping(within)
+}
+
+var errNoTriggers = errors.New("the database tells of no revocation: sqlstore's migrations have not been applied to it")
+
+// checkTriggers looks in all schemas: it does not know in which the tables are.
+func (s *Source) checkTriggers(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var there bool
+	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger t
+		JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid WHERE p.proname = 'auth_invalidate')`).Scan(&there)
+	if err == nil && !there {
+		s.errorLog(fmt.Errorf("pgnotify: %w", errNoTriggers))
+	}
+	return err
+}
+
+// parse reads what a trigger has sent: a kind, a space and a user ID.
+func parse(payload string) (kind auth.Kind, userID string, ok bool) {
+	digit, userID, ok := strings.Cut(payload, " ")
+	if !ok || len(digit) != 1 || digit < "1" || digit > "3" || userID == "" {
+		return 0, "", false
+	}
+	return auth.Kind(digit[0] - '0'), userID, true
+}
+
+// jitter keeps many processes from coming back at the same instant.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2) }
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
