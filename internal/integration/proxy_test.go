@@ -123,6 +123,12 @@ func (p *proxy) hold(conn net.Conn) (done func()) {
 	}
 }
 
+// holds reports whether it is time. What a server says unasked is held from the
+// first.
+func (p *proxy) holds() bool {
+	return p.after >= 0 && (p.requests > p.after || p.answers && p.after == 0)
+}
+
 // wait returns once what came may be forwarded, or says that it will not be.
 func (p *proxy) wait(request bool) bool {
 	p.mu.Lock()
@@ -130,7 +136,7 @@ func (p *proxy) wait(request bool) bool {
 	if request {
 		p.requests++
 	}
-	for p.after >= 0 && p.requests > p.after && p.answers != request {
+	for p.holds() && p.answers != request {
 		if p.breaks == 0 {
 			p.moved.Wait()
 			continue
