@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"errors"
+	"fmt"
 	"time"
-
-	"golang.org/x/crypto/argon2"
 
 	"github.com/seed-31c5bcb2/auth"
 )
@@ -20,10 +18,9 @@ type account struct {
 	hash passwordHash
 }
 
-// accounts is filled before the first request and only read afterwards.
+// accounts signs people in, and knows them by their credentials' owner.
 type accounts struct {
-	byID   map[string]*account
-	byName map[string]*account
+	state  state
 	nobody *account      // stands in for names that do not exist
 	slots  chan struct{} // one for each password that is hashed
 }
@@ -36,27 +33,25 @@ var (
 // At 19 MiB each, four hashes at a time are what this process has to spare.
 const maxHashes = 4
 
-func newAccounts() *accounts {
+func newAccounts(state state) *accounts {
 	return &accounts{
-		byID:   make(map[string]*account),
-		byName: make(map[string]*account),
+		state:  state,
 		nobody: &account{hash: newPasswordHash(rand.Text())},
 		slots:  make(chan struct{}, maxHashes),
 	}
-}
-
-func (as *accounts) add(id, name, password string) {
-	a := &account{ID: id, Name: name, hash: newPasswordHash(password)}
-	as.byID[id], as.byName[name] = a, a
 }
 
 // signIn finds the account that a name and a password belong to. An unknown name
 // costs a hash as well: neither the answer nor its time tells which names exist.
 // A real service also limits how often a name can be tried.
 func (as *accounts) signIn(ctx context.Context, name, password string) (*account, error) {
-	a, known := as.byName[name]
-	if !known {
+	a, err := as.state.accountByName(ctx, name)
+	known := err == nil
+	switch {
+	case errors.Is(err, auth.ErrNotFound):
 		a = as.nobody
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
 	}
 	matches, err := as.check(ctx, a, password)
 	switch {
@@ -82,32 +77,11 @@ func (as *accounts) check(ctx context.Context, a *account, password string) (boo
 }
 
 // resolve is the Middleware.Resolve of this service: an account that is gone is
-// refused like a credential that never was.
-func (as *accounts) resolve(_ context.Context, id *auth.Identity) (any, error) {
-	a, ok := as.byID[id.UserID]
-	if !ok {
+// refused like a credential that never was. Any other error is an outage.
+func (as *accounts) resolve(ctx context.Context, id *auth.Identity) (any, error) {
+	a, err := as.state.accountByID(ctx, id.UserID)
+	if errors.Is(err, auth.ErrNotFound) {
 		return nil, auth.ErrInvalidCredential
 	}
-	return a, nil
-}
-
-type passwordHash struct {
-	salt [16]byte
-	key  [32]byte
-}
-
-func newPasswordHash(password string) (h passwordHash) {
-	rand.Read(h.salt[:])
-	h.key = h.derive(password)
-	return h
-}
-
-// derive is Argon2id with the parameters that OWASP gives as the least.
-func (h *passwordHash) derive(password string) [32]byte {
-	return [32]byte(argon2.IDKey([]byte(password), h.salt[:], 2, 19*1024, 1, 32))
-}
-
-func (h *passwordHash) matches(password string) bool {
-	key := h.derive(password)
-	return subtle.ConstantTimeCompare(key[:], h.key[:]) == 1
+	return a, err
 }

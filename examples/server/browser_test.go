@@ -146,7 +146,7 @@ func TestBrowserFetchFromOtherOriginsCreatesNoNote(t *testing.T) {
 			got = b.visit(t, "POST /api/v1/notes", func() { b.postNote(t, "no-cors", "text/plain") })
 			require.Equal(t, origin.cookie, got.cookie)
 			require.Equal(t, origin.fetched, got.status)
-			require.Empty(t, b.notesOf("ada"))
+			require.Empty(t, b.notesOf(t, "ada"))
 		})
 	}
 }
@@ -160,7 +160,7 @@ func TestBrowserFetchFromTheSameOriginCreatesANote(t *testing.T) {
 	b.signedIn(t, "ada")
 	got := b.visit(t, "POST /api/v1/notes", func() { b.postNote(t, "cors", "application/json") })
 	require.Equal(t, http.StatusCreated, got.status)
-	require.Len(t, b.notesOf("ada"), 1)
+	require.Len(t, b.notesOf(t, "ada"), 1)
 }
 
 func TestBrowserPagesCauseNoConsoleMessages(t *testing.T) {
@@ -179,7 +179,7 @@ func TestBrowserPagesFitANarrowScreen(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	long := auth.NewToken{Name: strings.Repeat("w", 100)}
-	_, _, err := b.bearer.Issue(t.Context(), b.accounts.byName["ada"].ID, long)
+	_, _, err := b.bearer.Issue(t.Context(), b.idOf(t, "ada"), long)
 	require.NoError(t, err)
 	act(t, b, chromedp.EmulateViewport(320, 640))
 	b.eachPage(t, func(t *testing.T, load func()) {
@@ -405,15 +405,16 @@ func (b *browser) cookies(t *testing.T) []*network.Cookie {
 
 func (b *browser) sessionsOf(t *testing.T, name string) []auth.Credential {
 	t.Helper()
-	sessions, err := b.demo.cookie.List(t.Context(), b.accounts.byName[name].ID, auth.Page{})
+	sessions, err := b.demo.cookie.List(t.Context(), b.idOf(t, name), auth.Page{})
 	require.NoError(t, err)
 	return sessions
 }
 
-func (b *browser) notesOf(name string) []note {
-	b.notes.mu.Lock()
-	defer b.notes.mu.Unlock()
-	return b.notes.all[b.accounts.byName[name].ID]
+func (b *browser) notesOf(t *testing.T, name string) []note {
+	t.Helper()
+	list, err := b.state.notesOf(t.Context(), b.idOf(t, name))
+	require.NoError(t, err)
+	return list
 }
 
 func (b *browser) runsScripts(t *testing.T) bool {

@@ -4,9 +4,21 @@
 //
 //	go run ./examples/server
 //
-// It keeps everything in memory and speaks plain HTTP, so it listens on this
-// machine alone unless it is told otherwise. At start it makes two accounts and
-// prints their credentials, which no real service would do.
+// It speaks plain HTTP, so it listens on this machine alone unless it is told
+// otherwise. At the first start it makes two accounts and prints their credentials,
+// which no real service would do. Later starts go on with what was made; -reset
+// begins anew. All is kept where -store says:
+//
+//	sqlite:FILE      a file; by default one in the user's data directory
+//	memory:          nowhere
+//	postgres://…     a URL as pgx takes it
+//	mysql://…        MariaDB too; parameters as in a DSN of go-sql-driver/mysql, and socket=PATH
+//	redis://…        also rediss:// and Valkey; a URL as rueidis takes it, and prefix=TEXT
+//
+// Servers that share one are one service, if they have the same keys, too: those
+// are in AUTH_KEYS, in base64 with commas between them, the newest first, or in a
+// file that the first start makes. Only the counts of /api/v1/usage are each
+// process's own.
 package main
 
 import (
@@ -25,7 +37,10 @@ import (
 )
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8080", "`host:port` to listen on; port 0 picks a free one")
+	cfg := config{env: os.LookupEnv}
+	flag.StringVar(&cfg.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on; port 0 picks a free one")
+	flag.StringVar(&cfg.store, "store", "sqlite:", "`where` to keep everything: sqlite:FILE, memory:, postgres://…, mysql://…, redis://…;\nsqlite: alone is a file in your data directory")
+	flag.BoolVar(&cfg.reset, "reset", false, "remove what earlier starts have made, without asking, and begin anew")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		flag.Usage()
@@ -33,28 +48,50 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := run(ctx, *addr, os.Stdout, os.Stderr); err != nil {
+	if err := run(ctx, cfg, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "server:", err)
 		os.Exit(1)
 	}
 }
 
+type config struct {
+	addr, store string
+	reset       bool
+	env         environment
+}
+
 // run serves until ctx ends.
-func run(ctx context.Context, addr string, stdout, stderr io.Writer) error {
-	s, err := newServer(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
+func run(ctx context.Context, cfg config, stdout, stderr io.Writer) error {
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	storage, err := openStorage(ctx, cfg.store, cfg.env, log)
 	if err != nil {
 		return err
 	}
-	seeded, err := s.seed(ctx)
+	return errors.Join(runOver(ctx, storage, cfg, stdout, log), storage.close())
+}
+
+func runOver(ctx context.Context, storage *storage, cfg config, stdout io.Writer, log *slog.Logger) error {
+	keys, from, err := loadKeys(cfg.env, storage.keysFile)
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", addr)
+	s, err := newServer(log, storage, keys)
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(stdout, seeded.text("http://"+listener.Addr().String())); err != nil {
-		return errors.Join(err, listener.Close())
+	listener, err := net.Listen("tcp", cfg.addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	// Only now: what is seeded is printed once, by a start that comes this far.
+	seeded, err := s.seed(ctx, cfg.reset)
+	if err != nil {
+		return err
+	}
+	text := seeded.text("http://" + listener.Addr().String())
+	if _, err := fmt.Fprintf(stdout, "%sstore %s\nkeys %s\n", text, storage.name, from); err != nil {
+		return err
 	}
 	go s.purgeEvery(ctx, time.Hour)
 	return s.serve(ctx, listener)

@@ -5,12 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -28,21 +28,20 @@ type note struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// notes keeps each account's notes under its ID, so that no request reaches
-// those of another.
+// notes answers for the notes of whoever asks, and for no others: each is found
+// by its ID under its account's.
 type notes struct {
-	mu  sync.Mutex
-	all map[string][]note // the oldest first
+	state state
+	log   *slog.Logger
 }
 
-func newNotes() *notes { return &notes{all: make(map[string][]note)} }
-
 func (ns *notes) list(w http.ResponseWriter, r *http.Request) {
-	owner := auth.MustUser[*account](r.Context())
-	ns.mu.Lock()
-	list := append([]note{}, ns.all[owner.ID]...)
-	ns.mu.Unlock()
-	writeJSON(w, http.StatusOK, map[string]any{"notes": list})
+	list, err := ns.state.notesOf(r.Context(), auth.MustUser[*account](r.Context()).ID)
+	if err != nil {
+		ns.refuse(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"notes": append([]note{}, list...)}) // never null
 }
 
 func (ns *notes) create(w http.ResponseWriter, r *http.Request) {
@@ -51,40 +50,33 @@ func (ns *notes) create(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, status, fault)
 		return
 	}
-	n := note{ID: rand.Text(), Text: text, CreatedAt: time.Now().UTC()}
-	if err := ns.add(auth.MustUser[*account](r.Context()), n); err != nil {
-		auth.WriteError(w, r, err)
+	n := note{ID: rand.Text(), Text: text, CreatedAt: time.Now().UTC().Truncate(time.Microsecond)}
+	if err := ns.state.addNote(r.Context(), auth.MustUser[*account](r.Context()).ID, n); err != nil {
+		ns.refuse(w, r, err)
 		return
 	}
 	w.Header().Set("Location", "/api/v1/notes/"+n.ID)
 	writeJSON(w, http.StatusCreated, n)
 }
 
-func (ns *notes) add(owner *account, n note) error {
-	ns.mu.Lock()
-	defer ns.mu.Unlock()
-	if len(ns.all[owner.ID]) >= maxNotes {
-		return auth.ErrLimit
-	}
-	ns.all[owner.ID] = append(ns.all[owner.ID], n)
-	return nil
-}
-
 // remove answers the same for a note of somebody else's and for none at all.
 func (ns *notes) remove(w http.ResponseWriter, r *http.Request) {
-	if !ns.delete(auth.MustUser[*account](r.Context()), r.PathValue("id")) {
-		auth.WriteError(w, r, auth.ErrNotFound)
+	err := ns.state.removeNote(r.Context(), auth.MustUser[*account](r.Context()).ID, r.PathValue("id"))
+	if err != nil {
+		ns.refuse(w, r, err)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (ns *notes) delete(owner *account, id string) bool {
-	ns.mu.Lock()
-	defer ns.mu.Unlock()
-	before := len(ns.all[owner.ID])
-	ns.all[owner.ID] = slices.DeleteFunc(ns.all[owner.ID], func(n note) bool { return n.ID == id })
-	return len(ns.all[owner.ID]) < before
+// refuse answers with 409 at the limit, 404 for no such note, and 503 for any
+// other error, which only the log is told of.
+func (ns *notes) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if !errors.Is(err, auth.ErrLimit) && !errors.Is(err, auth.ErrNotFound) {
+		ns.log.Error("notes", "error", err)
+		err = fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
+	}
+	auth.WriteError(w, r, err)
 }
 
 // readText returns the text of a new note, or the status and the fault to answer.

@@ -78,6 +78,7 @@ func (s *server) refuseSignIn(w http.ResponseWriter, view signInView, err error)
 	case errors.Is(err, auth.ErrCrossOrigin):
 		status, view.Problem = http.StatusForbidden, "Another site tried to sign you in, and was refused. If you meant to, sign in here."
 	case errors.Is(err, errBusy), errors.Is(err, auth.ErrUnavailable):
+		s.log.Error("sign-in", "error", err)
 		status, view.Problem = http.StatusServiceUnavailable, "We cannot sign you in at the moment. Please try again in a minute."
 	case errors.As(err, &tooLarge):
 		status, view.Problem = http.StatusRequestEntityTooLarge, "That is longer than any name and password."

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,8 +15,8 @@ import (
 func TestPasswordHashesAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // the wait is on its clock
-		as := newAccounts()
-		as.add("user-1", "ada", "right")
+		as := newAccounts(newMemoryState())
+		require.NoError(t, as.state.addAccount(t.Context(), &account{"user-1", "ada", newPasswordHash("right")}))
 		for range maxHashes {
 			as.slots <- struct{}{}
 		}
@@ -37,7 +38,7 @@ func TestPasswordHashesAreBounded(t *testing.T) {
 
 func TestPasswordCheckEndsWithItsRequest(t *testing.T) {
 	t.Parallel()
-	as := newAccounts()
+	as := newAccounts(newMemoryState())
 	for range maxHashes {
 		as.slots <- struct{}{}
 	}
@@ -54,4 +55,13 @@ func TestPasswordHash(t *testing.T) {
 	require.False(t, h.matches("Right"))
 	require.False(t, h.matches(""))
 	require.NotEqual(t, h, other, "each has its own salt")
+
+	again, err := parsePasswordHash(h.String())
+	require.NoError(t, err)
+	require.Equal(t, h, again)
+	require.True(t, again.matches("right"))
+	for _, text := range []string{"", phc, h.String() + "A", h.String()[1:], h.String()[:len(h.String())-1], phc + "$", strings.Replace(h.String(), "t=2", "t=1", 1)} {
+		_, err := parsePasswordHash(text)
+		require.Error(t, err, text)
+	}
 }

@@ -4,11 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -16,31 +20,111 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// start builds the program, runs it, and returns the eight lines that it prints.
-func start(t *testing.T) (cmd *exec.Cmd, lines []string, stderr *bytes.Buffer) {
+var buildDir string
+
+func TestMain(m *testing.M) {
+	var err error
+	if buildDir, err = os.MkdirTemp("", "server"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(buildDir)
+	os.Exit(code)
+}
+
+// program builds the server once, for all tests that run it.
+var program = sync.OnceValues(func() (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	path := filepath.Join(buildDir, "server")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
+
+// A process is a server that runs by itself, with a home of its own.
+type process struct {
+	*exec.Cmd
+	stdout io.Reader
+	stderr bytes.Buffer // for after its end
+	lines  []string
+}
+
+// startProcess does not wait until it listens. A home holds what the process keeps
+// in files: those of one service share it.
+func startProcess(t *testing.T, home string, env []string, args ...string) *process {
 	t.Helper()
+	path, err := program()
+	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
-	binary := filepath.Join(t.TempDir(), "server")
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, ".").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-
-	cmd, stderr = exec.CommandContext(ctx, binary, "-addr", "127.0.0.1:0"), new(bytes.Buffer)
-	cmd.Stderr = stderr
-	stdout, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { cmd.Process.Kill() }) // no effect once it has ended
-	for scanner := bufio.NewScanner(stdout); len(lines) < 8 && scanner.Scan(); {
-		lines = append(lines, scanner.Text())
+	p := &process{Cmd: exec.CommandContext(ctx, path, append([]string{"-addr", "127.0.0.1:0"}, args...)...)}
+	ours := func(v string) bool {
+		return strings.HasPrefix(v, "AUTH_KEYS=") || strings.HasPrefix(v, "XDG_DATA_HOME=")
 	}
-	require.Len(t, lines, 8, "stderr: %s", stderr)
-	return cmd, lines, stderr
+	p.Env = append(slices.DeleteFunc(os.Environ(), ours), append(env, "HOME="+home, "LOCALAPPDATA="+home)...)
+	p.Stderr = &p.stderr
+	p.stdout, err = p.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.Start())
+	t.Cleanup(func() { p.Process.Kill() }) // no effect once it has ended
+	return p
+}
+
+// listening reads what the process prints until it serves.
+func (p *process) listening(t *testing.T) *process {
+	t.Helper()
+	for scanner := bufio.NewScanner(p.stdout); scanner.Scan(); {
+		p.lines = append(p.lines, scanner.Text())
+		if strings.HasPrefix(scanner.Text(), "keys ") {
+			return p
+		}
+	}
+	p.Wait()
+	t.Fatalf("it has ended: %s", &p.stderr)
+	return nil
+}
+
+// demo is the process as clients see it, with what it has printed.
+func (p *process) demo() *demo {
+	made := &seeded{passwords: make(map[string]string)}
+	for _, line := range p.lines {
+		word, rest, _ := strings.Cut(line, " ")
+		switch word {
+		case "account":
+			name, password, _ := strings.Cut(rest, " / ")
+			made.passwords[name] = password
+		case "token":
+			made.adaToken = rest
+		case "secret":
+			made.adaSecret = rest
+		}
+	}
+	return &demo{nil, made, strings.TrimPrefix(p.lines[0], "listening on ")}
+}
+
+// stop ends the process as an operator does.
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	ended := make(chan error, 1)
+	go func() { ended <- p.Wait() }()
+	select {
+	case err := <-ended:
+		require.NoError(t, err, "stderr: %s", &p.stderr)
+	case <-time.After(10 * time.Second):
+		t.Fatal("still running 10 s after SIGTERM")
+	}
 }
 
 func TestProcess(t *testing.T) {
 	t.Parallel()
-	cmd, lines, stderr := start(t)
+	home := t.TempDir()
+	p := startProcess(t, home, nil).listening(t)
+	file, err := inDataDir(func(name string) (string, bool) { return home, name != "XDG_DATA_HOME" }, "server.db")
+	require.NoError(t, err)
+	require.Len(t, p.lines, 10)
 	for i, want := range []string{
 		`^listening on http://127\.0\.0\.1:[1-9]\d*$`,
 		`^account ada / \S{20,}$`,
@@ -50,25 +134,28 @@ func TestProcess(t *testing.T) {
 		`^curl .*Bearer .*/api/v1/me$`,
 		`^curl .*Bearer .*/api/v1/notes$`,
 		`^curl .*Secret .*/api/v1/usage$`,
+		`^store sqlite:/.*server\.db$`,
+		`^keys /.*server\.db\.keys$`,
 	} {
-		require.Regexp(t, regexp.MustCompile(want), lines[i])
+		require.Regexp(t, regexp.MustCompile(want), p.lines[i])
 	}
-	t.Run("printed commands", func(t *testing.T) { runPrinted(t, lines[5:]) })
-
-	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	select {
-	case err := <-ended:
-		require.NoError(t, err, "stderr: %s", stderr)
-	case <-time.After(10 * time.Second):
-		t.Fatal("still running 10 s after SIGTERM")
-	}
-	for _, line := range lines[1:5] {
+	t.Run("printed commands", func(t *testing.T) { runPrinted(t, p.lines[5:8]) })
+	p.stop(t)
+	for _, line := range p.lines[1:5] {
 		fields := strings.Fields(line)
-		require.NotContains(t, stderr.String(), fields[len(fields)-1], "a credential in the log")
+		require.NotContains(t, p.stderr.String(), fields[len(fields)-1], "a credential in the log")
 	}
-	require.Contains(t, stderr.String(), "event.kind=issued")
+	require.Contains(t, p.stderr.String(), "event.kind=issued")
+	requireMode(t, 0o700, filepath.Dir(file))
+	requireMode(t, 0o600, file)
+	requireMode(t, 0o600, file+".keys")
+}
+
+func requireMode(t *testing.T, mode os.FileMode, file string) {
+	t.Helper()
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	require.Equal(t, mode, info.Mode().Perm(), file)
 }
 
 // runPrinted pastes the commands into a shell.
@@ -90,12 +177,31 @@ func runPrinted(t *testing.T, commands []string) {
 
 func TestRunReportsWhatFails(t *testing.T) {
 	t.Parallel()
-	for name, addr := range map[string]string{"no address": "nowhere", "bad port": "127.0.0.1:99999"} {
+	for name, cfg := range map[string]config{
+		"no address": {addr: "nowhere", store: "memory:"},
+		"bad port":   {addr: "127.0.0.1:99999", store: "memory:"},
+		"bad store":  {addr: "127.0.0.1:0", store: "nowhere:"},
+		"bad keys":   {addr: "127.0.0.1:0", store: "memory:", env: func(string) (string, bool) { return "x", true }},
+		"no home":    {addr: "127.0.0.1:0", store: "sqlite:"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if cfg.env == nil {
+				cfg.env = nothing
+			}
 			var stdout, stderr bytes.Buffer
-			require.Error(t, run(t.Context(), addr, &stdout, &stderr))
+			require.Error(t, run(t.Context(), cfg, &stdout, &stderr))
 			require.Empty(t, stdout.String())
 		})
 	}
+}
+
+// Whoever starts a second server on the port of the first loses nothing.
+func TestFailedStartSeedsNothing(t *testing.T) {
+	t.Parallel()
+	store := "sqlite:" + filepath.Join(t.TempDir(), "demo.db")
+	var stdout, stderr bytes.Buffer
+	require.Error(t, run(t.Context(), config{addr: "nowhere", store: store, env: nothing}, &stdout, &stderr))
+	d := serveDemo(t, newTestServer(t, store))
+	require.NotEmpty(t, d.adaToken)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,9 +14,8 @@ import (
 func TestPurge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // the hours pass on its clock
-		s, err := newServer(slog.New(slog.DiscardHandler))
-		require.NoError(t, err)
-		_, _, err = s.bearer.Issue(t.Context(), "user-1", auth.NewToken{Name: "short", Lifetime: time.Hour})
+		s := newTestServer(t, "memory:")
+		_, _, err := s.bearer.Issue(t.Context(), "user-1", auth.NewToken{Name: "short", Lifetime: time.Hour})
 		require.NoError(t, err)
 		_, kept, err := s.bearer.Issue(t.Context(), "user-1", auth.NewToken{Name: "long"})
 		require.NoError(t, err)

@@ -3,28 +3,120 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/seed-31c5bcb2/auth"
 )
 
 // A seeded holds what the start prints. Nothing else keeps these plaintexts.
 type seeded struct {
+	at time.Time // when that was, if it was at an earlier start or by another process
+
 	names     []string
 	passwords map[string]string
 	adaToken  string
 	adaSecret string
 }
 
-// seed makes the two accounts, each with a client secret, and ada's token.
-func (s *server) seed(ctx context.Context) (*seeded, error) {
-	made := &seeded{names: []string{"ada", "grace"}, passwords: make(map[string]string)}
-	for i, name := range made.names {
-		id := fmt.Sprintf("user-%d", i+1) // not the name: people change those
+// The store is marked with a word and a time. Seeding is claimed first, so that of
+// several processes that start at once one does it; the mark that it is done comes
+// last. A process that dies in between leaves a claim, which another takes over
+// when it is old, and clears away what was made under it.
+const (
+	claimed  = "claimed"
+	done     = "done"
+	seedTime = 10 * time.Second // for the whole of it
+	claimEnd = 15 * time.Second // when others take it over: clocks may differ a little
+)
+
+// seed makes the accounts where that has not been done. With reset, all that was
+// made earlier ends, and is made anew.
+func (s *server) seed(ctx context.Context, reset bool) (*seeded, error) {
+	claim, earlier, err := s.claim(ctx, reset)
+	if err != nil || claim == "" {
+		return earlier, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, seedTime)
+	defer cancel()
+	if err := s.clear(ctx); err != nil {
+		return nil, err
+	}
+	made, err := s.makeAccounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if swapped, err := s.state.swapMark(ctx, claim, newMark(done)); err != nil || !swapped {
+		return nil, errors.Join(errors.New("another process has reset the store meanwhile"), err)
+	}
+	return made, nil
+}
+
+// claim returns the mark under which this process is to seed, or what was done
+// earlier. While another process is at it, it waits.
+func (s *server) claim(ctx context.Context, reset bool) (claim string, earlier *seeded, err error) {
+	for waits := 0; ; waits++ {
+		mark, err := s.state.mark(ctx)
+		if err != nil {
+			return "", nil, err
+		}
+		word, text, _ := strings.Cut(mark, " ")
+		at, _ := time.Parse(time.RFC3339Nano, text) // of no mark: long ago
+		if word == done && !reset {
+			return "", &seeded{at: at}, nil
+		}
+		if word != claimed || time.Since(at) > claimEnd {
+			claim = newMark(claimed)
+			if swapped, err := s.state.swapMark(ctx, mark, claim); err != nil || swapped {
+				return claim, nil, err
+			}
+		}
+		if waits == 0 {
+			s.log.Info("another process is making the accounts, or was cut off", "wait", claimEnd-time.Since(at))
+		}
+		select {
+		case <-ctx.Done():
+			return "", nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func newMark(word string) string { return word + " " + time.Now().UTC().Format(time.RFC3339Nano) }
+
+var people = []string{"ada", "grace"}
+
+// userID is not the name: people change those.
+func userID(person int) string { return fmt.Sprintf("user-%d", person+1) }
+
+// clear ends what was made earlier: the accounts first, so that nobody signs in
+// meanwhile.
+func (s *server) clear(ctx context.Context) error {
+	if err := s.state.clear(ctx); err != nil {
+		return err
+	}
+	for i := range people {
+		for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
+			if _, err := s.store.RevokeAll(ctx, kind, userID(i)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// makeAccounts makes two accounts, each with a client secret, and ada's token.
+func (s *server) makeAccounts(ctx context.Context) (*seeded, error) {
+	made := &seeded{names: people, passwords: make(map[string]string)}
+	for i, name := range people {
 		made.passwords[name] = rand.Text()
-		s.accounts.add(id, name, made.passwords[name])
-		secret, _, err := s.secret.Assign(ctx, id)
+		a := &account{ID: userID(i), Name: name, hash: newPasswordHash(made.passwords[name])}
+		if err := s.state.addAccount(ctx, a); err != nil {
+			return nil, err
+		}
+		secret, _, err := s.secret.Assign(ctx, a.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -33,16 +125,20 @@ func (s *server) seed(ctx context.Context) (*seeded, error) {
 		}
 	}
 	var err error
-	made.adaToken, _, err = s.bearer.Issue(ctx, s.accounts.byName["ada"].ID, auth.NewToken{
+	made.adaToken, _, err = s.bearer.Issue(ctx, userID(0), auth.NewToken{
 		Name: "Made at start", Scopes: []string{readNotes, writeNotes},
 	})
 	return made, err
 }
 
-// text is what stdout gets: the credentials, and commands to paste.
+// text is what stdout gets: the first time the credentials, and commands to paste.
 func (made *seeded) text(url string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "listening on %s\n", url)
+	if !made.at.IsZero() {
+		fmt.Fprintf(&b, "passwords, token and secret were printed at %s; start with -reset to get new ones\n", made.at.Format(time.RFC3339))
+		return b.String()
+	}
 	for _, name := range made.names {
 		fmt.Fprintf(&b, "account %s / %s\n", name, made.passwords[name])
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"log/slog"
@@ -20,6 +19,7 @@ const (
 
 type server struct {
 	store  auth.Store
+	state  state
 	bearer *auth.Bearer
 	cookie *auth.Cookie
 	secret *auth.Secret
@@ -30,34 +30,26 @@ type server struct {
 	log      *slog.Logger
 }
 
-func newServer(log *slog.Logger) (*server, error) {
-	store, observe := auth.NewMemoryStore(), auth.LogTo(log)
+func newServer(log *slog.Logger, storage *storage, keys auth.Keys) (*server, error) {
+	store, observe := storage.credentials, auth.LogTo(log)
 	bearer, errBearer := auth.NewBearer(store, auth.BearerConfig{
 		Prefix: "demo_pat", Scopes: []string{readNotes, writeNotes}, MaxPerUser: 20, Observe: observe,
 	})
 	cookie, errCookie := auth.NewCookie(store, auth.CookieConfig{
-		Keys: newKeys(),
+		Keys: keys,
 		// The demo speaks plain HTTP on the loopback address, which nobody else
 		// can listen to. A service that others reach leaves this out and uses TLS.
 		Insecure: true,
 		Lifetime: 12 * time.Hour, IdleTimeout: time.Hour, MaxPerUser: 10, Observe: observe,
 	})
 	secret, errSecret := auth.NewSecret(store, auth.SecretConfig{
-		Prefix: "demo_cs", RevealKeys: newKeys(), Observe: observe,
+		Prefix: "demo_cs", RevealKeys: keys, Observe: observe,
 	})
 	s := &server{
-		store: store, bearer: bearer, cookie: cookie, secret: secret,
-		accounts: newAccounts(), notes: newNotes(), usage: newUsage(), log: log,
+		store: store, state: storage.state, bearer: bearer, cookie: cookie, secret: secret,
+		accounts: newAccounts(storage.state), notes: &notes{storage.state, log}, usage: newUsage(), log: log,
 	}
 	return s, errors.Join(errBearer, errCookie, errSecret)
-}
-
-// newKeys makes keys that last as long as the process, like the store. A real
-// service loads its keys from where it keeps such things.
-func newKeys() auth.Keys {
-	key := make([]byte, 32)
-	rand.Read(key)
-	return auth.Keys{key}
 }
 
 // routes says of each path who may ask for it.
@@ -84,7 +76,7 @@ func (s *server) routes() http.Handler {
 	mux.Handle("DELETE /api/v1/notes/{id}", writing(s.notes.remove))
 	mux.Handle("GET /api/v1/usage", secretOnly(http.HandlerFunc(s.usage.show)))
 	mux.HandleFunc("GET /healthz", healthy)
-	return withSecurityHeaders(mux)
+	return withSecurityHeaders(withDeadline(mux))
 }
 
 // observe is told of every decision on a request.
@@ -110,6 +102,16 @@ func (s *server) purgeEvery(ctx context.Context, interval time.Duration) {
 			}
 		}
 	}
+}
+
+// withDeadline bounds how long a request waits for what this service asks, as the
+// stores of the library bound themselves.
+func withDeadline(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 // withSecurityHeaders sets what holds for every answer. The referrer policy is

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
 )
 
 // A demo is the server as main runs it, and what its start would have printed.
@@ -23,9 +25,12 @@ type demo struct {
 
 func startDemo(t *testing.T) *demo {
 	t.Helper()
-	s, err := newServer(slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	made, err := s.seed(t.Context())
+	return serveDemo(t, newTestServer(t, "memory:"))
+}
+
+func serveDemo(t *testing.T, s *server) *demo {
+	t.Helper()
+	made, err := s.seed(t.Context(), false)
 	require.NoError(t, err)
 	srv := httptest.NewServer(s.routes())
 	t.Cleanup(func() {
@@ -33,6 +38,36 @@ func startDemo(t *testing.T) *demo {
 		require.NoError(t, s.close())
 	})
 	return &demo{s, made, srv.URL}
+}
+
+// newTestServer is not seeded. What it has opened is closed in the end.
+func newTestServer(t *testing.T, store string) *server {
+	t.Helper()
+	return newServerOver(t, openTestStorage(t, store), auth.Keys{newKey()})
+}
+
+func newServerOver(t *testing.T, storage *storage, keys auth.Keys) *server {
+	t.Helper()
+	s, err := newServer(slog.New(slog.DiscardHandler), storage, keys)
+	require.NoError(t, err)
+	return s
+}
+
+func openTestStorage(t *testing.T, store string) *storage {
+	t.Helper()
+	storage, err := openStorage(t.Context(), store, nothing, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() { storage.close() })
+	return storage
+}
+
+func nothing(string) (string, bool) { return "", false }
+
+func (d *demo) idOf(t *testing.T, name string) string {
+	t.Helper()
+	a, err := d.state.accountByName(t.Context(), name)
+	require.NoError(t, err)
+	return a.ID
 }
 
 // A client keeps cookies as a browser does, and follows no redirect.

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// at returns the same client, with its cookies, for another process.
+func (c *client) at(p *process) *client {
+	return &client{c.t, p.demo().url, c.http}
+}
+
+// A used server is one whose start has printed credentials, with a session and a
+// note.
+type used struct {
+	*demo
+	browser  *client
+	byToken  []string
+	bySecret []string
+	noteID   string
+}
+
+func use(t *testing.T, p *process) *used {
+	t.Helper()
+	d := p.demo()
+	u := &used{demo: d, browser: d.signedIn(t, "ada")}
+	u.byToken = []string{"Authorization", "Bearer " + d.adaToken}
+	u.bySecret = []string{"Authorization", "Secret " + d.adaSecret}
+	res := u.browser.note(`{"text": "Buy milk"}`, u.byToken...)
+	require.Equal(t, http.StatusCreated, res.status, res.body)
+	u.noteID = res.json(t)["id"].(string)
+	return u
+}
+
+// requireAll asks a process for all that was made at another one.
+func (u *used) requireAll(t *testing.T, p *process) {
+	t.Helper()
+	c, stranger := u.browser.at(p), p.demo().client(t)
+	require.Contains(t, stranger.get("/api/v1/me", u.byToken...).body, `"name":"ada"`)
+	require.Contains(t, stranger.get("/api/v1/usage", u.bySecret...).body, `"user_id":"user-1"`)
+	require.Contains(t, stranger.get("/api/v1/notes", u.byToken...).body, u.noteID)
+	require.Contains(t, c.get("/profile").body, "Signed in as ada")
+	require.Equal(t, http.StatusSeeOther, stranger.post("/signin", u.form("ada", "")).status)
+	require.Equal(t, http.StatusSeeOther, stranger.post("/signin", u.form("grace", "")).status)
+}
+
+// requireSilent checks that a later start prints nothing of the first.
+func (u *used) requireSilent(t *testing.T, p *process) {
+	t.Helper()
+	text := strings.Join(p.lines, "\n")
+	require.Len(t, p.lines, 4, text)
+	require.Regexp(t, `^listening on http://127\.0\.0\.1:\d+\n`, text)
+	require.Regexp(t, `\npasswords, token and secret were printed at 20\S+Z; start with -reset to get new ones\n`, text)
+	for _, secret := range []string{u.adaToken, u.adaSecret, u.passwords["ada"], u.passwords["grace"]} {
+		require.NotContains(t, text, secret)
+	}
+}
+
+func TestAllOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, store string) {
+		home := t.TempDir()
+		p := startProcess(t, home, nil, "-store", store).listening(t)
+		u := use(t, p)
+		u.requireAll(t, p)
+		p.stop(t)
+
+		p = startProcess(t, home, nil, "-store", store).listening(t)
+		u.requireSilent(t, p)
+		u.requireAll(t, p)
+		p.stop(t)
+
+		p = startProcess(t, home, nil, "-store", store, "-reset").listening(t)
+		u.requireGone(t, p)
+		use(t, p).requireAll(t, p)
+		p.stop(t)
+	})
+}
+
+// requireGone is what -reset promises.
+func (u *used) requireGone(t *testing.T, p *process) {
+	t.Helper()
+	c, stranger := u.browser.at(p), p.demo().client(t)
+	requireProblem(t, stranger.get("/api/v1/me", u.byToken...), http.StatusUnauthorized)
+	requireProblem(t, stranger.get("/api/v1/usage", u.bySecret...), http.StatusUnauthorized)
+	require.Equal(t, http.StatusSeeOther, c.get("/profile").status)
+	require.Equal(t, http.StatusForbidden, stranger.post("/signin", u.form("ada", "")).status)
+	token := "Bearer " + p.demo().adaToken
+	require.JSONEq(t, `{"notes": []}`, stranger.get("/api/v1/notes", "Authorization", token).body)
+}
+
+// A process that is killed has written all that it has answered.
+func TestAllOutlivesAKill(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, store string) {
+		home := t.TempDir()
+		p := startProcess(t, home, nil, "-store", store).listening(t)
+		u := use(t, p)
+		require.NoError(t, p.Process.Kill())
+		p.Wait()
+
+		p = startProcess(t, home, nil, "-store", store).listening(t)
+		u.requireSilent(t, p)
+		u.requireAll(t, p)
+		p.stop(t)
+	})
+}
+
+// Other keys end the sessions, and nothing else.
+func TestOtherKeys(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, store string) {
+		env := func() []string { return []string{"AUTH_KEYS=" + base64.StdEncoding.EncodeToString(newKey())} }
+		first := env()
+		p := startProcess(t, t.TempDir(), first, "-store", store).listening(t)
+		u := use(t, p)
+		require.Equal(t, "keys AUTH_KEYS", p.lines[9])
+		p.stop(t)
+
+		p = startProcess(t, t.TempDir(), env(), "-store", store).listening(t)
+		c := u.browser.at(p)
+		require.Equal(t, http.StatusSeeOther, c.get("/profile").status)
+		requireProblem(t, c.get("/api/v1/me"), http.StatusUnauthorized)
+		require.Contains(t, c.get("/api/v1/me", u.byToken...).body, `"name":"ada"`)
+		require.Equal(t, http.StatusOK, c.get("/api/v1/usage", u.bySecret...).status)
+		p.stop(t)
+
+		// A new key in front of the old one ends nothing.
+		_, old, _ := strings.Cut(first[0], "=")
+		p = startProcess(t, t.TempDir(), []string{env()[0] + "," + old}, "-store", store).listening(t)
+		require.Equal(t, http.StatusSeeOther, c.at(p).post("/signin", u.form("ada", "")).status)
+		u.requireAll(t, p)
+		p.stop(t)
+	})
+}
+
+// A secret is shown again under the keys that it was made under, and no others.
+func TestOtherKeysRevealNothing(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, store string) {
+		keys := auth.Keys{newKey()}
+		s := newServerOver(t, openTestStorage(t, store), keys)
+		made, err := s.seed(t.Context(), false)
+		require.NoError(t, err)
+		for _, same := range []auth.Keys{keys, {newKey(), keys[0]}} {
+			secret, err := newServerOver(t, openTestStorage(t, store), same).secret.Reveal(t.Context(), "user-1")
+			require.NoError(t, err)
+			require.Equal(t, made.adaSecret, secret)
+		}
+		other := newServerOver(t, openTestStorage(t, store), auth.Keys{newKey()})
+		secret, err := other.secret.Reveal(t.Context(), "user-1")
+		require.ErrorIs(t, err, auth.ErrUnavailable)
+		require.Empty(t, secret)
+	})
+}
+
+// Several that start at once on an empty store are one service from the start.
+func TestProcessesThatStartAtOnce(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, store string) {
+		home := t.TempDir()
+		var all []*process
+		for range 3 {
+			all = append(all, startProcess(t, home, nil, "-store", store))
+		}
+		var first *process
+		for _, p := range all {
+			if len(p.listening(t).lines) > 4 {
+				require.Nil(t, first, "two have seeded")
+				first = p
+			}
+		}
+		require.NotNil(t, first, "none has seeded")
+		u := use(t, first)
+		for _, p := range all {
+			if p != first {
+				u.requireSilent(t, p)
+			}
+			u.requireAll(t, p)
+		}
+		for _, p := range all {
+			p.stop(t)
+		}
+	})
+}

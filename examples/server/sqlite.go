@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	_ "modernc.org/sqlite"
+)
+
+// openSQLiteFile opens a file with a driver that needs no C compiler. Readers and
+// one writer do not wait for each other (WAL), and several writers take turns.
+func openSQLiteFile(file string) (*sql.DB, error) {
+	path := filepath.ToSlash(file)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // C:/…
+	}
+	u := url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(2000)&_pragma=journal_mode(WAL)"}
+	return sql.Open("sqlite", u.String())
+}
+
+// makeSQLite makes an empty database. That it has WAL is written in it: when
+// several processes start at once, none has to change that, which waits for nobody.
+func makeSQLite(ctx context.Context, file string) error {
+	db, err := openSQLiteFile(file)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := db.PingContext(ctx); err != nil {
+		return err
+	}
+	return db.Close()
+}
