@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// bound is how long a process may serve what another has revoked, whatever happens.
+const bound = 5 * time.Second
+
+// trials is how many there are: a few, or AUTH_TEST_TRIALS. With 10,000 or more,
+// how soon most are refused is checked as well, which takes a machine that has
+// nothing else to do:
+//
+//	AUTH_TEST_TRIALS=10000 go test -run TwoProcesses -v -timeout 30m ./examples/server
+func trials(t *testing.T, few int) int {
+	t.Helper()
+	text := os.Getenv("AUTH_TEST_TRIALS")
+	if text == "" {
+		return few
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err)
+	return n
+}
+
+// Somebody signs out at one process. Where the store tells the other one of it,
+// that refuses the session within milliseconds.
+func TestTwoProcessesThatAreTold(t *testing.T) {
+	for _, p := range places {
+		if p.name != "PostgreSQL" && p.name != "Redis" {
+			continue
+		}
+		t.Run(p.name, func(t *testing.T) {
+			two := startTwo(t, p.make(t))
+			n := trials(t, 500)
+			delays := two.measure(t, n, 8, time.Millisecond, two.session)
+			p99 := delays[len(delays)*99/100]
+			if n >= 10_000 {
+				require.Less(t, p99, 50*time.Millisecond)
+			}
+		})
+	}
+}
+
+// Without such news the other process follows within the bound. What was revoked
+// here is a token, by a process that has no page of its own.
+func TestTwoProcessesThatAreNotTold(t *testing.T) {
+	for _, p := range places {
+		if p.name != "MariaDB or MySQL" {
+			continue
+		}
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			two := startTwo(t, p.make(t))
+			two.measure(t, trials(t, 200), 200, 100*time.Millisecond, two.token)
+		})
+	}
+}
+
+type twoProcesses struct {
+	here, there string // their URLs
+	own         *server
+	bearer      *auth.Bearer // without the service's limit
+	client      http.Client
+}
+
+func startTwo(t *testing.T, store string) *twoProcesses {
+	t.Helper()
+	keys := auth.Keys{newKey()}
+	env := []string{"AUTH_KEYS=" + base64.StdEncoding.EncodeToString(keys[0])}
+	here := startProcess(t, t.TempDir(), env, "-store", store).listening(t)
+	there := startProcess(t, t.TempDir(), env, "-store", store).listening(t)
+	own := newServerOver(t, openTestStorage(t, store), keys)
+	bearer, err := auth.NewBearer(own.store, auth.BearerConfig{Prefix: "demo_pat"})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, bearer.Close(context.Background()))
+		here.stop(t)
+		there.stop(t)
+	})
+	client := http.Client{
+		Transport:     &http.Transport{MaxIdleConnsPerHost: 256},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	t.Cleanup(client.CloseIdleConnections)
+	return &twoProcesses{here.demo().url, there.demo().url, own, bearer, client}
+}
+
+// A revocation is a credential, as a header field, and what ends it.
+type revocation struct {
+	name, value string
+	end         func() error
+}
+
+func (two *twoProcesses) session(ctx context.Context) (*revocation, error) {
+	w := httptest.NewRecorder()
+	_, err := two.own.cookie.SignIn(w, httptest.NewRequestWithContext(ctx, "POST", "/signin", nil), userID(0), auth.NewSession{})
+	if err != nil {
+		return nil, err
+	}
+	cookie := w.Result().Cookies()[0]
+	r := &revocation{name: "Cookie", value: cookie.Name + "=" + cookie.Value}
+	r.end = func() error {
+		status, err := two.ask(ctx, "POST", two.here+"/signout", r)
+		if err == nil && status != http.StatusSeeOther {
+			err = fmt.Errorf("signing out is answered with %d", status)
+		}
+		return err
+	}
+	return r, nil
+}
+
+func (two *twoProcesses) token(ctx context.Context) (*revocation, error) {
+	plaintext, c, err := two.bearer.Issue(ctx, userID(0), auth.NewToken{Name: "short-lived"})
+	if err != nil {
+		return nil, err
+	}
+	return &revocation{"Authorization", "Bearer " + plaintext, func() error { return two.bearer.Revoke(ctx, userID(0), c.ID) }}, nil
+}
+
+func (two *twoProcesses) ask(ctx context.Context, method, url string, r *revocation) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set(r.name, r.value)
+	res, err := two.client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(io.Discard, res.Body)
+	return res.StatusCode, err
+}
+
+// measure returns how long after its revocation each credential was refused, the
+// shortest first.
+func (two *twoProcesses) measure(t *testing.T, n, atOnce int, pause time.Duration, make func(context.Context) (*revocation, error)) []time.Duration {
+	t.Helper()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var delays []time.Duration
+	turns := n
+	turn := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		turns--
+		return turns >= 0
+	}
+	for range atOnce {
+		wg.Go(func() {
+			for turn() {
+				delay, err := two.trial(t.Context(), pause, make)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				delays = append(delays, delay)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	require.Len(t, delays, n)
+	slices.Sort(delays)
+	t.Logf("%d trials: refused after %v in the middle, %v for 99 of 100, %v at the most",
+		n, delays[n/2], delays[n*99/100], delays[n-1])
+	return delays
+}
+
+func (two *twoProcesses) trial(ctx context.Context, pause time.Duration, make func(context.Context) (*revocation, error)) (time.Duration, error) {
+	r, err := make(ctx)
+	if err != nil {
+		return 0, err
+	}
+	const path = "/api/v1/me"
+	for range 2 { // the second is answered from its cache
+		if status, err := two.ask(ctx, "GET", two.there+path, r); err != nil || status != http.StatusOK {
+			return 0, fmt.Errorf("a good credential is answered with %d, %v", status, err)
+		}
+	}
+	if err := r.end(); err != nil {
+		return 0, err
+	}
+	revoked := time.Now()
+	for {
+		sent := time.Now()
+		status, err := two.ask(ctx, "GET", two.there+path, r)
+		switch {
+		case err != nil:
+			return 0, err
+		case status == http.StatusUnauthorized:
+			return time.Since(revoked), nil
+		case status != http.StatusOK:
+			return 0, fmt.Errorf("a revoked credential is answered with %d", status)
+		case sent.Sub(revoked) > bound:
+			return 0, fmt.Errorf("it is still served %v after it was revoked", sent.Sub(revoked))
+		}
+		<-time.After(pause)
+	}
+}
