@@ -218,12 +218,12 @@ func TestPostgresListenerComesBack(t *testing.T) {
 func TestPostgresListenerNoticesSilence(t *testing.T) {
 	t.Parallel()
 	store, _, source := openPostgres(t)
-	_, p := source.openHanging(t)
+	p := source.behind(t)
 	u, err := url.Parse(source.dsn)
 	require.NoError(t, err)
 	query := u.Query()
 	query.Del("host") // a socket's
-	u.Host, u.RawQuery = p.listener.Addr().String(), query.Encode()
+	u.Host, u.RawQuery = p.address(), query.Encode()
 	s := listenTo(t, u.String())
 	heard := newAccount(t, store)
 	require.Equal(t, "1 "+heard.userID, s.next(t))

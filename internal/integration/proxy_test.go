@@ -19,7 +19,7 @@ import (
 type proxy struct {
 	listener net.Listener
 	network  string
-	address  string
+	server   string
 
 	mu       sync.Mutex
 	moved    *sync.Cond
@@ -32,19 +32,15 @@ type proxy struct {
 }
 
 func newProxy(l net.Listener, network, address string) *proxy {
-	p := &proxy{listener: l, network: network, address: address, after: -1, open: make(map[net.Conn]bool)}
+	p := &proxy{listener: l, network: network, server: address, after: -1, open: make(map[net.Conn]bool)}
 	p.moved = sync.NewCond(&p.mu)
 	go p.serve()
 	return p
 }
 
-// openHanging opens a database through a proxy.
-func (s source) openHanging(t *testing.T) (*sql.DB, *proxy) {
+// behind starts a proxy in front of a source's server.
+func (s source) behind(t *testing.T) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	port := l.Addr().(*net.TCPAddr).Port
-	var db *sql.DB
 	var network, address string
 	switch s.driver {
 	case "pgx":
@@ -54,23 +50,55 @@ func (s source) openHanging(t *testing.T) (*sql.DB, *proxy) {
 		if strings.HasPrefix(cfg.Host, "/") {
 			network, address = "unix", cfg.Host+"/.s.PGSQL."+strconv.Itoa(int(cfg.Port))
 		}
-		cfg.Host, cfg.Port, cfg.Fallbacks = "127.0.0.1", uint16(port), nil
-		db = stdlib.OpenDB(*cfg)
 	case "mysql":
 		cfg, err := mysql.ParseDSN(s.dsn)
 		require.NoError(t, err)
 		network, address = cfg.Net, cfg.Addr
-		cfg.Net, cfg.Addr = "tcp", l.Addr().String()
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := newProxy(l, network, address)
+	t.Cleanup(func() {
+		p.resume()
+		l.Close()
+	})
+	return p
+}
+
+func (p *proxy) address() string { return p.listener.Addr().String() }
+
+// at opens a database as if its server were elsewhere.
+func (s source) at(t *testing.T, address string) *sql.DB {
+	t.Helper()
+	var db *sql.DB
+	switch s.driver {
+	case "pgx":
+		cfg, err := pgx.ParseConfig(s.dsn)
+		require.NoError(t, err)
+		host, port, err := net.SplitHostPort(address)
+		require.NoError(t, err)
+		number, err := strconv.Atoi(port)
+		require.NoError(t, err)
+		cfg.Host, cfg.Port, cfg.Fallbacks = host, uint16(number), nil
+		db = stdlib.OpenDB(*cfg)
+	case "mysql":
+		cfg, err := mysql.ParseDSN(s.dsn)
+		require.NoError(t, err)
+		cfg.Net, cfg.Addr = "tcp", address
 		connector, err := mysql.NewConnector(cfg)
 		require.NoError(t, err)
 		db = sql.OpenDB(connector)
 	}
-	p := newProxy(l, network, address)
-	t.Cleanup(func() {
-		p.resume() // a driver says goodbye when it closes
-		db.Close()
-		l.Close()
-	})
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// openHanging opens a database through a proxy.
+func (s source) openHanging(t *testing.T) (*sql.DB, *proxy) {
+	t.Helper()
+	p := s.behind(t)
+	db := s.at(t, p.address())
+	t.Cleanup(p.resume) // a driver says goodbye when it closes
 	return db, p
 }
 
@@ -156,7 +184,7 @@ func (p *proxy) serve() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial(p.network, p.address)
+		server, err := net.Dial(p.network, p.server)
 		if err != nil {
 			client.Close()
 			continue

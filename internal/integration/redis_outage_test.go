@@ -3,9 +3,7 @@ package integration
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,66 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
-	"github.com/seed-31c5bcb2/auth/redisstore"
 )
 
 // With appendfsync always a server that is killed has what it has acknowledged.
-// What it has not is there whole, or not at all.
 func TestRedisThatIsKilled(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
 	server := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
-	store, _ := server.store(t, redisstore.WithTimeout(500*time.Millisecond))
-	const writers = 8
-	var wg sync.WaitGroup
-	acknowledged, others := make([][]auth.Credential, writers), make([][]auth.Credential, writers)
-	revoked := make([][]auth.Credential, writers)
-	for i := range writers {
-		wg.Go(func() {
-			for n := 0; len(others[i]) < 3; n++ {
-				c := record(auth.KindToken, fmt.Sprint("user-", i))
-				if err := store.Create(ctx, c, 0); err != nil {
-					others[i] = append(others[i], c)
-					continue
-				}
-				if n%2 == 0 || store.Revoke(ctx, c.Ref()) != nil {
-					acknowledged[i] = append(acknowledged[i], c)
-					continue
-				}
-				revoked[i] = append(revoked[i], c)
-				if i == 0 && n == 101 {
-					server.kill()
-				}
-			}
-		})
-	}
-	wg.Wait()
-	server.start(t)
-	recoversWithin(t, 5*time.Second, store)
-
-	for i := range writers {
-		list := ids(t, store, fmt.Sprint("user-", i))
-		for _, c := range revoked[i] {
-			_, err := store.Lookup(ctx, c.Kind, c.Digest)
-			require.ErrorIs(t, err, auth.ErrRevoked)
-			require.False(t, list[c.ID])
-		}
-		for n, c := range acknowledged[i] {
-			_, err := store.Lookup(ctx, c.Kind, c.Digest)
-			if n < len(acknowledged[i])-1 { // the last one may have been revoked without an answer
-				require.NoError(t, err)
-			}
-			require.Equal(t, err == nil, list[c.ID])
-		}
-		for _, c := range others[i] {
-			_, err := store.Lookup(ctx, c.Kind, c.Digest)
-			require.True(t, err == nil || errors.Is(err, auth.ErrNotFound), err)
-			require.Equal(t, err == nil, list[c.ID])
-			_, err = store.Get(ctx, c.Ref())
-			require.Equal(t, list[c.ID], err == nil)
-		}
-		require.NoError(t, store.Create(ctx, record(auth.KindToken, fmt.Sprint("user-", i)), 10_000))
-	}
+	store, _ := server.store(t)
+	killAmongWriters(t, store, server.kill, func() { server.start(t) })
 }
 
 // ids has those of all the tokens that a user has.
@@ -116,24 +62,13 @@ func TestRedisThatDoesNotWrite(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			ctx := t.Context()
 			server := startRedis(t)
 			store, client := server.store(t)
 			a := newAccount(t, store)
-			before := a.state(t, store)
 			tt.stop(t, server, client)
-			for _, m := range methods {
-				if err := m.call(ctx, store, a); m.reads {
-					require.NoError(t, err, m.name)
-				} else {
-					outage(t, err)
-				}
-				require.Equal(t, before, a.state(t, store), m.name)
-			}
+			writesNothing(t, store, a)
 			tt.start(t, server, client)
-			for _, m := range methods[1:] { // its first creates what the second does
-				require.NoError(t, m.call(ctx, store, newAccount(t, store)), m.name)
-			}
+			writesAll(t, store)
 		})
 	}
 }

@@ -244,6 +244,6 @@ func redisThroughProxy(t *testing.T) (rueidis.ClientOption, *proxy) {
 		p.resume()
 		l.Close()
 	})
-	option.InitAddress, option.ConnWriteTimeout = []string{l.Addr().String()}, 2*time.Second
+	option.InitAddress, option.ConnWriteTimeout = []string{p.address()}, 2*time.Second
 	return option, p
 }
