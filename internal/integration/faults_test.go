@@ -17,16 +17,19 @@ import (
 func TestFaultsLeaveAllOrNothing(t *testing.T) {
 	t.Parallel()
 	kinds := []struct {
-		name string
-		err  error
-		late bool
+		name  string
+		times int // the next calls fail as well
+		err   error
+		late  bool
 	}{
 		// database/sql tries this one again, so that it is never late: drivers
 		// only return it where nothing was done.
-		{"a stale connection", driver.ErrBadConn, false},
-		{"a connection that is cut", io.ErrUnexpectedEOF, false},
-		{"an answer that is lost", io.ErrUnexpectedEOF, true},
-		{"a full disk", errors.New("disk full"), false},
+		{"a stale connection", 1, driver.ErrBadConn, false},
+		{"a connection that is cut", 1, io.ErrUnexpectedEOF, false},
+		{"an answer that is lost", 1, io.ErrUnexpectedEOF, true},
+		{"two that are cut", 2, io.ErrUnexpectedEOF, false},
+		{"two answers that are lost", 2, io.ErrUnexpectedEOF, true},
+		{"a full disk", 1, errors.New("disk full"), false},
 	}
 	each(t, func(t *testing.T, d database) {
 		for _, m := range methods {
@@ -53,7 +56,7 @@ func TestFaultsLeaveAllOrNothing(t *testing.T) {
 						a := newAccount(t, direct)
 						// So that preparing is among what fails.
 						require.NoError(t, store.Close())
-						f.arm(n, kind.err, kind.late)
+						f.arm(n, kind.times, kind.err, kind.late)
 						err := m.call(ctx, store, a)
 						came := f.disarm()
 						state := a.state(t, direct)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"io"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,17 +17,21 @@ import (
 type faults struct {
 	mu    sync.Mutex
 	calls int
-	at    int   // the call that fails; 0: none does
+	at    int   // the first call that fails; 0: none does
+	times int   // so many do, one after the other
 	err   error // how
 	late  bool  // the database has done it, and the answer is lost
 }
 
-// arm makes the nth call from now fail.
-func (f *faults) arm(n int, err error, late bool) {
+// arm makes the nth call from now fail, and those after it if times is over 1.
+func (f *faults) arm(n, times int, err error, late bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.calls, f.at, f.err, f.late = 0, n, err, late
+	f.calls, f.at, f.times, f.err, f.late = 0, n, times, err, late
 }
+
+// errKilled is no error: the process ends, as by kill -9.
+var errKilled = errors.New("killed")
 
 // disarm reports whether the call came that was to fail.
 func (f *faults) disarm() bool {
@@ -41,7 +47,7 @@ func (f *faults) next() (before, after error) {
 	defer f.mu.Unlock()
 	f.calls++
 	switch {
-	case f.calls != f.at:
+	case f.at == 0, f.calls < f.at, f.calls >= f.at+f.times:
 		return nil, nil
 	case f.late:
 		return nil, f.err
@@ -57,6 +63,10 @@ func through[T any](f *faults, call func() (T, error)) (T, error) {
 		return none, before
 	}
 	got, err := call()
+	if after == errKilled {
+		_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL)
+		select {}
+	}
 	if err == nil && after != nil {
 		if c, ok := any(got).(io.Closer); ok {
 			c.Close()
@@ -69,13 +79,18 @@ func through[T any](f *faults, call func() (T, error)) (T, error) {
 // openFaulty opens a database through f.
 func (s source) openFaulty(t *testing.T, f *faults) *sql.DB {
 	t.Helper()
-	named, err := sql.Open(s.driver, s.dsn)
+	db, err := s.faulty(f)
 	require.NoError(t, err)
-	d := named.Driver()
-	require.NoError(t, named.Close())
-	db := sql.OpenDB(&faultyConnector{d, s.dsn, f})
 	t.Cleanup(func() { db.Close() })
 	return db
+}
+
+func (s source) faulty(f *faults) (*sql.DB, error) {
+	named, err := sql.Open(s.driver, s.dsn)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(&faultyConnector{named.Driver(), s.dsn, f}), named.Close()
 }
 
 type faultyConnector struct {
