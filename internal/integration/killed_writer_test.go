@@ -1,0 +1,141 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/gob"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/sqlstore"
+)
+
+// A victim is a process that makes one change, and is killed in it.
+type victim struct {
+	Database, Driver, DSN string
+	Method                string
+	At                    int // the call of the driver after which it is killed
+	Account               exportedAccount
+}
+
+// exportedAccount is what gob can send.
+type exportedAccount struct {
+	UserID                                                 string
+	Previous, Token, Other, Expired, Session, Secret, Next auth.Credential
+}
+
+func (a *account) export() exportedAccount {
+	return exportedAccount{a.userID, a.previous, a.token, a.other, a.expired, a.session, a.secret, a.next}
+}
+
+func (e exportedAccount) account() *account {
+	return &account{e.UserID, e.Previous, e.Token, e.Other, e.Expired, e.Session, e.Secret, e.Next}
+}
+
+const victimVariable = "AUTH_TEST_VICTIM"
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(victimVariable); text != "" {
+		if err := beVictim(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func beVictim(text string) error {
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return err
+	}
+	var v victim
+	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&v); err != nil {
+		return err
+	}
+	f := new(faults)
+	db, err := source{v.Driver, v.DSN}.faulty(f)
+	if err != nil {
+		return err
+	}
+	d := databases[slices.IndexFunc(databases, func(d database) bool { return d.name == v.Database })]
+	m := methods[slices.IndexFunc(methods, func(m method) bool { return m.name == v.Method })]
+	store, err := sqlstore.New(db, d.dialect)
+	if err != nil {
+		return err
+	}
+	f.arm(v.At, 1, errKilled, true)
+	if err := m.call(context.Background(), store, v.Account.account()); err != nil {
+		return err
+	}
+	f.disarm()
+	return nil
+}
+
+// A process can be killed at any point of a change. What it has begun is there
+// whole or not at all, and nobody else waits for it.
+func TestWriterThatIsKilled(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, d database) {
+		for _, m := range methods {
+			if m.reads {
+				continue
+			}
+			t.Run(m.name, func(t *testing.T) {
+				ctx := t.Context()
+				source := d.make(t)
+				store := d.over(t, source.open(t))
+				model := newAccount(t, store)
+				untouched := model.state(t, store)
+				require.NoError(t, m.call(ctx, store, model))
+				done := model.state(t, store)
+				for n, killed := 1, true; killed; n++ {
+					require.Less(t, n, 100, "the calls have no end")
+					a := newAccount(t, store)
+					a.next.Kind = model.next.Kind // as the call has made it
+					killed = sacrifice(t, victim{d.name, source.driver, source.dsn, m.name, n, a.export()})
+					state := a.state(t, store)
+					if !killed {
+						require.Equal(t, done, state)
+					}
+					require.Contains(t, []string{untouched, done}, state, "after call %d", n)
+					start := time.Now()
+					require.Eventually(t, func() bool { // the lock that it had is free
+						return store.Create(ctx, record(auth.KindToken, a.userID), 100) == nil
+					}, 5*time.Second, time.Millisecond)
+					require.Less(t, time.Since(start), 5*time.Second)
+					if state == untouched {
+						require.NoError(t, m.call(ctx, store, a), "after call %d", n)
+						require.Equal(t, done, a.state(t, store), "after call %d", n)
+					}
+				}
+			})
+		}
+	})
+}
+
+// sacrifice runs a victim, and reports whether it was killed.
+func sacrifice(t *testing.T, v victim) bool {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, gob.NewEncoder(&b).Encode(v))
+	program, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), program)
+	cmd.Env = append(os.Environ(), victimVariable+"="+base64.StdEncoding.EncodeToString(b.Bytes()))
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return false
+	}
+	require.Equal(t, "signal: killed", err.Error(), "%s", out)
+	return true
+}
