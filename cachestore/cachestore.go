@@ -206,14 +206,31 @@ func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page au
 	return s.store.List(ctx, kind, userID, page)
 }
 
-// Touch implements auth.Store. What it has touched is looked up anew.
+// Touch implements auth.Store.
 func (s *Store) Touch(ctx context.Context, uses []auth.Use) error {
-	defer func() {
-		for _, u := range uses {
-			s.known.Invalidate(u.Digest)
+	if err := s.store.Touch(ctx, uses); err != nil {
+		return err
+	}
+	for _, u := range uses {
+		s.touched(u)
+	}
+	return nil
+}
+
+// touched shows a use in the entry that there is. To look it up anew would refuse
+// a good credential, once a minute, where the store is out or has no connection to
+// spare.
+func (s *Store) touched(u auth.Use) {
+	s.known.ComputeIfPresent(u.Digest, func(e entry) (entry, otter.ComputeOp) {
+		at := u.At.UTC().Truncate(time.Microsecond)
+		if e.c.Ref() != u.Ref || !at.After(e.c.LastUsedAt) {
+			return e, otter.CancelOp
 		}
-	}()
-	return s.store.Touch(ctx, uses)
+		c := *e.c // requests may be reading the one that is there
+		c.LastUsedAt = at
+		e.c = &c
+		return e, otter.WriteOp
+	})
 }
 
 // Purge implements auth.Store.

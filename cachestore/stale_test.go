@@ -108,12 +108,47 @@ func TestEntryEndsWithTheCredential(t *testing.T) {
 		require.NoError(t, authenticate())
 		time.Sleep(time.Second - 1)
 		require.NoError(t, authenticate())
-		require.EqualValues(t, 2, shared.asked(), "once more when its first use was written")
+		require.EqualValues(t, 1, shared.asked(), "though its first use was written meanwhile")
 		time.Sleep(time.Nanosecond)
 		for range 100 {
 			require.ErrorIs(t, authenticate(), auth.ErrInvalidCredential)
 		}
 		require.LessOrEqual(t, shared.asked(), int64(1), "an expired one that is tried again and again is remembered")
+	})
+}
+
+// A last use is shown, and costs no lookup, which could fail. One that cannot be
+// written, or that nobody made of this credential, changes nothing.
+func TestUseKeepsTheEntry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newBackend()
+		s := over(t, shared, cachestore.Config{})
+		c := create(t, s, record(auth.KindToken, "alice"))
+		require.NoError(t, lookup(t, s, c))
+		require.EqualValues(t, 1, shared.asked())
+		shared.before = func(context.Context) error { return errors.New("the store is out") }
+		first, _ := s.Lookup(t.Context(), c.Kind, c.Digest)
+		at := c.CreatedAt.Add(time.Second)
+		other := c.Ref()
+		other.UserID = "bob"
+		for _, tt := range []struct {
+			name string
+			use  auth.Use
+			want time.Time
+		}{
+			{"of somebody else's", auth.Use{Ref: other, Digest: c.Digest, At: at}, time.Time{}},
+			{"a use", auth.Use{Ref: c.Ref(), Digest: c.Digest, At: at.Add(time.Nanosecond).In(time.FixedZone("", 3600))}, at},
+			{"an earlier one", auth.Use{Ref: c.Ref(), Digest: c.Digest, At: c.CreatedAt}, at},
+		} {
+			require.NoError(t, s.Touch(t.Context(), []auth.Use{tt.use}), tt.name)
+			got, err := s.Lookup(t.Context(), c.Kind, c.Digest)
+			require.NoError(t, err, tt.name)
+			require.Equal(t, tt.want, got.LastUsedAt, tt.name)
+		}
+		require.True(t, first.LastUsedAt.IsZero(), "what was handed out stays as it was")
+		time.Sleep(5 * time.Second)
+		require.Error(t, lookup(t, s, c), "the entry ends when it would have ended")
 	})
 }
 
