@@ -79,7 +79,7 @@ func (s *Store) Touch(ctx context.Context, uses []auth.Use) error {
 		for _, u := range some {
 			args = append(args, kindDigit(u.Kind), u.UserID, u.ID, string(u.Digest[:]), digits(u.At))
 		}
-		if _, err := s.change(ctx, touchScript, args...); err != nil {
+		if err := s.touch(ctx, args); err != nil {
 			return err
 		}
 		for _, u := range some {
@@ -87,6 +87,12 @@ func (s *Store) Touch(ctx context.Context, uses []auth.Use) error {
 		}
 	}
 	return nil
+}
+
+func (s *Store) touch(ctx context.Context, args []string) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	return s.run(ctx, touchScript, args...).Error()
 }
 
 // Purge implements auth.Store, in batches: what was removed before an error stays
@@ -107,7 +113,6 @@ func (s *Store) purgeSome(ctx context.Context, before time.Time) (looked, remove
 	defer cancel()
 	reply, err := s.run(ctx, purgeScript, digits(before), strconv.Itoa(batch)).AsStrSlice()
 	if err != nil {
-		s.unknown(err)
 		return 0, 0, err
 	}
 	if len(reply) < 2 {
@@ -156,7 +161,9 @@ func (s *Store) change(ctx context.Context, script *rueidis.Lua, args ...string)
 }
 
 // unknown takes care of a change that may have been made although there was an
-// error. What Redis itself refuses it has not begun.
+// error. What Redis itself refuses it has not begun. A use or a purge lets nobody
+// in or out: those fence nothing, or a failing last use would cost good credentials
+// their cache.
 func (s *Store) unknown(err error) {
 	if _, refused := rueidis.IsRedisErr(err); !refused {
 		s.fences.setAll()

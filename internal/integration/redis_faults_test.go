@@ -93,3 +93,22 @@ func recoversWithin(t *testing.T, most time.Duration, store auth.Store) {
 		require.Less(t, time.Since(start), most, "it does not recover: %v", err)
 	}
 }
+
+// A last use that cannot be written costs nobody the cache.
+func TestRedisUseWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	here, _, prefix := openRedisStore(t)
+	option, p := redisThroughProxy(t)
+	store := redisStoreOver(t, option, prefix, redisstore.WithTimeout(200*time.Millisecond))
+	c := record(auth.KindToken, "alice")
+	require.NoError(t, here.Create(ctx, c, 0))
+	_, err := store.Lookup(ctx, c.Kind, c.Digest)
+	require.NoError(t, err)
+	p.hang(0, true)
+	outage(t, store.Touch(ctx, []auth.Use{{Ref: c.Ref(), Digest: c.Digest, At: time.Now()}}))
+	_, err = store.Purge(ctx, time.Now())
+	outage(t, err)
+	_, err = store.Lookup(ctx, c.Kind, c.Digest)
+	require.NoError(t, err)
+}
