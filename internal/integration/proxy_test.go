@@ -89,6 +89,7 @@ func (s source) at(t *testing.T, address string) *sql.DB {
 		require.NoError(t, err)
 		db = sql.OpenDB(connector)
 	}
+	db.SetMaxOpenConns(8)
 	t.Cleanup(func() { db.Close() })
 	return db
 }
