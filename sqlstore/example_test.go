@@ -16,9 +16,10 @@ func ExampleNew() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// SQLite, with import _ "modernc.org/sqlite" and the dialect sqlstore.SQLite:
+	// SQLite, with import _ "github.com/ncruces/go-sqlite3/driver" and the dialect
+	// sqlstore.SQLite:
 	//
-	//	sql.Open("sqlite", "file:auth.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(1000)")
+	//	sql.Open("sqlite3", "file:auth.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(1000)")
 	//
 	// MariaDB or MySQL, with import _ "github.com/go-sql-driver/mysql" and the
 	// dialect sqlstore.MySQL:

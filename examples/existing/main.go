@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	_ "modernc.org/sqlite"
+	_ "github.com/ncruces/go-sqlite3/driver"
 
 	"github.com/seed-31c5bcb2/auth"
 )
@@ -142,7 +142,7 @@ func me(w http.ResponseWriter, r *http.Request) {
 }
 
 func main() {
-	db, err := sql.Open("sqlite", "file:existing?mode=memory&cache=shared")
+	db, err := sql.Open("sqlite3", "file:existing?mode=memory&cache=shared")
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	_ "modernc.org/sqlite"
+	_ "github.com/ncruces/go-sqlite3/driver"
 )
 
 // openSQLiteFile opens a file with a driver that needs no C compiler. Readers and
@@ -18,7 +18,7 @@ func openSQLiteFile(file string) (*sql.DB, error) {
 		path = "/" + path // C:/…
 	}
 	u := url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(2000)&_pragma=journal_mode(WAL)"}
-	return sql.Open("sqlite", u.String())
+	return sql.Open("sqlite3", u.String())
 }
 
 // makeSQLite makes an empty database. That it has WAL is written in it: when

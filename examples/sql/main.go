@@ -11,7 +11,7 @@ import (
 	"net/http"
 	"time"
 
-	_ "modernc.org/sqlite"
+	_ "github.com/ncruces/go-sqlite3/driver"
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/sqlstore"
@@ -24,7 +24,7 @@ type service struct {
 }
 
 func open(ctx context.Context, file string) (*service, error) {
-	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(1000)")
+	db, err := sql.Open("sqlite3", "file:"+file+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(1000)")
 	if err != nil {
 		return nil, err
 	}
