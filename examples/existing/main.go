@@ -14,6 +14,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	_ "github.com/ncruces/go-sqlite3/driver"
+	_ "github.com/ncruces/go-sqlite3/vfs/memdb"
 
 	"github.com/seed-31c5bcb2/auth"
 )
@@ -142,7 +143,7 @@ func me(w http.ResponseWriter, r *http.Request) {
 }
 
 func main() {
-	db, err := sql.Open("sqlite3", "file:existing?mode=memory&cache=shared")
+	db, err := sql.Open("sqlite3", "file:/existing.db?vfs=memdb")
 	if err != nil {
 		log.Fatal(err)
 	}
