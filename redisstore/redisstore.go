@@ -39,6 +39,27 @@
 // heard yet. A script touches an account's records, which have keys of their own:
 // in Redis Cluster all of them must be in one slot, by a prefix with a hash tag,
 // WithPrefix("{auth}:"), and so on one node.
+//
+// # How it was tested
+//
+// The suite in storetest runs over Redis 7.0. So do thousands of trials of each
+// change, here and in another process; tests in which each request or its answer is
+// lost, once and twice; connections that are cut after each of several lengths or
+// fall silent; a server that is killed among eight writers, refuses to write, has no
+// memory left, is emptied or comes up empty; records that other programs have
+// spoilt; and a million lookups given up at random. Valkey takes the same commands,
+// and was not at hand to be tested.
+//
+// # What it costs
+//
+// At a million records, with two cores for the service and the server together
+// (BenchmarkStore in internal/integration):
+//
+//	lookup, not cached          58 us, 9.7 us with 16 in flight
+//	lookup of a thousand        1.1 us, 0.5 us with 16 in flight; 0.6 us at 10,000 records
+//	create                      75 us, 20 us with 16 in flight
+//	revoke all of 10,000        78 ms, for which Redis answers nobody else
+//	bytes a record              640, in the server's memory
 package redisstore
 
 import (

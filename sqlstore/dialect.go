@@ -39,7 +39,8 @@ type Dialect struct {
 // The dialects.
 var (
 	// SQLite is any driver for SQLite 3.24 or later. Open it with WAL and a
-	// busy timeout of some seconds.
+	// busy timeout of some seconds; with ncruces/go-sqlite3 also with modeof=FILE,
+	// the file itself, or the log beside it is readable to others.
 	SQLite = Dialect{
 		name:      "sqlite",
 		oneWriter: true,

@@ -6,10 +6,48 @@
 //	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
 //	err = store.Migrate(ctx)
 //
+// A record is found by its digest on a unique index, and all that names a record is
+// compared byte by byte, whatever the collation. The tables hold no plaintext: see
+// the migrations. [Store.Purge] removes what has ended; call it now and then.
+//
+// # What it guarantees
+//
 // Limits, rotations and revocations are atomic in the database, whichever process
-// asks. A record is found by its digest on a unique index, and all that names a
-// record is compared byte by byte, whatever the collation. The tables hold no
-// plaintext: see the migrations.
+// asks: a change is made whole or not at all, also where the answer to it is lost.
+// A revocation that has returned holds for the next lookup of every process, and is as
+// durable as what the database commits. Reads must go to the primary: a replica
+// knows of a revocation when it has caught up.
+//
+// Whatever goes wrong is an error within the timeout ([WithTimeout]), never an
+// answer, and over once the database is well again.
+//
+// # How it was tested
+//
+// The suite in storetest runs over SQLite by two drivers, PostgreSQL and MariaDB.
+// So do tests in which each call of the driver fails, once and twice in a row;
+// connections are cut after each of several lengths, reset, or fall silent; backends
+// are terminated; servers are killed among eight writers, refuse to write or have no
+// room; the writing process is killed after each of its calls; others hold the locks;
+// and lookups are given up at random, a million for each database.
+//
+// # What it costs
+//
+// At a million records, with two cores for the service and the server together, and
+// the servers as Debian configures them (BenchmarkStore in internal/integration):
+//
+//	                            SQLite   PostgreSQL   MariaDB
+//	lookup, one after another   15 us    55 us        150 us
+//	  16 in flight              8.5 us   18 us        48 us
+//	lookup of a thousand        12 us    43 us        62 us
+//	  16 in flight              9 us     16 us        18 us
+//	create                      120 us   420 us       840 us
+//	revoke all of 10,000        53 ms    130 ms       37 ms
+//	bytes a record, with keys   390      420          580
+//
+// With SQLite a process writes one change after another: those who write queue up
+// in it, and keep no connection from lookups. By ncruces/go-sqlite3; modernc.org/sqlite
+// took a fifth more for a lookup. With package cachestore in front, a credential in
+// use costs 0.07 us.
 package sqlstore
 
 import (
