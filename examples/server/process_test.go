@@ -140,6 +140,7 @@ func TestProcess(t *testing.T) {
 		require.Regexp(t, regexp.MustCompile(want), p.lines[i])
 	}
 	t.Run("printed commands", func(t *testing.T) { runPrinted(t, p.lines[5:8]) })
+	requireMode(t, 0o600, file+"-wal")
 	p.stop(t)
 	for _, line := range p.lines[1:5] {
 		fields := strings.Fields(line)

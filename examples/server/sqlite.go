@@ -11,13 +11,15 @@ import (
 )
 
 // openSQLiteFile opens a file with a driver that needs no C compiler. Readers and
-// one writer do not wait for each other (WAL), and several writers take turns.
+// one writer do not wait for each other (WAL), and several writers take turns. The
+// log beside the file gets the file's own mode (modeof): it has the same in it.
 func openSQLiteFile(file string) (*sql.DB, error) {
 	path := filepath.ToSlash(file)
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path // C:/…
 	}
-	u := url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(2000)&_pragma=journal_mode(WAL)"}
+	query := url.Values{"modeof": {file}, "_pragma": {"busy_timeout(2000)", "journal_mode(WAL)"}}
+	u := url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}
 	return sql.Open("sqlite3", u.String())
 }
 
