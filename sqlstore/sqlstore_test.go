@@ -108,18 +108,15 @@ func TestUnreachableDatabaseIsAnOutage(t *testing.T) {
 	}
 }
 
-// A version is the same step in each dialect, and there is no gap.
-func TestMigrationsAreTheSameVersions(t *testing.T) {
+// Each dialect counts its own versions, and there is no gap.
+func TestMigrationsAreNumbered(t *testing.T) {
 	t.Parallel()
-	var want []string
 	for _, dialect := range []string{"sqlite", "postgres", "mysql"} {
 		files, err := fs.Glob(sqlstore.Migrations, "migrations/"+dialect+"/*")
 		require.NoError(t, err)
 		require.NotEmpty(t, files)
-		var names []string
 		for i, file := range files {
 			name := path.Base(file)
-			names = append(names, name)
 			require.Regexp(t, `^\d{4}_[a-z_]+\.sql$`, name)
 			require.Equal(t, i+1, number(name), name)
 			text, err := fs.ReadFile(sqlstore.Migrations, file)
@@ -130,10 +127,6 @@ func TestMigrationsAreTheSameVersions(t *testing.T) {
 				require.True(t, strings.HasSuffix(strings.TrimSpace(statement), ";"), file)
 			}
 		}
-		if want == nil {
-			want = names
-		}
-		require.Equal(t, want, names, dialect)
 	}
 	folders, err := fs.ReadDir(sqlstore.Migrations, "migrations")
 	require.NoError(t, err)
