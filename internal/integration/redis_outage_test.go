@@ -144,3 +144,34 @@ func TestRedisThatForgets(t *testing.T) {
 	_, err = store.Lookup(t.Context(), auth.KindToken, a.token.Digest)
 	require.ErrorIs(t, err, auth.ErrNotFound)
 }
+
+// A replica that has caught up knows all that its primary knew.
+func TestRedisReplicaTakesOver(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	primary, replica := startRedis(t, "--repl-diskless-sync-delay", "0"), startRedis(t)
+	store, client := primary.store(t)
+	heir, heirs := replica.store(t)
+	follow := heirs.B().Replicaof().Host("127.0.0.1").Port(int64(primary.port)).Build()
+	require.NoError(t, heirs.Do(ctx, follow).Error())
+	var accounts []*account
+	var states []string
+	for _, m := range methods {
+		a := newAccount(t, store)
+		require.NoError(t, m.call(ctx, store, a), m.name)
+		accounts = append(accounts, a)
+	}
+	for _, a := range accounts { // the last call was a purge
+		states = append(states, a.state(t, store))
+	}
+	require.Eventually(t, func() bool {
+		n, err := client.Do(ctx, client.B().Wait().Numreplicas(1).Timeout(1000).Build()).AsInt64()
+		return err == nil && n == 1
+	}, 20*time.Second, time.Millisecond)
+	primary.kill()
+	require.NoError(t, heirs.Do(ctx, heirs.B().Replicaof().No().One().Build()).Error())
+	for i, a := range accounts {
+		require.Equal(t, states[i], a.state(t, heir), methods[i].name)
+	}
+	writesAll(t, heir)
+}
