@@ -102,6 +102,7 @@ func (s *storage) openRedis(u *url.URL) error {
 	if err != nil {
 		return err
 	}
+	options.ConnWriteTimeout = 2 * time.Second // a connection that is silent for longer is given up
 	client, err := rueidis.NewClient(options)
 	if err != nil {
 		return err
