@@ -29,6 +29,7 @@ func TestFaultsLeaveAllOrNothing(t *testing.T) {
 		{"an answer that is lost", 1, io.ErrUnexpectedEOF, true},
 		{"two that are cut", 2, io.ErrUnexpectedEOF, false},
 		{"two answers that are lost", 2, io.ErrUnexpectedEOF, true},
+		{"three that are cut", 3, io.ErrUnexpectedEOF, false}, // whatever was to undo the first as well
 		{"a full disk", 1, errors.New("disk full"), false},
 	}
 	each(t, func(t *testing.T, d database) {

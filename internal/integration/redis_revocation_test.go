@@ -21,7 +21,7 @@ func TestRedisChangeIsSeenAtOnce(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	store, _, _ := openRedisStore(t)
-	const trials = 2000
+	const trials = 1500
 	lookup := func(c auth.Credential) (*auth.Credential, error) { return store.Lookup(ctx, c.Kind, c.Digest) }
 	tests := []struct {
 		name   string
@@ -40,6 +40,16 @@ func TestRedisChangeIsSeenAtOnce(t *testing.T) {
 		}, isGone},
 		{"rotated", func(t *testing.T, c auth.Credential) auth.Credential {
 			require.NoError(t, store.Rotate(ctx, c.Ref(), record(c.Kind, c.UserID), time.Time{}))
+			return c
+		}, isGone},
+		{"revoked with what replaced it", func(t *testing.T, c auth.Credential) auth.Credential {
+			next := rotated(t, store, c)
+			require.NoError(t, store.Revoke(ctx, next.Ref()))
+			return c
+		}, isGone},
+		{"ended by the next rotation", func(t *testing.T, c auth.Credential) auth.Credential {
+			next := rotated(t, store, c)
+			rotated(t, store, next)
 			return c
 		}, isGone},
 		{"superseded", func(t *testing.T, c auth.Credential) auth.Credential {
@@ -86,6 +96,19 @@ func TestRedisChangeIsSeenAtOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// rotated replaces a credential, with an overlap, and has it cached as it is then.
+func rotated(t *testing.T, store auth.Store, c auth.Credential) auth.Credential {
+	t.Helper()
+	next := record(c.Kind, c.UserID)
+	next.Previous = c.ID
+	require.NoError(t, store.Rotate(t.Context(), c.Ref(), next, next.CreatedAt.Add(time.Minute)))
+	require.Eventually(t, func() bool {
+		got, err := store.Lookup(t.Context(), c.Kind, c.Digest)
+		return err == nil && got.Superseded
+	}, 5*time.Second, time.Microsecond)
+	return next
 }
 
 func isGone(_ *auth.Credential, err error) bool { return errors.Is(err, auth.ErrNotFound) }
