@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -208,7 +207,7 @@ func filledRedis(b *testing.B) filled {
 	b.Helper()
 	server := startRedis(b)
 	store, client := server.store(b, redisstore.WithTimeout(time.Minute))
-	empty := usedMemory(b, client)
+	empty := redisInfo(b, client, "memory", "used_memory")
 	return filled{
 		store: store,
 		fill: func(b *testing.B, records []auth.Credential) {
@@ -225,17 +224,6 @@ func filledRedis(b *testing.B) filled {
 			}
 			wg.Wait()
 		},
-		bytes: func(b *testing.B) int64 { return usedMemory(b, client) - empty },
+		bytes: func(b *testing.B) int64 { return redisInfo(b, client, "memory", "used_memory") - empty },
 	}
-}
-
-func usedMemory(b *testing.B, client rueidis.Client) int64 {
-	b.Helper()
-	text, err := client.Do(b.Context(), client.B().Info().Section("memory").Build()).ToString()
-	require.NoError(b, err)
-	_, text, _ = strings.Cut(text, "used_memory:")
-	text, _, _ = strings.Cut(text, "\r\n")
-	bytes, err := strconv.ParseInt(text, 10, 64)
-	require.NoError(b, err)
-	return bytes
 }

@@ -154,6 +154,8 @@ func TestRedisReplicaTakesOver(t *testing.T) {
 	heir, heirs := replica.store(t)
 	follow := heirs.B().Replicaof().Host("127.0.0.1").Port(int64(primary.port)).Build()
 	require.NoError(t, heirs.Do(ctx, follow).Error())
+	require.Eventually(t, func() bool { return redisInfo(t, client, "replication", "connected_slaves") == 1 },
+		20*time.Second, time.Millisecond)
 	var accounts []*account
 	var states []string
 	for _, m := range methods {
@@ -164,9 +166,8 @@ func TestRedisReplicaTakesOver(t *testing.T) {
 	for _, a := range accounts { // the last call was a purge
 		states = append(states, a.state(t, store))
 	}
-	require.Eventually(t, func() bool {
-		n, err := client.Do(ctx, client.B().Wait().Numreplicas(1).Timeout(1000).Build()).AsInt64()
-		return err == nil && n == 1
+	require.Eventually(t, func() bool { // WAIT counts what its own connection has written
+		return redisInfo(t, heirs, "replication", "slave_repl_offset") == redisInfo(t, client, "replication", "master_repl_offset")
 	}, 20*time.Second, time.Millisecond)
 	primary.kill()
 	require.NoError(t, heirs.Do(ctx, heirs.B().Replicaof().No().One().Build()).Error())

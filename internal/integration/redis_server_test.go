@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +19,8 @@ import (
 	"github.com/seed-31c5bcb2/auth/redisstore"
 )
 
-// A redisServer is a test's own, which it may fill, stop and kill.
+// A redisServer is a test's own, which it may fill, stop and kill. Its program is
+// redis-server, or what AUTH_TEST_REDIS_SERVER names: valkey-server, say.
 type redisServer struct {
 	dir     string
 	port    int
@@ -27,7 +30,7 @@ type redisServer struct {
 
 func startRedis(t testing.TB, options ...string) *redisServer {
 	t.Helper()
-	binary, err := exec.LookPath("redis-server")
+	binary, err := exec.LookPath(cmp.Or(os.Getenv("AUTH_TEST_REDIS_SERVER"), "redis-server"))
 	if err != nil {
 		const text = "no redis-server to start: install Redis (apt-get install redis-server)"
 		if os.Getenv("CI") == "true" {
@@ -92,4 +95,16 @@ func freePort(t testing.TB) int {
 	require.NoError(t, err)
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
+}
+
+// redisInfo returns a number that a server tells of itself.
+func redisInfo(t testing.TB, client rueidis.Client, section, name string) int64 {
+	t.Helper()
+	text, err := client.Do(t.Context(), client.B().Info().Section(section).Build()).ToString()
+	require.NoError(t, err)
+	_, text, _ = strings.Cut(text, "\n"+name+":")
+	text, _, _ = strings.Cut(text, "\r\n")
+	n, err := strconv.ParseInt(text, 10, 64)
+	require.NoError(t, err, name)
+	return n
 }
