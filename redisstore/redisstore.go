@@ -42,13 +42,13 @@
 //
 // # How it was tested
 //
-// The suite in storetest runs over Redis 7.0. So do thousands of trials of each
-// change, here and in another process; tests in which each request or its answer is
-// lost, once and twice; connections that are cut after each of several lengths or
-// fall silent; a server that is killed among eight writers, refuses to write, has no
-// memory left, is emptied or comes up empty; records that other programs have
-// spoilt; and a million lookups given up at random. Valkey takes the same commands,
-// and was not at hand to be tested.
+// The suite in storetest runs over Redis 7.0 and Valkey 8.0. So do thousands of
+// trials of each change, here and in another process; tests in which each request
+// or its answer is lost, once and twice; connections that are cut after each of
+// several lengths or fall silent; a server that is killed among eight writers,
+// refuses to write, has no memory left, is emptied or comes up empty; a replica that
+// takes over; records that other programs have spoilt; and a million lookups given
+// up at random.
 //
 // # What it costs
 //
