@@ -246,6 +246,31 @@ func TestPostgresListenerNoticesSilence(t *testing.T) {
 	require.Equal(t, "1 "+b.userID, s.next(t))
 }
 
+// One that has nothing to hear stays as it is: each new connection would cost the
+// cache all that it has.
+func TestPostgresListenerIsPatient(t *testing.T) {
+	t.Parallel()
+	store, db, source := openPostgres(t)
+	s := listenTo(t, source.dsn)
+	since := func() (at time.Time) {
+		row := db.QueryRowContext(t.Context(), "SELECT backend_start FROM pg_stat_activity WHERE application_name = $1", s.name)
+		require.NoError(t, row.Scan(&at))
+		return at
+	}
+	began := since()
+	select {
+	case said := <-s.said:
+		t.Fatal("it was told: " + said)
+	case err := <-s.errs:
+		t.Fatal(err)
+	case <-time.After(12 * time.Second): // more than a heartbeat
+	}
+	require.Equal(t, began, since())
+	a := newAccount(t, store)
+	require.Equal(t, "1 "+a.userID, s.next(t))
+	require.Equal(t, began, since())
+}
+
 // Nothing is left of a subscription that has ended.
 func TestPostgresListenerLeavesNoConnection(t *testing.T) {
 	t.Parallel()
