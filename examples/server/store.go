@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,8 @@ type storage struct {
 }
 
 // openStorage opens what -store names, and makes the tables where there are none.
-// No error of it holds the value, which may have a password in it.
+// An error of it is one line that names the place, but not the whole value, which
+// may have a password in it.
 func openStorage(ctx context.Context, value string, env environment, log *slog.Logger) (*storage, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -47,7 +49,8 @@ func openStorage(ctx context.Context, value string, env environment, log *slog.L
 		err = errors.New("want sqlite:FILE, memory:, postgres://…, mysql://…, redis://… or rediss://…")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("-store: %w", errors.Join(err, s.close()))
+		text := errors.Join(err, s.close()).Error() // of pgx: a line for each address
+		return nil, fmt.Errorf("%s: %s", cmp.Or(s.name, "-store"), strings.Join(strings.Fields(text), " "))
 	}
 	return s, nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"log/slog"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -48,6 +49,7 @@ func (s *storage) openPostgreSQL(ctx context.Context, value string) error {
 	if err != nil {
 		return err // in which pgx has blotted out the password
 	}
+	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, 5*time.Second) // for each address; without it: none
 	news, err := pgnotify.New(value, pgnotify.WithErrorLog(func(err error) {
 		s.log.Warn("revocations of other processes come late", "error", err)
 	}))
@@ -62,6 +64,7 @@ func (s *storage) openMySQL(ctx context.Context, u *url.URL) error {
 	if err != nil {
 		return err
 	}
+	cfg.Logger = slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return err

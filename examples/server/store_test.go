@@ -1,0 +1,162 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const testPassword = "hunter2"
+
+// Each is refused with one line that says what is wrong, and not the password.
+func TestBadStores(t *testing.T) {
+	t.Parallel()
+	noDatabase := filepath.Join(t.TempDir(), "text")
+	require.NoError(t, os.WriteFile(noDatabase, []byte(strings.Repeat("no database ", 100)), 0o600))
+	const notURL = "this is not a URL"
+	for store, want := range map[string]string{
+		"":                                  "want sqlite:FILE, memory:, postgres://…, mysql://…, redis://…",
+		"demo.db":                           "want sqlite:FILE",
+		"SQLITE:demo.db":                    "want sqlite:FILE",
+		"nowhere://u:hunter2@h/":            "want sqlite:FILE",
+		"memory:x":                          "memory: takes nothing",
+		"sqlite:" + noDatabase:              "not a database",
+		"sqlite:" + noDatabase + "/demo.db": "not a directory",
+
+		"postgres:host=h password=hunter2":                             notURL,
+		"postgres://u:%zz-hunter2@h/demo":                              notURL,
+		"postgres://u:hunter2/x@h/demo":                                notURL,
+		"postgres://u:hun@ter2@h/demo":                                 notURL,
+		"mysql://u:1?hunter2@h/demo":                                   notURL,
+		"mysql:u:hunter2@tcp(h)/demo":                                  notURL,
+		"redis:hunter2":                                                notURL,
+		"redis://:1#hunter2@h":                                         notURL,
+		"redis://u:hunter2@[::1/0":                                     notURL,
+		"redis://127.0.0.1:1/0#hunter2":                                notURL,
+		"postgres://u:hunter2@127.0.0.1/demo?sslmode=x":                "sslmode is invalid",
+		"postgres://u@127.0.0.1/demo?sslmode=x&password=hunter2":       "sslmode is invalid",
+		"mysql://u:hunter2@127.0.0.1/demo?timeout=x":                   `invalid duration "x"`,
+		"redis://u:hunter2@127.0.0.1/x":                                `invalid database number: "x"`,
+		"redis://127.0.0.1/x?password=hunter2":                         `invalid database number: "x"`,
+		"postgres://u:hunter2@127.0.0.1:1/demo":                        "postgres://127.0.0.1:1/demo: failed to connect",
+		"postgres://u@127.0.0.1:1/demo?password=hunter2":               "postgres://127.0.0.1:1/demo: failed to connect",
+		"mysql://u:hunter2@127.0.0.1:1/demo":                           "mysql://127.0.0.1:1/demo: dial tcp 127.0.0.1:1",
+		"mysql://u:hunter2@/demo?socket=" + url.QueryEscape("/no/one"): "dial unix /no/one",
+		"redis://u:hunter2@127.0.0.1:1/0":                              "redis://127.0.0.1:1/0: dial tcp 127.0.0.1:1",
+	} {
+		t.Run(store, func(t *testing.T) {
+			t.Parallel()
+			_, err := openStorage(t.Context(), store, nothing, slog.New(slog.DiscardHandler))
+			require.ErrorContains(t, err, want)
+			requireOneLine(t, err)
+		})
+	}
+}
+
+func requireOneLine(t *testing.T, err error) {
+	t.Helper()
+	require.NotContains(t, err.Error(), "\n")
+	for _, part := range []string{testPassword, "hun@", "ter2"} {
+		require.NotContains(t, err.Error(), part)
+	}
+}
+
+// A server that takes connections and says nothing is given up.
+func TestSilentStores(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"postgres", "mysql", "redis"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			start := time.Now()
+			store := fmt.Sprintf("%s://u:%s@%s/demo?", scheme, testPassword, silentAddress(t))
+			if scheme == "redis" {
+				store = strings.Replace(store, "/demo?", "/0", 1)
+			}
+			_, err := openStorage(t.Context(), store, nothing, slog.New(slog.DiscardHandler))
+			require.Error(t, err)
+			requireOneLine(t, err)
+			require.Less(t, time.Since(start), 20*time.Second)
+		})
+	}
+}
+
+// silentAddress is where connections are taken, and nothing is said.
+func silentAddress(t *testing.T) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	all.Go(func() {
+		var taken []net.Conn
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				break
+			}
+			taken = append(taken, conn)
+		}
+		for _, conn := range taken {
+			conn.Close()
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		all.Wait()
+	})
+	return listener.Addr().String()
+}
+
+// What a server says of those that it does not know has no password in it either.
+func TestStoresThatRefuseTheUser(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, store string) {
+		u, err := url.Parse(store)
+		require.NoError(t, err)
+		if u.Scheme == "sqlite" {
+			return // it asks nobody who they are
+		}
+		u.User = url.UserPassword("nobody", testPassword)
+		_, err = openStorage(t.Context(), u.String(), nothing, slog.New(slog.DiscardHandler))
+		require.Error(t, err)
+		requireOneLine(t, err)
+	})
+}
+
+func TestMySQLURLs(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"mysql://u:p@h/demo":                               "u:p@tcp(h:3306)/demo",
+		"mysql://h:13306/demo":                             "tcp(h:13306)/demo",
+		"mysql://[::1]:13306/demo":                         "tcp([::1]:13306)/demo",
+		"mysql:///demo":                                    "tcp(127.0.0.1:3306)/demo",
+		"mysql://u:a%40b%3A%2Fc%3F@h/demo":                 "u:a@b:/c?@tcp(h:3306)/demo",
+		"mysql://u@h/demo?tls=skip-verify":                 "u@tcp(h:3306)/demo?tls=skip-verify",
+		"mysql://u:p@/demo?socket=/run/mysqld/mysqld.sock": "u:p@unix(/run/mysqld/mysqld.sock)/demo",
+		"mysql://u@h/a%2Fb":                                "u@tcp(h:3306)/a%2Fb",
+	} {
+		t.Run(text, func(t *testing.T) {
+			t.Parallel()
+			u, err := parseURL(text)
+			require.NoError(t, err)
+			cfg, err := mysqlConfig(u)
+			require.NoError(t, err)
+			require.Equal(t, 5*time.Second, cfg.Timeout)
+			require.Equal(t, 10*time.Second, cfg.ReadTimeout)
+			cfg.Timeout, cfg.ReadTimeout = 0, 0
+			require.Equal(t, want, cfg.FormatDSN())
+		})
+	}
+	u, err := parseURL("mysql://h/demo?timeout=1s&readTimeout=2s")
+	require.NoError(t, err)
+	cfg, err := mysqlConfig(u)
+	require.NoError(t, err)
+	require.Equal(t, []time.Duration{time.Second, 2 * time.Second}, []time.Duration{cfg.Timeout, cfg.ReadTimeout})
+}
