@@ -1,8 +1,11 @@
 package main
 
 import (
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -65,6 +68,19 @@ func parseKeys(from, text string) (keys auth.Keys, err error) {
 		keys = append(keys, key)
 	}
 	return keys, errors.Join(faults...)
+}
+
+// fingerprints names each key in a way that leads nobody back to it, so that the
+// store can keep which one it is used with.
+func fingerprints(keys auth.Keys) (prints []string) {
+	for _, key := range keys {
+		derived, err := hkdf.Key(sha256.New, key, nil, "auth example server: fingerprint", 16)
+		if err != nil {
+			panic(err) // only for a length over 255 hashes
+		}
+		prints = append(prints, hex.EncodeToString(derived))
+	}
+	return prints
 }
 
 // readPrivate reads a file that only its owner can read. Windows has no such mode:

@@ -112,7 +112,7 @@ func TestAllOutlivesAKill(t *testing.T) {
 	})
 }
 
-// Other keys end the sessions, and nothing else.
+// Other keys end the sessions, and nothing else. The start says so.
 func TestOtherKeys(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, store string) {
@@ -124,6 +124,7 @@ func TestOtherKeys(t *testing.T) {
 		p.stop(t)
 
 		p = startProcess(t, t.TempDir(), env(), "-store", store).listening(t)
+		require.Contains(t, p.lines[2], "these are not the keys that the store is used with")
 		c := u.browser.at(p)
 		require.Equal(t, http.StatusSeeOther, c.get("/profile").status)
 		requireProblem(t, c.get("/api/v1/me"), http.StatusUnauthorized)
@@ -134,6 +135,7 @@ func TestOtherKeys(t *testing.T) {
 		// A new key in front of the old one ends nothing.
 		_, old, _ := strings.Cut(first[0], "=")
 		p = startProcess(t, t.TempDir(), []string{env()[0] + "," + old}, "-store", store).listening(t)
+		u.requireSilent(t, p)
 		require.Equal(t, http.StatusSeeOther, c.at(p).post("/signin", u.form("ada", "")).status)
 		u.requireAll(t, p)
 		p.stop(t)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 
 // A seeded holds what the start prints. Nothing else keeps these plaintexts.
 type seeded struct {
-	at time.Time // when that was, if it was at an earlier start or by another process
+	at        time.Time // when that was, if it was at an earlier start or by another process
+	otherKeys bool      // whether the store is used with others than ours
 
 	names     []string
 	passwords map[string]string
@@ -21,7 +23,8 @@ type seeded struct {
 	adaSecret string
 }
 
-// The store is marked with a word and a time. Seeding is claimed first, so that of
+// The store is marked with a word and a time, and in the end with the fingerprint
+// of the key that it is used with. Seeding is claimed first, so that of
 // several processes that start at once one does it; the mark that it is done comes
 // last. A process that dies in between leaves a claim, which another takes over
 // when it is old, and clears away what was made under it.
@@ -48,7 +51,7 @@ func (s *server) seed(ctx context.Context, reset bool) (*seeded, error) {
 	if err != nil {
 		return nil, err
 	}
-	if swapped, err := s.state.swapMark(ctx, claim, newMark(done)); err != nil || !swapped {
+	if swapped, err := s.state.swapMark(ctx, claim, s.doneMark(time.Now())); err != nil || !swapped {
 		return nil, errors.Join(errors.New("another process has reset the store meanwhile"), err)
 	}
 	return made, nil
@@ -62,13 +65,13 @@ func (s *server) claim(ctx context.Context, reset bool) (claim string, earlier *
 		if err != nil {
 			return "", nil, err
 		}
-		word, text, _ := strings.Cut(mark, " ")
-		at, _ := time.Parse(time.RFC3339Nano, text) // of no mark: long ago
+		word, at, fingerprint := readMark(mark)
 		if word == done && !reset {
-			return "", &seeded{at: at}, nil
+			earlier, err := s.earlier(ctx, mark, at, fingerprint)
+			return "", earlier, err
 		}
 		if word != claimed || time.Since(at) > claimEnd {
-			claim = newMark(claimed)
+			claim = newMark(claimed, time.Now())
 			if swapped, err := s.state.swapMark(ctx, mark, claim); err != nil || swapped {
 				return claim, nil, err
 			}
@@ -84,7 +87,30 @@ func (s *server) claim(ctx context.Context, reset bool) (claim string, earlier *
 	}
 }
 
-func newMark(word string) string { return word + " " + time.Now().UTC().Format(time.RFC3339Nano) }
+// earlier tells of what is there. A new key in front of the one in the mark takes
+// its place, as that one may be dropped some day.
+func (s *server) earlier(ctx context.Context, mark string, at time.Time, fingerprint string) (*seeded, error) {
+	place := slices.Index(s.fingerprints, fingerprint)
+	if place <= 0 {
+		return &seeded{at: at, otherKeys: place < 0}, nil
+	}
+	_, err := s.state.swapMark(ctx, mark, s.doneMark(at))
+	return &seeded{at: at}, err
+}
+
+func newMark(word string, at time.Time) string {
+	return word + " " + at.UTC().Format(time.RFC3339Nano)
+}
+
+func (s *server) doneMark(at time.Time) string { return newMark(done, at) + " " + s.fingerprints[0] }
+
+// readMark reads no mark as one of long ago.
+func readMark(mark string) (word string, at time.Time, fingerprint string) {
+	word, rest, _ := strings.Cut(mark, " ")
+	text, fingerprint, _ := strings.Cut(rest, " ")
+	at, _ = time.Parse(time.RFC3339Nano, text)
+	return word, at, fingerprint
+}
 
 var people = []string{"ada", "grace"}
 
@@ -137,6 +163,9 @@ func (made *seeded) text(url string) string {
 	fmt.Fprintf(&b, "listening on %s\n", url)
 	if !made.at.IsZero() {
 		fmt.Fprintf(&b, "passwords, token and secret were printed at %s; start with -reset to get new ones\n", made.at.Format(time.RFC3339))
+		if made.otherKeys {
+			b.WriteString("these are not the keys that the store is used with: sessions made with those are refused here; see AUTH_KEYS in the text of -h\n")
+		}
 		return b.String()
 	}
 	for _, name := range made.names {

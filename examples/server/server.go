@@ -24,10 +24,11 @@ type server struct {
 	cookie *auth.Cookie
 	secret *auth.Secret
 
-	accounts *accounts
-	notes    *notes
-	usage    *usage
-	log      *slog.Logger
+	accounts     *accounts
+	notes        *notes
+	usage        *usage
+	fingerprints []string // of the keys
+	log          *slog.Logger
 }
 
 func newServer(log *slog.Logger, storage *storage, keys auth.Keys) (*server, error) {
@@ -47,7 +48,8 @@ func newServer(log *slog.Logger, storage *storage, keys auth.Keys) (*server, err
 	})
 	s := &server{
 		store: store, state: storage.state, bearer: bearer, cookie: cookie, secret: secret,
-		accounts: newAccounts(storage.state), notes: &notes{storage.state, log}, usage: newUsage(), log: log,
+		accounts: newAccounts(storage.state), notes: &notes{storage.state, log}, usage: newUsage(),
+		fingerprints: fingerprints(keys), log: log,
 	}
 	return s, errors.Join(errBearer, errCookie, errSecret)
 }
