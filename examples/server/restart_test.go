@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -78,6 +79,9 @@ func TestAllOutlivesTheProcess(t *testing.T) {
 
 		p = startProcess(t, home, nil, "-store", store, "-reset").listening(t)
 		u.requireGone(t, p)
+		ended, err := openTestStorage(t, store).credentials.Purge(t.Context(), time.Now().Add(time.Minute))
+		require.NoError(t, err)
+		require.Zero(t, ended, "something that was revoked is still there")
 		use(t, p).requireAll(t, p)
 		p.stop(t)
 	})

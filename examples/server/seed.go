@@ -117,8 +117,8 @@ var people = []string{"ada", "grace"}
 // userID is not the name: people change those.
 func userID(person int) string { return fmt.Sprintf("user-%d", person+1) }
 
-// clear ends what was made earlier: the accounts first, so that nobody signs in
-// meanwhile.
+// clear removes what was made earlier: the accounts first, so that nobody signs in
+// meanwhile. What is revoked first, and not only purged, other processes are told of.
 func (s *server) clear(ctx context.Context) error {
 	if err := s.state.clear(ctx); err != nil {
 		return err
@@ -130,7 +130,8 @@ func (s *server) clear(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	_, err := s.store.Purge(ctx, time.Now().Add(time.Millisecond)) // what was revoked before that
+	return err
 }
 
 // makeAccounts makes two accounts, each with a client secret, and ada's token.
