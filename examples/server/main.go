@@ -6,19 +6,9 @@
 //
 // It speaks plain HTTP, so it listens on this machine alone unless it is told
 // otherwise. At the first start it makes two accounts and prints their credentials,
-// which no real service would do. Later starts go on with what was made; -reset
-// begins anew. All is kept where -store says:
-//
-//	sqlite:FILE      a file; by default one in the user's data directory
-//	memory:          nowhere
-//	postgres://…     a URL as pgx takes it
-//	mysql://…        MariaDB too; parameters as in a DSN of go-sql-driver/mysql, and socket=PATH
-//	redis://…        also rediss:// and Valkey; a URL as rueidis takes it, and prefix=TEXT
-//
-// Servers that share one are one service, if they have the same keys, too: those
-// are in AUTH_KEYS, in base64 with commas between them, the newest first, or in a
-// file that the first start makes. Only the counts of /api/v1/usage are each
-// process's own.
+// which no real service would do. Later starts go on with what was made: it is in
+// SQLite, PostgreSQL, MariaDB or MySQL, Redis, or memory, as -store says. -h has
+// the details.
 package main
 
 import (
@@ -36,11 +26,50 @@ import (
 	"time"
 )
 
+// help is what -h prints before the flags.
+const help = `Usage: server [flags]
+
+A small note service with pages for people, an API for their tokens, and an
+endpoint for client secrets. The first start makes two accounts and prints their
+credentials, once; later starts go on with what was made, and -reset begins anew.
+
+-store says where all is kept:
+
+  sqlite:FILE      a file, made if there is none; sqlite: alone is one in your
+                   data directory
+  memory:          nowhere: all ends with the process
+  postgres://…     a URL as pgx takes it, say
+                   postgres://user:password@host:5432/database
+  mysql://…        MariaDB too, say mysql://user:password@host:3306/database;
+                   parameters are those of go-sql-driver/mysql, and socket=PATH
+                   for a Unix socket: mysql://user@/database?socket=PATH
+  redis://…        or rediss://…, Valkey too: a URL as rueidis takes it, say
+                   redis://user:password@host:6379/0; prefix=TEXT begins each key
+
+In a URL, all but letters and digits of a password is percent-encoded. The names of
+tables begin with auth_ and demo_, those of keys in Redis with auth: and demo:
+behind the prefix.
+
+Servers with the same store are one service, if they have the same keys too: those
+that encrypt the cookies of sessions, and the secrets. They come from AUTH_KEYS in
+the environment: 32 bytes or more in base64, as openssl rand -base64 32 makes them,
+or several such with commas between them, the newest first. Where that is not set,
+they are in a file that the first start makes for this user alone: FILE.keys beside
+a SQLite file, else server.keys in the data directory. Each start says where, and
+whether they are others than those that the store is used with.
+
+Flags:
+`
+
 func main() {
 	cfg := config{env: os.LookupEnv}
 	flag.StringVar(&cfg.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on; port 0 picks a free one")
-	flag.StringVar(&cfg.store, "store", "sqlite:", "`where` to keep everything: sqlite:FILE, memory:, postgres://…, mysql://…, redis://…;\nsqlite: alone is a file in your data directory")
+	flag.StringVar(&cfg.store, "store", "sqlite:", "`where` all is kept, as above")
 	flag.BoolVar(&cfg.reset, "reset", false, "remove what earlier starts have made, without asking, and begin anew")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), help)
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	if flag.NArg() > 0 {
 		flag.Usage()

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -174,6 +175,40 @@ func runPrinted(t *testing.T, commands []string) {
 		require.NoError(t, err, commands[i])
 		require.Contains(t, string(out), want)
 	}
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	path, err := program()
+	require.NoError(t, err)
+	out, err := exec.CommandContext(t.Context(), path, "-h").CombinedOutput()
+	require.NoError(t, err)
+	for _, part := range []string{
+		"sqlite:", "memory:", "postgres://", "mysql://", "socket=PATH", "redis://", "rediss://", "prefix=TEXT",
+		"AUTH_KEYS", "-addr", "-store", "-reset",
+	} {
+		require.Contains(t, string(out), part)
+	}
+	for line := range strings.Lines(string(out)) {
+		require.LessOrEqual(t, utf8.RuneCountInString(line), 85, line)
+	}
+	_, err = exec.CommandContext(t.Context(), path, "sqlite:").Output()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit, "an argument that is no flag")
+	require.Equal(t, 2, exit.ExitCode())
+}
+
+// A store that is not there is one line on stderr, and nothing on stdout.
+func TestProcessWithoutItsStore(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t, t.TempDir(), nil, "-store", "redis://u:"+testPassword+"@127.0.0.1:1/0")
+	out, err := io.ReadAll(p.stdout)
+	require.NoError(t, err)
+	require.Empty(t, out)
+	var exit *exec.ExitError
+	require.ErrorAs(t, p.Wait(), &exit)
+	require.Equal(t, 1, exit.ExitCode())
+	require.Equal(t, "server: redis://127.0.0.1:1/0: dial tcp 127.0.0.1:1: connect: connection refused\n", p.stderr.String())
 }
 
 func TestRunReportsWhatFails(t *testing.T) {
