@@ -19,7 +19,8 @@ func openSQLiteFile(file string) (*sql.DB, error) {
 		path = "/" + path // C:/…
 	}
 	query := url.Values{"modeof": {file}, "_pragma": {"busy_timeout(2000)", "journal_mode(WAL)"}}
-	u := url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}
+	u := url.URL{Scheme: "file", Path: path}
+	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20") // to SQLite a plus is no space
 	return sql.Open("sqlite3", u.String())
 }
 

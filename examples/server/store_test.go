@@ -160,3 +160,22 @@ func TestMySQLURLs(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []time.Duration{time.Second, 2 * time.Second}, []time.Duration{cfg.Timeout, cfg.ReadTimeout})
 }
+
+func TestSQLiteFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "a name with ? # % & and 🥛.db")
+	openTestStorage(t, "sqlite:"+file)
+	requireMode(t, 0o600, file)
+	db, err := openSQLiteFile(file)
+	require.NoError(t, err)
+	defer db.Close()
+	for pragma, want := range map[string]string{"journal_mode": "wal", "busy_timeout": "2000"} {
+		var value string
+		require.NoError(t, db.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&value))
+		require.Equal(t, want, value, pragma)
+	}
+	var tables int
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM sqlite_master WHERE name = 'demo_state'").Scan(&tables))
+	require.Equal(t, 1, tables, "another file was opened")
+	requireMode(t, 0o600, file+"-wal")
+}
