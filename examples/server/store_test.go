@@ -169,7 +169,7 @@ func TestSQLiteFile(t *testing.T) {
 	db, err := openSQLiteFile(file)
 	require.NoError(t, err)
 	defer db.Close()
-	for pragma, want := range map[string]string{"journal_mode": "wal", "busy_timeout": "2000"} {
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "2000"} {
 		var value string
 		require.NoError(t, db.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&value))
 		require.Equal(t, want, value, pragma)
