@@ -75,6 +75,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
+	keepPrivate()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	if err := run(ctx, cfg, os.Stdout, os.Stderr); err != nil {

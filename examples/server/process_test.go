@@ -142,6 +142,7 @@ func TestProcess(t *testing.T) {
 	}
 	t.Run("printed commands", func(t *testing.T) { runPrinted(t, p.lines[5:8]) })
 	requireMode(t, 0o600, file+"-wal")
+	requireMode(t, 0o600, file+"-shm")
 	p.stop(t)
 	for _, line := range p.lines[1:5] {
 		fields := strings.Fields(line)
