@@ -58,7 +58,7 @@ func startProcess(t *testing.T, home string, env []string, args ...string) *proc
 	t.Helper()
 	path, err := program()
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithDeadline(context.Background(), deadline(t))
 	t.Cleanup(cancel)
 	p := &process{Cmd: exec.CommandContext(ctx, path, append([]string{"-addr", "127.0.0.1:0"}, args...)...)}
 	ours := func(v string) bool {
@@ -71,6 +71,14 @@ func startProcess(t *testing.T, home string, env []string, args ...string) *proc
 	require.NoError(t, p.Start())
 	t.Cleanup(func() { p.Process.Kill() }) // no effect once it has ended
 	return p
+}
+
+// deadline is when go test is about to give up: it would leave processes behind.
+func deadline(t *testing.T) time.Time {
+	if end, set := t.Deadline(); set {
+		return end.Add(-5 * time.Second)
+	}
+	return time.Now().Add(time.Hour)
 }
 
 // listening reads what the process prints until it serves.

@@ -38,8 +38,8 @@ func trials(t *testing.T, few int) int {
 	return n
 }
 
-// Somebody signs out at one process. Where the store tells the other one of it,
-// that refuses the session within milliseconds.
+// Somebody signs out at one process, or a third one revokes a token or a secret.
+// Where the store tells of it, the other process refuses within milliseconds.
 func TestTwoProcessesThatAreTold(t *testing.T) {
 	for _, p := range places {
 		if p.name != "PostgreSQL" && p.name != "Redis" {
@@ -47,8 +47,8 @@ func TestTwoProcessesThatAreTold(t *testing.T) {
 		}
 		t.Run(p.name, func(t *testing.T) {
 			two := startTwo(t, p.make(t))
-			n := trials(t, 500)
-			delays := two.measure(t, n, 8, time.Millisecond, two.session)
+			n := trials(t, 1000)
+			delays := two.measure(t, n, 8, time.Millisecond, two.session, two.token, two.secret)
 			p99 := delays[len(delays)*99/100]
 			if n >= 10_000 {
 				require.Less(t, p99, 50*time.Millisecond)
@@ -57,8 +57,8 @@ func TestTwoProcessesThatAreTold(t *testing.T) {
 	}
 }
 
-// Without such news the other process follows within the bound. What was revoked
-// here is a token, by a process that has no page of its own.
+// Without such news the other process follows within the bound. As many sessions at
+// once would be more than an account may have.
 func TestTwoProcessesThatAreNotTold(t *testing.T) {
 	for _, p := range places {
 		if p.name != "MariaDB or MySQL" {
@@ -67,7 +67,7 @@ func TestTwoProcessesThatAreNotTold(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			two := startTwo(t, p.make(t))
-			two.measure(t, trials(t, 200), 200, 100*time.Millisecond, two.token)
+			two.measure(t, trials(t, 200), 200, 100*time.Millisecond, two.token, two.secret)
 		})
 	}
 }
@@ -101,11 +101,14 @@ func startTwo(t *testing.T, store string) *twoProcesses {
 	return &twoProcesses{here.demo().url, there.demo().url, own, bearer, client}
 }
 
-// A revocation is a credential, as a header field, and what ends it.
+// A revocation is a credential, as a header field for a path, and what ends it.
 type revocation struct {
-	name, value string
-	end         func() error
+	path, name, value string
+	end               func() error
 }
+
+// A maker makes a credential that is to be revoked.
+type maker func(context.Context) (*revocation, error)
 
 func (two *twoProcesses) session(ctx context.Context) (*revocation, error) {
 	w := httptest.NewRecorder()
@@ -114,7 +117,7 @@ func (two *twoProcesses) session(ctx context.Context) (*revocation, error) {
 		return nil, err
 	}
 	cookie := w.Result().Cookies()[0]
-	r := &revocation{name: "Cookie", value: cookie.Name + "=" + cookie.Value}
+	r := &revocation{path: "/api/v1/me", name: "Cookie", value: cookie.Name + "=" + cookie.Value}
 	r.end = func() error {
 		status, err := two.ask(ctx, "POST", two.here+"/signout", r)
 		if err == nil && status != http.StatusSeeOther {
@@ -130,7 +133,22 @@ func (two *twoProcesses) token(ctx context.Context) (*revocation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &revocation{"Authorization", "Bearer " + plaintext, func() error { return two.bearer.Revoke(ctx, userID(0), c.ID) }}, nil
+	end := func() error { return two.bearer.Revoke(ctx, userID(0), c.ID) }
+	return &revocation{"/api/v1/me", "Authorization", "Bearer " + plaintext, end}, nil
+}
+
+// secret makes an account for each, as one has a single secret.
+func (two *twoProcesses) secret(ctx context.Context) (*revocation, error) {
+	a := &account{ID: unique(), Name: unique()}
+	if err := two.own.state.addAccount(ctx, a); err != nil {
+		return nil, err
+	}
+	plaintext, _, err := two.own.secret.Assign(ctx, a.ID)
+	if err != nil {
+		return nil, err
+	}
+	end := func() error { return two.own.secret.Revoke(ctx, a.ID) }
+	return &revocation{"/api/v1/usage", "Authorization", "Secret " + plaintext, end}, nil
 }
 
 func (two *twoProcesses) ask(ctx context.Context, method, url string, r *revocation) (int, error) {
@@ -150,48 +168,51 @@ func (two *twoProcesses) ask(ctx context.Context, method, url string, r *revocat
 
 // measure returns how long after its revocation each credential was refused, the
 // shortest first.
-func (two *twoProcesses) measure(t *testing.T, n, atOnce int, pause time.Duration, make func(context.Context) (*revocation, error)) []time.Duration {
+func (two *twoProcesses) measure(t *testing.T, n, atOnce int, pause time.Duration, kinds ...maker) []time.Duration {
 	t.Helper()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var delays []time.Duration
-	turns := n
-	turn := func() bool {
+	var failed error // the first that did: it ends the rest
+	left := n
+	turn := func() int {
 		mu.Lock()
 		defer mu.Unlock()
-		turns--
-		return turns >= 0
+		left--
+		return left
+	}
+	report := func(delay time.Duration, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
+			delays = append(delays, delay)
+		} else if failed == nil {
+			failed, left = err, 0
+		}
 	}
 	for range atOnce {
 		wg.Go(func() {
-			for turn() {
-				delay, err := two.trial(t.Context(), pause, make)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				mu.Lock()
-				delays = append(delays, delay)
-				mu.Unlock()
+			for i := turn(); i >= 0; i = turn() {
+				report(two.trial(t.Context(), pause, kinds[i%len(kinds)]))
 			}
 		})
 	}
 	wg.Wait()
-	require.Len(t, delays, n)
+	require.NoError(t, failed)
+	require.Equal(t, n, len(delays))
 	slices.Sort(delays)
 	t.Logf("%d trials: refused after %v in the middle, %v for 99 of 100, %v at the most",
 		n, delays[n/2], delays[n*99/100], delays[n-1])
 	return delays
 }
 
-func (two *twoProcesses) trial(ctx context.Context, pause time.Duration, make func(context.Context) (*revocation, error)) (time.Duration, error) {
+func (two *twoProcesses) trial(ctx context.Context, pause time.Duration, make maker) (time.Duration, error) {
 	r, err := make(ctx)
 	if err != nil {
 		return 0, err
 	}
-	const path = "/api/v1/me"
 	for range 2 { // the second is answered from its cache
-		if status, err := two.ask(ctx, "GET", two.there+path, r); err != nil || status != http.StatusOK {
+		if status, err := two.ask(ctx, "GET", two.there+r.path, r); err != nil || status != http.StatusOK {
 			return 0, fmt.Errorf("a good credential is answered with %d, %v", status, err)
 		}
 	}
@@ -201,7 +222,7 @@ func (two *twoProcesses) trial(ctx context.Context, pause time.Duration, make fu
 	revoked := time.Now()
 	for {
 		sent := time.Now()
-		status, err := two.ask(ctx, "GET", two.there+path, r)
+		status, err := two.ask(ctx, "GET", two.there+r.path, r)
 		switch {
 		case err != nil:
 			return 0, err
