@@ -21,15 +21,17 @@
 //
 // PostgreSQL 12 or later, and a connection of its own for each cache that
 // subscribes, straight to the primary: PgBouncer passes notifications on only in
-// its session mode, and a standby sends none. Any role that may connect may
-// listen.
+// its session mode, and a standby sends none. Another mode is reported as soon as
+// a heartbeat meets another of the pooler's connections, which takes some load. Any
+// role that may connect may listen.
 //
 // # How it was tested
 //
 // Against PostgreSQL 15: every way in which sqlstore, or a person by hand, ends or
 // changes a credential; user IDs of any kind; backends that are terminated, servers
-// that are silent or not there; databases without the triggers. Two servers on one
-// database, with this package between them: see cachestore.
+// that are silent or not there; databases without the triggers; PgBouncer 1.18 in
+// both modes, by hand. Each pause and wait by a clock that the tests turn. Two servers
+// on one database, with this package between them: see cachestore.
 //
 // # What it costs
 //
@@ -49,7 +51,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/seed-31c5bcb2/auth"
 )
@@ -65,7 +66,7 @@ type Source struct {
 type Option func(*Source) error
 
 // WithErrorLog names a function that hears of each connection that broke or could
-// not be made, and of a database that has no triggers. The default ignores them:
+// not be made, and of a database whose triggers are missing or disabled. The default ignores them:
 // the cache works on, within its bound. The errors hold no password. It may be called
 // by several goroutines at once.
 func WithErrorLog(f func(error)) Option {
@@ -116,7 +117,6 @@ func (s *Source) setDefaults() {
 }
 
 const (
-	channel   = "auth_invalidations"
 	heartbeat = 10 * time.Second // between two signs of life
 	patience  = 2 * time.Second  // for each answer
 	shortest  = 100 * time.Millisecond
@@ -131,15 +131,19 @@ func (s *Source) Subscribe(ctx context.Context, invalidate func(kind auth.Kind, 
 		return errors.New("pgnotify: Subscribe: a function is nil")
 	}
 	for pause := shortest; ; {
+		began := time.Now()
 		stood, err := s.listen(ctx, invalidate, lost)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if stood {
 			lost()
+		}
+		// One that broke at once is as good as none: each empties the cache.
+		if stood && time.Since(began) >= heartbeat {
 			pause = shortest
 		}
-		s.errorLog(fmt.Errorf("pgnotify: %w", err))
+		s.report(err)
 		if !sleep(ctx, jitter(pause)) {
 			return context.Cause(ctx)
 		}
@@ -149,17 +153,17 @@ func (s *Source) Subscribe(ctx context.Context, invalidate func(kind auth.Kind, 
 
 // listen returns when its connection has broken, and whether it had stood.
 func (s *Source) listen(ctx context.Context, invalidate func(auth.Kind, string), lost func()) (stood bool, err error) {
-	conn, err := s.connect(ctx)
+	l, err := s.connect(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer closeSoon(conn)
+	defer l.close()
 	lost() // after LISTEN, so that nothing falls between
-	if err := s.checkTriggers(ctx, conn); err != nil {
-		return true, err
+	if err := l.checkTriggers(ctx); err != nil && ctx.Err() == nil {
+		s.report(err) // and listen on: where the connection is to blame, that shows
 	}
 	for {
-		n, err := next(ctx, conn)
+		n, err := l.next(ctx)
 		if err != nil {
 			return true, err
 		}
@@ -175,54 +179,7 @@ func (s *Source) listen(ctx context.Context, invalidate func(auth.Kind, string),
 	}
 }
 
-func (s *Source) connect(ctx context.Context) (*pgx.Conn, error) {
-	conn, err := pgx.ConnectConfig(ctx, s.cfg.Copy())
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
-		closeSoon(conn)
-		return nil, err
-	}
-	return conn, nil
-}
-
-func closeSoon(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	conn.Close(ctx)
-}
-
-// next waits for a notification. It returns none where there was none for a while
-// and the server still answers.
-func next(ctx context.Context, conn *pgx.Conn) (*pgconn.Notification, error) {
-	quiet, cancel := context.WithTimeout(ctx, heartbeat)
-	defer cancel()
-	n, err := conn.WaitForNotification(quiet)
-	if err == nil || ctx.Err() != nil || quiet.Err() == nil {
-		return n, err
-	}
-	within, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	return nil, conn.Ping(within)
-}
-
-var errNoTriggers = errors.New("the database tells of no revocation: sqlstore's migrations have not been applied to it")
-
-// checkTriggers looks in all schemas: it does not know in which the tables are.
-func (s *Source) checkTriggers(ctx context.Context, conn *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	var there bool
-	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger t
-		JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid WHERE p.proname = 'auth_invalidate')`).Scan(&there)
-	if err == nil && !there {
-		s.errorLog(fmt.Errorf("pgnotify: %w", errNoTriggers))
-	}
-	return err
-}
+func (s *Source) report(err error) { s.errorLog(fmt.Errorf("pgnotify: %w", err)) }
 
 // parse reads what a trigger has sent: a kind, a space and a user ID.
 func parse(payload string) (kind auth.Kind, userID string, ok bool) {
