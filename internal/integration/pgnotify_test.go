@@ -3,7 +3,6 @@ package integration
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -59,6 +58,17 @@ func (s *subscription) next(t *testing.T) string {
 	}
 }
 
+func (s *subscription) nextError(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-s.errs:
+		return err
+	case <-time.After(20 * time.Second): // more than a heartbeat and its patience
+		t.Fatal("nothing has failed")
+		return nil
+	}
+}
+
 // openPostgres makes a database of its own: what is told in one schema is heard
 // in all of a database.
 func openPostgres(t *testing.T) (*sqlstore.Store, *sql.DB, source) {
@@ -95,6 +105,17 @@ func (s source) with(t *testing.T, name, value string) string {
 	query.Set(name, value)
 	u.RawQuery = query.Encode()
 	return u.String()
+}
+
+// through returns a source's URL as if its server were where the proxy is.
+func (s source) through(t *testing.T, p *proxy) source {
+	t.Helper()
+	u, err := url.Parse(s.dsn)
+	require.NoError(t, err)
+	query := u.Query()
+	query.Del("host") // a socket's
+	u.Host, u.RawQuery = p.address(), query.Encode()
+	return source{s.driver, u.String()}
 }
 
 // Whatever ends or changes a credential is told, and nothing else is.
@@ -139,11 +160,16 @@ func TestPostgresTellsOfRevocations(t *testing.T) {
 			_, err := store.RevokeAll(ctx, auth.KindSession, a.userID)
 			return err
 		}, "2"},
+		{"all secrets", func(ctx context.Context, a *account) error {
+			_, err := store.RevokeAll(ctx, auth.KindSecret, a.userID)
+			return err
+		}, "3"},
 		{"scopes changed by hand", exec("UPDATE auth_credentials SET scopes = '' WHERE kind = 1 AND user_id = '$user'"), "1"},
 		{"ended by hand", exec("UPDATE auth_credentials SET expires_at = 1 WHERE kind = 2 AND user_id = '$user'"), "2"},
 		{"deleted by hand", exec("DELETE FROM auth_credentials WHERE user_id = '$user'"), "123"},
 		{"given to somebody else", exec("UPDATE auth_credentials SET user_id = user_id || '-' WHERE kind = 2 AND user_id = '$user'"), "2-2"},
 		{"used by hand", exec("UPDATE auth_credentials SET last_used_at = last_used_at + 1 WHERE user_id = '$user'"), ""},
+		{"written as it was", exec("UPDATE auth_credentials SET revoked = revoked, scopes = scopes, sealed = sealed, expires_at = expires_at WHERE user_id = '$user'"), ""},
 		{"renamed by hand", exec("UPDATE auth_credentials SET name = 'x' WHERE user_id = '$user'"), ""},
 	}...)
 	for _, tt := range tests {
@@ -192,163 +218,25 @@ func TestPostgresTellsOfAnyUserID(t *testing.T) {
 	}
 }
 
-// A connection that breaks is told of and made again, and what was revoked
-// meanwhile counts as lost.
-func TestPostgresListenerComesBack(t *testing.T) {
+// Whoever may write tells, whatever else the path to its functions holds.
+func TestPostgresTellsWhoeverWrites(t *testing.T) {
 	t.Parallel()
+	role := unique()
+	admin := postgres(t).open(t)
+	run(t, admin, "CREATE ROLE "+role)
+	t.Cleanup(func() { run(t, admin, "DROP ROLE "+role) }) // after the database
 	store, db, source := openPostgres(t)
 	s := listenTo(t, source.dsn)
-	for range 3 {
-		start := time.Now()
-		killed, err := db.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '"+s.name+"'")
-		require.NoError(t, err)
-		n, err := killed.RowsAffected()
-		require.NoError(t, err)
-		require.EqualValues(t, 1, n)
-		require.Equal(t, "lost", s.next(t), "it broke")
-		require.Error(t, <-s.errs)
-		require.Equal(t, "lost", s.next(t), "it stands")
-		require.Less(t, time.Since(start), 5*time.Second)
+	run(t, db, "CREATE SCHEMA other")
+	run(t, db, "CREATE FUNCTION other.pg_notify(text, text) RETURNS void LANGUAGE sql AS 'SELECT 1 / 0'")
+	run(t, db, "CREATE FUNCTION other.octet_length(text) RETURNS integer LANGUAGE sql AS 'SELECT 9000'")
+	run(t, db, "GRANT USAGE ON SCHEMA other TO "+role)
+	run(t, db, "GRANT SELECT, UPDATE ON auth_credentials TO "+role)
+	for _, path := range []string{"''", "other", "other, pg_catalog"} {
 		a := newAccount(t, store)
 		require.Equal(t, "1 "+a.userID, s.next(t))
+		run(t, db, "BEGIN; SET LOCAL search_path = "+path+"; SET LOCAL ROLE "+role+
+			"; UPDATE public.auth_credentials SET revoked = 1 WHERE kind = 2 AND user_id = '"+a.userID+"'; COMMIT")
+		require.Equal(t, "2 "+a.userID, s.next(t), path)
 	}
-}
-
-// A network that loses packets tells nobody. The listener looks for itself.
-func TestPostgresListenerNoticesSilence(t *testing.T) {
-	t.Parallel()
-	store, _, source := openPostgres(t)
-	p := source.behind(t)
-	u, err := url.Parse(source.dsn)
-	require.NoError(t, err)
-	query := u.Query()
-	query.Del("host") // a socket's
-	u.Host, u.RawQuery = p.address(), query.Encode()
-	s := listenTo(t, u.String())
-	heard := newAccount(t, store)
-	require.Equal(t, "1 "+heard.userID, s.next(t))
-	p.hang(0, true)
-	a := newAccount(t, store) // which nobody hears of
-	start := time.Now()
-	select {
-	case err := <-s.errs:
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-	case <-time.After(20 * time.Second):
-		t.Fatal("it is not noticed")
-	}
-	require.Equal(t, "lost", s.next(t))
-	t.Logf("noticed after %v", time.Since(start))
-	p.resume()
-	for said := s.next(t); said != "lost"; said = s.next(t) {
-		require.Equal(t, "1 "+a.userID, said)
-	}
-	b := newAccount(t, store)
-	require.Equal(t, "1 "+b.userID, s.next(t))
-}
-
-// One that has nothing to hear stays as it is: each new connection would cost the
-// cache all that it has.
-func TestPostgresListenerIsPatient(t *testing.T) {
-	t.Parallel()
-	store, db, source := openPostgres(t)
-	s := listenTo(t, source.dsn)
-	since := func() (at time.Time) {
-		row := db.QueryRowContext(t.Context(), "SELECT backend_start FROM pg_stat_activity WHERE application_name = $1", s.name)
-		require.NoError(t, row.Scan(&at))
-		return at
-	}
-	began := since()
-	select {
-	case said := <-s.said:
-		t.Fatal("it was told: " + said)
-	case err := <-s.errs:
-		t.Fatal(err)
-	case <-time.After(12 * time.Second): // more than a heartbeat
-	}
-	require.Equal(t, began, since())
-	a := newAccount(t, store)
-	require.Equal(t, "1 "+a.userID, s.next(t))
-	require.Equal(t, began, since())
-}
-
-// Nothing is left of a subscription that has ended.
-func TestPostgresListenerLeavesNoConnection(t *testing.T) {
-	t.Parallel()
-	_, db, source := openPostgres(t)
-	var name string
-	t.Run("while it listens", func(t *testing.T) {
-		name = listenTo(t, source.dsn).name
-		require.Equal(t, 1, connections(t, db, name))
-	})
-	require.Eventually(t, func() bool { return connections(t, db, name) == 0 }, 5*time.Second, 10*time.Millisecond)
-}
-
-func connections(t *testing.T, db *sql.DB, name string) (n int) {
-	t.Helper()
-	row := db.QueryRowContext(context.Background(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", name)
-	require.NoError(t, row.Scan(&n))
-	return n
-}
-
-// A database of an earlier release gets its triggers by Migrate. One without them
-// is reported: revocations would otherwise only come late, and nobody would know.
-func TestPostgresWithoutTriggers(t *testing.T) {
-	t.Parallel()
-	source := postgresDatabase(t)
-	db := source.open(t)
-	first, err := sqlstore.Migrations.ReadFile("migrations/postgres/0001_credentials.sql")
-	require.NoError(t, err)
-	for statement := range strings.SplitSeq(string(first), "\n--;\n") {
-		run(t, db, statement)
-	}
-	run(t, db, "CREATE TABLE auth_migrations (version INTEGER NOT NULL PRIMARY KEY)")
-	run(t, db, "INSERT INTO auth_migrations VALUES (1)")
-	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
-	require.NoError(t, err)
-	defer store.Close()
-	a := newAccount(t, store)
-
-	s := listenTo(t, source.dsn)
-	require.ErrorContains(t, <-s.errs, "migrations")
-	require.NoError(t, store.Migrate(t.Context()))
-	require.NoError(t, store.Revoke(t.Context(), a.other.Ref()))
-	require.Equal(t, "1 "+a.userID, s.next(t))
-}
-
-// A revocation in one process is refused in another long before the cache's bound.
-func TestPostgresRevocationReachesOtherCaches(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	here, db, source := openPostgres(t)
-	name := unique()
-	revocations, err := pgnotify.New(source.with(t, "application_name", name))
-	require.NoError(t, err)
-	there, err := cachestore.New(here, cachestore.Config{Invalidations: revocations})
-	require.NoError(t, err)
-	defer there.Close()
-	require.Eventually(t, func() bool { return connections(t, db, name) == 1 }, 5*time.Second, 10*time.Millisecond)
-
-	trial := func() time.Duration {
-		c := record(auth.KindToken, unique())
-		require.NoError(t, here.Create(ctx, c, 0))
-		_, err := there.Lookup(ctx, c.Kind, c.Digest)
-		require.NoError(t, err)
-		require.NoError(t, here.Revoke(ctx, c.Ref()))
-		start := time.Now()
-		for err = nil; !errors.Is(err, auth.ErrNotFound); {
-			_, err = there.Lookup(ctx, c.Kind, c.Digest)
-			require.Less(t, time.Since(start), 5*time.Second)
-		}
-		return time.Since(start)
-	}
-	var delays []time.Duration
-	for range 500 {
-		delays = append(delays, trial())
-	}
-	slices.Sort(delays)
-	t.Logf("refused after %v in the middle, %v at the most", delays[len(delays)/2], delays[len(delays)-1])
-	t.Run("also while it is told nothing", func(t *testing.T) {
-		run(t, db, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '"+name+"'")
-		trial()
-	})
 }

@@ -23,7 +23,11 @@ $$;
 --;
 CREATE TRIGGER auth_credentials_changed
 	AFTER UPDATE OF kind, user_id, id, scopes, digest, sealed, expires_at, superseded, revoked ON auth_credentials
-	FOR EACH ROW EXECUTE FUNCTION auth_invalidate();
+	FOR EACH ROW WHEN (
+		(OLD.kind, OLD.user_id, OLD.id, OLD.scopes, OLD.digest, OLD.sealed, OLD.expires_at, OLD.superseded, OLD.revoked)
+		IS DISTINCT FROM
+		(NEW.kind, NEW.user_id, NEW.id, NEW.scopes, NEW.digest, NEW.sealed, NEW.expires_at, NEW.superseded, NEW.revoked))
+	EXECUTE FUNCTION auth_invalidate();
 --;
 -- What is purged has ended before. An hour covers a clock that is wrong.
 CREATE TRIGGER auth_credentials_deleted
