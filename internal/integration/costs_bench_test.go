@@ -148,28 +148,25 @@ func filledDatabase(b *testing.B, d database) filled {
 	db.SetMaxIdleConns(16)
 	return filled{
 		store: d.over(b, db),
-		fill:  func(b *testing.B, records []auth.Credential) { insert(b, db, d.name == "PostgreSQL", records) },
-		bytes: func(b *testing.B) int64 {
-			query := map[string]string{
-				"sqlite":   "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
-				"postgres": "SELECT pg_total_relation_size('auth_credentials')",
-				"mysql": `SELECT data_length + index_length FROM information_schema.tables
-					WHERE table_schema = DATABASE() AND table_name = 'auth_credentials'`,
-			}
-			name := "sqlite"
-			switch d.name {
-			case "PostgreSQL":
-				name = "postgres"
-			case "MariaDB or MySQL":
-				name = "mysql"
-				_, err := db.ExecContext(b.Context(), "ANALYZE TABLE auth_credentials")
-				require.NoError(b, err)
-			}
-			var bytes int64
-			require.NoError(b, db.QueryRowContext(b.Context(), query[name]).Scan(&bytes))
-			return bytes
-		},
+		fill:  func(b *testing.B, records []auth.Credential) { insert(b, db, d.isPostgres(), records) },
+		bytes: func(b *testing.B) int64 { return databaseSize(b, d, db) },
 	}
+}
+
+func databaseSize(b *testing.B, d database, db *sql.DB) (bytes int64) {
+	b.Helper()
+	query := "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+	switch {
+	case d.isPostgres():
+		query = "SELECT pg_total_relation_size('auth_credentials')"
+	case !d.isSQLite():
+		_, err := db.ExecContext(b.Context(), "ANALYZE TABLE auth_credentials")
+		require.NoError(b, err)
+		query = `SELECT data_length + index_length FROM information_schema.tables
+			WHERE table_schema = DATABASE() AND table_name = 'auth_credentials'`
+	}
+	require.NoError(b, db.QueryRowContext(b.Context(), query).Scan(&bytes))
+	return bytes
 }
 
 // insert is faster than Create: many rows by one statement, in one transaction.
@@ -186,11 +183,14 @@ func insert(b *testing.B, db *sql.DB, numbered bool, records []auth.Credential) 
 		var args []any
 		for i, c := range some {
 			for n := range columns {
-				mark := "?"
+				before, mark := ",", "?"
+				if n == 0 {
+					before = ",("
+				}
 				if numbered {
 					mark = fmt.Sprint("$", i*columns+n+1)
 				}
-				values.WriteString(map[bool]string{true: ",(", false: ","}[n == 0] + mark)
+				values.WriteString(before + mark)
 			}
 			values.WriteByte(')')
 			args = append(args, int(c.Kind), c.UserID, c.ID, c.Name, c.Hint, string(c.Scopes), c.Digest[:], nil,

@@ -43,7 +43,8 @@ var databases = []database{
 	{"MariaDB or MySQL", sqlstore.MySQL, mariadb},
 }
 
-func (d database) isSQLite() bool { return strings.HasPrefix(d.name, "SQLite") }
+func (d database) isSQLite() bool   { return strings.HasPrefix(d.name, "SQLite") }
+func (d database) isPostgres() bool { return d.name == "PostgreSQL" }
 
 // each runs a test over every database that can be reached.
 func each(t *testing.T, test func(t *testing.T, d database)) {

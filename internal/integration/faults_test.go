@@ -3,6 +3,7 @@ package integration
 import (
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 
@@ -60,15 +61,10 @@ func TestFaultsLeaveAllOrNothing(t *testing.T) {
 						f.arm(n, kind.times, kind.err, kind.late)
 						err := m.call(ctx, store, a)
 						came := f.disarm()
-						state := a.state(t, direct)
-						if err == nil {
-							require.Equal(t, done, state, "%s at call %d", kind.name, n)
-						} else {
-							outage(t, err)
-							require.Contains(t, []string{untouched, done}, state, "%s at call %d", kind.name, n)
-						}
+						at := fmt.Sprintf("%s at call %d", kind.name, n)
+						state := a.allOrNothing(t, direct, err, untouched, done, at)
 						if state == untouched {
-							require.NoError(t, m.call(ctx, store, a), "after %s at call %d", kind.name, n)
+							require.NoError(t, m.call(ctx, store, a), at)
 							require.Equal(t, done, a.state(t, direct))
 						}
 						// The account's lock is free again.

@@ -55,7 +55,7 @@ func killAll(t *testing.T, d database, admin, db *sql.DB, n int) {
 	db.SetMaxIdleConns(n)
 	own := "SELECT pg_backend_pid()"
 	end := "SELECT pg_terminate_backend(%d, 5000)" // and waits until it is gone
-	if d.name != "PostgreSQL" {
+	if !d.isPostgres() {
 		own, end = "SELECT CONNECTION_ID()", "KILL %d"
 	}
 	conns := make([]*sql.Conn, n)

@@ -44,7 +44,7 @@ func eachOwnServer(t *testing.T, test func(t *testing.T, s *ownServer)) {
 			t.Cleanup(func() { os.RemoveAll(dir) })
 			require.NoError(t, os.Chmod(dir, 0o755))
 			s := &ownServer{database: d, dir: dir}
-			if d.name == "PostgreSQL" {
+			if d.isPostgres() {
 				s.makePostgres(t)
 			} else {
 				s.makeMariaDB(t)

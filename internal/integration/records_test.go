@@ -188,3 +188,48 @@ func outage(t *testing.T, err error) {
 		require.NotErrorIs(t, err, known)
 	}
 }
+
+// allOrNothing returns the account's state after a call that has returned err: what
+// it is with the whole change, or what it was, if err tells of an outage.
+func (a *account) allOrNothing(t *testing.T, store auth.Store, err error, untouched, done, at string) string {
+	t.Helper()
+	state := a.state(t, store)
+	if err == nil {
+		require.Equal(t, done, state, at)
+		return state
+	}
+	outage(t, err)
+	require.Contains(t, []string{untouched, done}, state, at)
+	return state
+}
+
+// recoversWithin asks until a store answers again.
+func recoversWithin(t *testing.T, most time.Duration, store auth.Store) {
+	t.Helper()
+	start := time.Now()
+	for {
+		_, err := store.Lookup(t.Context(), auth.KindToken, record(auth.KindToken, "nobody").Digest)
+		if errors.Is(err, auth.ErrNotFound) {
+			return
+		}
+		outage(t, err)
+		require.Less(t, time.Since(start), most, "it does not recover: %v", err)
+	}
+}
+
+// ids has those of all the tokens that a user has.
+func ids(t *testing.T, store auth.Store, userID string) map[string]bool {
+	t.Helper()
+	all, page := map[string]bool{}, auth.Page{}
+	for {
+		list, err := store.List(t.Context(), auth.KindToken, userID, page)
+		require.NoError(t, err)
+		if len(list) == 0 {
+			return all
+		}
+		for _, c := range list {
+			all[c.ID] = true
+		}
+		page.After = list[len(list)-1].ID
+	}
+}

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -57,40 +56,19 @@ func TestRedisFaultsLeaveAllOrNothing(t *testing.T) {
 					came := p.failed()
 					p.resume()
 					at := fmt.Sprintf("%s at request %d", kind.name, n)
-					state := a.state(t, direct)
-					if err == nil {
-						require.Equal(t, done, state, at)
-					} else {
-						outage(t, err)
-						require.Contains(t, []string{untouched, done}, state, at)
-					}
+					state := a.allOrNothing(t, direct, err, untouched, done, at)
 					recoversWithin(t, 5*time.Second, store)
 					require.Equal(t, a.state(t, direct), a.state(t, store), at)
 					if state == untouched {
 						require.NoError(t, m.call(ctx, store, a), at)
 						require.Equal(t, done, a.state(t, direct), at)
 					}
-
 					if !came {
 						break
 					}
 				}
 			}
 		})
-	}
-}
-
-// recoversWithin asks until a store answers again.
-func recoversWithin(t *testing.T, most time.Duration, store auth.Store) {
-	t.Helper()
-	start := time.Now()
-	for {
-		_, err := store.Lookup(t.Context(), auth.KindToken, record(auth.KindToken, "nobody").Digest)
-		if errors.Is(err, auth.ErrNotFound) {
-			return
-		}
-		outage(t, err)
-		require.Less(t, time.Since(start), most, "it does not recover: %v", err)
 	}
 }
 

@@ -21,42 +21,25 @@ func TestRedisThatIsKilled(t *testing.T) {
 	killAmongWriters(t, store, server.kill, func() { server.start(t) })
 }
 
-// ids has those of all the tokens that a user has.
-func ids(t *testing.T, store auth.Store, userID string) map[string]bool {
-	t.Helper()
-	all, page := map[string]bool{}, auth.Page{}
-	for {
-		list, err := store.List(t.Context(), auth.KindToken, userID, page)
-		require.NoError(t, err)
-		if len(list) == 0 {
-			return all
-		}
-		for _, c := range list {
-			all[c.ID] = true
-		}
-		page.After = list[len(list)-1].ID
-	}
-}
-
 // A server can refuse to write and still answer. Then nobody is kept out who has
 // a credential, and no change is told as made.
 func TestRedisThatDoesNotWrite(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name  string
-		stop  func(t *testing.T, server *redisServer, client rueidis.Client)
-		start func(t *testing.T, server *redisServer, client rueidis.Client)
+		stop  func(t *testing.T, client rueidis.Client)
+		start func(t *testing.T, client rueidis.Client)
 	}{
-		{"a replica", func(t *testing.T, _ *redisServer, client rueidis.Client) {
+		{"a replica", func(t *testing.T, client rueidis.Client) {
 			// Of a primary that is not there: it has all that it had.
 			require.NoError(t, client.Do(t.Context(), client.B().Replicaof().Host("127.0.0.1").Port(1).Build()).Error())
-		}, func(t *testing.T, _ *redisServer, client rueidis.Client) {
+		}, func(t *testing.T, client rueidis.Client) {
 			require.NoError(t, client.Do(t.Context(), client.B().Replicaof().No().One().Build()).Error())
 		}},
-		{"a primary that is cut off", func(t *testing.T, server *redisServer, client rueidis.Client) {
-			server.settings(t, client, "min-replicas-to-write", "1")
-		}, func(t *testing.T, server *redisServer, client rueidis.Client) {
-			server.settings(t, client, "min-replicas-to-write", "0")
+		{"a primary that is cut off", func(t *testing.T, client rueidis.Client) {
+			setRedis(t, client, "min-replicas-to-write", "1")
+		}, func(t *testing.T, client rueidis.Client) {
+			setRedis(t, client, "min-replicas-to-write", "0")
 		}},
 	}
 	for _, tt := range tests {
@@ -65,9 +48,9 @@ func TestRedisThatDoesNotWrite(t *testing.T) {
 			server := startRedis(t)
 			store, client := server.store(t)
 			a := newAccount(t, store)
-			tt.stop(t, server, client)
+			tt.stop(t, client)
 			writesNothing(t, store, a)
-			tt.start(t, server, client)
+			tt.start(t, client)
 			writesAll(t, store)
 		})
 	}
@@ -82,7 +65,7 @@ func TestRedisWhoseMemoryIsFull(t *testing.T) {
 	store, client := server.store(t)
 	a := newAccount(t, store)
 	before := a.state(t, store)
-	server.settings(t, client, "maxmemory", "1")
+	setRedis(t, client, "maxmemory", "1")
 	ends := []string{"Revoke", "Revoke a session", "RevokeAll", "Purge"}
 	for _, m := range methods {
 		err := m.call(ctx, store, a)
@@ -101,7 +84,7 @@ func TestRedisWhoseMemoryIsFull(t *testing.T) {
 	for _, line := range []string{"previous: revoked", "token: revoked", "session: not there", "expired: revoked"} {
 		require.Contains(t, before, line)
 	}
-	server.settings(t, client, "maxmemory", "0")
+	setRedis(t, client, "maxmemory", "0")
 	require.NoError(t, store.Create(ctx, record(auth.KindToken, a.userID), 0))
 }
 

@@ -68,8 +68,8 @@ func (s *redisServer) option() rueidis.ClientOption {
 	return rueidis.ClientOption{InitAddress: []string{fmt.Sprint("127.0.0.1:", s.port)}, ConnWriteTimeout: 2 * time.Second}
 }
 
-// settings changes some while it runs: names and values in turn.
-func (s *redisServer) settings(t *testing.T, client rueidis.Client, nameValue ...string) {
+// setRedis changes settings of a server while it runs: names and values in turn.
+func setRedis(t *testing.T, client rueidis.Client, nameValue ...string) {
 	t.Helper()
 	config := client.B().Arbitrary("CONFIG", "SET").Args(nameValue...).Build()
 	require.NoError(t, client.Do(t.Context(), config).Error())

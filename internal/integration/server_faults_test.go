@@ -29,7 +29,7 @@ func TestServerThatIsKilled(t *testing.T) {
 	})
 }
 
-// killAmongWriters kills the server while eight processes write. What was
+// killAmongWriters kills the server while eight goroutines write. What was
 // acknowledged has to be there after its start; what was not, whole or not at all.
 func killAmongWriters(t *testing.T, store auth.Store, kill, start func()) {
 	t.Helper()
@@ -40,11 +40,11 @@ func killAmongWriters(t *testing.T, store auth.Store, kill, start func()) {
 	made, ended, unknown := make([][]auth.Credential, writers), make([][]auth.Credential, writers), make([][]auth.Credential, writers)
 	for i := range writers {
 		wg.Go(func() {
-			for n := 0; len(unknown[i]) == 0; n++ {
+			for n := 0; ; n++ {
 				c := record(auth.KindToken, fmt.Sprint("user-", i))
 				if err := store.Create(ctx, c, 0); err != nil {
 					unknown[i] = append(unknown[i], c)
-					break
+					return
 				}
 				if n%2 == 0 {
 					made[i] = append(made[i], c)
@@ -52,7 +52,7 @@ func killAmongWriters(t *testing.T, store auth.Store, kill, start func()) {
 				}
 				if err := store.Revoke(ctx, c.Ref()); err != nil {
 					unknown[i] = append(unknown[i], c)
-					break
+					return
 				}
 				ended[i] = append(ended[i], c)
 				if i == 0 && n >= 51 {
@@ -98,12 +98,11 @@ func TestServerThatDoesNotWrite(t *testing.T) {
 	eachOwnServer(t, func(t *testing.T, s *ownServer) {
 		store, db := s.store(t)
 		a := newAccount(t, store)
-		switch s.name {
-		case "PostgreSQL": // a standby
+		if s.isPostgres() { // a standby
 			s.kill()
 			require.NoError(t, os.WriteFile(filepath.Join(s.dir, "data", "standby.signal"), nil, 0o644))
 			s.start(t)
-		default:
+		} else {
 			run(t, db, "SET GLOBAL read_only = 1")
 			run(t, db, "CREATE USER app IDENTIFIED BY 'app'")
 			run(t, db, "GRANT ALL ON test.* TO app")
@@ -114,10 +113,9 @@ func TestServerThatDoesNotWrite(t *testing.T) {
 		}
 		recoversWithin(t, 5*time.Second, store)
 		writesNothing(t, store, a)
-		switch s.name {
-		case "PostgreSQL":
+		if s.isPostgres() {
 			run(t, db, "SELECT pg_promote()")
-		default:
+		} else {
 			run(t, db, "SET GLOBAL read_only = 0")
 		}
 		writesAll(t, store)
@@ -169,7 +167,7 @@ func TestDiskThatIsFull(t *testing.T) {
 		eachOwnServer(t, func(t *testing.T, s *ownServer) {
 			disk := smallDisk(t, s)
 			store, db := s.store(t, sqlstore.WithTimeout(10*time.Second))
-			if s.name == "PostgreSQL" {
+			if s.isPostgres() {
 				// Tables alone: where its log finds no room PostgreSQL ends, and that
 				// is a server that was killed.
 				run(t, db, "CREATE TABLESPACE small LOCATION '"+disk+"'")
@@ -239,7 +237,7 @@ func smallDisk(t *testing.T, s *ownServer) string {
 		s.kill()
 		require.NoError(t, syscall.Unmount(disk, syscall.MNT_DETACH)) // the last of its processes may still be ending
 	})
-	if s.name == "PostgreSQL" {
+	if s.isPostgres() {
 		owner := s.cmd.SysProcAttr.Credential
 		require.NoError(t, os.Chown(disk, int(owner.Uid), int(owner.Gid)))
 		return disk

@@ -129,13 +129,7 @@ func TestBadNetworkLeavesAllOrNothing(t *testing.T) {
 						err := m.call(ctx, store, a)
 						require.Less(t, time.Since(start), 4*time.Second, at)
 						heal()
-						state := a.state(t, r.direct)
-						if err == nil {
-							require.Equal(t, done, state, at)
-						} else {
-							outage(t, err)
-							require.Contains(t, []string{untouched, done}, state, at)
-						}
+						a.allOrNothing(t, r.direct, err, untouched, done, at)
 						recoversWithin(t, 5*time.Second, store)
 						recoversWithin(t, 5*time.Second, patient)
 						require.Equal(t, a.state(t, r.direct), a.state(t, store), at)
