@@ -12,10 +12,10 @@
 // # What it guarantees
 //
 // A revocation is told as soon as PostgreSQL has committed it, which takes
-// milliseconds. The cache is emptied of what it has whenever one may have been missed: when the
-// connection breaks, and when it stands again. A connection that is silently gone
-// is noticed within 12 seconds; until then, and while there is none, the cache's own
-// bound holds, as it does without this package.
+// milliseconds. The cache is emptied of what it has whenever one may have been
+// missed: when the connection breaks, and when it stands again. A connection that is
+// silently gone is noticed within 12 seconds; until then, and while there is none,
+// the cache's own bound holds, as it does without this package.
 //
 // # What it needs
 //
@@ -66,9 +66,10 @@ type Source struct {
 type Option func(*Source) error
 
 // WithErrorLog names a function that hears of each connection that broke or could
-// not be made, and of a database whose triggers are missing or disabled. The default ignores them:
-// the cache works on, within its bound. The errors hold no password. It may be called
-// by several goroutines at once.
+// not be made, of a database whose triggers are missing or disabled, and of a pooler
+// that is not in session mode. The default ignores them: the cache works on, within
+// its bound. The errors hold no password. It may be called by several goroutines at
+// once.
 func WithErrorLog(f func(error)) Option {
 	return func(s *Source) error {
 		if f == nil {

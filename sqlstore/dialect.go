@@ -39,8 +39,9 @@ type Dialect struct {
 // The dialects.
 var (
 	// SQLite is any driver for SQLite 3.24 or later. Open it with WAL and a
-	// busy timeout of some seconds; with ncruces/go-sqlite3 also with modeof=FILE,
-	// the file itself, or the log beside it is readable to others.
+	// busy timeout of some seconds. With ncruces/go-sqlite3 the log beside the file
+	// is readable to others, as the umask has it, unless modeof=FILE names the file
+	// itself in the URI, where a space is %20; of FILE-shm the umask alone decides.
 	SQLite = Dialect{
 		name:      "sqlite",
 		oneWriter: true,
