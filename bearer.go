@@ -149,7 +149,7 @@ func (b *Bearer) Import(ctx context.Context, userID, plaintext string, t NewToke
 // Prefix, or AcceptImported.
 func (b *Bearer) ImportDigest(ctx context.Context, userID string, d Digest, t NewToken) (Credential, error) {
 	if d == (Digest{}) {
-		return Credential{}, malformed("digest: must not be zero")
+		return Credential{}, malformed("digest", "must not be zero")
 	}
 	return b.create(ctx, EventImported, userID, d, "", t)
 }
@@ -158,6 +158,12 @@ func (b *Bearer) ImportDigest(ctx context.Context, userID string, d Digest, t Ne
 // included until they are purged.
 func (b *Bearer) List(ctx context.Context, userID string, page Page) ([]Credential, error) {
 	return b.list(ctx, userID, page)
+}
+
+// Get returns one of a user's tokens, expired or not. It fails with [ErrNotFound] if
+// the user has no such token.
+func (b *Bearer) Get(ctx context.Context, userID, id string) (Credential, error) {
+	return b.get(ctx, userID, id)
 }
 
 // Rotate replaces a token by a new one with the same name, scopes and lifetime,
@@ -169,12 +175,9 @@ func (b *Bearer) Rotate(ctx context.Context, userID, id string, overlap time.Dur
 	if err := errors.Join(checkUserID(userID), checkOverlap(overlap, b.policy.MaxOverlap)); err != nil {
 		return "", Credential{}, err
 	}
-	if !plainText(id, maxID) {
-		return "", Credential{}, ErrNotFound
-	}
-	old, err := b.store.Get(ctx, Ref{Kind: KindToken, UserID: userID, ID: id})
+	old, err := b.get(ctx, userID, id)
 	if err != nil {
-		return "", Credential{}, storeError(err)
+		return "", Credential{}, err
 	}
 	plaintext = b.format.generate()
 	c = b.draft(userID, b.policy.lifetimeAfter(old))
@@ -235,11 +238,11 @@ func (b *Bearer) create(ctx context.Context, kind EventKind, userID string, d Di
 func (p *Policy) checkLifetime(d time.Duration) error {
 	switch {
 	case d < 0:
-		return malformed("Lifetime: must not be negative")
+		return malformed("Lifetime", "must not be negative")
 	case p.MaxLifetime > 0 && d == 0:
-		return malformed("Lifetime: must be set, to %v at the most", p.MaxLifetime)
+		return malformed("Lifetime", "must be set, to %v at the most", p.MaxLifetime)
 	case p.MaxLifetime > 0 && d > p.MaxLifetime:
-		return malformed("Lifetime: must be %v at the most", p.MaxLifetime)
+		return malformed("Lifetime", "must be %v at the most", p.MaxLifetime)
 	}
 	return nil
 }

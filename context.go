@@ -28,7 +28,7 @@ func NewContext(ctx context.Context, id *Identity) context.Context {
 		c.identity = &clone
 	}
 	if outer := current(ctx); outer != nil {
-		c.answers = outer.answers
+		c.answers, c.request = outer.answers, outer.request
 	}
 	return c
 }
@@ -64,7 +64,7 @@ func MustUser[T any](ctx context.Context) T {
 func NewUserContext(ctx context.Context, user any) context.Context {
 	c := &identityContext{Context: ctx, user: user}
 	if outer := current(ctx); outer != nil {
-		c.identity, c.answers = outer.identity, outer.answers
+		c.identity, c.answers, c.request = outer.identity, outer.answers, outer.request
 	}
 	return c
 }
@@ -76,7 +76,8 @@ type identityContext struct {
 	context.Context
 	identity *Identity // nil: anonymous
 	user     any
-	answers  *answers // nil: not behind a Require or Optional
+	answers  *answers      // nil: not behind a Require or Optional
+	request  *http.Request // for the events of what is done in its name; nil there too
 }
 
 type contextKey struct{}
@@ -98,7 +99,7 @@ func current(ctx context.Context) *identityContext {
 type passage struct {
 	identityContext
 	identity Identity
-	request  http.Request
+	passed   http.Request
 
 	vary, varyAuthorization, cacheControl [1]string
 }
@@ -108,5 +109,6 @@ type passage struct {
 // allocation goes away.
 func (p *passage) enter(rt *route, r *http.Request) {
 	p.Context, p.answers = r.Context(), &rt.answers
-	p.request = *r.WithContext(&p.identityContext)
+	p.passed = *r.WithContext(&p.identityContext)
+	p.request = &p.passed
 }

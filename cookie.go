@@ -153,6 +153,12 @@ func (c *Cookie) List(ctx context.Context, userID string, page Page) ([]Credenti
 	return c.list(ctx, userID, page)
 }
 
+// Get returns one of a user's sessions, expired or not. It fails with [ErrNotFound] if
+// the user has no such one.
+func (c *Cookie) Get(ctx context.Context, userID, id string) (Credential, error) {
+	return c.get(ctx, userID, id)
+}
+
 // Revoke ends a session. It fails with [ErrNotFound] if the user has no such one.
 func (c *Cookie) Revoke(ctx context.Context, userID, id string) error {
 	return c.revoke(ctx, userID, id, ReasonRevoked)
@@ -163,6 +169,20 @@ func (c *Cookie) Revoke(ctx context.Context, userID, id string) error {
 // it was changed.
 func (c *Cookie) RevokeAll(ctx context.Context, userID string, except ...string) (int, error) {
 	return c.revokeAll(ctx, userID, except...)
+}
+
+// A CookiePolicy is what a page that lists sessions needs to know of a Cookie's
+// configuration.
+type CookiePolicy struct {
+	Name        string // of the cookie
+	Lifetime    time.Duration
+	IdleTimeout time.Duration // 0: never
+	MaxPerUser  int           // 0: no limit
+}
+
+// Policy returns the configuration, with its defaults.
+func (c *Cookie) Policy() CookiePolicy {
+	return CookiePolicy{c.cookie.Name, c.lifetime, c.idleTimeout, c.maxPerUser}
 }
 
 // Close writes the last uses that are still held, within ctx. The Cookie goes on

@@ -60,6 +60,8 @@ const (
 	ReasonBrowser     Reason = "browser"      // a client secret sent by a browser: it has leaked
 	ReasonRejected    Reason = "rejected"     // by an authenticator that gave no reason
 	ReasonScope       Reason = "scope"        // good, but without a scope that is needed
+	ReasonScheme      Reason = "scheme"       // good, but of a scheme that may not do this
+	ReasonAge         Reason = "age"          // good, but its owner has signed in too long ago for this
 	ReasonCrossOrigin Reason = "cross_origin" // good, but another site made the browser send it
 	ReasonUnavailable Reason = "unavailable"  // the store, or what Resolve asks, is out
 	ReasonCanceled    Reason = "canceled"     // the client went away while we asked
@@ -76,7 +78,7 @@ func (r Reason) known() bool {
 	switch r {
 	case ReasonMissing, ReasonMalformed, ReasonTooLong, ReasonRepeated, ReasonChecksum, ReasonPrefix,
 		ReasonForged, ReasonUnknown, ReasonExpired, ReasonIdle, ReasonRevoked, ReasonDisabled, ReasonBrowser,
-		ReasonRejected, ReasonScope, ReasonCrossOrigin, ReasonUnavailable, ReasonCanceled, ReasonInternal:
+		ReasonRejected, ReasonScope, ReasonScheme, ReasonAge, ReasonCrossOrigin, ReasonUnavailable, ReasonCanceled, ReasonInternal:
 		return true
 	}
 	return false
@@ -162,9 +164,26 @@ func fault(err error) error {
 	return &Error{Status: http.StatusInternalServerError, Reason: ReasonInternal, Err: err, detail: err}
 }
 
-// malformed is the error of a lifecycle call whose arguments are wrong.
-func malformed(format string, args ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...)
+// An ArgumentError is an [ErrMalformed] of a lifecycle call: it names the argument
+// that is not what the documentation asks for, so that a form can show the fault
+// beside its field. A call that finds several returns them joined, as errors.Join
+// does. It may be told to the client.
+type ArgumentError struct {
+	Argument string // the parameter, or the field of NewToken or NewSession: "Name", "overlap"
+	Fault    string // what is wrong with it, for people: "must not be empty"
+}
+
+// Error returns the condition, the argument and the fault.
+func (e *ArgumentError) Error() string {
+	return ErrMalformed.Error() + ": " + e.Argument + ": " + e.Fault
+}
+
+// Unwrap returns [ErrMalformed].
+func (e *ArgumentError) Unwrap() error { return ErrMalformed }
+
+// malformed is the error of a lifecycle call with an argument that is wrong.
+func malformed(argument, format string, args ...any) error {
+	return &ArgumentError{argument, fmt.Sprintf(format, args...)}
 }
 
 // unavailable keeps the operator's detail and marks it as an outage.

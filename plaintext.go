@@ -49,15 +49,15 @@ func (f *plaintextFormat) check(plaintext string) error {
 
 func (f *plaintextFormat) checkImport(plaintext string) error {
 	if len(plaintext) < minImported {
-		return malformed("plaintext: must be at least %d characters: a shorter one can be guessed", minImported)
+		return malformed("plaintext", "must be at least %d characters: a shorter one can be guessed", minImported)
 	}
 	switch f.check(plaintext) {
 	case errTooLong, errMalformed:
-		return malformed("plaintext: must be at most %d characters of token68 (RFC 9110 section 11.2)", maxPlaintext)
+		return malformed("plaintext", "must be at most %d characters of token68 (RFC 9110 section 11.2)", maxPlaintext)
 	case errPrefix:
-		return malformed("plaintext: does not start with the Prefix: set AcceptImported to take it over")
+		return malformed("plaintext", "does not start with the Prefix: set AcceptImported to take it over")
 	case errChecksum:
-		return malformed("plaintext: has the form of our own tokens, but not their checksum")
+		return malformed("plaintext", "has the form of our own tokens, but not their checksum")
 	}
 	return nil
 }

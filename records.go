@@ -108,10 +108,24 @@ func (rs *records) list(ctx context.Context, userID string, page Page) ([]Creden
 		return nil, err
 	}
 	if page.After != "" && !plainText(page.After, maxID) {
-		return nil, malformed("After: is no ID")
+		return nil, malformed("After", "is no ID")
 	}
 	list, err := rs.store.List(ctx, rs.kind, userID, page)
 	return list, storeError(err)
+}
+
+func (rs *records) get(ctx context.Context, userID, id string) (Credential, error) {
+	if err := checkUserID(userID); err != nil {
+		return Credential{}, err
+	}
+	if !plainText(id, maxID) {
+		return Credential{}, ErrNotFound
+	}
+	c, err := rs.store.Get(ctx, Ref{Kind: rs.kind, UserID: userID, ID: id})
+	if err != nil {
+		return Credential{}, storeError(err)
+	}
+	return c, nil
 }
 
 func (rs *records) revoke(ctx context.Context, userID, id string, reason Reason) error {
@@ -170,6 +184,9 @@ func (rs *records) rotate(ctx context.Context, old Ref, next *Credential, overla
 
 func (rs *records) tell(ctx context.Context, e Event) {
 	e.Scheme = rs.scheme
+	if c := current(ctx); e.Remote == "" && c != nil && c.request != nil {
+		e.Remote = c.request.RemoteAddr
+	}
 	rs.observe.tell(ctx, e)
 }
 
@@ -208,7 +225,7 @@ func newID(now time.Time) string {
 
 func checkUserID(id string) error {
 	if !plainText(id, maxUserID) {
-		return malformed("userID: must be 1 to %d bytes of UTF-8 without control characters", maxUserID)
+		return malformed("userID", "must be 1 to %d bytes of UTF-8 without control characters", maxUserID)
 	}
 	return nil
 }
@@ -226,15 +243,15 @@ func plainText(s string, most int) bool {
 func checkName(name string) error {
 	switch {
 	case strings.TrimSpace(name) == "":
-		return malformed("Name: must not be empty")
+		return malformed("Name", "must not be empty")
 	case len(name) > maxName:
-		return malformed("Name: must be at most %d bytes", maxName)
+		return malformed("Name", "must be at most %d bytes", maxName)
 	case !utf8.ValidString(name):
-		return malformed("Name: must be UTF-8")
+		return malformed("Name", "must be UTF-8")
 	case strings.ContainsFunc(name, disruptive):
-		return malformed("Name: must not have control characters, line separators or marks of text direction")
+		return malformed("Name", "must not have control characters, line separators or marks of text direction")
 	case !strings.ContainsFunc(name, visible):
-		return malformed("Name: must have a visible character")
+		return malformed("Name", "must have a visible character")
 	}
 	return nil
 }
@@ -269,7 +286,7 @@ func tameName(s string) string {
 // checkOverlap also gives MaxOverlap its default.
 func checkOverlap(overlap, most time.Duration) error {
 	if overlap < 0 || overlap > most {
-		return malformed("overlap: must be 0 to %v", most)
+		return malformed("overlap", "must be 0 to %v", most)
 	}
 	return nil
 }

@@ -75,24 +75,24 @@ func joinScopes(names, known []string) (Scopes, error) {
 		return allScopes, nil
 	}
 	if len(names) == 0 {
-		return "", malformed("Scopes: an empty list grants nothing: name a scope, or leave it nil for full access")
+		return "", malformed("Scopes", "an empty list grants nothing: name a scope, or leave it nil for full access")
 	}
 	var s Scopes
 	for i, name := range names {
 		switch {
 		case name == string(allScopes):
-			return "", malformed("Scopes: %q stands alone or not at all", name)
+			return "", malformed("Scopes", "%q stands alone or not at all", name)
 		case !validScope(name):
-			return "", malformed("Scopes: %.40q is not a scope: RFC 6749 section 3.3 wants printable ASCII without space, quote and backslash", name)
+			return "", malformed("Scopes", "%.40q is not a scope: RFC 6749 section 3.3 wants printable ASCII without space, quote and backslash", name)
 		case known != nil && !slices.Contains(known, name):
-			return "", malformed("Scopes: %.40q does not exist", name)
+			return "", malformed("Scopes", "%.40q does not exist", name)
 		case i == 0:
 			s = Scopes(name)
 		case !slices.Contains(names[:i], name):
 			s += Scopes(" " + name)
 		}
 		if len(s) > maxScopes {
-			return "", malformed("Scopes: over %d bytes together", maxScopes)
+			return "", malformed("Scopes", "over %d bytes together", maxScopes)
 		}
 	}
 	return s, nil

@@ -155,12 +155,31 @@ func (s *Secret) Reveal(ctx context.Context, userID string) (string, error) {
 // the previous one. It fails with [ErrNotFound] if the account has no secret,
 // and with [ErrConflict] if another rotation was faster.
 func (s *Secret) Rotate(ctx context.Context, userID string, overlap time.Duration) (plaintext string, c Credential, err error) {
+	return s.replace(ctx, userID, "", overlap)
+}
+
+// RotateFrom is Rotate for somebody who has seen which secret is the current one:
+// it fails with [ErrConflict] unless that is still the one with this ID. So a form
+// that is sent twice rotates once, and does not end the secret that the first
+// rotation left in its overlap.
+func (s *Secret) RotateFrom(ctx context.Context, userID, id string, overlap time.Duration) (plaintext string, c Credential, err error) {
+	if id == "" {
+		return "", Credential{}, malformed("id", "must not be empty")
+	}
+	return s.replace(ctx, userID, id, overlap)
+}
+
+// replace rotates the current secret, if it is the one with the ID that is given.
+func (s *Secret) replace(ctx context.Context, userID, id string, overlap time.Duration) (plaintext string, c Credential, err error) {
 	if err := checkOverlap(overlap, s.maxOverlap); err != nil {
 		return "", Credential{}, err
 	}
 	old, err := s.current(ctx, userID)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", Credential{}, err
+	case id != "" && old.ID != id:
+		return "", Credential{}, ErrConflict
 	}
 	plaintext = s.format.generate()
 	c = s.fill(s.draft(userID, 0), plaintext)
@@ -201,6 +220,19 @@ func (s *Secret) RevokePrevious(ctx context.Context, userID string) error {
 // no live secret.
 func (s *Secret) RevokePlaintext(ctx context.Context, plaintext string) (Credential, error) {
 	return s.revokePlaintext(ctx, plaintext)
+}
+
+// A SecretPolicy is what a page that manages secrets needs to know of a Secret's
+// configuration.
+type SecretPolicy struct {
+	Prefix     string
+	MaxOverlap time.Duration // never 0
+	Revealable bool          // there are RevealKeys
+}
+
+// Policy returns the configuration, with its defaults.
+func (s *Secret) Policy() SecretPolicy {
+	return SecretPolicy{s.format.prefix, s.maxOverlap, len(s.vault) > 0}
 }
 
 // Close writes the last uses that are still held, within ctx. The Secret goes on

@@ -110,7 +110,7 @@ func (c *Cookie) presented(r *http.Request) ([]*Credential, error) {
 func (c *Cookie) checkSession(userID string, s NewSession) (time.Duration, Scopes, error) {
 	scopes, err := joinScopes(s.Scopes, nil)
 	if s.Lifetime < 0 || s.Lifetime > c.lifetime {
-		err = errors.Join(err, malformed("Lifetime: must be up to %v, or 0 for that", c.lifetime))
+		err = errors.Join(err, malformed("Lifetime", "must be up to %v, or 0 for that", c.lifetime))
 	}
 	lifetime := wholeSeconds(s.Lifetime)
 	if lifetime == 0 {
