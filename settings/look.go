@@ -1,0 +1,108 @@
+package settings
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	texttemplate "text/template"
+)
+
+//go:embed templates/*.html templates/style.css templates/script.js openapi.json
+var files embed.FS
+
+// A brand is what makes the page the service's own.
+type brand struct {
+	Title    string
+	Links    []Link
+	Language string
+	Version  string // of the style and the script, so that caches let go of old ones
+}
+
+// look prepares the pages, the style and the script.
+func (h *handler) look(cfg Config) {
+	h.brand = brand{Title: cfg.Title, Links: slices.Clone(cfg.Links), Language: cfg.Language}
+	if h.brand.Title == "" {
+		h.brand.Title = h.texts.get("title")
+	}
+	style, script := styleFor(cfg.Accent), must(files.ReadFile("templates/script.js"))
+	sum := sha256.Sum256(append(slices.Clone(style), script...))
+	h.brand.Version = hex.EncodeToString(sum[:6])
+	h.assets = map[string]asset{
+		"/style.css": {"text/css; charset=utf-8", "public, max-age=86400", style},
+		"/script.js": {"text/javascript; charset=utf-8", "public, max-age=86400", script},
+	}
+	h.pages = make(map[string]*template.Template)
+	for _, name := range []string{"tokens", "new", "rotate", "confirm", "plaintext", "secret", "sessions", "problem"} {
+		h.pages[name] = h.parse(name)
+	}
+}
+
+// parse returns the template of a page within the layout.
+func (h *handler) parse(name string) *template.Template {
+	funcs := template.FuncMap{"t": h.texts.get, "brand": func() brand { return h.brand }}
+	return template.Must(template.New("layout.html").Funcs(funcs).ParseFS(files, "templates/layout.html", "templates/"+name+".html"))
+}
+
+// An asset is the same for everybody.
+type asset struct {
+	contentType, cacheControl string
+	body                      []byte
+}
+
+func (a asset) serve(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		errMethod.write(w)
+		return
+	}
+	w.Header().Set("Cache-Control", a.cacheControl)
+	w.Header().Set("Content-Type", a.contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
+	w.Write(a.body)
+}
+
+func styleFor(accent string) []byte {
+	var css bytes.Buffer
+	t := texttemplate.Must(texttemplate.ParseFS(files, "templates/style.css"))
+	err := t.Execute(&css, map[string]string{"Accent": accent, "OnAccent": onColour(accent)})
+	return must(css.Bytes(), err)
+}
+
+// onColour is black or white, whichever is easier to read on a colour: one of them
+// always has the contrast of 4.5 that WCAG 2.2 asks for (success criterion 1.4.3).
+func onColour(background string) string {
+	// The luminance at which both have the same contrast: (L+0.05)^2 = 1.05 * 0.05.
+	if luminance(background) > 0.179 {
+		return "#000000"
+	}
+	return "#ffffff"
+}
+
+// luminance is the relative luminance of WCAG 2.2.
+func luminance(colour string) float64 {
+	var rgb [3]uint8
+	must(fmt.Sscanf(colour, "#%02x%02x%02x", &rgb[0], &rgb[1], &rgb[2]))
+	linear := func(c uint8) float64 {
+		v := float64(c) / 255
+		if v <= 0.04045 {
+			return v / 12.92
+		}
+		return math.Pow((v+0.055)/1.055, 2.4)
+	}
+	return 0.2126*linear(rgb[0]) + 0.7152*linear(rgb[1]) + 0.0722*linear(rgb[2])
+}
+
+// must is for what is embedded, or was checked before.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
