@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,8 +208,17 @@ func (b *browser) eachPage(t *testing.T, check func(t *testing.T, load func())) 
 // A browser is a demo, and one tab of a browser with a profile of its own.
 type browser struct {
 	*demo
-	ctx    context.Context
-	visits chan visit
+	ctx     context.Context
+	visits  chan visit
+	handler atomic.Pointer[http.Handler]
+}
+
+// swap changes the settings that the server serves.
+func (b *browser) swap(settings http.Handler) {
+	changed := *b.server
+	changed.developer = settings
+	h := changed.routes()
+	b.handler.Store(&h)
 }
 
 // A visit is a request that reached the server, and its answer.
@@ -222,7 +232,10 @@ func startBrowser(t *testing.T) *browser {
 	t.Helper()
 	path := findBrowser(t)
 	b := &browser{demo: startDemo(t), visits: make(chan visit, 1000)}
-	front := httptest.NewServer(b.watch(b.routes()))
+	b.swap(b.developer)
+	front := httptest.NewServer(b.watch(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(*b.handler.Load()).ServeHTTP(w, r)
+	})))
 	t.Cleanup(front.Close)
 	b.url = front.URL
 	b.ctx = launch(t, path)
@@ -244,13 +257,13 @@ func findBrowser(t *testing.T) string {
 	return ""
 }
 
-// launch starts a browser that reaches this machine alone. It ends after a
-// minute, if the test has not ended it before.
+// launch starts a browser that reaches this machine alone. It ends after three
+// minutes, if the test has not ended it before.
 func launch(t *testing.T, path string) context.Context {
 	t.Helper()
 	profile := filepath.Join(t.TempDir(), "profile")
 	// Not t.Context(), which ends before the browser is closed.
-	bounded, cancel := context.WithTimeout(context.Background(), time.Minute)
+	bounded, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	ctx, _ := chromedp.NewContext(bounded, chromedp.WithAllocatorOptions(
 		chromedp.ExecPath(path),
 		chromedp.UserDataDir(profile),

@@ -34,7 +34,9 @@ type signInView struct {
 
 func (s *server) signInPage(w http.ResponseWriter, r *http.Request) {
 	next := r.URL.Query().Get("next")
-	if _, ok := auth.FromContext(r.Context()); ok {
+	// Who has to sign in anew comes here signed in.
+	again := r.URL.Query().Get("prompt") == "login"
+	if _, ok := auth.FromContext(r.Context()); ok && !again {
 		redirect(w, r, auth.LocalPath(next, "/profile"))
 		return
 	}
@@ -96,14 +98,8 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) profilePage(w http.ResponseWriter, r *http.Request) {
 	id, _ := auth.FromContext(r.Context())
-	tokens, errTokens := s.bearer.List(r.Context(), id.UserID, auth.Page{})
-	secrets, errSecrets := s.secret.List(r.Context(), id.UserID)
-	if err := errors.Join(errTokens, errSecrets); err != nil {
-		auth.WriteError(w, r, err)
-		return
-	}
 	s.render(w, http.StatusOK, profileTemplate, map[string]any{
-		"Account": auth.MustUser[*account](r.Context()), "Identity": id, "Tokens": tokens, "Secrets": secrets,
+		"Account": auth.MustUser[*account](r.Context()), "Identity": id,
 	})
 }
 

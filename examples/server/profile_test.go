@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/seed-31c5bcb2/auth"
 )
 
 func TestProfileWantsASignIn(t *testing.T) {
@@ -30,39 +28,53 @@ func TestProfile(t *testing.T) {
 	require.Equal(t, http.StatusOK, res.status)
 	require.Equal(t, "no-store", res.header.Get("Cache-Control"))
 	for _, want := range []string{
-		"<title>My Profile", "Signed in as ada", "Cookie", "Developer Settings", "Made at start",
-		"demo_pat_…" + d.adaToken[len(d.adaToken)-4:], "notes:read", "notes:write", "Never",
-		"demo_cs_…" + d.adaSecret[len(d.adaSecret)-4:], `action="/signout"`,
+		"<title>My Profile", "Signed in as ada", "Cookie", "Developer Settings", `action="/signout"`,
+		`href="/profile/developer/"`, `href="/profile/developer/secret"`, `href="/profile/developer/sessions"`,
 	} {
 		require.Contains(t, res.body, want)
 	}
-	require.NotContains(t, res.body, d.adaToken)
-	require.NotContains(t, res.body, d.adaSecret)
-	require.NotContains(t, d.signedIn(t, "grace").get("/profile").body, "Made at start")
-
-	require.Equal(t, http.StatusOK, ada.get("/api/v1/me", "Authorization", "Bearer "+d.adaToken).status)
-	require.NoError(t, d.bearer.Close(t.Context())) // writes the last use
-	tokens, err := d.bearer.List(t.Context(), "user-1", auth.Page{})
-	require.NoError(t, err)
-	require.Contains(t, ada.get("/profile").body, `datetime="`+machineTime(tokens[0].LastUsedAt)+`"`)
 }
 
-func TestProfileEscapesNames(t *testing.T) {
+// The settings are under the profile, with this service's accounts and scopes.
+func TestDeveloperSettings(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
-	_, _, err := d.bearer.Issue(t.Context(), "user-2", auth.NewToken{Name: "<script>alert(1)</script>"})
-	require.NoError(t, err)
-	body := d.signedIn(t, "grace").get("/profile").body
-	require.Contains(t, body, "&lt;script&gt;")
-	require.NotContains(t, body, "<script>")
+	ada := d.signedIn(t, "ada")
+	res := ada.get(developer)
+	require.Equal(t, http.StatusOK, res.status)
+	for _, want := range []string{
+		"Made at start", "demo_pat_…" + d.adaToken[len(d.adaToken)-4:], "notes:read", "notes:write", `<a href="/profile">My Profile</a>`,
+	} {
+		require.Contains(t, res.body, want)
+	}
+	require.Contains(t, ada.get(developer+"secret").body, "demo_cs_…"+d.adaSecret[len(d.adaSecret)-4:])
+	require.Contains(t, ada.get(developer+"tokens/new").body, "create and remove notes")
+	require.NotContains(t, d.signedIn(t, "grace").get(developer).body, "Made at start")
+	for _, path := range []string{"", "secret", "tokens/new", "sessions", "api/tokens", "api/secret"} {
+		body := ada.get(developer + path).body
+		require.NotContains(t, body, d.adaToken)
+		require.NotContains(t, body, d.adaSecret)
+	}
+
+	res = d.client(t).get(developer + "secret")
+	require.Equal(t, http.StatusSeeOther, res.status)
+	require.Equal(t, "/?next=%2Fprofile%2Fdeveloper%2Fsecret", res.header.Get("Location"))
+	res = d.client(t).get(developer+"api/tokens", "Authorization", "Bearer "+d.adaToken)
+	requireProblem(t, res, http.StatusForbidden)
+	res = ada.get("/profile/developer")
+	require.Equal(t, "/profile/developer/", res.header.Get("Location"))
 }
 
-// An account without anything gets a page as well.
-func TestProfileOfAnEmptyAccount(t *testing.T) {
+// Who signed in too long ago signs in anew, and comes back.
+func TestSignInAgain(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
-	require.NoError(t, d.secret.Revoke(t.Context(), "user-2"))
-	body := d.signedIn(t, "grace").get("/profile").body
-	require.Contains(t, body, "You have no tokens.")
-	require.Contains(t, body, "You have no client secret.")
+	ada := d.signedIn(t, "ada")
+	require.Equal(t, http.StatusSeeOther, ada.get("/?next=%2Fprofile").status, "who is signed in need not sign in")
+	res := ada.get("/?next=%2Fprofile%2Fdeveloper%2Ftokens%2Fnew&prompt=login")
+	require.Equal(t, http.StatusOK, res.status)
+	require.Contains(t, res.body, `name="next" value="/profile/developer/tokens/new"`)
+	res = ada.post("/signin", d.form("ada", "/profile/developer/tokens/new"))
+	require.Equal(t, "/profile/developer/tokens/new", res.header.Get("Location"))
+	require.Equal(t, http.StatusOK, ada.get("/profile/developer/tokens/new").status)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/settings"
 )
 
 // The scopes of this service.
@@ -29,6 +30,9 @@ type server struct {
 	usage        *usage
 	fingerprints []string // of the keys
 	log          *slog.Logger
+
+	api       *auth.Middleware
+	developer http.Handler // the settings, where people manage all of their credentials
 }
 
 func newServer(log *slog.Logger, storage *storage, keys auth.Keys) (*server, error) {
@@ -51,12 +55,32 @@ func newServer(log *slog.Logger, storage *storage, keys auth.Keys) (*server, err
 		accounts: newAccounts(storage.state), notes: &notes{storage.state, log}, usage: newUsage(),
 		fingerprints: fingerprints(keys), log: log,
 	}
-	return s, errors.Join(errBearer, errCookie, errSecret)
+	s.api = &auth.Middleware{Realm: "demo", Resolve: s.accounts.resolve, Observe: s.observe}
+	if err := errors.Join(errBearer, errCookie, errSecret); err != nil {
+		return nil, err
+	}
+	var err error
+	s.developer, err = settings.New(s.settingsConfig())
+	return s, err
+}
+
+// settingsConfig is for the part of My Profile where people manage their credentials.
+func (s *server) settingsConfig() settings.Config {
+	return settings.Config{
+		Bearer: s.bearer, Cookie: s.cookie, Secret: s.secret, Middleware: *s.api,
+		SignInPath: "/",
+		Scopes: []settings.ScopeGroup{{Title: "Notes", Scopes: []settings.Scope{
+			{Name: readNotes, Description: "read your notes"},
+			{Name: writeNotes, Description: "create and remove notes"},
+		}}},
+		Links:      []settings.Link{{Text: "My Profile", URL: "/profile"}},
+		ExampleURL: "/api/v1/me",
+	}
 }
 
 // routes says of each path who may ask for it.
 func (s *server) routes() http.Handler {
-	api := &auth.Middleware{Realm: "demo", Resolve: s.accounts.resolve, Observe: s.observe}
+	api := s.api
 	pages := *api
 	pages.OnError = auth.RedirectToSignIn("/")
 
@@ -70,6 +94,7 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("POST /signin", s.signIn)
 	mux.HandleFunc("POST /signout", s.signOut)
 	mux.Handle("GET /profile", pages.Require(s.cookie)(http.HandlerFunc(s.profilePage)))
+	mux.Handle("/profile/developer/", http.StripPrefix("/profile/developer", s.developer))
 	mux.HandleFunc("GET /style.css", style)
 
 	mux.Handle("GET /api/v1/me", tokenOrSession(http.HandlerFunc(me)))

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/settings"
+)
+
+const developer = "/profile/developer/"
+
+// eachSettingsState leads through all that the settings can show, and calls visit
+// for each.
+func (b *browser) eachSettingsState(t *testing.T, visit func(state string)) {
+	b.signedIn(t, "grace")
+	grace := b.idOf(t, "grace")
+	to := func(state, path string) {
+		b.open(t, developer+path)
+		visit(state)
+	}
+
+	to("tokens-empty", "")
+	to("token-new", "tokens/new")
+	act(t, b, chromedp.Evaluate[chromedp.Void](`document.querySelector("form").noValidate = true`))
+	b.press(t, `main form button`)
+	visit("token-new-wrong")
+	b.fillToken(t, "Nightly backup")
+	b.press(t, `main form button`)
+	visit("token-created")
+
+	for _, token := range []auth.NewToken{
+		{Name: "Deploy from the build server of the second floor", Scopes: []string{readNotes, writeNotes}, Lifetime: 90 * 24 * time.Hour},
+		{Name: "Old laptop"},
+		{Name: "Trial", Scopes: []string{readNotes}, Lifetime: time.Microsecond},
+	} {
+		_, _, err := b.bearer.Issue(t.Context(), grace, token)
+		require.NoError(t, err)
+	}
+	to("tokens", "")
+	id := b.tokenID(t, grace, "Nightly backup")
+	to("token-rotate", "tokens/"+id+"/rotate")
+	act(t, b, chromedp.Evaluate[chromedp.Void](`document.querySelector("form").noValidate = true`))
+	b.press(t, `main form button`)
+	visit("token-rotate-wrong")
+	b.choose(t, `input[value="24h0m0s"]`)
+	b.press(t, `main form button`)
+	visit("token-rotated")
+	to("tokens-overlap", "")
+	to("token-revoke", "tokens/"+id+"/revoke")
+	b.press(t, `main form button`)
+	visit("token-revoked")
+	to("tokens-revoke-all", "tokens/revoke")
+
+	to("secret", "secret")
+	b.press(t, `form[action$="reveal"] button`)
+	visit("secret-revealed")
+	to("secret-rotate", "secret/rotate")
+	b.choose(t, `input[value="24h0m0s"]`)
+	b.press(t, `main form button`)
+	visit("secret-rotated")
+	to("secret-overlap", "secret")
+	secrets, err := b.secret.List(t.Context(), grace)
+	require.NoError(t, err)
+	to("secret-end-previous", "secret/previous/"+secrets[1].ID+"/revoke")
+	to("secret-revoke", "secret/revoke")
+	b.press(t, `main form button`)
+	visit("secret-empty")
+
+	for _, agent := range []string{
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.0 Mobile/15E148 Safari/604.1",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0",
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/signin", nil)
+		r.Header.Set("User-Agent", agent)
+		_, err := b.cookie.SignIn(httptest.NewRecorder(), r, grace, auth.NewSession{})
+		require.NoError(t, err)
+	}
+	to("sessions", "sessions")
+	to("session-end", "sessions/"+b.sessionsOf(t, "grace")[0].ID+"/end")
+	to("sessions-end-all", "sessions/end")
+	b.press(t, `main form button`)
+	visit("sessions-ended")
+
+	to("not-found", "tokens/absent/revoke")
+	cfg := b.settingsConfig()
+	cfg.MaxAge = time.Nanosecond
+	b.replaceSettings(t, cfg)
+	to("sign-in-again", "tokens/new")
+}
+
+// press clicks what leads to another page.
+func (b *browser) press(t *testing.T, selector string) {
+	t.Helper()
+	b.answer(t, chromedp.Click(chromedp.CSS(selector)))
+}
+
+// choose clicks what does not.
+func (b *browser) choose(t *testing.T, selector string) {
+	t.Helper()
+	act(t, b, chromedp.Click(chromedp.CSS(selector)))
+}
+
+// fillToken fills in the form for a new token, which may read notes for 30 days.
+func (b *browser) fillToken(t *testing.T, name string) {
+	t.Helper()
+	act(t, b, chromedp.Clear(chromedp.CSS("#name")))
+	act(t, b, chromedp.SendKeys(chromedp.CSS("#name"), name))
+	b.choose(t, `input[name="expires"][value="720h0m0s"]`)
+	b.choose(t, `#access-scopes`)
+	b.choose(t, `input[name="scope"][value="`+readNotes+`"]`)
+}
+
+func (b *browser) tokenID(t *testing.T, userID, name string) string {
+	t.Helper()
+	tokens, err := b.bearer.List(t.Context(), userID, auth.Page{})
+	require.NoError(t, err)
+	for _, token := range tokens {
+		if token.Name == name {
+			return token.ID
+		}
+	}
+	t.Fatalf("no token is called %q", name)
+	return ""
+}
+
+// replaceSettings puts settings with another configuration in their place.
+func (b *browser) replaceSettings(t *testing.T, cfg settings.Config) {
+	t.Helper()
+	h, err := settings.New(cfg)
+	require.NoError(t, err)
+	b.swap(h)
+}
+
+// looks are what each state is looked at in.
+var looks = []struct {
+	name, scheme string
+	width        int64
+}{
+	{"light", "light", 1280},
+	{"dark", "dark", 1280},
+	{"narrow", "light", 320},
+}
+
+// TestBrowserSettingsLook keeps pictures of every state in the directory that
+// AUTH_TEST_PICTURES names, and holds each to fit a narrow screen.
+func TestBrowserSettingsLook(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	dir := os.Getenv("AUTH_TEST_PICTURES")
+	b.eachSettingsState(t, func(state string) {
+		for _, look := range looks {
+			b.look(t, look.scheme, look.width)
+			width := act(t, b, chromedp.Evaluate[[]int64]("[innerWidth, document.documentElement.scrollWidth]"))
+			require.Equal(t, []int64{look.width, look.width}, width, "%s, %s", state, look.name)
+			if dir != "" {
+				picture := act(t, b, chromedp.FullScreenshot(100))
+				require.NoError(t, os.WriteFile(filepath.Join(dir, state+"-"+look.name+".png"), picture, 0o644))
+			}
+		}
+		b.look(t, "light", 1280)
+	})
+}
+
+func (b *browser) look(t *testing.T, scheme string, width int64) {
+	t.Helper()
+	act(t, b, chromedp.EmulateViewport(width, 800))
+	call(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+}
+
+// TestBrowserSettingsAreAccessible asks axe-core, whose file AUTH_TEST_AXE names.
+func TestBrowserSettingsAreAccessible(t *testing.T) {
+	t.Parallel()
+	axe := readAxe(t)
+	b := startBrowser(t)
+	b.eachSettingsState(t, func(state string) {
+		for _, look := range looks {
+			b.look(t, look.scheme, look.width)
+			act(t, b, chromedp.Evaluate[chromedp.Void](axe+";0"))
+			found := act(t, b, chromedp.Evaluate[string](`axe.run().then(r => JSON.stringify(r.violations.map(
+				v => [v.id, v.help, v.nodes.map(n => n.html + " " + n.failureSummary)])))`, chromedp.EvalAwaitPromise))
+			var violations []any
+			require.NoError(t, json.Unmarshal([]byte(found), &violations))
+			require.Empty(t, violations, "%s, %s: %s", state, look.name, found)
+		}
+		b.look(t, "light", 1280)
+	})
+}
+
+func readAxe(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("AUTH_TEST_AXE")
+	if path == "" {
+		const missing = "AUTH_TEST_AXE does not name axe.min.js: npm pack axe-core, and unpack it"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	script, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.True(t, strings.Contains(string(script), "axe.run"), "%s is not axe-core", path)
+	return string(script)
+}
