@@ -28,6 +28,9 @@
 // refused: with 401 if its credential is not good, with 400 if it cannot be read,
 // with 403 if it may not do this, with 503 if the store is out.
 //
+// The package settings is a page on which people manage their credentials, for a
+// service to mount; sqlstore keeps them in a database.
+//
 // # What it does not do
 //
 // It hashes no passwords, runs no OAuth flow, limits no rates and answers no

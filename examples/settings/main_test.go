@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+func key() []byte {
+	k := make([]byte, 32)
+	rand.Read(k)
+	return k
+}
+
+// Somebody signs in, makes a token, and is written to.
+func TestSettingsAndMail(t *testing.T) {
+	t.Parallel()
+	s, err := newService(auth.NewMemoryStore(), auth.Keys{key()}, auth.Keys{key()})
+	require.NoError(t, err)
+	routes, err := s.routes()
+	require.NoError(t, err)
+	srv := httptest.NewTLSServer(routes)
+	t.Cleanup(srv.Close)
+	c := srv.Client()
+	c.Jar, err = cookiejar.New(nil)
+	require.NoError(t, err)
+	post := func(path string, form url.Values) (*http.Response, string) {
+		res, err := c.PostForm(srv.URL+path, form)
+		require.NoError(t, err)
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		return res, string(body)
+	}
+
+	res, err := c.Get(srv.URL + "/settings/tokens/new")
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, "/sign-in", res.Request.URL.Path)
+	res, body := post(res.Request.URL.RequestURI(), nil)
+	require.Equal(t, "/settings/tokens/new", res.Request.URL.Path, "back from the sign-in")
+	require.Contains(t, body, "write and remove notes")
+
+	_, body = post("/settings/tokens", url.Values{"name": {"Deploy"}, "expires": {"720h0m0s"}, "access": {"scopes"}, "scope": {"notes:read"}})
+	require.Contains(t, body, "Token “Deploy” created")
+	tokens, err := s.bearer.List(t.Context(), "alice", auth.Page{})
+	require.NoError(t, err)
+	require.Len(t, tokens, 1)
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	sent := make(chan mail)
+	go s.send(ctx, func(m mail) { sent <- m })
+	got := <-sent
+	require.Equal(t, "alice", got.to)
+	require.True(t, strings.HasPrefix(got.text, "Credentials of your account: Bearer "+tokens[0].ID+" was created, from 127.0.0.1:"), got.text)
+
+	// What the service does by itself is nobody's news.
+	_, err = s.bearer.RevokeAll(t.Context(), "alice")
+	require.NoError(t, err)
+	require.Empty(t, s.mails)
+}
