@@ -249,7 +249,7 @@ func (c *call) postSecretReveal() error {
 	if err := readNothing(c.w, c.r); err != nil {
 		return err
 	}
-	plaintext, err := c.secret.Reveal(c.r.Context(), c.id.UserID)
+	plaintext, err := c.reveal()
 	if err != nil {
 		return err
 	}

@@ -38,14 +38,16 @@ func (c *call) checkDeveloper() error {
 	return err
 }
 
+// mayHaveSecret asks once for each request: it may be a query.
 func (c *call) mayHaveSecret() (bool, error) {
-	switch {
-	case c.secret == nil:
-		return false, nil
-	case c.developer == nil:
-		return true, nil
+	if c.secret == nil || c.developer == nil || c.asked {
+		return c.secret != nil && (c.developer == nil || c.may), nil
 	}
-	return c.developer(c.r.Context(), c.id)
+	may, err := c.developer(c.r.Context(), c.id)
+	if err == nil {
+		c.asked, c.may = true, may
+	}
+	return may, err
 }
 
 // checkSecret refuses to hand out a secret, which has the account's full access, to
@@ -68,6 +70,24 @@ func (c *call) secrets() (current, previous *auth.Credential, err error) {
 		}
 	}
 	return current, previous, err
+}
+
+// reveal returns the current secret, if it was sealed when it was made.
+func (c *call) reveal() (string, error) {
+	current, _, err := c.secrets()
+	switch {
+	case err != nil:
+		return "", err
+	case current == nil:
+		return "", auth.ErrNotFound
+	case !c.revealable(current):
+		return "", errUnrevealable
+	}
+	return c.secret.Reveal(c.r.Context(), c.id.UserID)
+}
+
+func (c *call) revealable(s *auth.Credential) bool {
+	return s != nil && len(s.Sealed) > 0 && c.secret.Policy().Revealable
 }
 
 // revokePrevious ends the secret that somebody saw as the previous one, and not one

@@ -382,7 +382,10 @@ func TestOnlyDevelopersHaveSecrets(t *testing.T) {
 		require.NotContains(t, got.Body.String(), "refused")
 	}
 	ada.json("POST", "/api/secret/reveal", "").problem(http.StatusServiceUnavailable, "unavailable")
-	require.NotContains(t, ada.get("/").page(http.StatusServiceUnavailable, "out of service"), "refused")
+	require.NotContains(t, ada.get("/secret").page(http.StatusServiceUnavailable, "out of service"), "refused")
+	require.NotContains(t, ada.get("/").page(http.StatusOK), "Client secret", "the rest goes on")
+	form := newToken(ada.get("/tokens/new").page(http.StatusOK))
+	require.NotEmpty(t, plaintext(ada.post("/tokens", form).page(http.StatusOK)), "a token that was made is shown")
 }
 
 func TestWithoutSecretsThereAreNone(t *testing.T) {

@@ -53,16 +53,17 @@ type view struct {
 	Secret bool   // the navigation has the client secret
 }
 
-// show runs a template to its end before it writes: a failure is a clean 500.
+// show ends a call. It does not fail: what was done by then may be a new token, of
+// which this page alone tells. If nobody knows whether there is a client secret,
+// the navigation goes without.
 func (c *call) show(status int, page string, v view) error {
-	var err error
-	if v.Secret, err = c.mayHaveSecret(); err != nil {
-		return err
-	}
+	may, err := c.mayHaveSecret()
+	v.Secret = may && err == nil
 	c.render(c.w, c.r, status, page, v)
 	return nil
 }
 
+// render runs a template to its end before it writes: a failure is a clean 500.
 func (h *handler) render(w http.ResponseWriter, r *http.Request, status int, page string, v view) {
 	v.Root = root(r)
 	var body bytes.Buffer
@@ -108,7 +109,10 @@ const (
 )
 
 // A pager is the links to the neighbours of a page.
-type pager struct{ Number, Previous, Next int } // 0: there is none
+type pager struct {
+	Number, Previous, Next int    // 0: there is none
+	Cut                    string // that there are more on no page; "" if there are not
+}
 
 // slice returns the part of a list that is asked for.
 func (c *call) slice(list []auth.Credential) ([]auth.Credential, pager) {
@@ -118,6 +122,9 @@ func (c *call) slice(list []auth.Credential) ([]auth.Credential, pager) {
 	p := pager{Number: n, Previous: n - 1}
 	if n < pages {
 		p.Next = n + 1
+	}
+	if len(list) == mostShown {
+		p.Cut = c.texts.get("pager.cut", "n", strconv.Itoa(mostShown))
 	}
 	return list[(n-1)*perPage : min(n*perPage, len(list))], p
 }

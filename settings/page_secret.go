@@ -34,7 +34,7 @@ func (c *call) secretPage() error {
 		Section: "secret", Heading: c.texts.get("secret.heading"), Notice: c.notice(),
 		Data: map[string]any{
 			"Current": c.secretRow(current), "Previous": c.secretRow(previous),
-			"Revealable": current != nil && c.secret.Policy().Revealable, "Full": c.id.Scopes.Has("*"),
+			"Revealable": c.revealable(current), "Full": c.id.Scopes.Has("*"),
 		},
 	})
 }
@@ -62,7 +62,7 @@ func (c *call) revealSecret() error {
 	if err := errors.Join(c.checkSecret(), c.readEmptyForm()); err != nil {
 		return err
 	}
-	plaintext, err := c.secret.Reveal(c.r.Context(), c.id.UserID)
+	plaintext, err := c.reveal()
 	if err != nil {
 		return err
 	}

@@ -513,6 +513,26 @@ func TestSecretsThatAreShownOnce(t *testing.T) {
 	ada.post("/secret/assign", nil).page(http.StatusOK, "It is not shown again")
 	require.NotContains(t, ada.get("/secret").page(http.StatusOK), "Reveal")
 	ada.post("/secret/reveal", nil).page(http.StatusConflict, "was shown once")
+
+	// Nor does a key that came later show what was made before.
+	later, err := auth.NewSecret(s.store, auth.SecretConfig{Prefix: "acme_cs", RevealKeys: auth.Keys{testKey(3)}})
+	require.NoError(t, err)
+	h, err := settings.New(settings.Config{Bearer: s.bearer, Cookie: s.cookie, Secret: later, SignInPath: "/signin"})
+	require.NoError(t, err)
+	s.Handler = http.StripPrefix(mount, h)
+	require.NotContains(t, ada.get("/secret").page(http.StatusOK), "Reveal")
+	ada.post("/secret/reveal", nil).page(http.StatusConflict, "was shown once")
+	ada.json("POST", "/api/secret/reveal", "").problem(http.StatusConflict, "not_revealable")
+}
+
+func TestMoreThanAnybodyLooksThrough(t *testing.T) {
+	t.Parallel()
+	ada := newService(t).signIn("ada")
+	for range 1001 {
+		ada.token("deploy")
+	}
+	ada.get("/").page(http.StatusOK, "Only the newest 1000 are shown.")
+	ada.get("/tokens/revoke").page(http.StatusOK, "and 980 more")
 }
 
 func TestSessionsPage(t *testing.T) {

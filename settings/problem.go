@@ -27,7 +27,7 @@ const (
 	codeLimit           code = "limit_reached"                    // 409
 	codeTooLarge        code = "too_large"                        // 413
 	codeMediaType       code = "unsupported_media_type"           // 415
-	codeUnsupported     code = "not_revealable"                   // 409: kept as a digest alone
+	codeUnrevealable    code = "not_revealable"                   // 409: kept as a digest alone
 	codeUnavailable     code = "unavailable"                      // 503
 	codeInternal        code = "internal"                         // 500
 )
@@ -52,13 +52,14 @@ type fieldError struct {
 func (p *problem) Error() string { return "settings: " + string(p.Code) }
 
 var (
-	errSession   = &problem{Status: http.StatusForbidden, Code: codeSession, Detail: "Only a signed-in session manages credentials."}
-	errDeveloper = &problem{Status: http.StatusForbidden, Code: codeDeveloper, Detail: "This account has no client secret."}
-	errNotFound  = &problem{Status: http.StatusNotFound, Code: codeNotFound, Detail: "There is no such thing."}
-	errMethod    = &problem{Status: http.StatusMethodNotAllowed, Code: codeMethod, Detail: "The method is not one of those in Allow."}
-	errMediaType = &problem{Status: http.StatusUnsupportedMediaType, Code: codeMediaType, Detail: "The body has another Content-Type than is expected here."}
-	errTooLarge  = &problem{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Detail: "The body is too large."}
-	errMoved     = &problem{Status: http.StatusConflict, Code: codeConflict, Detail: "It has changed since you looked at it."}
+	errSession      = &problem{Status: http.StatusForbidden, Code: codeSession, Detail: "Only a signed-in session manages credentials."}
+	errDeveloper    = &problem{Status: http.StatusForbidden, Code: codeDeveloper, Detail: "This account has no client secret."}
+	errNotFound     = &problem{Status: http.StatusNotFound, Code: codeNotFound, Detail: "There is no such thing."}
+	errMethod       = &problem{Status: http.StatusMethodNotAllowed, Code: codeMethod, Detail: "The method is not one of those in Allow."}
+	errMediaType    = &problem{Status: http.StatusUnsupportedMediaType, Code: codeMediaType, Detail: "The body has another Content-Type than is expected here."}
+	errTooLarge     = &problem{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Detail: "The body is too large."}
+	errUnrevealable = &problem{Status: http.StatusConflict, Code: codeUnrevealable, Detail: "It was shown once and is kept nowhere."}
+	errMoved        = &problem{Status: http.StatusConflict, Code: codeConflict, Detail: "It has changed since you looked at it."}
 )
 
 func tooOld(maxAge time.Duration) *problem {
@@ -105,8 +106,6 @@ func problemOf(err error) *problem {
 		return errMoved
 	case errors.Is(err, auth.ErrLimit):
 		return &problem{Status: http.StatusConflict, Code: codeLimit, Detail: "The account has as many as it may."}
-	case errors.Is(err, errors.ErrUnsupported):
-		return &problem{Status: http.StatusConflict, Code: codeUnsupported, Detail: "It was shown once and is kept nowhere."}
 	case errors.Is(err, auth.ErrMalformed):
 		if faults := blamed(err); faults != nil {
 			return invalid(faults...)

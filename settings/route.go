@@ -19,6 +19,8 @@ type call struct {
 	id  *auth.Identity
 	now time.Time
 	rt  route
+
+	asked, may bool // whether, and what, Config.Developer was asked
 }
 
 // A route is one method of one path. A recent one hands out a plaintext, or shows
@@ -70,7 +72,7 @@ func (h *handler) mux(routes []route, refuse func(*call, *problem)) http.Handler
 func (h *handler) serve(rt route, refuse func(*call, *problem)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := auth.FromContext(r.Context())
-		c := &call{h, w, r, id, time.Now(), rt}
+		c := &call{handler: h, w: w, r: r, id: id, now: time.Now(), rt: rt}
 		err := c.admit(rt)
 		if err == nil {
 			err = rt.serve(c)

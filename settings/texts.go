@@ -73,6 +73,7 @@ var defaultTexts = map[string]string{
 	"pager.previous": "Previous",
 	"pager.next":     "Next",
 	"pager.number":   "Page {n}",
+	"pager.cut":      "Only the newest {n} are shown.",
 
 	"more.one":   "and one more",
 	"more.other": "and {n} more",
