@@ -28,7 +28,7 @@ func NewContext(ctx context.Context, id *Identity) context.Context {
 		c.identity = &clone
 	}
 	if outer := current(ctx); outer != nil {
-		c.answers, c.request = outer.answers, outer.request
+		c.answers = outer.answers
 	}
 	return c
 }
@@ -64,7 +64,7 @@ func MustUser[T any](ctx context.Context) T {
 func NewUserContext(ctx context.Context, user any) context.Context {
 	c := &identityContext{Context: ctx, user: user}
 	if outer := current(ctx); outer != nil {
-		c.identity, c.answers, c.request = outer.identity, outer.answers, outer.request
+		c.identity, c.answers = outer.identity, outer.answers
 	}
 	return c
 }
@@ -76,8 +76,7 @@ type identityContext struct {
 	context.Context
 	identity *Identity // nil: anonymous
 	user     any
-	answers  *answers      // nil: not behind a Require or Optional
-	request  *http.Request // for the events of what is done in its name; nil there too
+	answers  *answers // nil: not behind a Require or Optional
 }
 
 type contextKey struct{}
@@ -99,7 +98,7 @@ func current(ctx context.Context) *identityContext {
 type passage struct {
 	identityContext
 	identity Identity
-	passed   http.Request
+	request  http.Request
 
 	vary, varyAuthorization, cacheControl [1]string
 }
@@ -109,6 +108,23 @@ type passage struct {
 // allocation goes away.
 func (p *passage) enter(rt *route, r *http.Request) {
 	p.Context, p.answers = r.Context(), &rt.answers
-	p.passed = *r.WithContext(&p.identityContext)
-	p.request = &p.passed
+	p.request = *r.WithContext(p)
+}
+
+type requestKey struct{}
+
+// Value also finds the request, for the events of what is done in its name.
+func (p *passage) Value(key any) any {
+	if _, ok := key.(requestKey); ok {
+		return &p.request
+	}
+	return p.identityContext.Value(key)
+}
+
+// remote is the address of the request that ctx belongs to; "" if there is none.
+func remote(ctx context.Context) string {
+	if r, ok := ctx.Value(requestKey{}).(*http.Request); ok {
+		return r.RemoteAddr
+	}
+	return ""
 }

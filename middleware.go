@@ -72,7 +72,7 @@ func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(h
 func (m *Middleware) Authenticate(r *http.Request, first Authenticator, more ...Authenticator) (*http.Request, error) {
 	p, refusal := newRoute(*m, false, first, more).admit(r)
 	if p != nil {
-		return p.request, nil
+		return &p.request, nil
 	}
 	return nil, &refusal
 }

@@ -184,8 +184,8 @@ func (rs *records) rotate(ctx context.Context, old Ref, next *Credential, overla
 
 func (rs *records) tell(ctx context.Context, e Event) {
 	e.Scheme = rs.scheme
-	if c := current(ctx); e.Remote == "" && c != nil && c.request != nil {
-		e.Remote = c.request.RemoteAddr
+	if rs.observe != nil && e.Remote == "" {
+		e.Remote = remote(ctx)
 	}
 	rs.observe.tell(ctx, e)
 }

@@ -79,7 +79,7 @@ func (rt *route) wrap(next http.Handler) http.Handler {
 			return
 		}
 		rt.mark(w.Header(), p)
-		next.ServeHTTP(w, p.request)
+		next.ServeHTTP(w, &p.request)
 		if p.request.MultipartForm != nil && r.MultipartForm == nil {
 			// net/http removes the temporary files of uploads by its own request.
 			r.MultipartForm = p.request.MultipartForm
