@@ -15,13 +15,6 @@ type found struct {
 	other      *Identity   // of all others
 }
 
-func (f *found) identity() Identity {
-	if f.credential != nil {
-		return f.credential.identity(f.scheme)
-	}
-	return *f.other
-}
-
 // authenticate asks the authenticators in turn: see Middleware.Require for the
 // rule. What is found is written to f as it goes, so that also a panic is known to
 // be of that scheme.

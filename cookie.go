@@ -73,8 +73,7 @@ func (c *Cookie) Authenticate(r *http.Request) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := session.identity(SchemeCookie)
-	return &id, nil
+	return session.identity(SchemeCookie), nil
 }
 
 func (c *Cookie) authenticate(r *http.Request) (*Credential, error) {

@@ -70,11 +70,11 @@ func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(h
 // authenticators once, and does not panic for each request as this does for what
 // Require panics.
 func (m *Middleware) Authenticate(r *http.Request, first Authenticator, more ...Authenticator) (*http.Request, error) {
-	p, refusal := newRoute(*m, false, first, more).admit(r)
-	if p != nil {
+	refusal := new(Error)
+	if p := newRoute(*m, false, first, more).admit(r, refusal); p != nil {
 		return &p.request, nil
 	}
-	return nil, &refusal
+	return nil, refusal
 }
 
 // RequireScope returns a wrapper for handlers that only identities with all of

@@ -76,8 +76,7 @@ func byHeader(r *http.Request, s Scheme, ask func(*http.Request, header.Authoriz
 	if err != nil {
 		return nil, err
 	}
-	id := c.identity(s)
-	return &id, nil
+	return c.identity(s), nil
 }
 
 // present looks up the plaintext that a request presents.

@@ -48,19 +48,25 @@ func (rs *records) init(store Store, kind Kind, scheme Scheme, observe Observer)
 // lookup finds the live record that a plaintext names.
 func (rs *records) lookup(ctx context.Context, d Digest, now time.Time) (*Credential, error) {
 	c, err := rs.find(ctx, d)
-	switch {
-	case errors.Is(err, ErrUnavailable):
-		return nil, outage(err)
-	case errors.Is(err, ErrRevoked):
-		return nil, errRevoked
-	case errors.Is(err, ErrNotFound):
-		return nil, errUnknown
-	case err != nil:
-		return nil, outage(err)
-	case !c.liveAt(now):
+	if err != nil {
+		return nil, lookupError(err)
+	}
+	if !c.liveAt(now) {
 		return nil, refused(c, ReasonExpired, ErrInvalidCredential)
 	}
 	return c, nil
+}
+
+func lookupError(err error) error {
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		return outage(err)
+	case errors.Is(err, ErrRevoked):
+		return errRevoked
+	case errors.Is(err, ErrNotFound):
+		return errUnknown
+	}
+	return outage(err)
 }
 
 // find trusts no store blindly: a record of another kind, of another digest (a
@@ -82,15 +88,20 @@ func (rs *records) find(ctx context.Context, d Digest) (*Credential, error) {
 }
 
 // identity is what a handler sees of a record.
-func (c *Credential) identity(scheme Scheme) Identity {
-	return Identity{
-		UserID:          c.UserID,
-		Scheme:          scheme,
-		CredentialID:    c.ID,
-		Scopes:          c.Scopes,
-		AuthenticatedAt: c.CreatedAt,
-		ExpiresAt:       c.ExpiresAt,
-	}
+func (c *Credential) identity(scheme Scheme) *Identity {
+	id := &Identity{Scheme: scheme}
+	c.fill(id)
+	return id
+}
+
+// fill sets all of an identity but its scheme: field by field, as a whole one would
+// be copied twice.
+func (c *Credential) fill(id *Identity) {
+	id.UserID = c.UserID
+	id.CredentialID = c.ID
+	id.Scopes = c.Scopes
+	id.AuthenticatedAt = c.CreatedAt
+	id.ExpiresAt = c.ExpiresAt
 }
 
 // draft is a record that lives for lifetime from now; 0 is for ever.

@@ -73,7 +73,8 @@ func (rt *route) wrap(next http.Handler) http.Handler {
 		panic("auth: Require around a nil handler")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, refusal := rt.admit(r)
+		var refusal Error
+		p := rt.admit(r, &refusal)
 		if p == nil {
 			rt.refuse(w, r, refusal)
 			return
@@ -89,26 +90,27 @@ func (rt *route) wrap(next http.Handler) http.Handler {
 
 // admit decides on a request: the passage of one that may go on, or the refusal.
 // The Observer is told.
-func (rt *route) admit(r *http.Request) (*passage, Error) {
-	p, refusal := rt.decide(r)
+func (rt *route) admit(r *http.Request, refusal *Error) *passage {
+	p := rt.decide(r, refusal)
 	switch {
+	case rt.observe == nil:
 	case p == nil:
-		rt.tellRefused(r, &refusal)
+		rt.tellRefused(r, refusal)
 	case p.identityContext.identity == nil:
 		rt.tell(r, Event{Kind: EventAnonymous})
 	default:
 		rt.tell(r, Event{Kind: EventAccepted, Scheme: p.identity.Scheme, UserID: p.identity.UserID, CredentialID: p.identity.CredentialID})
 	}
-	return p, refusal
+	return p
 }
 
 // decide recovers whatever an authenticator, a store, Resolve or one of their
 // errors panics with, so that it is one request's answer and nothing more.
-func (rt *route) decide(r *http.Request) (p *passage, refusal Error) {
+func (rt *route) decide(r *http.Request, refusal *Error) (p *passage) {
 	var f found
 	defer func() {
 		if v := recover(); v != nil {
-			p, refusal = nil, rt.refusal(r, &f, fault(caught(f.scheme, v)))
+			p, *refusal = nil, rt.refusal(r, &f, fault(caught(f.scheme, v)))
 		}
 	}()
 	err := rt.authenticate(r, &f)
@@ -116,19 +118,24 @@ func (rt *route) decide(r *http.Request) (p *passage, refusal Error) {
 		p, err = rt.identify(r, &f)
 	}
 	if err == nil {
-		return p, Error{}
+		return p
 	}
-	refusal = rt.refusal(r, &f, err)
+	*refusal = rt.refusal(r, &f, err)
 	if rt.optional && refusal.Status == http.StatusUnauthorized && !f.explicit {
 		p = new(passage)
 		p.enter(rt, r)
 	}
-	return p, refusal
+	return p
 }
 
 // identify lets a request in that was authenticated, if Resolve agrees.
 func (rt *route) identify(r *http.Request, f *found) (*passage, error) {
-	p := &passage{identity: f.identity()}
+	p := new(passage)
+	if f.credential != nil {
+		f.credential.fill(&p.identity)
+	} else {
+		p.identity = *f.other
+	}
 	p.identity.Scheme = f.scheme // what Require was given, and not what an identity claims
 	p.identityContext.identity = &p.identity
 	if rt.resolve != nil {

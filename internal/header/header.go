@@ -51,6 +51,9 @@ func ParseAuthorization(h http.Header) (a Authorization) {
 // IsScheme reports whether two scheme names are the same, in ASCII case only
 // (RFC 9110 section 11.1): strings.EqualFold would take "ſecret" for "Secret".
 func IsScheme(a, b string) bool {
+	if a == b {
+		return true // as almost everybody writes it
+	}
 	if len(a) != len(b) {
 		return false
 	}
