@@ -420,6 +420,8 @@ func TestRotateAToken(t *testing.T) {
 	require.True(t, s.works(auth.SchemeBearer, next))
 	require.Equal(t, auth.EventRotated, s.events.take()[0].Kind)
 	ada.get("/").page(http.StatusOK, "Replaced: works until it expires")
+	newer := slices.IndexFunc(ada.tokens(), func(c auth.Credential) bool { return !c.Superseded })
+	ada.get("/tokens/"+ada.tokens()[newer].ID+"/revoke").page(http.StatusOK, "Ends with it", c.Hint)
 
 	// The same form again rotates nothing.
 	ada.post(path, url.Values{"overlap": {"1h0m0s"}}).page(http.StatusConflict, "It has changed since")

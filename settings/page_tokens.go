@@ -294,14 +294,23 @@ func (c *call) revokeTokenPage() error {
 	if err != nil {
 		return err
 	}
-	return c.confirm("tokens", c.texts.get("revoke.token.heading", "name", t.Name), confirmation{
+	ask := confirmation{
 		Text: c.texts.get("revoke.token.text"), Button: c.texts.get("revoke.token.button"),
 		Facts: []fact{
 			{Term: c.texts.get("field.token"), Text: t.Hint, Code: true},
 			c.timeFact("field.created", t.CreatedAt, ""),
 			c.timeFact("field.used", t.LastUsedAt, "time.unused"),
 		},
-	})
+	}
+	if t.Previous != "" {
+		switch old, err := c.bearer.Get(c.r.Context(), c.id.UserID, t.Previous); {
+		case err == nil && stateOf(old, c.now) != stateExpired:
+			ask.Facts = append(ask.Facts, fact{Term: c.texts.get("field.replaced"), Text: old.Hint, Code: true})
+		case err != nil && !errors.Is(err, auth.ErrNotFound):
+			return err
+		}
+	}
+	return c.confirm("tokens", c.texts.get("revoke.token.heading", "name", t.Name), ask)
 }
 
 // timeFact has a time, or the text that stands for none.

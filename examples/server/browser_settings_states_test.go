@@ -60,6 +60,10 @@ func (b *browser) eachSettingsState(t *testing.T, visit func(state string)) {
 	to("token-revoke", "tokens/"+id+"/revoke")
 	b.press(t, `main form button`)
 	visit("token-revoked")
+	_, long, err := b.bearer.Issue(t.Context(), grace, auth.NewToken{Name: strings.Repeat("w", 255), Lifetime: 24 * time.Hour})
+	require.NoError(t, err)
+	to("tokens-long-name", "")
+	to("token-revoke-long-name", "tokens/"+long.ID+"/revoke")
 	to("tokens-revoke-all", "tokens/revoke")
 
 	to("secret", "secret")
