@@ -236,6 +236,14 @@ func TestAPIArguments(t *testing.T) {
 	require.Len(t, ada.tokens(), 1)
 }
 
+// To Issue a lifetime of 0 is for ever. Who asks for no time at all does not get that.
+func TestAPINoTimeIsNotForEver(t *testing.T) {
+	t.Parallel()
+	ada := newService(t).signIn("ada")
+	ada.json("POST", "/api/tokens", `{"name": "x", "scopes": ["*"], "expires_in": 0}`).problem(http.StatusBadRequest, "invalid").blames("expires_in")
+	require.Empty(t, ada.tokens())
+}
+
 func TestAPIBodies(t *testing.T) {
 	t.Parallel()
 	ada := newHousehold(t, newService(t), "ada")

@@ -32,6 +32,8 @@ type service struct {
 	cookie *auth.Cookie
 	secret *auth.Secret
 	events *recorder
+
+	settings http.Handler
 	http.Handler
 }
 
@@ -70,6 +72,7 @@ func newService(t testing.TB, change ...func(*configs)) *service {
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle(mount+"/", http.StripPrefix(mount, h))
+	s.settings = h
 	s.Handler = mux
 	return s
 }
@@ -292,6 +295,7 @@ type faultyStore struct {
 	auth.Store
 	mu   sync.Mutex
 	fail map[string]bool // by method
+	with error           // nil: errDisk
 }
 
 var errDisk = errors.New("disk: no space left for user ada")
@@ -299,10 +303,13 @@ var errDisk = errors.New("disk: no space left for user ada")
 func (s *faultyStore) failing(method string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fail[method] {
-		return errDisk
+	switch {
+	case !s.fail[method]:
+		return nil
+	case s.with != nil:
+		return s.with
 	}
-	return nil
+	return errDisk
 }
 
 func (s *faultyStore) setFailing(methods ...string) {
@@ -340,6 +347,13 @@ func (s *faultyStore) Rotate(ctx context.Context, old auth.Ref, next auth.Creden
 		return err
 	}
 	return s.Store.Rotate(ctx, old, next, oldUntil)
+}
+
+func (s *faultyStore) Touch(ctx context.Context, uses []auth.Use) error {
+	if err := s.failing("Touch"); err != nil {
+		return err
+	}
+	return s.Store.Touch(ctx, uses)
 }
 
 func (s *faultyStore) Revoke(ctx context.Context, ref auth.Ref) error {

@@ -3,6 +3,7 @@ package settings_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -169,6 +170,10 @@ func TestATokenBesideACookieManagesNothing(t *testing.T) {
 	h := newHousehold(t, s, "ada")
 	h.do("DELETE", "/api/tokens", "", field("Authorization", "Bearer "+h.token)).problem(http.StatusForbidden, "session_required")
 	h.do("DELETE", "/api/tokens", "", field("Authorization", "Bearer acme_pat_junk")).problem(http.StatusUnauthorized, "unauthenticated")
+	// A program has no use for a sign-in page.
+	got := h.get("/", field("Authorization", "Bearer acme_pat_junk"))
+	got.page(http.StatusUnauthorized)
+	require.NotEmpty(t, got.Header()["Www-Authenticate"])
 	h.untouched()
 }
 
@@ -399,6 +404,17 @@ func TestWithoutSecretsThereAreNone(t *testing.T) {
 	ada.get("/api/secret").problem(http.StatusNotFound, "not_found")
 	ada.json("POST", "/api/secret", "").problem(http.StatusNotFound, "not_found")
 	require.Nil(t, ada.get("/api/policy").object()["secret"])
+}
+
+// A store that is out, and says so in odd words, is out.
+func TestAnOutageIsNeverAnAbsence(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	h := newHousehold(t, s, "ada")
+	s.store.with = fmt.Errorf("%w: %w, %w", auth.ErrUnavailable, auth.ErrNotFound, auth.ErrConflict)
+	s.store.setFailing("Get")
+	h.get("/api/tokens/"+h.tokenID).problem(http.StatusServiceUnavailable, "unavailable")
+	h.get("/tokens/" + h.tokenID + "/revoke").page(http.StatusServiceUnavailable)
 }
 
 // Nothing is half done, nobody is shown why, and no plaintext that was not kept is

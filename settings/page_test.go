@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -124,8 +125,10 @@ func TestMethodsAndPathsThatAreNotThere(t *testing.T) {
 	require.Equal(t, "DELETE, GET, HEAD, POST", ada.json("PUT", "/api/tokens", "{}").Header().Get("Allow"))
 	ada.get("/api/nothing").problem(http.StatusNotFound, "not_found")
 	ada.get("/nothing").page(http.StatusNotFound)
-	for _, path := range []string{"//", "/./", "/tokens/../secret", "/%2e%2e/"} {
-		require.Contains(t, []int{http.StatusNotFound, http.StatusTemporaryRedirect, http.StatusMovedPermanently}, ada.get(path).Code, path)
+	// A router in front that cleans no path: ours must not redirect past the mount.
+	ada.Handler = http.StripPrefix(mount, ada.settings)
+	for _, path := range []string{"//", "/./", "/tokens/../secret", "/%2e%2e/", "/%2f", "//tokens", "/tokens//new", "/secret/"} {
+		require.Equal(t, http.StatusNotFound, ada.get(path).Code, path)
 	}
 	require.Equal(t, http.StatusOK, ada.do("HEAD", "/", "").Code)
 	require.Empty(t, ada.do("HEAD", "/", "").Body.String())
@@ -389,6 +392,65 @@ func TestTokenFormsThatAreWrong(t *testing.T) {
 	})
 }
 
+// Without a policy too, what overflows or is no time at all is not for ever.
+func TestTokenFormsWithoutAPolicy(t *testing.T) {
+	t.Parallel()
+	ada := newService(t).signIn("ada")
+	for _, choice := range []url.Values{
+		{"expires": {"0s"}}, {"expires": {"-0s"}}, {"expires": {"custom"}, "days": {"106752"}},
+		{"expires": {"custom"}, "days": {"213504"}}, {"expires": {"custom"}, "days": {"9223372036854775807"}},
+	} {
+		form := newToken(ada.get("/tokens/new").page(http.StatusOK))
+		maps.Copy(form, choice)
+		ada.post("/tokens", form).page(http.StatusBadRequest, "Choose when it expires")
+	}
+	require.Empty(t, ada.tokens())
+}
+
+// Times are in the words in which people count.
+func TestTimesInWords(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		ada := s.signIn("ada")
+		for lifetime, words := range map[time.Duration]string{
+			30 * time.Second:              "in less than a minute",
+			time.Minute:                   "in 1 minute",
+			59 * time.Minute:              "in 59 minutes",
+			59*time.Minute + 31*1e9:       "in 1 hour",
+			36 * time.Hour:                "in 36 hours",
+			47*time.Hour + 45*time.Minute: "in 2 days",
+			99 * 24 * time.Hour:           "in 99 days",
+			122 * 24 * time.Hour:          "in 4 months",
+			3 * 366 * 24 * time.Hour:      "in 3 years",
+		} {
+			_, c, err := s.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x", Lifetime: lifetime})
+			require.NoError(t, err)
+			row := between(t, ada.get("/").page(http.StatusOK), c.Hint, "</tr>")
+			require.Contains(t, row, `data-relative>`+words+`<`)
+		}
+	})
+}
+
+// The line to paste names the service as the browser does, which may be behind a
+// proxy, and not the page that has sent the form.
+func TestTheCurlLineNamesTheService(t *testing.T) {
+	t.Parallel()
+	const friend = "https://ui.example.com"
+	ada := newService(t, func(c *configs) { c.cookie.TrustedOrigins = []string{friend} }).signIn("ada")
+	curl := func(edits ...edit) string {
+		page := ada.post("/tokens", newToken(ada.get("/tokens/new").page(http.StatusOK)), edits...).page(http.StatusOK)
+		return html.UnescapeString(between(t, page, "curl -H ", "</textarea>"))
+	}
+	insecure := func(r *http.Request) { r.TLS = nil }
+	require.Contains(t, curl(), " 'https://api.example.com/'")
+	require.Contains(t, curl(insecure), " 'https://api.example.com/'", "a proxy has ended TLS")
+	require.Contains(t, curl(field("Origin", friend), field("Sec-Fetch-Site", "same-site")), " 'https://api.example.com/'")
+	require.Contains(t, curl(insecure, without("Origin")), " 'http://api.example.com/'")
+	odd := curl(without("Origin"), func(r *http.Request) { r.Host = "x';touch y;'" })
+	require.Contains(t, odd, ` 'https://x'\'';touch y;'\''/'`)
+}
+
 // A policy of less than a day leaves something to choose as well.
 func TestAShortPolicyIsOffered(t *testing.T) {
 	t.Parallel()
@@ -404,9 +466,15 @@ func TestRotateAToken(t *testing.T) {
 	t.Parallel()
 	s := newService(t, func(c *configs) { c.bearer.MaxOverlap = 48 * time.Hour })
 	ada := s.signIn("ada")
+	_, short, err := s.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "short", Lifetime: 2 * time.Hour})
+	require.NoError(t, err)
+	page := ada.get("/tokens/"+short.ID+"/rotate").page(http.StatusOK, "1 hour")
+	require.NotContains(t, page, "1 day", "it does not live so long")
+	require.NoError(t, s.bearer.Revoke(t.Context(), "ada", short.ID))
+
 	old, c := ada.token("deploy", "notes:read")
 	path := "/tokens/" + c.ID + "/rotate"
-	page := ada.get(path).page(http.StatusOK, "Rotate “deploy”", "No longer", "1 hour", "1 day")
+	page = ada.get(path).page(http.StatusOK, "Rotate “deploy”", "No longer", "1 hour", "1 day")
 	require.NotContains(t, page, "168h0m0s", "longer than the policy")
 	require.NotContains(t, page, "checked")
 	for _, odd := range []string{"", "x", "-1h", "49h", "99999999999h"} {
@@ -572,7 +640,9 @@ func TestSessionsPage(t *testing.T) {
 	ada.post("/sessions/"+other.session.ID+"/end", nil).redirects("../../sessions?done=session_ended")
 	other.get("/").status(http.StatusSeeOther)
 
-	ada.get("/sessions/end").page(http.StatusOK, "Safari on iPhone, last seen")
+	names := between(t, ada.get("/sessions/end").page(http.StatusOK), `<ul class="names">`, "</ul>")
+	require.Contains(t, names, "Safari on iPhone, last seen")
+	require.NotContains(t, names, "Firefox on Linux", "this one goes on")
 	ada.post("/sessions/end", nil).redirects("../sessions?done=sessions_ended")
 	require.Len(t, ada.sessions(), 1)
 	require.NotContains(t, ada.get("/sessions").page(http.StatusOK), "End all others")
@@ -581,6 +651,21 @@ func TestSessionsPage(t *testing.T) {
 	got.redirects("/signin")
 	require.Contains(t, got.Header().Get("Set-Cookie"), "Max-Age=0", "signed out")
 	require.Empty(t, ada.sessions())
+}
+
+// The record of a last use is behind; that this session is used now is certain.
+func TestThisSessionIsSeenNow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		s.store.setFailing("Touch")
+		ada := s.signIn("ada")
+		time.Sleep(30 * time.Minute)
+		row := between(t, ada.get("/sessions").page(http.StatusOK), "This session", "</tr>")
+		require.Contains(t, row, ">just now<")
+		require.Contains(t, row, ">30 minutes ago<", "when it started")
+		s.cookie.Close(t.Context())
+	})
 }
 
 // Sessions by which nobody can come in are not worth a line.
