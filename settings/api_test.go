@@ -265,6 +265,7 @@ func TestAPIBodies(t *testing.T) {
 			require.Equal(t, http.StatusBadRequest, got.Code, "%s to %s: %s", name, e.path, got.Body)
 		}
 	}
+	ada.json("POST", "/api/tokens", "{\"name\": \"a\xff\", \"scopes\": [\"*\"], \"expires_in\": null}").problem(http.StatusBadRequest, "malformed")
 	ada.untouched()
 	ada.do("POST", "/api/tokens", `{"name": "x", "scopes": ["*"], "expires_in": null}`, field("Content-Type", "Application/JSON; charset=utf-8")).status(http.StatusCreated)
 }
