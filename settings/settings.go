@@ -21,7 +21,7 @@
 // It works without JavaScript, and better with it. It sends a strict Content
 // Security Policy of its own, and nothing of it is inline. Its links are relative,
 // so that it finds itself also behind a proxy that takes a part of the path away.
-// A plaintext is in the answer to a form, once: never in a URL, a cookie or a store.
+// A plaintext is in the answer to a form, and never in a URL or a cookie.
 //
 // Config has a title, a colour, links back to the service, and every text.
 // A service with several languages makes a handler for each.
@@ -30,7 +30,7 @@
 //
 // It is under api/, and described by the OpenAPI 3.1 document api/openapi.json.
 // Errors are problem documents (RFC 9457) with a code, and the fields to blame. For
-// a user interface on an origin of its own, see Cookie.TrustedOrigins and put a CORS
+// a user interface on an origin of its own, see [auth.CookieConfig] and put a CORS
 // handler in front; mount only the path of the API where nobody wants the page.
 //
 // # Who is told
