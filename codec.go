@@ -57,13 +57,15 @@ func decode(c *securecookie.SecureCookie, name, value string) (plaintext string,
 // in the last four characters; what it reads otherwise has one spelling.
 func canonical(value string) bool {
 	n := len(value)
-	if n < 4 || n%4 != 0 || n > maxCookie || strings.ContainsAny(value, "\r\n") {
+	if n < 4 || n%4 != 0 || n > maxCookie || strings.IndexByte(value, '\r') >= 0 || strings.IndexByte(value, '\n') >= 0 {
 		return false
 	}
 	var last [3]byte
-	_, err := base64.URLEncoding.Strict().Decode(last[:], []byte(value[n-4:]))
+	_, err := strictBase64.Decode(last[:], []byte(value[n-4:]))
 	return err == nil
 }
+
+var strictBase64 = base64.URLEncoding.Strict()
 
 // plain is the serializer that adds nothing: what is sealed is a string.
 type plain struct{}

@@ -26,6 +26,7 @@ type Cookie struct {
 	records
 	cookie  http.Cookie // every attribute but the value and the expiry
 	codecs  codecs
+	opened  opened
 	origins origins
 
 	lifetime    time.Duration
@@ -102,11 +103,11 @@ func (c *Cookie) session(r *http.Request, now time.Time) (*Credential, error) {
 		// nothing tells which (RFC 6265bis section 8.6).
 		return nil, errRepeated
 	}
-	plaintext, ok := c.codecs.open(c.cookie.Name, value)
+	token, ok := c.openValue(value, now)
 	if !ok {
 		return nil, errForged
 	}
-	session, err := c.lookup(r.Context(), digestOf(plaintext), now)
+	session, err := c.lookup(r.Context(), token, now)
 	if err != nil {
 		return nil, err
 	}
