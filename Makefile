@@ -1,5 +1,5 @@
 # Each target is a step of .ci/run, where the work is.
-steps := databases lint test cover race fuzz build deps
+steps := databases lint test cover race fuzz build bench deps
 
 .PHONY: ci pictures $(steps)
 

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"net/http"
+	"testing"
+)
+
+// A race is one kind of request, and all that are to answer it. The first contender
+// is the baseline, and the ratios are to it.
+type race struct {
+	name       string
+	contenders []contender
+}
+
+func races() []race {
+	jwts := []contender{pkgz(), auth0V2(), auth0V3(), chiJWT()}
+	return []race{
+		{"Bearer", append(lookups(), jwts...)},
+		{"Secret", []contender{tokenByHand("Secret"), ourSecret()}},
+		{"Cookie", []contender{cookieByHand(), ourCookie(), bareCookie(), gorillaSessions(), scsSessions()}},
+	}
+}
+
+// lookups are those that look a token up.
+func lookups() []contender {
+	return []contender{
+		tokenByHand("Bearer"), ourBearer(), ourPrefixed(), ourBearerOrCookie(),
+		connect(), goGuardian(), mcpSDK(), apiserver(),
+	}
+}
+
+// refuse measures what a contender does with each of the refusals.
+func (g *guarded) refuse(rounds int) []result {
+	var benchmarks []func(*testing.B)
+	for _, refusal := range refusals() {
+		requests := []*http.Request{request(refusal.header, refusal.value)}
+		benchmarks = append(benchmarks, func(b *testing.B) { serve(b, g.handler, requests) })
+	}
+	return median(rounds, benchmarks)
+}

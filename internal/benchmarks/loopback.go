@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"text/tabwriter"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+const connections = 64
+
+// A load is one way to ask a server over loopback.
+type load struct {
+	name    string
+	handler http.Handler
+	tokens  []string
+	expect  map[string]bool // statuses
+	beside  func(context.Context)
+}
+
+func loads() ([]load, error) {
+	l, err := newLibrary(auth.NewMemoryStore(), "")
+	if err != nil {
+		return nil, err
+	}
+	var tokens []string
+	for _, user := range users() {
+		token, _, err := l.bearer.Issue(context.Background(), user, auth.NewToken{Name: "benchmark"})
+		if err != nil {
+			return nil, err
+		}
+		tokens = append(tokens, token)
+	}
+	some := append([]string{}, tokens...)
+	for i := 0; i < len(some); i += 100 {
+		some[i] = "x" + some[i][1:] // 1 % of them are nobody's
+	}
+	empty := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	guarded := auth.Require(l.bearer, l.cookie)(empty)
+	fine := map[string]bool{"204": true}
+	return []load{
+		{"an empty handler", empty, tokens, fine, nil},
+		{"behind Require", guarded, tokens, fine, nil},
+		{"1 % unknown tokens", guarded, some, map[string]bool{"204": true, "401": true}, nil},
+		{"while others are revoked", guarded, tokens, fine, l.issueAndRevoke},
+	}, nil
+}
+
+// issueAndRevoke makes tokens and ends them, a thousand a second, until ctx ends.
+func (l *library) issueAndRevoke(ctx context.Context) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			_, c, err := l.bearer.Issue(context.Background(), "somebody", auth.NewToken{Name: "benchmark"})
+			if err == nil {
+				err = l.bearer.Revoke(context.Background(), "somebody", c.ID)
+			}
+			if err != nil {
+				panic(err)
+			}
+		}
+	}
+}
+
+// turns is how often the loads take turns, so that what else the machine does falls
+// on all of them.
+const turns = 3
+
+// printLoopback attacks each load for that long in all, and prints what came of it.
+func printLoopback(w io.Writer, total time.Duration) error {
+	loads, err := loads()
+	if err != nil {
+		return err
+	}
+	metrics := make([]vegeta.Metrics, len(loads))
+	throughput := make([]float64, len(loads))
+	for range turns {
+		for i := range loads {
+			served, err := loads[i].attack(total/turns, &metrics[i])
+			if err != nil {
+				return err
+			}
+			throughput[i] += served / turns
+		}
+	}
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "\nOver loopback, %d connections, %v each\trequests/s\tratio\tp50\tp99\tp99.9\t\n", connections, total)
+	for i := range loads {
+		metrics[i].Close()
+		q := metrics[i].Latencies.Quantile
+		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%v\t%v\t%v\t\n", loads[i].name, throughput[i], throughput[i]/throughput[0],
+			q(0.5).Round(time.Microsecond), q(0.99).Round(time.Microsecond), q(0.999).Round(time.Microsecond))
+	}
+	return t.Flush()
+}
+
+// attack sends requests as fast as they are answered, and returns how many a second
+// that were.
+func (l *load) attack(d time.Duration, m *vegeta.Metrics) (float64, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	srv := &http.Server{Handler: l.handler}
+	go srv.Serve(listener)
+	defer srv.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	if l.beside != nil {
+		go l.beside(ctx)
+	}
+	attacker := vegeta.NewAttacker(vegeta.Workers(connections), vegeta.MaxWorkers(connections), vegeta.Connections(connections), vegeta.KeepAlive(true))
+	served := 0
+	for r := range attacker.Attack(l.targeter("http://"+listener.Addr().String()), vegeta.Rate{}, d, l.name) {
+		if !l.expect[fmt.Sprint(r.Code)] {
+			return 0, fmt.Errorf("%s: answered %d: %s", l.name, r.Code, r.Error)
+		}
+		m.Add(r)
+		served++
+	}
+	return float64(served) / d.Seconds(), nil
+}
+
+// targeter asks with one token after the other.
+func (l *load) targeter(url string) vegeta.Targeter {
+	targets := make([]vegeta.Target, len(l.tokens))
+	for i, token := range l.tokens {
+		targets[i] = vegeta.Target{Method: http.MethodGet, URL: url, Header: http.Header{"Authorization": {"Bearer " + token}}}
+	}
+	return vegeta.NewStaticTargeter(targets...)
+}

@@ -1,0 +1,106 @@
+// Benchmarks measures this library beside its peers: the same credentials, the same
+// handler, in one run.
+//
+//	go run .                    in a minute
+//	go run . -thorough          more rounds, for what goes into a document
+//	go run . -figure races.svg  also draws the races
+//
+// Absolute times move by a third from one run to the next, with the machine and what
+// else it does: what counts is the ratios within one run, and the allocations.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+)
+
+func main() {
+	testing.Init()
+	thorough := flag.Bool("thorough", false, "more rounds, and longer ones")
+	figure := flag.String("figure", "", "an SVG `file` to draw the races into")
+	flag.Parse()
+	rounds, benchtime, attack := 5, "40ms", 6*time.Second
+	if *thorough {
+		rounds, benchtime, attack = 15, "100ms", 30*time.Second
+	}
+	if err := errors.Join(flag.Set("test.benchtime", benchtime), run(os.Stdout, rounds, attack, *figure)); err != nil {
+		fmt.Fprintln(os.Stderr, "benchmarks:", err)
+		os.Exit(1)
+	}
+}
+
+func run(w io.Writer, rounds int, attack time.Duration, figure string) error {
+	fmt.Fprintf(w, "%s, %s/%s, %d cores, median of %d rounds\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), rounds)
+	var titles []string
+	var drawn [][]bar
+	for _, race := range races() {
+		bars, err := race.print(w, rounds)
+		if err != nil {
+			return err
+		}
+		titles, drawn = append(titles, race.name), append(drawn, bars)
+	}
+	if figure != "" {
+		if err := drawFigure(figure, titles, drawn); err != nil {
+			return err
+		}
+	}
+	if err := printRefusals(w, rounds); err != nil {
+		return err
+	}
+	return printLoopback(w, attack)
+}
+
+// print runs a race, and prints what each contender costs, and how that is to the
+// first one.
+func (r *race) print(w io.Writer, rounds int) ([]bar, error) {
+	var one, all []func(*testing.B)
+	for _, c := range r.contenders {
+		g, err := c.open()
+		if err != nil {
+			return nil, err
+		}
+		one, all = append(one, g.sequential), append(all, g.parallel)
+	}
+	sequential, parallel := median(rounds, one), median(rounds, all)
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "\n%s\tns\tratio\tB\tallocs\tall cores\t\n", r.name)
+	var bars []bar
+	for i, c := range r.contenders {
+		s := sequential[i]
+		ratio := s.ns / sequential[0].ns
+		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%d\t%d\t%.2fx\t\n", c.name, s.ns, ratio, s.bytes, s.allocs, s.ns/parallel[i].ns)
+		bars = append(bars, bar{c.name, ratio, strings.HasPrefix(c.name, "this library")})
+	}
+	return bars, t.Flush()
+}
+
+// printRefusals prints what it costs to refuse, for those who look tokens up.
+func printRefusals(w io.Writer, rounds int) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "\nRefused, ns / B\t")
+	for _, refusal := range refusals() {
+		fmt.Fprintf(t, "%s\t", refusal.name)
+	}
+	fmt.Fprintln(t)
+	for _, c := range lookups() {
+		g, err := c.open()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(t, "%s\t", c.name)
+		for _, r := range g.refuse(rounds) {
+			fmt.Fprintf(t, "%.0f / %d\t", r.ns, r.bytes)
+		}
+		fmt.Fprintln(t)
+	}
+	return t.Flush()
+}

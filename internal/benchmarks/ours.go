@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+func readIdentity(w http.ResponseWriter, r *http.Request) {
+	id, ok := auth.FromContext(r.Context())
+	if !ok {
+		panic("no identity")
+	}
+	found(w, id.UserID)
+}
+
+func newKeys() auth.Keys {
+	key := make([]byte, 32)
+	rand.Read(key)
+	return auth.Keys{key}
+}
+
+// A library is the three authenticators over one store.
+type library struct {
+	bearer *auth.Bearer
+	cookie *auth.Cookie
+	secret *auth.Secret
+}
+
+func newLibrary(store auth.Store, prefix string) (*library, error) {
+	bearer, err := auth.NewBearer(store, auth.BearerConfig{Prefix: prefix})
+	if err != nil {
+		return nil, err
+	}
+	cookie, err := auth.NewCookie(store, auth.CookieConfig{Keys: newKeys()})
+	if err != nil {
+		return nil, err
+	}
+	secret, err := auth.NewSecret(store, auth.SecretConfig{})
+	return &library{bearer, cookie, secret}, err
+}
+
+// tokens gives each user a token, and returns the requests with them.
+func (l *library) tokens(users []string) ([]*http.Request, error) {
+	var requests []*http.Request
+	for _, user := range users {
+		token, _, err := l.bearer.Issue(context.Background(), user, auth.NewToken{Name: "benchmark"})
+		if err != nil {
+			return nil, fmt.Errorf("issue: %w", err)
+		}
+		requests = append(requests, request("Authorization", "Bearer "+token))
+	}
+	return requests, nil
+}
+
+// ourBearer guards a route that takes tokens alone, as the peers' do.
+func ourBearer() contender {
+	return bearerOver("this library", "", func(l *library) func(http.Handler) http.Handler {
+		return auth.Require(l.bearer)
+	})
+}
+
+// ourBearerOrCookie takes a cookie as well, as most routes do.
+func ourBearerOrCookie() contender {
+	return bearerOver("this library, a cookie would do", "", func(l *library) func(http.Handler) http.Handler {
+		return auth.Require(l.bearer, l.cookie)
+	})
+}
+
+// ourPrefixed has tokens with a prefix and a checksum, which are longer.
+func ourPrefixed() contender {
+	return bearerOver("this library, with a prefix", "acme_pat", func(l *library) func(http.Handler) http.Handler {
+		return auth.Require(l.bearer)
+	})
+}
+
+func bearerOver(name, prefix string, guard func(*library) func(http.Handler) http.Handler) contender {
+	return contender{name, func(users []string) (*guarded, error) {
+		l, err := newLibrary(auth.NewMemoryStore(), prefix)
+		if err != nil {
+			return nil, err
+		}
+		good, err := l.tokens(users)
+		return &guarded{
+			handler: guard(l)(http.HandlerFunc(readIdentity)),
+			good:    good,
+			bad:     request("Authorization", "Bearer "+rand.Text()+rand.Text()),
+		}, err
+	}}
+}
+
+func ourSecret() contender {
+	return contender{"this library", func(users []string) (*guarded, error) {
+		l, err := newLibrary(auth.NewMemoryStore(), "")
+		if err != nil {
+			return nil, err
+		}
+		g := &guarded{
+			handler: auth.Require(l.secret)(http.HandlerFunc(readIdentity)),
+			bad:     request("Authorization", "Secret "+rand.Text()),
+		}
+		for _, user := range users {
+			secret, _, err := l.secret.Assign(context.Background(), user)
+			if err != nil {
+				return nil, fmt.Errorf("assign: %w", err)
+			}
+			g.good = append(g.good, request("Authorization", "Secret "+secret))
+		}
+		return g, nil
+	}}
+}
+
+func ourCookie() contender {
+	return contender{"this library", func(users []string) (*guarded, error) {
+		l, err := newLibrary(auth.NewMemoryStore(), "")
+		if err != nil {
+			return nil, err
+		}
+		g := &guarded{
+			handler: auth.Require(l.bearer, l.cookie)(http.HandlerFunc(readIdentity)),
+			bad:     request("Cookie", "__Host-session=AAAA"),
+		}
+		for _, user := range users {
+			w := httptest.NewRecorder()
+			if _, err := l.cookie.SignIn(w, request("", ""), user, auth.NewSession{}); err != nil {
+				return nil, fmt.Errorf("sign in: %w", err)
+			}
+			session := w.Result().Cookies()[0]
+			g.good = append(g.good, request("Cookie", session.Name+"="+session.Value))
+		}
+		return g, nil
+	}}
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"time"
+
+	"connectrpc.com/authn"
+	mcp "github.com/modelcontextprotocol/go-sdk/auth"
+	guardian "github.com/shaj13/go-guardian/v2/auth"
+	"github.com/shaj13/go-guardian/v2/auth/strategies/token"
+	"github.com/shaj13/libcache"
+	_ "github.com/shaj13/libcache/fifo"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
+	"k8s.io/apiserver/pkg/authentication/request/union"
+	"k8s.io/apiserver/pkg/authentication/token/cache"
+	k8suser "k8s.io/apiserver/pkg/authentication/user"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+)
+
+// The peers that look a token up, each over the table that is searched by hand.
+
+// overTable builds a contender whose middleware asks the table.
+func overTable(name string, guard func(*tokenTable) (http.Handler, error)) contender {
+	return contender{name, func(users []string) (*guarded, error) {
+		table, tokens := newTokenTable(users)
+		h, err := guard(table)
+		g := &guarded{handler: h, bad: request("Authorization", "Bearer "+rand.Text()+rand.Text()[:6])}
+		for _, token := range tokens {
+			g.good = append(g.good, request("Authorization", "Bearer "+token))
+		}
+		return g, err
+	}}
+}
+
+// connect is set up as in the package's example.
+func connect() contender {
+	return overTable("connectrpc.com/authn v0.2.0", func(table *tokenTable) (http.Handler, error) {
+		middleware := authn.NewMiddleware(func(_ context.Context, r *http.Request) (any, error) {
+			token, ok := authn.BearerToken(r)
+			if !ok {
+				return nil, authn.Errorf("invalid authorization")
+			}
+			if user := table.lookup(token); user != "" {
+				return user, nil
+			}
+			return nil, authn.Errorf("invalid token")
+		})
+		return middleware.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			user, _ := authn.GetInfo(r.Context()).(string)
+			found(w, user)
+		})), nil
+	})
+}
+
+// goGuardian is the cached token strategy, as in the module's _examples/token, with
+// the table behind the cache.
+func goGuardian() contender {
+	return overTable("shaj13/go-guardian v2.11.6", func(table *tokenTable) (http.Handler, error) {
+		kept := libcache.FIFO.New(0)
+		kept.SetTTL(5 * time.Minute)
+		strategy := token.New(func(_ context.Context, _ *http.Request, token string) (guardian.Info, time.Time, error) {
+			if user := table.lookup(token); user != "" {
+				return guardian.NewDefaultUser(user, user, nil, nil), time.Now().Add(time.Hour), nil
+			}
+			return nil, time.Time{}, errors.New("invalid token")
+		}, kept)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			user, err := strategy.Authenticate(r.Context(), r)
+			if err != nil {
+				http.Error(w, http.StatusText(http.StatusUnauthorized), http.StatusUnauthorized)
+				return
+			}
+			r = guardian.RequestWithUser(user, r)
+			found(w, guardian.User(r).GetID())
+		}), nil
+	})
+}
+
+// mcpSDK is RequireBearerToken of the Model Context Protocol's own SDK.
+func mcpSDK() contender {
+	return overTable("modelcontextprotocol/go-sdk v1.8.0", func(table *tokenTable) (http.Handler, error) {
+		verify := func(_ context.Context, token string, _ *http.Request) (*mcp.TokenInfo, error) {
+			if user := table.lookup(token); user != "" {
+				return &mcp.TokenInfo{UserID: user, Expiration: time.Now().Add(time.Hour)}, nil
+			}
+			return nil, mcp.ErrInvalidToken
+		}
+		return mcp.RequireBearerToken(verify, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			found(w, mcp.TokenInfoFromContext(r.Context()).UserID)
+		})), nil
+	})
+}
+
+// apiserver is what Kubernetes puts in front of its API: a union of authenticators,
+// with a cache in front of the table.
+func apiserver() contender {
+	return overTable("k8s.io/apiserver v0.37.2", func(table *tokenTable) (http.Handler, error) {
+		lookup := authenticator.TokenFunc(func(_ context.Context, token string) (*authenticator.Response, bool, error) {
+			user := table.lookup(token)
+			return &authenticator.Response{User: &k8suser.DefaultInfo{Name: user}}, user != "", nil
+		})
+		requests := union.New(bearertoken.New(cache.New(lookup, false, time.Hour, time.Minute)))
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			field := r.Header["Authorization"]
+			response, ok, err := requests.AuthenticateRequest(r)
+			r.Header["Authorization"] = field // it takes the field out; the next round needs it
+			if err != nil || !ok {
+				http.Error(w, http.StatusText(http.StatusUnauthorized), http.StatusUnauthorized)
+				return
+			}
+			r = r.WithContext(apirequest.WithUser(r.Context(), response.User))
+			user, _ := apirequest.UserFrom(r.Context())
+			found(w, user.GetName())
+		}), nil
+	})
+}
