@@ -79,6 +79,10 @@ type identityContext struct {
 	answers  *answers // nil: not behind a Require or Optional
 }
 
+// Format implements fmt.Formatter with the type's name for every verb: a log of a
+// context must not show the request in it, or the service's user.
+func (c *identityContext) Format(f fmt.State, _ rune) { fmt.Fprint(f, "auth.Context") }
+
 type contextKey struct{}
 
 func (c *identityContext) Value(key any) any {

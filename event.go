@@ -37,8 +37,9 @@ type Event struct {
 	Reason       Reason // "" unless refused or ended
 	// Remote is the request's RemoteAddr: behind a proxy, the proxy. Of a change,
 	// it is that of the request in whose handler the change was made, behind a
-	// Require or Optional; "" where there is no such request. Take a client's address that a proxy reports from
-	// the context, where a middleware in front has put it.
+	// Require or Optional; "" where there is no such request. Take a client's
+	// address that a proxy reports from the context, where a middleware in front
+	// has put it.
 	Remote string
 	// Err is what went wrong with a store or with Middleware.Resolve, and a
 	// panic; nil otherwise. What an authenticator of one's own returned is not

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -352,4 +353,29 @@ func TestEventNamesTheDisabledOwnersCredential(t *testing.T) {
 	f.events.take()
 	behind(m.Require(f.cookie)).get(withCookie(cookie))
 	require.Equal(t, s.ID, f.events.take()[0].CredentialID)
+}
+
+// Whoever logs a context logs neither the request in it nor the service's user.
+func TestContextsPrintNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token := f.token("ada")
+	type user struct{ PasswordHash string }
+	m := auth.Middleware{Resolve: func(context.Context, *auth.Identity) (any, error) { return user{"canary"}, nil }}
+	reached := false
+	m.Require(f.bearer)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		reached = true
+		ctx := r.Context()
+		derived, cancel := context.WithCancel(context.WithValue(ctx, user{}, 1))
+		defer cancel()
+		for _, c := range []context.Context{ctx, derived, auth.NewContext(ctx, nil), auth.NewUserContext(ctx, user{"canary"})} {
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x"} {
+				text := fmt.Sprintf(verb, c)
+				require.NotContains(t, text, token, verb)
+				require.NotContains(t, text, "canary", verb)
+				require.NotContains(t, text, fmt.Sprintf("%x", token), verb)
+			}
+		}
+	})).ServeHTTP(httptest.NewRecorder(), request("GET", authorization("Bearer "+token)))
+	require.True(t, reached)
 }
