@@ -2,10 +2,13 @@ package settings_test
 
 import (
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -292,4 +295,61 @@ func TestAPIBodiesWithoutALength(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, send(`{"force": true}`))
 	require.Equal(t, http.StatusRequestEntityTooLarge, send(`{"x": "`+strings.Repeat("x", 1<<20)+`"}`))
 	require.Equal(t, http.StatusCreated, send(`{}`))
+}
+
+// However many ask at the same time, an account has as many tokens as it may.
+func TestAPICreatorsAtALimit(t *testing.T) {
+	t.Parallel()
+	ada := newService(t, func(c *configs) { c.bearer.MaxPerUser = 7 }).signIn("ada")
+	var made, refused atomic.Int32
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			switch got := ada.json("POST", "/api/tokens", `{"name": "x", "scopes": ["*"], "expires_in": 60}`); got.Code {
+			case http.StatusCreated:
+				made.Add(1)
+			case http.StatusConflict:
+				refused.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 7, made.Load())
+	require.EqualValues(t, 93, refused.Load())
+	require.Len(t, ada.tokens(), 7)
+}
+
+// What is logged of all that people do here has no credential in it, whatever the
+// level, and is told to those whom it concerns.
+func TestNothingLoggedIsACredential(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	observe := auth.LogTo(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	s := newService(t, func(c *configs) {
+		c.bearer.Observe, c.cookie.Observe, c.secret.Observe, c.settings.Middleware.Observe = observe, observe, observe, observe
+	})
+	ada := s.signIn("ada")
+	token := ada.json("POST", "/api/tokens", `{"name": "x", "scopes": ["*"], "expires_in": 60}`).status(http.StatusCreated).object()
+	next := ada.json("POST", "/api/tokens/"+token["id"].(string)+"/rotate", `{"overlap": 60}`).status(http.StatusOK).object()
+	secret := ada.json("POST", "/api/secret", "").status(http.StatusCreated).object()
+	ada.json("POST", "/api/secret/reveal", "").status(http.StatusOK)
+	page := plaintext(ada.post("/tokens", newToken(ada.get("/tokens/new").Body.String())).page(http.StatusOK))
+	ada.do("DELETE", "/api/tokens", "", field("Authorization", "Bearer "+next["token"].(string))).problem(http.StatusForbidden, "session_required")
+	ada.do("DELETE", "/api/tokens", "", field("Authorization", "Bearer "+next["token"].(string)+"x")).problem(http.StatusUnauthorized, "unauthenticated")
+	ada.do("DELETE", "/api/tokens/"+next["id"].(string), "").status(http.StatusNoContent)
+	s.store.setFailing("List")
+	ada.get("/").page(http.StatusServiceUnavailable)
+	s.store.setFailing()
+	for _, e := range []endpoint{{"DELETE", "/api/tokens"}, {"DELETE", "/api/secret"}, {"DELETE", "/api/sessions/" + ada.session.ID}} {
+		require.Less(t, ada.do(e.method, e.path, "").Code, 300)
+	}
+	text := log.String()
+	require.Contains(t, text, "no space left", "operators see what was wrong")
+	for _, kind := range []string{"issued", "rotated", "revealed", "revoked", "revoked_all", "signed_in", "signed_out", "refused", "accepted"} {
+		require.Contains(t, text, `"kind":"`+kind+`"`)
+	}
+	for _, canary := range []string{token["token"].(string), next["token"].(string), secret["secret"].(string), page, ada.cookie.Value} {
+		require.NotEmpty(t, canary)
+		require.NotContains(t, text, canary)
+	}
 }

@@ -417,6 +417,21 @@ func TestAnOutageIsNeverAnAbsence(t *testing.T) {
 	h.get("/tokens/" + h.tokenID + "/revoke").page(http.StatusServiceUnavailable)
 }
 
+// Who goes away while the store is asked is no outage.
+func TestWhoGoesAwayIsNoOutage(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	ada := s.signIn("ada")
+	ctx, cancel := context.WithCancel(t.Context())
+	s.store.with = context.Canceled
+	s.store.setFailing("List")
+	s.events.take()
+	ada.get("/", func(r *http.Request) { *r = *r.WithContext(ctx); cancel() })
+	events := s.events.take()
+	require.Len(t, events, 1)
+	require.Equal(t, auth.ReasonCanceled, events[0].Reason)
+}
+
 // Nothing is half done, nobody is shown why, and no plaintext that was not kept is
 // handed out.
 func TestOutages(t *testing.T) {
@@ -436,6 +451,7 @@ func TestOutages(t *testing.T) {
 			for _, e := range append(append([]endpoint{}, h.pages...), h.api...) {
 				body, contentType := filled(e, h.secretID)
 				s.store.setFailing(out.methods...)
+				s.events.take()
 				got := h.do(e.method, e.path, body, field("Content-Type", contentType))
 				s.store.setFailing()
 				require.NotContains(t, got.Body.String(), "disk")
@@ -443,6 +459,12 @@ func TestOutages(t *testing.T) {
 					continue
 				}
 				failed++
+				events := s.events.take()
+				require.NotEmpty(t, events, "operators are told")
+				last := events[len(events)-1]
+				require.Equal(t, auth.ReasonUnavailable, last.Reason)
+				require.ErrorIs(t, last.Err, errDisk)
+				require.Equal(t, h.session.ID, last.CredentialID)
 				if isAPI(e) {
 					got.problem(http.StatusServiceUnavailable, "unavailable")
 				} else {

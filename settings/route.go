@@ -78,7 +78,11 @@ func (h *handler) serve(rt route, refuse func(*call, *problem)) http.Handler {
 			err = rt.serve(c)
 		}
 		if err != nil {
-			refuse(c, problemOf(err))
+			p := problemOf(err)
+			if p.Status == http.StatusServiceUnavailable {
+				c.tellOutage(err)
+			}
+			refuse(c, p)
 		}
 	})
 }
@@ -86,11 +90,11 @@ func (h *handler) serve(rt route, refuse func(*call, *problem)) http.Handler {
 // admit refuses what is no session, and one that is too old for this route.
 func (c *call) admit(rt route) error {
 	if c.id.Scheme != auth.SchemeCookie {
-		c.tell(auth.ReasonScheme)
+		c.tell(auth.ReasonScheme, nil)
 		return errSession
 	}
 	if rt.recent && c.now.Sub(c.id.AuthenticatedAt) > c.maxAge {
-		c.tell(auth.ReasonAge)
+		c.tell(auth.ReasonAge, nil)
 		return tooOld(c.maxAge)
 	}
 	return nil
@@ -110,16 +114,26 @@ func (c *call) within(scopes []string) error {
 	if missing == nil {
 		return nil
 	}
-	c.tell(auth.ReasonScope)
+	c.tell(auth.ReasonScope, nil)
 	return lacking(missing)
 }
 
-// tell reports a refusal that the middleware knows nothing of.
-func (c *call) tell(reason auth.Reason) {
+// tellOutage reports what nobody else hears of.
+func (c *call) tellOutage(err error) {
+	reason := auth.ReasonUnavailable
+	if c.r.Context().Err() != nil {
+		reason = auth.ReasonCanceled // the client went away
+	}
+	c.tell(reason, err)
+}
+
+// tell reports a refusal that the middleware knows nothing of, and what went wrong
+// with a store or with Config.Developer.
+func (c *call) tell(reason auth.Reason, err error) {
 	if c.observe != nil {
 		c.observe(c.r.Context(), auth.Event{
 			Kind: auth.EventRefused, Scheme: c.id.Scheme, UserID: c.id.UserID,
-			CredentialID: c.id.CredentialID, Reason: reason, Remote: c.r.RemoteAddr,
+			CredentialID: c.id.CredentialID, Reason: reason, Remote: c.r.RemoteAddr, Err: err,
 		})
 	}
 }

@@ -37,7 +37,7 @@
 //
 // What happens to credentials goes to the Observe of the authenticator whose they
 // are, with the request's context and address: a service mails its users from
-// there. Decisions on requests go to the one of Config.Middleware.
+// there. Decisions on requests, and outages, go to the one of Config.Middleware.
 package settings
 
 import (
