@@ -116,6 +116,12 @@ func (c *call) createToken() error {
 	if faults != nil {
 		return c.createAgain(http.StatusBadRequest, form, "", faults)
 	}
+	// A second click comes while the first one is still at work.
+	sent := c.id.UserID + "\x00" + form.Get("after")
+	if _, working := c.sent.LoadOrStore(sent, true); working {
+		return c.createAgain(http.StatusConflict, form, c.texts.get("new.twice"), nil)
+	}
+	defer c.sent.Delete(sent)
 	newest, err := c.bearer.List(c.r.Context(), c.id.UserID, auth.Page{Limit: 1})
 	if err != nil {
 		return err

@@ -209,8 +209,11 @@ func TestFormsSentAtTheSameTime(t *testing.T) {
 	ada := s.signIn("ada")
 	old, _ := ada.assigned()
 	_, c := ada.token("deploy")
-	form := url.Values{"id": {ada.secrets()[0].ID}, "overlap": {"1h0m0s"}}
-	for name, path := range map[string]string{"a secret": "/secret/rotate", "a token": "/tokens/" + c.ID + "/rotate"} {
+	secret := ada.secrets()[0].ID
+	for name, path := range map[string]string{"a secret": "/secret/rotate", "a rotation": "/tokens/" + c.ID + "/rotate", "a token": "/tokens"} {
+		form := newToken(ada.get("/tokens/new").page(http.StatusOK))
+		form.Set("id", secret)
+		form.Set("overlap", "1h0m0s")
 		var mu sync.Mutex
 		codes := make(map[int]int)
 		var wg sync.WaitGroup
@@ -227,7 +230,7 @@ func TestFormsSentAtTheSameTime(t *testing.T) {
 	}
 	require.True(t, s.works(auth.SchemeSecret, old), "in its overlap")
 	require.Len(t, ada.secrets(), 2)
-	require.Len(t, ada.tokens(), 2)
+	require.Len(t, ada.tokens(), 3, "the one that was rotated, its successor, and the new one")
 }
 
 func TestFormsThatCannotBeRead(t *testing.T) {

@@ -44,6 +44,7 @@ import (
 	"context"
 	"html/template"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -139,7 +140,8 @@ func New(cfg Config) (http.Handler, error) {
 	return h, nil
 }
 
-// A handler answers for one configuration. Nothing in it changes.
+// A handler answers for one configuration. Nothing in it changes, but for what is in
+// progress.
 type handler struct {
 	bearer *auth.Bearer
 	cookie *auth.Cookie
@@ -159,4 +161,6 @@ type handler struct {
 	assets map[string]asset
 
 	page, api http.Handler // behind the middleware
+
+	sent sync.Map // the forms for new tokens that are being carried out
 }
