@@ -95,12 +95,15 @@ func printLoopback(w io.Writer, total time.Duration) error {
 		}
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "\nOver loopback, %d connections, %v each\trequests/s\tratio\tp50\tp99\tp99.9\t\n", connections, total)
+	fmt.Fprintf(t, "\nOver loopback, %d connections, %v each\trequests/s\tratio\tp50\tratio\tp99\tratio\tp99.9\tratio\t\n", connections, total)
 	for i := range loads {
 		metrics[i].Close()
-		q := metrics[i].Latencies.Quantile
-		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%v\t%v\t%v\t\n", loads[i].name, throughput[i], throughput[i]/throughput[0],
-			q(0.5).Round(time.Microsecond), q(0.99).Round(time.Microsecond), q(0.999).Round(time.Microsecond))
+		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t", loads[i].name, throughput[i], throughput[i]/throughput[0])
+		for _, q := range []float64{0.5, 0.99, 0.999} {
+			took, baseline := metrics[i].Latencies.Quantile(q), metrics[0].Latencies.Quantile(q)
+			fmt.Fprintf(t, "%v\t%.2f\t", took.Round(time.Microsecond), float64(took)/float64(baseline))
+		}
+		fmt.Fprintln(t)
 	}
 	return t.Flush()
 }

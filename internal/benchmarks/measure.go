@@ -68,6 +68,7 @@ func refusals() []refusal {
 	return []refusal{
 		{"none", "", ""},
 		{"unknown", "Authorization", "Bearer " + strings.Repeat("x", 32)},
+		{"bad checksum", "Authorization", "Bearer acme_pat_" + strings.Repeat("x", 38)}, // to those who have a prefix
 		{"8 KiB of junk", "Authorization", "Bearer " + strings.Repeat(".", 8<<10)},
 		{"8 KiB of spaces", "Authorization", "Bearer " + strings.Repeat(" ", 8<<10)},
 		{"1,000 KiB", "Authorization", "Bearer " + strings.Repeat(".", 1000<<10)},
