@@ -43,7 +43,7 @@ type heldUse struct {
 // record notes that c was used. With exact each use counts, as an idle timeout
 // needs it; otherwise a use within a minute of a recorded one costs nothing.
 func (u *uses) record(c *Credential, now time.Time, exact bool) {
-	fresh := now.Sub(c.LastUsedAt) < useInterval
+	fresh := now.Before(c.LastUsedAt.Add(useInterval))
 	if fresh && !exact || u.off.Load() {
 		return
 	}

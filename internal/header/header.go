@@ -39,7 +39,9 @@ func ParseAuthorization(h http.Header) (a Authorization) {
 		return Authorization{Scheme: leadingToken(field), Malformed: true, Unreadable: true}
 	}
 	// net/http has trimmed HTTP/1, but not HTTP/2 (RFC 9113 section 8.2.1).
-	field = trimSpace(field)
+	if n := len(field); n > 0 && (field[0] <= ' ' || field[n-1] <= ' ') {
+		field = trimSpace(field)
+	}
 	a.Scheme = leadingToken(field)
 	rest := field[len(a.Scheme):]
 	a.Credential = trimLeadingSpaces(rest)
