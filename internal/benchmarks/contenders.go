@@ -24,7 +24,7 @@ func races() []race {
 // lookups are those that look a token up.
 func lookups() []contender {
 	return []contender{
-		tokenByHand("Bearer"), ourBearer(), ourPrefixed(), ourBearerOrCookie(),
+		tokenByHand("Bearer"), ourBearer(), ourPrefixed(), ourBearerOrCookie(), ourCached(),
 		connect(), goGuardian(), mcpSDK(), apiserver(),
 	}
 }

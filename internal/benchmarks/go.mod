@@ -20,6 +20,8 @@ require (
 	k8s.io/apiserver v0.37.2
 )
 
+require github.com/maypok86/otter/v2 v2.4.0 // indirect
+
 require (
 	cloud.google.com/go/compute/metadata v0.10.0 // indirect
 	connectrpc.com/connect v1.16.2 // indirect
@@ -61,6 +63,7 @@ require (
 	github.com/prometheus/procfs v0.21.1 // indirect
 	github.com/rrivera/identicon v0.0.0-20240116195454-d5ba35832c0d // indirect
 	github.com/rs/dnscache v0.0.0-20230804202142-fc85eb664529 // indirect
+	github.com/seed-31c5bcb2/auth/cachestore v0.1.0
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/segmentio/encoding v0.5.4 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect
@@ -100,3 +103,5 @@ require (
 )
 
 replace github.com/seed-31c5bcb2/auth => ../../
+
+replace github.com/seed-31c5bcb2/auth/cachestore => ../../cachestore

@@ -27,17 +27,17 @@ func main() {
 	thorough := flag.Bool("thorough", false, "more rounds, and longer ones")
 	figure := flag.String("figure", "", "an SVG `file` to draw the races into")
 	flag.Parse()
-	rounds, benchtime, attack := 5, "40ms", 6*time.Second
+	rounds, benchtime, attack, sizes := 5, "40ms", 6*time.Second, []int{1e3, 1e5}
 	if *thorough {
-		rounds, benchtime, attack = 15, "100ms", 30*time.Second
+		rounds, benchtime, attack, sizes = 15, "100ms", 30*time.Second, []int{1e3, 1e5, 1e6}
 	}
-	if err := errors.Join(flag.Set("test.benchtime", benchtime), run(os.Stdout, rounds, attack, *figure)); err != nil {
+	if err := errors.Join(flag.Set("test.benchtime", benchtime), run(os.Stdout, rounds, attack, *figure, sizes)); err != nil {
 		fmt.Fprintln(os.Stderr, "benchmarks:", err)
 		os.Exit(1)
 	}
 }
 
-func run(w io.Writer, rounds int, attack time.Duration, figure string) error {
+func run(w io.Writer, rounds int, attack time.Duration, figure string, sizes []int) error {
 	fmt.Fprintf(w, "%s, %s/%s, %d cores, median of %d rounds\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), rounds)
 	var titles []string
 	var drawn [][]bar
@@ -54,6 +54,9 @@ func run(w io.Writer, rounds int, attack time.Duration, figure string) error {
 		}
 	}
 	if err := printRefusals(w, rounds); err != nil {
+		return err
+	}
+	if err := printGrowth(w, rounds, sizes); err != nil {
 		return err
 	}
 	return printLoopback(w, attack)

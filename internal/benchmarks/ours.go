@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/cachestore"
 )
 
 func readIdentity(w http.ResponseWriter, r *http.Request) {
@@ -78,19 +79,34 @@ func ourPrefixed() contender {
 	})
 }
 
-func bearerOver(name, prefix string, guard func(*library) func(http.Handler) http.Handler) contender {
-	return contender{name, func(users []string) (*guarded, error) {
-		l, err := newLibrary(auth.NewMemoryStore(), prefix)
+// ourCached has a cache in front of the store, as one over a database would.
+func ourCached() contender {
+	return contender{"this library, through cachestore", func(users []string) (*guarded, error) {
+		store, err := cachestore.New(auth.NewMemoryStore(), cachestore.Config{})
 		if err != nil {
 			return nil, err
 		}
-		good, err := l.tokens(users)
-		return &guarded{
-			handler: guard(l)(http.HandlerFunc(readIdentity)),
-			good:    good,
-			bad:     request("Authorization", "Bearer "+rand.Text()+rand.Text()),
-		}, err
+		return bearerOf(store, "", users, func(l *library) func(http.Handler) http.Handler { return auth.Require(l.bearer) })
 	}}
+}
+
+func bearerOver(name, prefix string, guard func(*library) func(http.Handler) http.Handler) contender {
+	return contender{name, func(users []string) (*guarded, error) {
+		return bearerOf(auth.NewMemoryStore(), prefix, users, guard)
+	}}
+}
+
+func bearerOf(store auth.Store, prefix string, users []string, guard func(*library) func(http.Handler) http.Handler) (*guarded, error) {
+	l, err := newLibrary(store, prefix)
+	if err != nil {
+		return nil, err
+	}
+	good, err := l.tokens(users)
+	return &guarded{
+		handler: guard(l)(http.HandlerFunc(readIdentity)),
+		good:    good,
+		bad:     request("Authorization", "Bearer "+rand.Text()+rand.Text()),
+	}, err
 }
 
 func ourSecret() contender {
