@@ -292,6 +292,7 @@ func TestLocksOfOthers(t *testing.T) {
 				require.NoError(t, conn.Close())
 			}
 		}
+		patient := d.over(t, db, sqlstore.WithTimeout(20*time.Second))
 		t.Run("an account's lock", func(t *testing.T) {
 			for _, m := range methods {
 				if m.reads || m.name == "Create without one" || m.name == "Touch" || m.name == "Purge" {
@@ -309,11 +310,10 @@ func TestLocksOfOthers(t *testing.T) {
 				require.Less(t, time.Since(start), 3*time.Second, m.name)
 				require.Equal(t, before, a.state(t, store), m.name)
 				end()
-				require.NoError(t, m.call(ctx, store, a), m.name)
+				require.NoError(t, m.call(ctx, patient, a), m.name)
 			}
 		})
 		t.Run("in a circle", func(t *testing.T) {
-			patient := d.over(t, db, sqlstore.WithTimeout(20*time.Second))
 			a := newAccount(t, store)
 			before := a.state(t, store)
 			other, end := hold(t, "UPDATE auth_credentials SET name = 'x' WHERE id = '"+a.token.ID+"'")
