@@ -64,8 +64,7 @@ const (
 // An Identity says who is asking and by which credential. Everything in it may
 // be shown to the user and written to a log.
 //
-// The one in a request's context belongs to that request: treat it as read-only,
-// and copy it to keep it.
+// What [FromContext] returns is the caller's own, to change and to keep.
 type Identity struct {
 	UserID          string    // the account that the credential was created for
 	Scheme          Scheme    // how it was presented

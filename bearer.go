@@ -97,7 +97,7 @@ func NewBearer(store Store, cfg BearerConfig) (*Bearer, error) {
 		MaxOverlap:     overlap,
 		MaxPerUser:     cfg.MaxPerUser,
 	}}
-	b.init(store, KindToken, SchemeBearer, cfg.Observe)
+	b.init(store, KindToken, cfg.Observe)
 	return b, nil
 }
 

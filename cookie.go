@@ -61,7 +61,7 @@ func NewCookie(store Store, cfg CookieConfig) (*Cookie, error) {
 	if err := c.checkSize(); err != nil {
 		return nil, err
 	}
-	c.init(store, KindSession, SchemeCookie, cfg.Observe)
+	c.init(store, KindSession, cfg.Observe)
 	return c, nil
 }
 
@@ -74,7 +74,7 @@ func (c *Cookie) Authenticate(r *http.Request) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return session.identity(SchemeCookie), nil
+	return session.identity(), nil
 }
 
 func (c *Cookie) authenticate(r *http.Request) (*Credential, error) {

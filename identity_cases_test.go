@@ -61,6 +61,48 @@ func TestIdentity(t *testing.T) {
 	require.ErrorIs(t, err, auth.ErrInvalidCredential)
 }
 
+// Whoever reads an identity has one of his own. What is done to it is seen neither by
+// a check of scopes further in, nor by the next request, nor in the store.
+func TestIdentityIsNobodyElses(t *testing.T) {
+	t.Parallel()
+	for name, middleware := range map[string]*auth.Middleware{
+		"plain":        {},
+		"with Resolve": {Resolve: func(context.Context, *auth.Identity) (any, error) { return 1, nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			own := fakeAuthenticator{scheme: "mTLS", identity: &auth.Identity{UserID: "ada", Scopes: "read"}}
+			escalate := func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					id, ok := auth.FromContext(r.Context())
+					require.True(t, ok)
+					id.UserID, id.Scopes = "root", "*"
+					next.ServeHTTP(w, r)
+				})
+			}
+			read := auth.RequireScope("read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				id, _ := auth.FromContext(r.Context())
+				require.Equal(t, "ada", id.UserID)
+				require.Equal(t, auth.Scopes("read"), id.Scopes)
+			}))
+			token := authorization("Bearer " + f.token("ada", "read"))
+			for range 2 {
+				for _, test := range []struct {
+					a auth.Authenticator
+					e edit
+				}{{f.bearer, token}, {own, authorization()}} {
+					w := httptest.NewRecorder()
+					middleware.Require(test.a)(escalate(read)).ServeHTTP(w, request("GET", test.e))
+					require.Equal(t, http.StatusOK, w.Code)
+					w = httptest.NewRecorder()
+					middleware.Require(test.a)(escalate(auth.RequireScope("write")(read))).ServeHTTP(w, request("GET", test.e))
+					require.Equal(t, http.StatusForbidden, w.Code)
+				}
+			}
+		})
+	}
+}
+
 // An identity's scheme is the one that the route was given, whatever it claims:
 // handlers decide by it.
 func TestSchemeIsNotClaimed(t *testing.T) {

@@ -76,7 +76,7 @@ func byHeader(r *http.Request, s Scheme, ask func(*http.Request, header.Authoriz
 	if err != nil {
 		return nil, err
 	}
-	return c.identity(s), nil
+	return c.identity(), nil
 }
 
 // present looks up the plaintext that a request presents.

@@ -32,13 +32,12 @@ const (
 type records struct {
 	store   Store
 	kind    Kind
-	scheme  Scheme
 	observe Observer
 	uses    uses
 }
 
-func (rs *records) init(store Store, kind Kind, scheme Scheme, observe Observer) {
-	rs.store, rs.kind, rs.scheme, rs.observe = store, kind, scheme, observe
+func (rs *records) init(store Store, kind Kind, observe Observer) {
+	rs.store, rs.kind, rs.observe = store, kind, observe
 	rs.uses.store = store
 	rs.uses.lost = func(ctx context.Context, err error) {
 		rs.tell(ctx, Event{Kind: EventUseLost, Reason: ReasonUnavailable, Err: err})
@@ -88,16 +87,17 @@ func (rs *records) find(ctx context.Context, d Digest) (*Credential, error) {
 }
 
 // identity is what a handler sees of a record.
-func (c *Credential) identity(scheme Scheme) *Identity {
-	id := &Identity{Scheme: scheme}
-	c.fill(id)
+func (c *Credential) identity() *Identity {
+	id := new(Identity)
+	c.describe(id)
 	return id
 }
 
-// fill sets all of an identity but its scheme: field by field, as a whole one would
-// be copied twice.
-func (c *Credential) fill(id *Identity) {
+// describe sets all of an identity: field by field, as a whole one would be copied
+// twice.
+func (c *Credential) describe(id *Identity) {
 	id.UserID = c.UserID
+	id.Scheme = c.Kind.scheme()
 	id.CredentialID = c.ID
 	id.Scopes = c.Scopes
 	id.AuthenticatedAt = c.CreatedAt
@@ -194,7 +194,7 @@ func (rs *records) rotate(ctx context.Context, old Ref, next *Credential, overla
 }
 
 func (rs *records) tell(ctx context.Context, e Event) {
-	e.Scheme = rs.scheme
+	e.Scheme = rs.kind.scheme()
 	if rs.observe != nil && e.Remote == "" {
 		e.Remote = remote(ctx)
 	}

@@ -96,10 +96,12 @@ func (rt *route) admit(r *http.Request, refusal *Error) *passage {
 	case rt.observe == nil:
 	case p == nil:
 		rt.tellRefused(r, refusal)
-	case p.identityContext.identity == nil:
-		rt.tell(r, Event{Kind: EventAnonymous})
 	default:
-		rt.tell(r, Event{Kind: EventAccepted, Scheme: p.identity.Scheme, UserID: p.identity.UserID, CredentialID: p.identity.CredentialID})
+		e := Event{Kind: EventAnonymous}
+		if id := new(Identity); p.describe(id) {
+			e = Event{Kind: EventAccepted, Scheme: id.Scheme, UserID: id.UserID, CredentialID: id.CredentialID}
+		}
+		rt.tell(r, e)
 	}
 	return p
 }
@@ -122,7 +124,7 @@ func (rt *route) decide(r *http.Request, refusal *Error) (p *passage) {
 	}
 	*refusal = rt.refusal(r, &f, err)
 	if rt.optional && refusal.Status == http.StatusUnauthorized && !f.explicit {
-		p = new(passage)
+		p = newPassage(rt)
 		p.enter(rt, r)
 	}
 	return p
@@ -130,20 +132,22 @@ func (rt *route) decide(r *http.Request, refusal *Error) (p *passage) {
 
 // identify lets a request in that was authenticated, if Resolve agrees.
 func (rt *route) identify(r *http.Request, f *found) (*passage, error) {
-	p := new(passage)
-	if f.credential != nil {
-		f.credential.fill(&p.identity)
-	} else {
-		p.identity = *f.other
+	p := newPassage(rt)
+	p.credential = f.credential
+	if f.other != nil {
+		p.subject = newSubject(*f.other)
+		p.subject.identity.Scheme = f.scheme // what Require was given, and not what an identity claims
 	}
-	p.identity.Scheme = f.scheme // what Require was given, and not what an identity claims
-	p.identityContext.identity = &p.identity
 	if rt.resolve != nil {
-		user, err := rt.askResolve(r, &p.identity)
+		if p.subject == nil {
+			p.subject = newSubject(Identity{})
+			f.credential.describe(p.subject.identity)
+		}
+		user, err := rt.askResolve(r, p.subject.identity)
 		if err != nil {
 			return nil, err
 		}
-		p.user = user
+		p.subject.user = user
 	}
 	p.enter(rt, r)
 	return p, nil
@@ -167,13 +171,16 @@ func (rt *route) askResolve(r *http.Request, id *Identity) (any, error) {
 	return user, nil
 }
 
-// mark sets what every answer behind this route carries. The values live in the
-// passage, which is this request's alone.
+// mark sets what every answer behind this route carries.
 func (rt *route) mark(h http.Header, p *passage) {
-	p.vary[0], p.varyAuthorization[0] = "Cookie", "Authorization"
-	rt.setVary(h, &p.vary, &p.varyAuthorization)
-	if p.identity.Scheme == SchemeCookie && len(h["Cache-Control"]) == 0 {
-		p.cacheControl[0] = "private"
-		h["Cache-Control"] = p.cacheControl[:]
+	m := p.marks
+	if m == nil {
+		return
+	}
+	m.vary[0], m.varyAuthorization[0] = "Cookie", "Authorization"
+	rt.setVary(h, &m.vary, &m.varyAuthorization)
+	if p.scheme() == SchemeCookie && len(h["Cache-Control"]) == 0 {
+		m.cacheControl[0] = "private"
+		h["Cache-Control"] = m.cacheControl[:]
 	}
 }

@@ -35,20 +35,21 @@ func checkAny(ctx context.Context, scopes []string) (Error, bool) {
 var errNoRequire = errors.New("auth: a scope is checked outside of Require")
 
 func checkScopes(ctx context.Context, scopes []string, enough func(Scopes) bool) (Error, bool) {
-	c := current(ctx)
+	c, id := current(ctx), Identity{}
+	known := c.describe(&id)
 	switch {
-	case c == nil || c.identity == nil && c.answers == nil:
+	case c == nil || !known && c.answers == nil:
 		return Error{Status: http.StatusInternalServerError, Reason: ReasonInternal, Err: errNoRequire, detail: errNoRequire}, false
-	case c.identity == nil:
+	case !known:
 		return Error{Status: http.StatusUnauthorized, Reason: ReasonMissing, Err: ErrNoCredential, answers: c.answers}, false
-	case enough(c.identity.Scopes):
+	case enough(id.Scopes):
 		return Error{}, true
 	}
 	return Error{
-		Status: http.StatusForbidden, Scheme: c.identity.Scheme,
+		Status: http.StatusForbidden, Scheme: id.Scheme,
 		Scopes: slices.Clone(scopes), // the route goes by its own
 		Reason: ReasonScope, Err: ErrInsufficientScope,
-		userID: c.identity.UserID, credentialID: c.identity.CredentialID, answers: c.answers,
+		userID: id.UserID, credentialID: id.CredentialID, answers: c.answers,
 	}, false
 }
 

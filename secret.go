@@ -58,7 +58,7 @@ func NewSecret(store Store, cfg SecretConfig) (*Secret, error) {
 		return nil, err
 	}
 	s := &Secret{format: format, maxOverlap: overlap, vault: newVault(cfg.RevealKeys)}
-	s.init(store, KindSecret, SchemeSecret, cfg.Observe)
+	s.init(store, KindSecret, cfg.Observe)
 	return s, nil
 }
 

@@ -165,6 +165,19 @@ func (k Kind) String() string {
 	return "none"
 }
 
+// scheme is the one by which credentials of a kind are presented.
+func (k Kind) scheme() Scheme {
+	switch k {
+	case KindToken:
+		return SchemeBearer
+	case KindSession:
+		return SchemeCookie
+	case KindSecret:
+		return SchemeSecret
+	}
+	return ""
+}
+
 // A Digest is the SHA-256 of a plaintext. It needs no salt and no stretching:
 // the plaintext has 190 random bits (as OWASP's advice for session identifiers
 // and RFC 6749 section 10.10 ask for, and more).
@@ -172,8 +185,8 @@ type Digest [32]byte
 
 // A LookupFunc is a Store over rows of one's own: an existing table of tokens,
 // say, behind [Bearer]. It returns ErrNotFound for an unknown or revoked one;
-// UserID and Scopes have to be set, the zero Kind and Digest are filled in. It
-// bounds its own time. All other methods fail with errors.ErrUnsupported: the
+// UserID and Scopes have to be set, the zero Kind and Digest are filled in. Nobody
+// writes to what it returned. It bounds its own time. All other methods fail with errors.ErrUnsupported: the
 // table's life stays with the code that has it, and last uses are not recorded.
 type LookupFunc func(ctx context.Context, kind Kind, d Digest) (*Credential, error)
 
