@@ -20,7 +20,7 @@ type Authorization struct {
 	Scheme     string // as sent; "" if there is no field, or a blank one
 	Credential string // what follows the scheme, not yet checked: see Token68
 	Malformed  bool   // the field breaks the grammar, so Credential is not to be used
-	Unreadable bool   // malformed whoever it is for: two fields, or one of over 64 KiB
+	Unreadable bool   // malformed whoever it is for: two fields, one of over 64 KiB, or too far in
 }
 
 // ParseAuthorization reads the field. More than one field is malformed: a proxy
@@ -40,7 +40,10 @@ func ParseAuthorization(h http.Header) (a Authorization) {
 	}
 	// net/http has trimmed HTTP/1, but not HTTP/2 (RFC 9113 section 8.2.1).
 	if n := len(field); n > 0 && (field[0] <= ' ' || field[n-1] <= ' ') {
-		field = trimSpace(field)
+		field = trimSome(field)
+		if field != "" && field[0] <= ' ' {
+			return Authorization{Malformed: true, Unreadable: true} // whosever it was
+		}
 	}
 	a.Scheme = leadingToken(field)
 	rest := field[len(a.Scheme):]
@@ -137,6 +140,19 @@ func trimLeadingSpaces(s string) string {
 		i++
 	}
 	return s[i:]
+}
+
+// trimSome is trimSpace for at most maxSpaces on each side, so that 8 KiB of them
+// cost no more than other junk.
+func trimSome(s string) string {
+	i, j := 0, len(s)
+	for i < j && i < maxSpaces && (s[i] == ' ' || s[i] == '\t') {
+		i++
+	}
+	for end := j - maxSpaces; j > i && j > end && (s[j-1] == ' ' || s[j-1] == '\t'); {
+		j--
+	}
+	return s[i:j]
 }
 
 // trimSpace is not strings.TrimSpace, which takes away NBSP and U+0085 as well.
