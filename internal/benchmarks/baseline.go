@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"net/http"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gorilla/securecookie"
+
+	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
 // What a careful person writes by hand for a service of one's own: the digests of
@@ -26,14 +27,12 @@ type tokenTable struct {
 	records map[[32]byte]*record
 }
 
-func newTokenTable(users []string) (*tokenTable, []string) {
+func newTokenTable(users, tokens []string) *tokenTable {
 	t := &tokenTable{records: make(map[[32]byte]*record, len(users))}
-	tokens := make([]string, len(users))
 	for i, user := range users {
-		tokens[i] = rand.Text() + rand.Text()[:6] // 32 characters
 		t.records[sha256.Sum256([]byte(tokens[i]))] = &record{user, time.Now().Add(time.Hour)}
 	}
-	return t, tokens
+	return t
 }
 
 // lookup returns the user of a token; "" if it is nobody's.
@@ -73,15 +72,20 @@ func readUser(w http.ResponseWriter, r *http.Request) {
 	found(w, user)
 }
 
-func tokenByHand(scheme string) contender {
+func byHand(scheme string, credentials func() []string) contender {
 	return contender{"by hand: SHA-256, map, RWMutex", func(users []string) (*guarded, error) {
-		table, tokens := newTokenTable(users)
-		g := &guarded{handler: table.byHand(scheme, http.HandlerFunc(readUser)), bad: request("Authorization", scheme+" "+rand.Text())}
-		for _, token := range tokens {
-			g.good = append(g.good, request("Authorization", scheme+" "+token))
-		}
-		return g, nil
+		table := newTokenTable(users, credentials())
+		return presenting(scheme, credentials(), table.byHand(scheme, http.HandlerFunc(readUser))), nil
 	}}
+}
+
+// presenting guards a handler against requests with credentials of one scheme.
+func presenting(scheme string, credentials []string, h http.Handler) *guarded {
+	g := &guarded{handler: h, bad: request("Authorization", scheme+" "+token.New(prefix))}
+	for _, c := range credentials {
+		g.good = append(g.good, request("Authorization", scheme+" "+c))
+	}
+	return g
 }
 
 // cookieByHand is securecookie, signed and encrypted, with the serializer that its

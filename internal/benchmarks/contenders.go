@@ -16,7 +16,7 @@ func races() []race {
 	jwts := []contender{pkgz(), auth0V2(), auth0V3(), chiJWT()}
 	return []race{
 		{"Bearer", append(lookups(), jwts...)},
-		{"Secret", []contender{tokenByHand("Secret"), ourSecret()}},
+		{"Secret", []contender{byHand("Secret", secrets), ourSecret()}},
 		{"Cookie", []contender{cookieByHand(), ourCookie(), bareCookie(), gorillaSessions(), scsSessions()}},
 	}
 }
@@ -24,7 +24,7 @@ func races() []race {
 // lookups are those that look a token up.
 func lookups() []contender {
 	return []contender{
-		tokenByHand("Bearer"), ourBearer(), ourPrefixed(), ourBearerOrCookie(), ourCached(),
+		byHand("Bearer", tokens), ourBearer(), ourUnprefixed(), ourBearerOrCookie(), ourCached(),
 		connect(), goGuardian(), mcpSDK(), apiserver(),
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"sync"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -15,33 +17,99 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// printGrowth prints what the memory store costs as it fills: a look-up of one of a
-// thousand credentials that are in use, one of any at all, and bytes for each. The
-// other stores are measured by the benchmark Store of internal/integration.
-func printGrowth(w io.Writer, rounds int, sizes []int) error {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "\nMemory store, credentials\thot, ns\tcold, ns\tB each\t\n")
-	for _, size := range sizes {
-		before := heap()
-		store := auth.NewMemoryStore()
-		for i := range size {
-			if err := store.Create(context.Background(), credential(i), 0); err != nil {
-				return err
-			}
-		}
-		each := float64(heap()-before) / float64(size)
-		r := median(rounds, []func(*testing.B){lookUpAmong(store, min(size, population)), lookUpAmong(store, size)})
-		fmt.Fprintf(t, "%d\t%.0f\t%.0f\t%.0f\t\n", size, r[0].ns, r[1].ns, each)
-		runtime.KeepAlive(store)
-	}
-	return t.Flush()
+// A keeper is a store that is filled, to see what it costs as it grows.
+type keeper struct {
+	name string
+	open func() (*kept, error)
 }
 
-func heap() uint64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
+// A kept is an empty store, by three ways.
+type kept struct {
+	behind auth.Store            // takes the records
+	hot    auth.Store            // as a service has it
+	cold   auth.Store            // the same where no cache knows the answer
+	bytes  func() (int64, error) // that the records take, wherever they are
+	close  func()
+}
+
+// printGrowth prints what a look-up costs, of one of a thousand credentials that are in
+// use and of one that was not lately, and the bytes that each takes.
+func printGrowth(w io.Writer, rounds int, sizes []int) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "\nLook-ups as the store grows\tcredentials\thot, ns\tcold, ns\t16 at once, cold\tB each\t\n")
+	var missing []error
+	for _, keeper := range keepers() {
+		for _, size := range sizes {
+			if err := keeper.print(t, rounds, size); err != nil {
+				missing = append(missing, fmt.Errorf("%s: %w", keeper.name, err))
+				break
+			}
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, err := range missing {
+		if !errors.Is(err, errNoServer) {
+			return err
+		}
+		fmt.Fprintln(w, "not measured:", err)
+	}
+	return nil
+}
+
+func (k *keeper) print(w io.Writer, rounds, size int) error {
+	s, err := k.open()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	empty, err := s.bytes()
+	if err != nil {
+		return err
+	}
+	if err := fill(s.behind, size); err != nil {
+		return err
+	}
+	full, err := s.bytes()
+	if err != nil {
+		return err
+	}
+	if err := warm(s.hot, min(size, population)); err != nil {
+		return err
+	}
+	hot := median(rounds, []func(*testing.B){lookUpAmong(s.hot, min(size, population), 1)})
+	cold := median(rounds, []func(*testing.B){lookUpAmong(s.cold, size, 1), lookUpAmong(s.cold, size, 16)})
+	fmt.Fprintf(w, "%s\t%d\t%.0f\t%.0f\t%.0f\t%d\t\n", k.name, size, hot[0].ns, cold[0].ns, cold[1].ns, (full-empty)/int64(size))
+	runtime.KeepAlive(s)
+	return nil
+}
+
+// fill creates the records, several at once: a server behind a connection takes them
+// together.
+func fill(store auth.Store, size int) error {
+	const writers = 32
+	var failed [writers]error
+	var wg sync.WaitGroup
+	for writer := range writers {
+		wg.Go(func() {
+			for i := writer; i < size && failed[writer] == nil; i += writers {
+				failed[writer] = store.Create(context.Background(), credential(i), 0)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(failed[:]...)
+}
+
+// warm looks each of the first n up.
+func warm(store auth.Store, n int) error {
+	for i := range n {
+		if _, err := store.Lookup(context.Background(), auth.KindToken, digest(i)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // credential is the ith of many, as Issue would make it.
@@ -56,17 +124,28 @@ func digest(i int) auth.Digest {
 	return sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
 }
 
-// lookUpAmong looks up credentials among the first n, in no order.
-func lookUpAmong(store auth.Store, n int) func(*testing.B) {
+// lookUpAmong looks up credentials among the first n, in no order, several at once.
+func lookUpAmong(store auth.Store, n, atOnce int) func(*testing.B) {
 	digests := make([]auth.Digest, 1<<16)
 	for i := range digests {
 		digests[i] = digest(rand.IntN(n))
 	}
-	return func(b *testing.B) {
-		for i := 0; b.Loop(); i++ {
-			if _, err := store.Lookup(context.Background(), auth.KindToken, digests[i%len(digests)]); err != nil {
-				b.Fatal(err)
+	look := func(b *testing.B, next func() bool) {
+		// As in a server, where a request can be given up.
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		for i := rand.IntN(len(digests)); next(); i++ {
+			if _, err := store.Lookup(ctx, auth.KindToken, digests[i%len(digests)]); err != nil {
+				b.Error(err)
+				return
 			}
 		}
+	}
+	if atOnce == 1 {
+		return func(b *testing.B) { look(b, b.Loop) }
+	}
+	return func(b *testing.B) {
+		b.SetParallelism(max(1, atOnce/runtime.GOMAXPROCS(0)))
+		b.RunParallel(func(pb *testing.PB) { look(b, pb.Next) })
 	}
 }

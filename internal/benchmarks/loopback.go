@@ -6,12 +6,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"text/tabwriter"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
 const connections = 64
@@ -26,30 +28,26 @@ type load struct {
 }
 
 func loads() ([]load, error) {
-	l, err := newLibrary(auth.NewMemoryStore(), "")
+	l, err := newLibrary(auth.NewMemoryStore(), prefix)
+	if err == nil {
+		err = l.take(users())
+	}
 	if err != nil {
 		return nil, err
 	}
-	var tokens []string
-	for _, user := range users() {
-		token, _, err := l.bearer.Issue(context.Background(), user, auth.NewToken{Name: "benchmark"})
-		if err != nil {
-			return nil, err
-		}
-		tokens = append(tokens, token)
-	}
-	some := append([]string{}, tokens...)
+	all := tokens()
+	some := slices.Clone(all)
 	for i := 0; i < len(some); i += 100 {
-		some[i] = "x" + some[i][1:] // 1 % of them are nobody's
+		some[i] = token.New(prefix) // 1 % of them are nobody's
 	}
 	empty := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	guarded := auth.Require(l.bearer, l.cookie)(empty)
 	fine := map[string]bool{"204": true}
 	return []load{
-		{"an empty handler", empty, tokens, fine, nil},
-		{"behind Require", guarded, tokens, fine, nil},
+		{"an empty handler", empty, all, fine, nil},
+		{"behind Require", guarded, all, fine, nil},
 		{"1 % unknown tokens", guarded, some, map[string]bool{"204": true, "401": true}, nil},
-		{"while others are revoked", guarded, tokens, fine, l.issueAndRevoke},
+		{"while others are revoked", guarded, all, fine, l.issueAndRevoke},
 	}, nil
 }
 

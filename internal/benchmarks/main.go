@@ -27,9 +27,9 @@ func main() {
 	thorough := flag.Bool("thorough", false, "more rounds, and longer ones")
 	figure := flag.String("figure", "", "an SVG `file` to draw the races into")
 	flag.Parse()
-	rounds, benchtime, attack, sizes := 5, "40ms", 6*time.Second, []int{1e3, 1e5}
+	rounds, benchtime, attack, sizes := 9, "20ms", 4*time.Second, []int{1e3, 1e4}
 	if *thorough {
-		rounds, benchtime, attack, sizes = 15, "100ms", 30*time.Second, []int{1e3, 1e5, 1e6}
+		rounds, benchtime, attack, sizes = 31, "50ms", 30*time.Second, []int{1e3, 1e5, 1e6}
 	}
 	if err := errors.Join(flag.Set("test.benchtime", benchtime), run(os.Stdout, rounds, attack, *figure, sizes)); err != nil {
 		fmt.Fprintln(os.Stderr, "benchmarks:", err)

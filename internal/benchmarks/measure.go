@@ -6,8 +6,11 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
 // population is how many credentials there are, used in turn: with one alone,
@@ -18,6 +21,21 @@ func users() []string {
 	list := make([]string, population)
 	for i := range list {
 		list[i] = fmt.Sprintf("user-%d", i)
+	}
+	return list
+}
+
+// tokens are what every user presents, to whichever contender: as this library makes
+// them with a prefix and a checksum, 47 characters.
+var tokens = sync.OnceValue(func() []string { return list(prefix) })
+
+// secrets are without: 32 characters.
+var secrets = sync.OnceValue(func() []string { return list("") })
+
+func list(prefix string) []string {
+	list := make([]string, population)
+	for i := range list {
+		list[i] = token.New(prefix)
 	}
 	return list
 }
@@ -67,7 +85,7 @@ type refusal struct{ name, header, value string }
 func refusals() []refusal {
 	return []refusal{
 		{"none", "", ""},
-		{"unknown", "Authorization", "Bearer " + strings.Repeat("x", 32)},
+		{"unknown", "Authorization", "Bearer " + token.New(prefix)},
 		{"bad checksum", "Authorization", "Bearer acme_pat_" + strings.Repeat("x", 38)}, // to those who have a prefix
 		{"8 KiB of junk", "Authorization", "Bearer " + strings.Repeat(".", 8<<10)},
 		{"8 KiB of spaces", "Authorization", "Bearer " + strings.Repeat(" ", 8<<10)},

@@ -25,6 +25,9 @@ func newKeys() auth.Keys {
 	return auth.Keys{key}
 }
 
+// prefix is that of tokens, as services should have one.
+const prefix = "acme_pat"
+
 // A library is the three authenticators over one store.
 type library struct {
 	bearer *auth.Bearer
@@ -45,37 +48,24 @@ func newLibrary(store auth.Store, prefix string) (*library, error) {
 	return &library{bearer, cookie, secret}, err
 }
 
-// tokens gives each user a token, and returns the requests with them.
-func (l *library) tokens(users []string) ([]*http.Request, error) {
-	var requests []*http.Request
-	for _, user := range users {
-		token, _, err := l.bearer.Issue(context.Background(), user, auth.NewToken{Name: "benchmark"})
-		if err != nil {
-			return nil, fmt.Errorf("issue: %w", err)
-		}
-		requests = append(requests, request("Authorization", "Bearer "+token))
-	}
-	return requests, nil
-}
-
 // ourBearer guards a route that takes tokens alone, as the peers' do.
 func ourBearer() contender {
-	return bearerOver("this library", "", func(l *library) func(http.Handler) http.Handler {
+	return bearerOver("this library", prefix, func(l *library) func(http.Handler) http.Handler {
+		return auth.Require(l.bearer)
+	})
+}
+
+// ourUnprefixed looks up whatever it is shown, as the peers do.
+func ourUnprefixed() contender {
+	return bearerOver("this library, any token", "", func(l *library) func(http.Handler) http.Handler {
 		return auth.Require(l.bearer)
 	})
 }
 
 // ourBearerOrCookie takes a cookie as well, as most routes do.
 func ourBearerOrCookie() contender {
-	return bearerOver("this library, a cookie would do", "", func(l *library) func(http.Handler) http.Handler {
+	return bearerOver("this library, a cookie would do", prefix, func(l *library) func(http.Handler) http.Handler {
 		return auth.Require(l.bearer, l.cookie)
-	})
-}
-
-// ourPrefixed has tokens with a prefix and a checksum, which are longer.
-func ourPrefixed() contender {
-	return bearerOver("this library, with a prefix", "acme_pat", func(l *library) func(http.Handler) http.Handler {
-		return auth.Require(l.bearer)
 	})
 }
 
@@ -86,7 +76,7 @@ func ourCached() contender {
 		if err != nil {
 			return nil, err
 		}
-		return bearerOf(store, "", users, func(l *library) func(http.Handler) http.Handler { return auth.Require(l.bearer) })
+		return bearerOf(store, prefix, users, func(l *library) func(http.Handler) http.Handler { return auth.Require(l.bearer) })
 	}}
 }
 
@@ -101,12 +91,17 @@ func bearerOf(store auth.Store, prefix string, users []string, guard func(*libra
 	if err != nil {
 		return nil, err
 	}
-	good, err := l.tokens(users)
-	return &guarded{
-		handler: guard(l)(http.HandlerFunc(readIdentity)),
-		good:    good,
-		bad:     request("Authorization", "Bearer "+rand.Text()+rand.Text()),
-	}, err
+	return presenting("Bearer", tokens(), guard(l)(http.HandlerFunc(readIdentity))), l.take(users)
+}
+
+// take gives each user the token that it has everywhere.
+func (l *library) take(users []string) error {
+	for i, user := range users {
+		if _, err := l.bearer.Import(context.Background(), user, tokens()[i], auth.NewToken{Name: "benchmark"}); err != nil {
+			return fmt.Errorf("import: %w", err)
+		}
+	}
+	return nil
 }
 
 func ourSecret() contender {
@@ -115,18 +110,12 @@ func ourSecret() contender {
 		if err != nil {
 			return nil, err
 		}
-		g := &guarded{
-			handler: auth.Require(l.secret)(http.HandlerFunc(readIdentity)),
-			bad:     request("Authorization", "Secret "+rand.Text()),
-		}
-		for _, user := range users {
-			secret, _, err := l.secret.Assign(context.Background(), user)
-			if err != nil {
-				return nil, fmt.Errorf("assign: %w", err)
+		for i, user := range users {
+			if _, err := l.secret.Import(context.Background(), user, secrets()[i]); err != nil {
+				return nil, fmt.Errorf("import: %w", err)
 			}
-			g.good = append(g.good, request("Authorization", "Secret "+secret))
 		}
-		return g, nil
+		return presenting("Secret", secrets(), auth.Require(l.secret)(http.HandlerFunc(readIdentity))), nil
 	}}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"time"
@@ -26,13 +25,8 @@ import (
 // overTable builds a contender whose middleware asks the table.
 func overTable(name string, guard func(*tokenTable) (http.Handler, error)) contender {
 	return contender{name, func(users []string) (*guarded, error) {
-		table, tokens := newTokenTable(users)
-		h, err := guard(table)
-		g := &guarded{handler: h, bad: request("Authorization", "Bearer "+rand.Text()+rand.Text()[:6])}
-		for _, token := range tokens {
-			g.good = append(g.good, request("Authorization", "Bearer "+token))
-		}
-		return g, err
+		h, err := guard(newTokenTable(users, tokens()))
+		return presenting("Bearer", tokens(), h), err
 	}}
 }
 
