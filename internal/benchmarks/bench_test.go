@@ -1,6 +1,11 @@
 package main
 
 import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -15,6 +20,54 @@ func TestContenders(t *testing.T) {
 					t.Fatal(err)
 				}
 			})
+		}
+	}
+}
+
+// TestKeepers makes sure that every store that is timed finds what it is asked for.
+func TestKeepers(t *testing.T) {
+	for _, k := range keepers() {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			s, err := k.open()
+			if errors.Is(err, errNoServer) && os.Getenv("CI") != "true" {
+				t.Skip(err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.close()
+			const size = 100
+			if err := errors.Join(fill(s.behind, size), warm(s.hot, size), warm(s.cold, size)); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := s.bytes(); err != nil || n == 0 {
+				t.Fatalf("takes %d bytes: %v", n, err)
+			}
+		})
+	}
+}
+
+func TestFigureIsXML(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "figure.svg")
+	if err := drawFigure(path, []string{"A & B"}, [][]bar{{{"by <hand>", 1, false}, {"ours", 0.5, true}, {"slow", 77, false}}}); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := xml.NewDecoder(strings.NewReader(string(text)))
+	for {
+		if _, err := d.Token(); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"A &amp; B", "by &lt;hand&gt;", "… 77", "prefers-color-scheme: dark"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%q is not in the figure", want)
 		}
 	}
 }
