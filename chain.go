@@ -119,13 +119,17 @@ func (f *found) ask(a Authenticator, r *http.Request, presented header.Authoriza
 	case *Cookie:
 		f.credential, err = a.authenticate(r)
 	default:
-		f.other, err = a.Authenticate(r)
+		var id *Identity
+		id, err = a.Authenticate(r)
 		switch {
-		case err == nil && (f.other == nil || f.other.UserID == ""):
-			return fault(errNobody)
 		case err != nil && isNil(err):
 			return fault(errNilError)
+		case err != nil:
+			return err // whoever it names beside that
+		case id == nil || id.UserID == "":
+			return fault(errNobody)
 		}
+		f.other = id
 	}
 	return err
 }

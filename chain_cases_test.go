@@ -35,6 +35,29 @@ func (a fakeAuthenticator) Authenticate(*http.Request) (*auth.Identity, error) {
 	return a.identity, a.err
 }
 
+// Whom a failing authenticator names beside its error is nobody: not where the next
+// one lets somebody in, and not where an anonymous request may pass.
+func TestIdentityBesideAnErrorIsNobody(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, err := range []error{auth.ErrNoCredential, auth.ErrInvalidCredential} {
+		root := fakeAuthenticator{scheme: "Bearer", identity: &auth.Identity{UserID: "root"}, err: err}
+		for name, m := range map[string]*auth.Middleware{
+			"plain":        {},
+			"with Resolve": {Resolve: func(_ context.Context, id *auth.Identity) (any, error) { return id.UserID, nil }},
+		} {
+			t.Run(name, func(t *testing.T) {
+				accepted(t, behind(m.Require(root, f.bearer)).get(authorization("Bearer "+f.token("tess"))), "tess", auth.SchemeBearer)
+				accepted(t, behind(m.Require(root, f.cookie)).get(withCookie(f.signIn("cora"))), "cora", auth.SchemeCookie)
+				m.Optional(root)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					_, ok := auth.FromContext(r.Context())
+					require.False(t, ok)
+				})).ServeHTTP(httptest.NewRecorder(), request("GET"))
+			})
+		}
+	}
+}
+
 func TestChainOfSchemes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

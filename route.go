@@ -134,7 +134,7 @@ func (rt *route) decide(r *http.Request, refusal *Error) (p *passage) {
 func (rt *route) identify(r *http.Request, f *found) (*passage, error) {
 	p := newPassage(rt)
 	p.credential = f.credential
-	if f.other != nil {
+	if f.credential == nil {
 		p.subject = newSubject(*f.other)
 		p.subject.identity.Scheme = f.scheme // what Require was given, and not what an identity claims
 	}
