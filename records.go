@@ -202,7 +202,8 @@ func (rs *records) tell(ctx context.Context, e Event) {
 }
 
 // digestOf hashes from the stack: a conversion to []byte would allocate for
-// anything over 32 bytes, on each request.
+// anything over 32 bytes, on each request, and cost a quarter more than the hash
+// (BenchmarkDigestOf).
 func digestOf(plaintext string) Digest {
 	var buf [64]byte
 	if len(plaintext) > len(buf) {

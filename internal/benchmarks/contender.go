@@ -18,7 +18,6 @@ type guarded struct {
 	handler http.Handler    // calls found with the identity that it reads
 	good    []*http.Request // one for each user, in their order
 	bad     *http.Request   // well-formed, with a credential that nobody has
-	close   func()          // nil: nothing to close
 }
 
 // found is what every guarded handler does with the identity: it looks at it.

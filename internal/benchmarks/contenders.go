@@ -36,5 +36,5 @@ func (g *guarded) refuse(rounds int) []result {
 		requests := []*http.Request{request(refusal.header, refusal.value)}
 		benchmarks = append(benchmarks, func(b *testing.B) { serve(b, g.handler, requests) })
 	}
-	return median(rounds, benchmarks)
+	return medians(rounds, benchmarks...)
 }

@@ -78,8 +78,8 @@ func (k *keeper) print(w io.Writer, rounds, size int) error {
 	if err := warm(s.hot, min(size, population)); err != nil {
 		return err
 	}
-	hot := median(rounds, []func(*testing.B){lookUpAmong(s.hot, min(size, population), 1)})
-	cold := median(rounds, []func(*testing.B){lookUpAmong(s.cold, size, 1), lookUpAmong(s.cold, size, 16)})
+	hot := medians(rounds, lookUpAmong(s.hot, min(size, population), 1))
+	cold := medians(rounds, lookUpAmong(s.cold, size, 1), lookUpAmong(s.cold, size, 16))
 	fmt.Fprintf(w, "%s\t%d\t%.0f\t%.0f\t%.0f\t%d\t\n", k.name, size, hot[0].ns, cold[0].ns, cold[1].ns, (full-empty)/int64(size))
 	runtime.KeepAlive(s)
 	return nil

@@ -27,17 +27,17 @@ func main() {
 	thorough := flag.Bool("thorough", false, "more rounds, and longer ones")
 	figure := flag.String("figure", "", "an SVG `file` to draw the races into")
 	flag.Parse()
-	rounds, benchtime, attack, sizes := 9, "20ms", 4*time.Second, []int{1e3, 1e4}
+	rounds, benchtime, attack, sizes := 12, "20ms", 4*time.Second, []int{1e3, 1e4}
 	if *thorough {
-		rounds, benchtime, attack, sizes = 31, "50ms", 30*time.Second, []int{1e3, 1e5, 1e6}
+		rounds, benchtime, attack, sizes = 40, "50ms", 30*time.Second, []int{1e3, 1e5, 1e6}
 	}
-	if err := errors.Join(flag.Set("test.benchtime", benchtime), run(os.Stdout, rounds, attack, *figure, sizes)); err != nil {
+	if err := errors.Join(flag.Set("test.benchtime", benchtime), measure(os.Stdout, rounds, attack, *figure, sizes)); err != nil {
 		fmt.Fprintln(os.Stderr, "benchmarks:", err)
 		os.Exit(1)
 	}
 }
 
-func run(w io.Writer, rounds int, attack time.Duration, figure string, sizes []int) error {
+func measure(w io.Writer, rounds int, attack time.Duration, figure string, sizes []int) error {
 	fmt.Fprintf(w, "%s, %s/%s, %d cores, median of %d rounds\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), rounds)
 	var titles []string
 	var drawn [][]bar
@@ -65,23 +65,21 @@ func run(w io.Writer, rounds int, attack time.Duration, figure string, sizes []i
 // print runs a race, and prints what each contender costs, and how that is to the
 // first one.
 func (r *race) print(w io.Writer, rounds int) ([]bar, error) {
-	var one, all []func(*testing.B)
+	var open []*guarded
 	for _, c := range r.contenders {
 		g, err := c.open()
 		if err != nil {
 			return nil, err
 		}
-		one, all = append(one, g.sequential), append(all, g.parallel)
+		open = append(open, g)
 	}
-	sequential, parallel := median(rounds, one), median(rounds, all)
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(t, "\n%s\tns\tratio\tB\tallocs\tall cores\t\n", r.name)
 	var bars []bar
-	for i, c := range r.contenders {
-		s := sequential[i]
-		ratio := s.ns / sequential[0].ns
-		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%d\t%d\t%.2fx\t\n", c.name, s.ns, ratio, s.bytes, s.allocs, s.ns/parallel[i].ns)
-		bars = append(bars, bar{c.name, ratio, strings.HasPrefix(c.name, "this library")})
+	for i, s := range compare(rounds, open) {
+		c := r.contenders[i]
+		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%d\t%d\t%.2fx\t\n", c.name, s.ns, s.ratio, s.bytes, s.allocs, s.allCores)
+		bars = append(bars, bar{c.name, s.ratio, strings.HasPrefix(c.name, "this library")})
 	}
 	return bars, t.Flush()
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -99,20 +100,66 @@ type result struct {
 	bytes, allocs int64
 }
 
-// median runs each benchmark in turn, several times over, so that what else the
+// run measures one benchmark once.
+func run(benchmark func(*testing.B)) result {
+	r := testing.Benchmark(benchmark)
+	return result{float64(r.T.Nanoseconds()) / float64(r.N), r.AllocedBytesPerOp(), r.AllocsPerOp()}
+}
+
+// medians runs each benchmark in turn, several times over, so that what else the
 // machine does falls on all of them; and returns the middle of each one's times.
-func median(rounds int, benchmarks []func(*testing.B)) []result {
+func medians(rounds int, benchmarks ...func(*testing.B)) []result {
 	runs := make([][]result, len(benchmarks))
 	for range rounds {
 		for i, benchmark := range benchmarks {
-			r := testing.Benchmark(benchmark)
-			runs[i] = append(runs[i], result{float64(r.T.Nanoseconds()) / float64(r.N), r.AllocedBytesPerOp(), r.AllocsPerOp()})
+			runs[i] = append(runs[i], run(benchmark))
 		}
 	}
 	results := make([]result, len(benchmarks))
 	for i, list := range runs {
-		slices.SortFunc(list, func(a, b result) int { return int(a.ns*100 - b.ns*100) })
-		results[i] = list[len(list)/2]
+		results[i] = middle(list, func(r result) float64 { return r.ns })
 	}
 	return results
+}
+
+// A standing is what a contender costs beside the baseline.
+type standing struct {
+	result
+	ratio    float64 // of its time to the baseline's
+	allCores float64 // requests on all cores for each one that a single core serves
+}
+
+// compare measures each contender right beside the baseline, the first one, in every
+// round, and compares only what was measured together: the machine is now faster, now
+// slower. They go first in turn, as the second of two finds warmer caches.
+func compare(rounds int, contenders []*guarded) []standing {
+	runs := make([][]standing, len(contenders))
+	for round := range rounds {
+		for i, c := range contenders {
+			var base, one result
+			if round%2 == 0 {
+				base = run(contenders[0].sequential)
+			}
+			one = run(c.sequential)
+			if round%2 == 1 {
+				base = run(contenders[0].sequential)
+			}
+			all := run(c.parallel)
+			runs[i] = append(runs[i], standing{one, one.ns / base.ns, one.ns / all.ns})
+		}
+	}
+	standings := make([]standing, len(contenders))
+	for i, list := range runs {
+		standings[i] = standing{
+			result:   middle(list, func(s standing) float64 { return s.ns }).result,
+			ratio:    middle(list, func(s standing) float64 { return s.ratio }).ratio,
+			allCores: middle(list, func(s standing) float64 { return s.allCores }).allCores,
+		}
+	}
+	return standings
+}
+
+func middle[T any](list []T, by func(T) float64) T {
+	slices.SortFunc(list, func(a, b T) int { return cmp.Compare(by(a), by(b)) })
+	return list[len(list)/2]
 }

@@ -92,3 +92,13 @@ func FuzzFormat(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkIntact(b *testing.B) {
+	s := token.New("acme_pat")
+	b.ReportAllocs()
+	for b.Loop() {
+		if !token.Intact(s) {
+			b.Fatal(s)
+		}
+	}
+}
