@@ -39,6 +39,7 @@ func main() {
 
 func measure(w io.Writer, rounds int, attack time.Duration, figure string, sizes []int) error {
 	fmt.Fprintf(w, "%s, %s/%s, %d cores, median of %d rounds\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), rounds)
+	fmt.Fprintf(w, "all cores do %.2f times what one does, where they only compute\n", scaling(rounds))
 	var titles []string
 	var drawn [][]bar
 	for _, race := range races() {
