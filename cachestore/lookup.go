@@ -49,17 +49,15 @@ func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*aut
 }
 
 // ask waits for the answer of a load that may have begun before this request. If
-// something was revoked or created since then, the store is asked once more: the
-// answer could be older than the request.
+// something was revoked or created since then, it takes the answer of the next load,
+// which has begun since: the first could be older than the request.
 func (s *Store) ask(ctx context.Context, q question) (*auth.Credential, error) {
-	f := s.join(ctx, q)
-	if err := f.wait(ctx); err != nil {
-		return nil, err
+	f, err := s.answer(ctx, q)
+	if err == nil && s.marks.since(s.markOf(q, f.c), f.began) {
+		f, err = s.answer(ctx, q)
 	}
-	if s.marks.since(s.markOf(q, f.c), f.began) {
-		ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-		defer cancel()
-		return s.store.Lookup(ctx, q.kind, q.digest)
+	if err != nil {
+		return nil, err
 	}
 	return f.c, f.err
 }
@@ -80,15 +78,18 @@ func (s *Store) load(q question, f *flight) {
 	mark, until := s.markOf(q, f.c), start+s.cfg.MaxStale
 	switch {
 	case s.marks.since(mark, f.began): // it is nobody's answer any more
-	case refuses(f.err), f.err == nil && f.c != nil && expired(f.c, wall):
+	case refuses(f.err):
 		s.unknown.Set(q, refusal{f.c, f.err, mark, f.began, until})
-	case f.err == nil && f.c != nil && f.c.Kind == q.kind && f.c.Digest == q.digest:
+	case f.err != nil || f.c == nil || f.c.Kind != q.kind || f.c.Digest != q.digest:
+		// An outage, or a record that nobody asked for.
+	case expired(f.c, wall):
+		s.unknown.Set(q, refusal{f.c, nil, mark, f.began, until})
+	default:
 		if !f.c.ExpiresAt.IsZero() {
 			until = min(until, start+f.c.ExpiresAt.Sub(wall))
 		}
 		s.known.Set(q.digest, entry{f.c, mark, f.began, until})
 	}
-	// Anything else is an outage, or a record that nobody asked for.
 }
 
 // refuses reports whether a store says that there is no such credential, and not

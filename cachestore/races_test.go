@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,6 +65,72 @@ func TestLoadOutlivesItsRequest(t *testing.T) {
 		require.Zero(t, time.Since(start))
 		require.NoError(t, <-second)
 		require.EqualValues(t, 1, shared.asked())
+	})
+}
+
+// Requests with made-up credentials that are cancelled at once, as HTTP/2 allows by the
+// thousand, leave nothing behind in front of the store.
+func TestLoadThatNobodyWaitsForIsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newBackend()
+		s := over(t, shared, cachestore.Config{})
+		c := create(t, s, record(auth.KindToken, "alice"))
+		var underWay atomic.Int64
+		shared.before = func(ctx context.Context) error {
+			underWay.Add(1)
+			defer underWay.Add(-1)
+			select {
+			case <-time.After(time.Second):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		errs := make(chan error, 1000)
+		for i := range cap(errs) {
+			d := c.Digest // two wait for each
+			if i/2 > 0 {
+				d = record(auth.KindToken, "nobody").Digest
+			}
+			go func() {
+				_, err := s.Lookup(ctx, c.Kind, d)
+				errs <- err
+			}()
+		}
+		synctest.Wait()
+		require.EqualValues(t, 999, underWay.Load())
+		cancel()
+		for range cap(errs) {
+			require.ErrorIs(t, <-errs, context.Canceled)
+		}
+		synctest.Wait()
+		require.Zero(t, underWay.Load())
+		require.NoError(t, lookup(t, s, c), "a load that was given up is nobody's answer")
+	})
+}
+
+// A thousand wait for one load when something of that account changes: the store is
+// asked once more, and not a thousand times.
+func TestChangeAmongThousandMissesAsksOnceMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newBackend()
+		s := over(t, shared, cachestore.Config{})
+		c := create(t, s, record(auth.KindToken, "alice"))
+		other := create(t, s, record(auth.KindToken, "alice"))
+		shared.before = func(context.Context) error { time.Sleep(time.Second); return nil }
+		errs := make(chan error, 1000)
+		for range cap(errs) {
+			go func() { errs <- lookup(t, s, c) }()
+		}
+		synctest.Wait()
+		require.NoError(t, s.Revoke(t.Context(), other.Ref()))
+		for range cap(errs) {
+			require.NoError(t, <-errs)
+		}
+		require.EqualValues(t, 2, shared.asked())
 	})
 }
 

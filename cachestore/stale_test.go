@@ -229,19 +229,26 @@ func TestUnknownIsRememberedAndForgotten(t *testing.T) {
 // caller's to refuse, and nobody's to keep.
 func TestWrongRecordIsNotKept(t *testing.T) {
 	t.Parallel()
-	c, other := record(auth.KindToken, "alice"), record(auth.KindToken, "bob")
-	asked := 0
-	s := over(t, auth.LookupFunc(func(context.Context, auth.Kind, auth.Digest) (*auth.Credential, error) {
-		asked++
-		return &other, nil
-	}), cachestore.Config{})
-	for range 3 {
-		got, err := s.Lookup(t.Context(), c.Kind, c.Digest)
-		require.NoError(t, err)
-		require.Equal(t, other.Digest, got.Digest)
+	for name, expired := range map[string]bool{"live": false, "expired": true} {
+		t.Run(name, func(t *testing.T) {
+			c, other := record(auth.KindToken, "alice"), record(auth.KindToken, "bob")
+			if expired {
+				other.ExpiresAt = time.Now().Add(-time.Hour)
+			}
+			asked := 0
+			s := over(t, auth.LookupFunc(func(context.Context, auth.Kind, auth.Digest) (*auth.Credential, error) {
+				asked++
+				return &other, nil
+			}), cachestore.Config{})
+			for range 3 {
+				got, err := s.Lookup(t.Context(), c.Kind, c.Digest)
+				require.NoError(t, err)
+				require.Equal(t, other.Digest, got.Digest)
+			}
+			require.Equal(t, 3, asked)
+			_, err := s.Lookup(t.Context(), other.Kind, other.Digest)
+			require.NoError(t, err)
+			require.Equal(t, 4, asked)
+		})
 	}
-	require.Equal(t, 3, asked)
-	_, err := s.Lookup(t.Context(), other.Kind, other.Digest)
-	require.NoError(t, err)
-	require.Equal(t, 4, asked)
 }
