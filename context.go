@@ -27,6 +27,9 @@ func describe(ctx context.Context, id *Identity) bool { return current(ctx).desc
 // there: for tests of handlers, and for work that goes on in the name of a user
 // after the request. A user that ctx carries belongs to another identity and is
 // hidden. A nil id makes the context anonymous.
+//
+// The context of a request keeps all of the request, its header included. What goes on
+// for long afterwards starts from another one: NewContext(context.Background(), id).
 func NewContext(ctx context.Context, id *Identity) context.Context {
 	c := &identityContext{Context: ctx}
 	if id != nil {

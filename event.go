@@ -13,7 +13,7 @@ type EventKind string
 // what Cookie.CheckOrigin, SignIn and SignOut refuse.
 const (
 	EventAccepted  EventKind = "accepted"  // a request passed Require, or Optional with a credential; a scope may yet refuse it
-	EventAnonymous EventKind = "anonymous" // a request passed Optional without one
+	EventAnonymous EventKind = "anonymous" // a request passed Optional as nobody's; Reason says what was wrong with a credential that it had
 	EventRefused   EventKind = "refused"   // a request was refused; Reason says why
 
 	EventIssued     EventKind = "issued"      // a token, or a client secret assigned
@@ -34,7 +34,7 @@ type Event struct {
 	Scheme       Scheme // "" if none was presented
 	UserID       string // "" if it is not known whose
 	CredentialID string // "" if it is not known which
-	Reason       Reason // "" unless refused or ended
+	Reason       Reason // "" unless refused, passed over or ended
 	// Remote is the request's RemoteAddr: behind a proxy, the proxy. Of a change,
 	// it is that of the request in whose handler the change was made, behind a
 	// Require or Optional; "" where there is no such request. Take a client's

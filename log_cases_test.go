@@ -187,8 +187,8 @@ func TestEventsOfDecisions(t *testing.T) {
 	}{
 		{"accepted", required, authorization("Bearer " + token), 200, auth.Event{Kind: auth.EventAccepted, Scheme: "Bearer", UserID: "ada", CredentialID: c.ID, Remote: remote}},
 		{"anonymous", optional, authorization(), 200, auth.Event{Kind: auth.EventAnonymous, Remote: remote}},
-		{"anonymous with a stale cookie", optional, field("Cookie", "__Host-session=x"), 200, auth.Event{Kind: auth.EventAnonymous, Remote: remote}},
-		{"anonymous with a disabled owner's cookie", optional, withCookie(disabledCookie), 200, auth.Event{Kind: auth.EventAnonymous, Remote: remote}},
+		{"anonymous with a stale cookie", optional, field("Cookie", "__Host-session=x"), 200, auth.Event{Kind: auth.EventAnonymous, Scheme: "Cookie", Reason: auth.ReasonForged, Remote: remote}},
+		{"anonymous with a disabled owner's cookie", optional, withCookie(disabledCookie), 200, auth.Event{Kind: auth.EventAnonymous, Scheme: "Cookie", UserID: "disabled", Reason: auth.ReasonDisabled, Remote: remote}},
 		{"missing", required, authorization(), 401, refusal("", "", auth.ReasonMissing)},
 		{"malformed", required, authorization("Bearer"), 400, refusal("Bearer", "", auth.ReasonMalformed)},
 		{"too long", required, authorization("Bearer " + repeated("a", 513)), 400, refusal("Bearer", "", auth.ReasonTooLong)},

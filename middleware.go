@@ -55,9 +55,11 @@ func (m *Middleware) Require(first Authenticator, more ...Authenticator) func(ht
 }
 
 // Optional is Require for routes that anonymous requests may reach as well: those
-// without a credential, or with a stale cookie. A bad credential in the
-// Authorization field, a cross-origin request with a good cookie and an outage
-// are refused as by Require.
+// without a credential, or with one outside the Authorization field that is not good:
+// a stale or forged cookie, one of an account that Resolve refuses, what an
+// authenticator of one's own reads elsewhere. The Observer is told what was wrong with
+// it. A bad credential in the Authorization field, a cross-origin request with a good
+// cookie and an outage are refused as by Require.
 func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(http.Handler) http.Handler {
 	return newRoute(*m, true, first, more).wrap
 }

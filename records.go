@@ -295,7 +295,6 @@ func tameName(s string) string {
 	return s
 }
 
-// checkOverlap also gives MaxOverlap its default.
 func checkOverlap(overlap, most time.Duration) error {
 	if overlap < 0 || overlap > most {
 		return malformed("overlap", "must be 0 to %v", most)

@@ -100,6 +100,8 @@ func (rt *route) admit(r *http.Request, refusal *Error) *passage {
 		e := Event{Kind: EventAnonymous}
 		if id := new(Identity); p.describe(id) {
 			e = Event{Kind: EventAccepted, Scheme: id.Scheme, UserID: id.UserID, CredentialID: id.CredentialID}
+		} else if refusal.Reason != ReasonMissing {
+			e.Scheme, e.Reason, e.UserID, e.CredentialID = refusal.Scheme, refusal.Reason, refusal.userID, refusal.credentialID
 		}
 		rt.tell(r, e)
 	}
