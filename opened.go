@@ -11,7 +11,7 @@ import (
 
 const (
 	openedShards   = 16
-	openedPerShard = 256
+	openedPerShard = 1024 // of some 100 bytes each
 
 	// maxRemembered is longer than any value that SignIn makes.
 	maxRemembered = 256

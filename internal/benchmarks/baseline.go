@@ -35,16 +35,16 @@ func newTokenTable(users, tokens []string) *tokenTable {
 	return t
 }
 
-// lookup returns the user of a token; "" if it is nobody's.
-func (t *tokenTable) lookup(token string) string {
+// find returns the record of a token that is good, or nil.
+func (t *tokenTable) find(token string) *record {
 	digest := sha256.Sum256([]byte(token))
 	t.mu.RLock()
 	r := t.records[digest]
 	t.mu.RUnlock()
 	if r == nil || !time.Now().Before(r.expires) {
-		return ""
+		return nil
 	}
-	return r.user
+	return r
 }
 
 type userKey struct{}
@@ -57,13 +57,13 @@ func (t *tokenTable) byHand(scheme string, next http.Handler) http.Handler {
 			http.Error(w, "unauthorized", http.StatusUnauthorized)
 			return
 		}
-		user := t.lookup(token)
-		if user == "" {
+		found := t.find(token)
+		if found == nil {
 			w.Header().Set("WWW-Authenticate", scheme+` realm="api"`)
 			http.Error(w, "unauthorized", http.StatusUnauthorized)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), userKey{}, user)))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), userKey{}, found.user)))
 	})
 }
 

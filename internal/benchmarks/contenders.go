@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"testing"
 )
 
@@ -17,7 +16,7 @@ func races() []race {
 	return []race{
 		{"Bearer", append(lookups(), jwts...)},
 		{"Secret", []contender{byHand("Secret", secrets), ourSecret()}},
-		{"Cookie", []contender{cookieByHand(), ourCookie(), bareCookie(), gorillaSessions(), scsSessions()}},
+		{"Cookie", []contender{cookieByHand(), ourCookie(), ourNewCookies(), bareCookie(), gorillaSessions(), scsSessions()}},
 	}
 }
 
@@ -33,8 +32,7 @@ func lookups() []contender {
 func (g *guarded) refuse(rounds int) []result {
 	var benchmarks []func(*testing.B)
 	for _, refusal := range refusals() {
-		requests := []*http.Request{request(refusal.header, refusal.value)}
-		benchmarks = append(benchmarks, func(b *testing.B) { serve(b, g.handler, requests) })
+		benchmarks = append(benchmarks, func(b *testing.B) { serve(b, g.handler, refusal.requests) })
 	}
 	return medians(rounds, benchmarks...)
 }

@@ -115,8 +115,8 @@ func warm(store auth.Store, n int) error {
 // credential is the ith of many, as Issue would make it.
 func credential(i int) auth.Credential {
 	return auth.Credential{
-		ID: fmt.Sprintf("01M8A0XDNMQTAJDWWK%08d", i), Kind: auth.KindToken, UserID: fmt.Sprintf("user-%d", i), Name: "benchmark",
-		Hint: "acme_pat_…abcd", Scopes: "*", Digest: digest(i), CreatedAt: time.Now().UTC().Truncate(time.Microsecond),
+		ID: fmt.Sprintf("01M8A0XDNMQTAJDWWK%08d", i), Kind: auth.KindToken, UserID: fmt.Sprintf("user-%d", i), Name: fmt.Sprintf("deploy %d", i),
+		Hint: fmt.Sprintf("acme_pat_…%04d", i%10000), Scopes: "*", Digest: digest(i), CreatedAt: time.Now().UTC().Truncate(time.Microsecond),
 	}
 }
 

@@ -29,7 +29,7 @@ func main() {
 	flag.Parse()
 	rounds, benchtime, attack, sizes := 12, "20ms", 4*time.Second, []int{1e3, 1e4}
 	if *thorough {
-		rounds, benchtime, attack, sizes = 40, "50ms", 30*time.Second, []int{1e3, 1e5, 1e6}
+		rounds, benchtime, attack, sizes = 60, "50ms", 30*time.Second, []int{1e3, 1e5, 1e6}
 	}
 	if err := errors.Join(flag.Set("test.benchtime", benchtime), measure(os.Stdout, rounds, attack, *figure, sizes)); err != nil {
 		fmt.Fprintln(os.Stderr, "benchmarks:", err)
@@ -54,10 +54,10 @@ func measure(w io.Writer, rounds int, attack time.Duration, figure string, sizes
 			return err
 		}
 	}
-	if err := printRefusals(w, rounds); err != nil {
+	if err := printRefusals(w, rounds/4); err != nil {
 		return err
 	}
-	if err := printGrowth(w, rounds, sizes); err != nil {
+	if err := printGrowth(w, rounds/4, sizes); err != nil {
 		return err
 	}
 	return printLoopback(w, attack)
@@ -75,11 +75,11 @@ func (r *race) print(w io.Writer, rounds int) ([]bar, error) {
 		open = append(open, g)
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "\n%s\tns\tratio\tB\tallocs\tall cores\t\n", r.name)
+	fmt.Fprintf(t, "\n%s\tns\tratio\thalf of them\tB\tallocs\tall cores\t\n", r.name)
 	var bars []bar
 	for i, s := range compare(rounds, open) {
 		c := r.contenders[i]
-		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%d\t%d\t%.2fx\t\n", c.name, s.ns, s.ratio, s.bytes, s.allocs, s.allCores)
+		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%.2f–%.2f\t%d\t%d\t%.2fx\t\n", c.name, s.ns, s.ratio, s.low, s.high, s.bytes, s.allocs, s.allCores)
 		bars = append(bars, bar{c.name, s.ratio, strings.HasPrefix(c.name, "this library")})
 	}
 	return bars, t.Flush()

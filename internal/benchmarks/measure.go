@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"fmt"
+	"math"
 	"net/http"
 	"runtime"
 	"slices"
@@ -70,28 +71,42 @@ func serve(b *testing.B, h http.Handler, requests []*http.Request) {
 // writes to them.
 func (g *guarded) parallel(b *testing.B) {
 	var started atomic.Int64
+	each := len(g.good) / runtime.GOMAXPROCS(0)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		w := &discard{header: make(http.Header)}
-		cores := runtime.GOMAXPROCS(0)
-		for i := int(started.Add(1)) % cores; pb.Next(); i += cores {
+		from := int(started.Add(1)-1) * each
+		own := g.good[from : from+each]
+		for i := 0; pb.Next(); i++ {
 			clear(w.header)
-			g.handler.ServeHTTP(w, g.good[i%len(g.good)])
+			g.handler.ServeHTTP(w, own[i%len(own)])
 		}
 	})
 }
 
-// A refusal is a request that nobody is to pass with.
-type refusal struct{ name, header, value string }
+// A refusal is a kind of request that nobody is to pass with.
+type refusal struct {
+	name     string
+	requests []*http.Request
+}
+
+// guesses are more than a cache of refused credentials holds: an attacker tries none
+// twice.
+const guesses = 1 << 14
 
 func refusals() []refusal {
+	one := func(value string) []*http.Request { return []*http.Request{request("Authorization", value)} }
+	unknown := make([]*http.Request, guesses)
+	for i := range unknown {
+		unknown[i] = request("Authorization", "Bearer "+token.New(prefix))
+	}
 	return []refusal{
-		{"none", "", ""},
-		{"unknown", "Authorization", "Bearer " + token.New(prefix)},
-		{"bad checksum", "Authorization", "Bearer acme_pat_" + strings.Repeat("x", 38)}, // to those who have a prefix
-		{"8 KiB of junk", "Authorization", "Bearer " + strings.Repeat(".", 8<<10)},
-		{"8 KiB of spaces", "Authorization", "Bearer " + strings.Repeat(" ", 8<<10)},
-		{"1,000 KiB", "Authorization", "Bearer " + strings.Repeat(".", 1000<<10)},
+		{"none", []*http.Request{request("", "")}},
+		{"unknown", unknown},
+		{"bad checksum", one("Bearer acme_pat_" + strings.Repeat("x", 38))}, // to those who have a prefix
+		{"8 KiB of junk", one("Bearer " + strings.Repeat(".", 8<<10))},
+		{"8 KiB of spaces", one("Bearer " + strings.Repeat(" ", 8<<10))},
+		{"1,000 KiB", one("Bearer " + strings.Repeat(".", 1000<<10))},
 	}
 }
 
@@ -118,8 +133,8 @@ func (g *guarded) run(benchmark func(*testing.B)) result {
 	return run(benchmark)
 }
 
-// scaling is how much more all cores do than one where nothing is shared: what allCores
-// can be at the most on this machine.
+// scaling is how much more all cores do than one where nothing is shared and nothing is
+// allocated. While a single core serves, others collect its garbage: so allCores is less.
 func scaling(rounds int) float64 {
 	ratios := make([]float64, rounds)
 	for i := range ratios {
@@ -165,34 +180,38 @@ func medians(rounds int, benchmarks ...func(*testing.B)) []result {
 type standing struct {
 	result
 	ratio    float64 // of its time to the baseline's
+	low      float64 // a quarter of the rounds had a ratio below,
+	high     float64 // and a quarter one above
 	allCores float64 // requests on all cores for each one that a single core serves
 }
 
 // compare measures each contender right beside the baseline, the first one, in every
 // round, and compares only what was measured together: the machine is now faster, now
-// slower. They go first in turn, as the second of two finds warmer caches.
+// slower. They go first in turn, as the second of two finds warmer caches: one ratio is
+// that of two rounds.
 func compare(rounds int, contenders []*guarded) []standing {
-	runs := make([][]standing, len(contenders))
-	for round := range rounds {
+	times := make([][]result, len(contenders))
+	ratios := make([][]float64, len(contenders))
+	allCores := make([][]float64, len(contenders))
+	base := contenders[0]
+	for range rounds / 2 {
 		for i, c := range contenders {
-			var base, one result
-			if round%2 == 0 {
-				base = contenders[0].run(contenders[0].sequential)
-			}
-			one = c.run(c.sequential)
-			if round%2 == 1 {
-				base = contenders[0].run(contenders[0].sequential)
-			}
+			base1, one1 := base.run(base.sequential), c.run(c.sequential)
 			all := c.run(c.parallel)
-			runs[i] = append(runs[i], standing{one, one.ns / base.ns, one.ns / all.ns})
+			one2, base2 := c.run(c.sequential), base.run(base.sequential)
+			times[i] = append(times[i], one1, one2)
+			ratios[i] = append(ratios[i], math.Sqrt(one1.ns/base1.ns*one2.ns/base2.ns))
+			allCores[i] = append(allCores[i], math.Sqrt(one1.ns*one2.ns)/all.ns)
 		}
 	}
 	standings := make([]standing, len(contenders))
-	for i, list := range runs {
+	for i := range contenders {
+		slices.Sort(ratios[i])
+		n := len(ratios[i])
 		standings[i] = standing{
-			result:   middle(list, func(s standing) float64 { return s.ns }).result,
-			ratio:    middle(list, func(s standing) float64 { return s.ratio }).ratio,
-			allCores: middle(list, func(s standing) float64 { return s.allCores }).allCores,
+			result: middle(times[i], func(r result) float64 { return r.ns }),
+			ratio:  ratios[i][n/2], low: ratios[i][n/4], high: ratios[i][n-1-n/4],
+			allCores: middle(allCores[i], func(r float64) float64 { return r }),
 		}
 	}
 	return standings

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/cachestore"
@@ -97,7 +98,7 @@ func bearerOf(store auth.Store, prefix string, users []string, guard func(*libra
 // take gives each user the token that it has everywhere.
 func (l *library) take(users []string) error {
 	for i, user := range users {
-		if _, err := l.bearer.Import(context.Background(), user, tokens()[i], auth.NewToken{Name: "benchmark"}); err != nil {
+		if _, err := l.bearer.Import(context.Background(), user, tokens()[i], auth.NewToken{Name: "benchmark", Lifetime: time.Hour}); err != nil {
 			return fmt.Errorf("import: %w", err)
 		}
 	}
@@ -119,9 +120,16 @@ func ourSecret() contender {
 	}}
 }
 
-func ourCookie() contender {
-	return contender{"this library", func(users []string) (*guarded, error) {
-		l, err := newLibrary(auth.NewMemoryStore(), "")
+// ourCookie has as many sessions as there are users, all of which Cookie remembers to
+// have opened.
+func ourCookie() contender { return cookies("this library", 1) }
+
+// ourNewCookies has four times as many sessions as it remembers.
+func ourNewCookies() contender { return cookies("this library, 65,536 sessions", 64) }
+
+func cookies(name string, each int) contender {
+	return contender{name, func(users []string) (*guarded, error) {
+		l, err := newLibrary(auth.NewMemoryStore(), prefix)
 		if err != nil {
 			return nil, err
 		}
@@ -129,13 +137,15 @@ func ourCookie() contender {
 			handler: auth.Require(l.bearer, l.cookie)(http.HandlerFunc(readIdentity)),
 			bad:     request("Cookie", "__Host-session=AAAA"),
 		}
-		for _, user := range users {
-			w := httptest.NewRecorder()
-			if _, err := l.cookie.SignIn(w, request("", ""), user, auth.NewSession{}); err != nil {
-				return nil, fmt.Errorf("sign in: %w", err)
+		for range each {
+			for _, user := range users {
+				w := httptest.NewRecorder()
+				if _, err := l.cookie.SignIn(w, request("", ""), user, auth.NewSession{}); err != nil {
+					return nil, fmt.Errorf("sign in: %w", err)
+				}
+				session := w.Result().Cookies()[0]
+				g.good = append(g.good, request("Cookie", session.Name+"="+session.Value))
 			}
-			session := w.Result().Cookies()[0]
-			g.good = append(g.good, request("Cookie", session.Name+"="+session.Value))
 		}
 		return g, nil
 	}}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
 	"k8s.io/apiserver/pkg/authentication/request/union"
+	"k8s.io/apiserver/pkg/authentication/request/websocket"
 	"k8s.io/apiserver/pkg/authentication/token/cache"
 	k8suser "k8s.io/apiserver/pkg/authentication/user"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
@@ -38,8 +39,8 @@ func connect() contender {
 			if !ok {
 				return nil, authn.Errorf("invalid authorization")
 			}
-			if user := table.lookup(token); user != "" {
-				return user, nil
+			if r := table.find(token); r != nil {
+				return r.user, nil
 			}
 			return nil, authn.Errorf("invalid token")
 		})
@@ -50,15 +51,16 @@ func connect() contender {
 	})
 }
 
-// goGuardian is the cached token strategy, as in the module's _examples/token, with
-// the table behind the cache.
+// goGuardian is the token strategy with a cache, by its defaults, with the table behind
+// the cache. By those it keeps the tokens as they are and hashes none, and does not ask
+// the table again before its time: what is revoked there goes on.
 func goGuardian() contender {
 	return overTable("shaj13/go-guardian v2.11.6", func(table *tokenTable) (http.Handler, error) {
 		kept := libcache.FIFO.New(0)
 		kept.SetTTL(5 * time.Minute)
 		strategy := token.New(func(_ context.Context, _ *http.Request, token string) (guardian.Info, time.Time, error) {
-			if user := table.lookup(token); user != "" {
-				return guardian.NewDefaultUser(user, user, nil, nil), time.Now().Add(time.Hour), nil
+			if r := table.find(token); r != nil {
+				return guardian.NewDefaultUser(r.user, r.user, nil, nil), r.expires, nil
 			}
 			return nil, time.Time{}, errors.New("invalid token")
 		}, kept)
@@ -78,8 +80,8 @@ func goGuardian() contender {
 func mcpSDK() contender {
 	return overTable("modelcontextprotocol/go-sdk v1.8.0", func(table *tokenTable) (http.Handler, error) {
 		verify := func(_ context.Context, token string, _ *http.Request) (*mcp.TokenInfo, error) {
-			if user := table.lookup(token); user != "" {
-				return &mcp.TokenInfo{UserID: user, Expiration: time.Now().Add(time.Hour)}, nil
+			if r := table.find(token); r != nil {
+				return &mcp.TokenInfo{UserID: r.user, Expiration: r.expires}, nil
 			}
 			return nil, mcp.ErrInvalidToken
 		}
@@ -89,15 +91,20 @@ func mcpSDK() contender {
 	})
 }
 
-// apiserver is what Kubernetes puts in front of its API: a union of authenticators,
-// with a cache in front of the table.
+// apiserver is what Kubernetes puts in front of its API: a union of authenticators by
+// header and by WebSocket protocol, with a cache in front of the table, which it does
+// not ask again within the hour.
 func apiserver() contender {
 	return overTable("k8s.io/apiserver v0.37.2", func(table *tokenTable) (http.Handler, error) {
 		lookup := authenticator.TokenFunc(func(_ context.Context, token string) (*authenticator.Response, bool, error) {
-			user := table.lookup(token)
-			return &authenticator.Response{User: &k8suser.DefaultInfo{Name: user}}, user != "", nil
+			r := table.find(token)
+			if r == nil {
+				return nil, false, nil
+			}
+			return &authenticator.Response{User: &k8suser.DefaultInfo{Name: r.user}}, true, nil
 		})
-		requests := union.New(bearertoken.New(cache.New(lookup, false, time.Hour, time.Minute)))
+		tokens := cache.New(lookup, false, time.Hour, time.Minute)
+		requests := union.New(bearertoken.New(tokens), websocket.NewProtocolAuthenticator(tokens))
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			field := r.Header["Authorization"]
 			response, ok, err := requests.AuthenticateRequest(r)
