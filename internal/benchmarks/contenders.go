@@ -16,7 +16,7 @@ func races() []race {
 	return []race{
 		{"Bearer", append(lookups(), jwts...)},
 		{"Secret", []contender{byHand("Secret", secrets), ourSecret()}},
-		{"Cookie", []contender{cookieByHand(), ourCookie(), ourNewCookies(), bareCookie(), gorillaSessions(), scsSessions()}},
+		{"Cookie", []contender{cookieByHand(), ourCookie(), ourNewCookie(), bareCookie(), gorillaSessions(), scsSessions()}},
 	}
 }
 

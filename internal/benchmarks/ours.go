@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -31,6 +32,7 @@ const prefix = "acme_pat"
 
 // A library is the three authenticators over one store.
 type library struct {
+	store  auth.Store
 	bearer *auth.Bearer
 	cookie *auth.Cookie
 	secret *auth.Secret
@@ -46,7 +48,7 @@ func newLibrary(store auth.Store, prefix string) (*library, error) {
 		return nil, err
 	}
 	secret, err := auth.NewSecret(store, auth.SecretConfig{})
-	return &library{bearer, cookie, secret}, err
+	return &library{store, bearer, cookie, secret}, err
 }
 
 // ourBearer guards a route that takes tokens alone, as the peers' do.
@@ -120,32 +122,63 @@ func ourSecret() contender {
 	}}
 }
 
-// ourCookie has as many sessions as there are users, all of which Cookie remembers to
-// have opened.
-func ourCookie() contender { return cookies("this library", 1) }
+// ourCookie remembers to have opened the cookies of its users.
+func ourCookie() contender {
+	return cookies("this library", func(l *library, keys auth.Keys, h http.Handler) (http.Handler, error) {
+		return l.guardCookie(keys, h)
+	})
+}
 
-// ourNewCookies has four times as many sessions as it remembers.
-func ourNewCookies() contender { return cookies("this library, 65,536 sessions", 64) }
+// ourNewCookie is shown each cookie for the first time: when it has seen all of them,
+// another one of the same keys takes its place.
+func ourNewCookie() contender {
+	return cookies("this library, the first time", func(l *library, keys auth.Keys, h http.Handler) (http.Handler, error) {
+		var served atomic.Int64
+		var current atomic.Pointer[http.Handler]
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if served.Add(1)%population == 1 {
+				next, err := l.guardCookie(keys, h)
+				if err != nil {
+					panic(err)
+				}
+				current.Store(&next)
+			}
+			(*current.Load()).ServeHTTP(w, r)
+		}), nil
+	})
+}
 
-func cookies(name string, each int) contender {
+func (l *library) guardCookie(keys auth.Keys, h http.Handler) (http.Handler, error) {
+	cookie, err := auth.NewCookie(l.store, auth.CookieConfig{Keys: keys})
+	if err != nil {
+		return nil, err
+	}
+	return auth.Require(l.bearer, cookie)(h), nil
+}
+
+func cookies(name string, guard func(*library, auth.Keys, http.Handler) (http.Handler, error)) contender {
 	return contender{name, func(users []string) (*guarded, error) {
 		l, err := newLibrary(auth.NewMemoryStore(), prefix)
 		if err != nil {
 			return nil, err
 		}
-		g := &guarded{
-			handler: auth.Require(l.bearer, l.cookie)(http.HandlerFunc(readIdentity)),
-			bad:     request("Cookie", "__Host-session=AAAA"),
+		keys := newKeys()
+		signIn, err := auth.NewCookie(l.store, auth.CookieConfig{Keys: keys})
+		if err != nil {
+			return nil, err
 		}
-		for range each {
-			for _, user := range users {
-				w := httptest.NewRecorder()
-				if _, err := l.cookie.SignIn(w, request("", ""), user, auth.NewSession{}); err != nil {
-					return nil, fmt.Errorf("sign in: %w", err)
-				}
-				session := w.Result().Cookies()[0]
-				g.good = append(g.good, request("Cookie", session.Name+"="+session.Value))
+		h, err := guard(l, keys, http.HandlerFunc(readIdentity))
+		if err != nil {
+			return nil, err
+		}
+		g := &guarded{handler: h, bad: request("Cookie", "__Host-session=AAAA")}
+		for _, user := range users {
+			w := httptest.NewRecorder()
+			if _, err := signIn.SignIn(w, request("", ""), user, auth.NewSession{}); err != nil {
+				return nil, fmt.Errorf("sign in: %w", err)
 			}
+			session := w.Result().Cookies()[0]
+			g.good = append(g.good, request("Cookie", session.Name+"="+session.Value))
 		}
 		return g, nil
 	}}
