@@ -119,7 +119,7 @@ func reach(t testing.TB, driver, dsn, variable, name, start string) *sql.DB {
 	db, err := sql.Open(driver, dsn)
 	require.NoError(t, err)
 	t.Cleanup(func() { db.Close() })
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := db.PingContext(ctx); err != nil {
 		text := fmt.Sprintf("no %s: %v\nStart one (%s), or name it in %s.", name, err, start, variable)
