@@ -42,14 +42,7 @@ func TestLoadOutlivesItsRequest(t *testing.T) {
 		shared := newBackend()
 		s := over(t, shared, cachestore.Config{})
 		c := create(t, s, record(auth.KindToken, "alice"))
-		shared.before = func(ctx context.Context) error {
-			select {
-			case <-time.After(time.Second):
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
+		shared.before = aSecond
 		ctx, cancel := context.WithCancel(t.Context())
 		first, second := make(chan error, 1), make(chan error, 1)
 		go func() {
@@ -68,6 +61,16 @@ func TestLoadOutlivesItsRequest(t *testing.T) {
 	})
 }
 
+// aSecond is how long a store takes that gives up with its context.
+func aSecond(ctx context.Context) error {
+	select {
+	case <-time.After(time.Second):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Requests with made-up credentials that are cancelled at once, as HTTP/2 allows by the
 // thousand, leave nothing behind in front of the store.
 func TestLoadThatNobodyWaitsForIsGivenUp(t *testing.T) {
@@ -80,12 +83,7 @@ func TestLoadThatNobodyWaitsForIsGivenUp(t *testing.T) {
 		shared.before = func(ctx context.Context) error {
 			underWay.Add(1)
 			defer underWay.Add(-1)
-			select {
-			case <-time.After(time.Second):
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			return aSecond(ctx)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		errs := make(chan error, 1000)

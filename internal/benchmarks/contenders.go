@@ -1,8 +1,6 @@
 package main
 
-import (
-	"testing"
-)
+import "testing"
 
 // A race is one kind of request, and all that are to answer it. The first contender
 // is the baseline, and the ratios are to it.

@@ -80,7 +80,7 @@ func TestCacheOutlastsAnOutage(t *testing.T) {
 		require.Less(t, time.Since(start), 3*time.Second)
 		require.NoError(t, r.direct.Revoke(ctx, warm.Ref())) // meanwhile, by another process
 		heal()
-		recoversWithin(t, 20*time.Second, store)
+		recoversWithin(t, 5*time.Second, store)
 		_, err = store.Lookup(ctx, warm.Kind, warm.Digest)
 		require.ErrorIs(t, err, auth.ErrRevoked)
 		_, err = store.Lookup(ctx, cold.Kind, cold.Digest)
@@ -179,7 +179,7 @@ func TestOutageTellsClientsNothing(t *testing.T) {
 		}
 		generic := httptest.NewRecorder()
 		auth.WriteError(generic, httptest.NewRequest("GET", "/", nil), auth.ErrUnavailable)
-		recoversWithin(t, 20*time.Second, store)
+		recoversWithin(t, 5*time.Second, store)
 		for _, toxic := range []struct{ kind, attributes string }{
 			{"reset_peer", `"timeout": 0`}, {"timeout", `"timeout": 0`}, {"limit_data", `"bytes": 0`}, {"limit_data", `"bytes": 30`},
 		} {
@@ -199,7 +199,7 @@ func TestOutageTellsClientsNothing(t *testing.T) {
 			require.NotEmpty(t, header.Values("WWW-Authenticate"))
 			require.Zero(t, ran.Load())
 			heal()
-			recoversWithin(t, 20*time.Second, store)
+			recoversWithin(t, 5*time.Second, store)
 			status, _, _ = get("Bearer " + token)
 			require.Equal(t, http.StatusOK, status)
 			require.EqualValues(t, 1, ran.Swap(0))

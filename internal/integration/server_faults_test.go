@@ -64,7 +64,7 @@ func killAmongWriters(t *testing.T, store auth.Store, kill, start func()) {
 	wg.Wait()
 	once.Do(kill) // where the first writer met another fault
 	start()
-	recoversWithin(t, 20*time.Second, store)
+	recoversWithin(t, 5*time.Second, store)
 
 	for i := range writers {
 		listed := ids(t, store, fmt.Sprint("user-", i))
@@ -111,7 +111,7 @@ func TestServerThatDoesNotWrite(t *testing.T) {
 			store, err = sqlstore.New(limited.open(t), s.dialect)
 			require.NoError(t, err)
 		}
-		recoversWithin(t, 20*time.Second, store)
+		recoversWithin(t, 5*time.Second, store)
 		writesNothing(t, store, a)
 		if s.isPostgres() {
 			run(t, db, "SELECT pg_promote()")
@@ -217,7 +217,7 @@ func fillUp(t *testing.T, store auth.Store, full, free func()) {
 	_, found := store.Lookup(ctx, a.session.Kind, a.session.Digest)
 	require.Equal(t, err == nil, errors.Is(found, auth.ErrNotFound), "%v, %v", err, found)
 	free()
-	recoversWithin(t, 20*time.Second, store)
+	recoversWithin(t, 5*time.Second, store)
 	require.NoError(t, store.Create(ctx, large, 0))
 	writesAll(t, store)
 }

@@ -132,8 +132,8 @@ func TestBadNetworkLeavesAllOrNothing(t *testing.T) {
 						require.Less(t, time.Since(start), 4*time.Second, at)
 						heal()
 						a.allOrNothing(t, r.direct, err, untouched, done, at)
-						recoversWithin(t, 20*time.Second, store)
-						recoversWithin(t, 20*time.Second, patient)
+						recoversWithin(t, 5*time.Second, store)
+						recoversWithin(t, 5*time.Second, patient)
 						require.Equal(t, a.state(t, r.direct), a.state(t, store), at)
 					}
 				}
