@@ -17,6 +17,7 @@ import (
 // of the change or nothing of it, and is over with the next call.
 func TestFaultsLeaveAllOrNothing(t *testing.T) {
 	t.Parallel()
+	triesEachInTurn(t)
 	kinds := []struct {
 		name  string
 		times int // the next calls fail as well

@@ -85,6 +85,7 @@ func beVictim(text string) error {
 // whole or not at all, and nobody else waits for it.
 func TestWriterThatIsKilled(t *testing.T) {
 	t.Parallel()
+	triesEachInTurn(t)
 	each(t, func(t *testing.T, d database) {
 		for _, m := range methods {
 			if m.reads {

@@ -203,6 +203,15 @@ func (a *account) allOrNothing(t *testing.T, store auth.Store, err error, untouc
 	return state
 }
 
+// triesEachInTurn skips a test under -short that makes a call for each fault that there
+// is, one after another. There is nothing in them for the race detector.
+func triesEachInTurn(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it tries each fault in turn: not with -short")
+	}
+}
+
 // recoversWithin asks until a store answers again.
 func recoversWithin(t *testing.T, most time.Duration, store auth.Store) {
 	t.Helper()
