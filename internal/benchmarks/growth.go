@@ -20,7 +20,7 @@ import (
 // A keeper is a store that is filled, to see what it costs as it grows.
 type keeper struct {
 	name string
-	open func() (*kept, error)
+	make func(*opener) (*kept, error)
 }
 
 // A kept is an empty store, by three ways.
@@ -29,7 +29,7 @@ type kept struct {
 	hot    auth.Store            // as a service has it
 	cold   auth.Store            // the same where no cache knows the answer
 	bytes  func() (int64, error) // that the records take, wherever they are
-	close  func()
+	close  func()                // ends what was opened for it
 }
 
 // printGrowth prints what a look-up costs, of one of a thousand credentials that are in

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +40,30 @@ func keepers() []keeper {
 	}
 }
 
-func keptInMemory() (*kept, error) {
+// An opener makes a kept, part by part. What has been opened is closed in reverse, at
+// the end or where a later part fails.
+type opener struct{ opened []func() }
+
+func (o *opener) then(end func()) { o.opened = append(o.opened, end) }
+
+func (o *opener) close() {
+	for _, end := range slices.Backward(o.opened) {
+		end()
+	}
+}
+
+func (k *keeper) open() (*kept, error) {
+	var o opener
+	made, err := k.make(&o)
+	if err != nil {
+		o.close()
+		return nil, err
+	}
+	made.close = o.close
+	return made, nil
+}
+
+func keptInMemory(*opener) (*kept, error) {
 	store := auth.NewMemoryStore()
 	bytes := func() (int64, error) {
 		var m runtime.MemStats
@@ -47,16 +71,24 @@ func keptInMemory() (*kept, error) {
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc), nil
 	}
-	return &kept{store, store, store, bytes, func() {}}, nil
+	return &kept{behind: store, hot: store, cold: store, bytes: bytes}, nil
 }
 
-// cached puts a cache in front, and one that forgets at once, to have each look-up
-// miss.
-func cached(db *sql.DB, dialect sqlstore.Dialect, size string, end func()) (*kept, error) {
+// openSQL opens a database, and a store over it with a cache in front, and one that
+// forgets at once, to have each look-up miss. The query says how many bytes there are.
+func (o *opener) openSQL(driver, dsn string, dialect sqlstore.Dialect, size string) (*kept, error) {
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		return nil, err
+	}
+	o.then(func() { db.Close() })
+	db.SetMaxOpenConns(16)
+	db.SetMaxIdleConns(16)
 	store, err := sqlstore.New(db, dialect, sqlstore.WithTimeout(time.Minute))
 	if err != nil {
 		return nil, err
 	}
+	o.then(func() { store.Close() })
 	if err := store.Migrate(context.Background()); err != nil {
 		return nil, err
 	}
@@ -65,72 +97,66 @@ func cached(db *sql.DB, dialect sqlstore.Dialect, size string, end func()) (*kep
 		return nil, err
 	}
 	cold, err := cachestore.New(store, cachestore.Config{MaxStale: 1, Capacity: population})
+	if err != nil {
+		return nil, err
+	}
 	bytes := func() (n int64, err error) {
 		err = db.QueryRow(size).Scan(&n)
 		return n, err
 	}
-	return &kept{store, hot, cold, bytes, func() { store.Close(); db.Close(); end() }}, err
+	return &kept{behind: store, hot: hot, cold: cold, bytes: bytes}, nil
 }
 
-func keptInSQLite() (*kept, error) {
+// openDir makes a directory, which is removed in the end.
+func (o *opener) openDir() (string, error) {
 	dir, err := os.MkdirTemp("", "benchmarks")
+	if err == nil {
+		o.then(func() { os.RemoveAll(dir) })
+	}
+	return dir, err
+}
+
+func keptInSQLite(o *opener) (*kept, error) {
+	dir, err := o.openDir()
 	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite3", "file:"+filepath.Join(dir, "auth.db")+
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)")
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(16)
-	db.SetMaxIdleConns(16)
-	return cached(db, sqlstore.SQLite, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
-		func() { os.RemoveAll(dir) })
+	dsn := "file:" + filepath.Join(dir, "auth.db") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)"
+	return o.openSQL("sqlite3", dsn, sqlstore.SQLite, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
 }
 
 // keptInPostgres has a schema of its own, and does not wait for the disk: what is
 // measured is look-ups.
-func keptInPostgres() (*kept, error) {
+func keptInPostgres(o *opener) (*kept, error) {
 	base := cmp.Or(os.Getenv("AUTH_TEST_POSTGRES"), "postgres://root@127.0.0.1:5432/test?sslmode=disable")
+	u, err := url.Parse(base)
+	if err != nil {
+		return nil, err
+	}
 	admin, err := sql.Open("pgx", base)
 	if err != nil {
 		return nil, err
 	}
+	o.then(func() { admin.Close() })
 	schema := "auth_benchmark_" + strings.ToLower(rand.Text()[:16])
 	if _, err := admin.Exec("CREATE SCHEMA " + schema); err != nil {
-		admin.Close()
 		return nil, fmt.Errorf("%w: %w\nStart one (pg_ctlcluster 15 main start), or name it in AUTH_TEST_POSTGRES", errNoServer, err)
 	}
-	end := func() {
-		admin.Exec("DROP SCHEMA " + schema + " CASCADE")
-		admin.Close()
-	}
-	u, err := url.Parse(base)
-	if err != nil {
-		end()
-		return nil, err
-	}
+	o.then(func() { admin.Exec("DROP SCHEMA " + schema + " CASCADE") })
 	q := u.Query()
 	q.Set("search_path", schema)
 	q.Set("synchronous_commit", "off")
 	u.RawQuery = q.Encode()
-	db, err := sql.Open("pgx", u.String())
-	if err != nil {
-		end()
-		return nil, err
-	}
-	db.SetMaxOpenConns(16)
-	db.SetMaxIdleConns(16)
-	return cached(db, sqlstore.PostgreSQL, "SELECT pg_total_relation_size('auth_credentials')", end)
+	return o.openSQL("pgx", u.String(), sqlstore.PostgreSQL, "SELECT pg_total_relation_size('auth_credentials')")
 }
 
 // keptInRedis has a server of its own, and ends it.
-func keptInRedis() (*kept, error) {
+func keptInRedis(o *opener) (*kept, error) {
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w\nInstall Redis (apt-get install redis-server)", errNoServer, err)
 	}
-	dir, err := os.MkdirTemp("", "benchmarks")
+	dir, err := o.openDir()
 	if err != nil {
 		return nil, err
 	}
@@ -139,27 +165,26 @@ func keptInRedis() (*kept, error) {
 	if err := server.Start(); err != nil {
 		return nil, err
 	}
-	end := func() {
+	o.then(func() {
 		server.Process.Kill()
 		server.Wait()
-		os.RemoveAll(dir)
-	}
-	client, err := redisClient(socket, false)
+	})
+	client, err := o.openRedis(socket, false)
 	if err != nil {
-		end()
 		return nil, err
 	}
-	uncached, err := redisClient(socket, true)
+	uncached, err := o.openRedis(socket, true)
 	if err != nil {
-		end()
 		return nil, err
 	}
 	hot, err := redisstore.New(client, redisstore.WithTimeout(time.Minute))
 	if err != nil {
-		end()
 		return nil, err
 	}
 	cold, err := redisstore.New(uncached, redisstore.WithTimeout(time.Minute))
+	if err != nil {
+		return nil, err
+	}
 	bytes := func() (int64, error) {
 		text, err := client.Do(context.Background(), client.B().Info().Section("memory").Build()).ToString()
 		if err != nil {
@@ -171,11 +196,11 @@ func keptInRedis() (*kept, error) {
 		}
 		return strconv.ParseInt(used[1], 10, 64)
 	}
-	return &kept{hot, hot, cold, bytes, func() { client.Close(); uncached.Close(); end() }}, err
+	return &kept{behind: hot, hot: hot, cold: cold, bytes: bytes}, nil
 }
 
-// redisClient waits until the server answers.
-func redisClient(socket string, uncached bool) (rueidis.Client, error) {
+// openRedis waits until the server answers.
+func (o *opener) openRedis(socket string, uncached bool) (rueidis.Client, error) {
 	option, err := rueidis.ParseURL("unix://" + socket)
 	if err != nil {
 		return nil, err
@@ -183,8 +208,12 @@ func redisClient(socket string, uncached bool) (rueidis.Client, error) {
 	option.DisableCache = uncached
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		client, err := rueidis.NewClient(option)
-		if err == nil || time.Now().After(deadline) {
-			return client, err
+		if err == nil {
+			o.then(client.Close)
+			return client, nil
+		}
+		if time.Now().After(deadline) {
+			return nil, err
 		}
 	}
 }
