@@ -52,6 +52,7 @@ func postgresSchema(t *testing.T) string {
 	require.NoError(t, err)
 	query := u.Query()
 	query.Set("search_path", name)
+	query.Set("connect_timeout", "30") // seconds: it starts a process for each connection
 	u.RawQuery = query.Encode()
 	return u.String()
 }
@@ -84,7 +85,7 @@ func reach(t *testing.T, driver, dsn, variable, name, start string) *sql.DB {
 	db, err := sql.Open(driver, dsn)
 	require.NoError(t, err)
 	t.Cleanup(func() { db.Close() })
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	skipUnless(t, db.PingContext(ctx), variable, name, start)
 	return db

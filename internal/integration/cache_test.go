@@ -43,11 +43,11 @@ func TestCacheOverDatabasesKeepsTheContract(t *testing.T) {
 // nobody else; after the bound nobody does, until it answers.
 func TestCacheOutlastsAnOutage(t *testing.T) {
 	t.Parallel()
-	const bound = 2 * time.Second
+	const bound = 3 * time.Second
 	eachRemote(t, func(t *testing.T, open func(*testing.T) remote) {
 		ctx, r := t.Context(), open(t)
 		p := toxicProxy(t, r.upstream)
-		behind := r.open(t, p.Listen, 300*time.Millisecond)
+		behind := r.open(t, p.Listen, time.Second)
 		if _, ok := behind.(*redisstore.Store); ok {
 			t.Skip("has a cache of its own")
 		}
@@ -77,10 +77,10 @@ func TestCacheOutlastsAnOutage(t *testing.T) {
 		start := time.Now()
 		_, err = store.Lookup(ctx, warm.Kind, warm.Digest)
 		outage(t, err)
-		require.Less(t, time.Since(start), 3*time.Second)
+		require.Less(t, time.Since(start), 5*time.Second)
 		require.NoError(t, r.direct.Revoke(ctx, warm.Ref())) // meanwhile, by another process
 		heal()
-		recoversWithin(t, 5*time.Second, store)
+		recoversSoon(t, store)
 		_, err = store.Lookup(ctx, warm.Kind, warm.Digest)
 		require.ErrorIs(t, err, auth.ErrRevoked)
 		_, err = store.Lookup(ctx, cold.Kind, cold.Digest)
@@ -119,7 +119,7 @@ func TestManyMissesOverFewConnections(t *testing.T) {
 			handler.ServeHTTP(w, request)
 			return w.Code
 		}
-		require.Eventually(t, func() bool { return status(token) == http.StatusOK }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return status(token) == http.StatusOK }, 15*time.Second, 20*time.Millisecond)
 
 		before := runtime.NumGoroutine()
 		var refused, out, other atomic.Int64
@@ -153,7 +153,7 @@ func TestOutageTellsClientsNothing(t *testing.T) {
 	eachRemote(t, func(t *testing.T, open func(*testing.T) remote) {
 		r := open(t)
 		p := toxicProxy(t, r.upstream)
-		store := r.open(t, p.Listen, 200*time.Millisecond)
+		store := r.open(t, p.Listen, time.Second)
 		bearer, err := auth.NewBearer(store, auth.BearerConfig{})
 		require.NoError(t, err)
 		defer bearer.Close(context.Background())
@@ -179,7 +179,7 @@ func TestOutageTellsClientsNothing(t *testing.T) {
 		}
 		generic := httptest.NewRecorder()
 		auth.WriteError(generic, httptest.NewRequest("GET", "/", nil), auth.ErrUnavailable)
-		recoversWithin(t, 5*time.Second, store)
+		recoversSoon(t, store)
 		for _, toxic := range []struct{ kind, attributes string }{
 			{"reset_peer", `"timeout": 0`}, {"timeout", `"timeout": 0`}, {"limit_data", `"bytes": 0`}, {"limit_data", `"bytes": 30`},
 		} {
@@ -199,7 +199,7 @@ func TestOutageTellsClientsNothing(t *testing.T) {
 			require.NotEmpty(t, header.Values("WWW-Authenticate"))
 			require.Zero(t, ran.Load())
 			heal()
-			recoversWithin(t, 5*time.Second, store)
+			recoversSoon(t, store)
 			status, _, _ = get("Bearer " + token)
 			require.Equal(t, http.StatusOK, status)
 			require.EqualValues(t, 1, ran.Swap(0))

@@ -48,7 +48,7 @@ func TestHangingServerIsAnOutage(t *testing.T) {
 				}
 			}
 		}
-		for _, err := range some(cases, 8) {
+		for _, err := range some(cases, 4) {
 			require.NoError(t, err)
 		}
 	})

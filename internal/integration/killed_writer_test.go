@@ -109,11 +109,9 @@ func TestWriterThatIsKilled(t *testing.T) {
 						require.Equal(t, done, state)
 					}
 					require.Contains(t, []string{untouched, done}, state, "after call %d", n)
-					start := time.Now()
 					require.Eventually(t, func() bool { // the lock that it had is free
 						return store.Create(ctx, record(auth.KindToken, a.userID), 100) == nil
-					}, 5*time.Second, time.Millisecond)
-					require.Less(t, time.Since(start), 5*time.Second)
+					}, 15*time.Second, time.Millisecond)
 					if state == untouched {
 						require.NoError(t, m.call(ctx, store, a), "after call %d", n)
 						require.Equal(t, done, a.state(t, store), "after call %d", n)

@@ -32,7 +32,7 @@ func TestPostgresListenerComesBack(t *testing.T) {
 		require.Equal(t, "lost", s.next(t), "it broke")
 		require.Error(t, s.nextError(t))
 		require.Equal(t, "lost", s.next(t), "it stands")
-		require.Less(t, time.Since(start), 5*time.Second)
+		require.Less(t, time.Since(start), 15*time.Second)
 		a := newAccount(t, store)
 		require.Equal(t, "1 "+a.userID, s.next(t))
 	}
@@ -94,7 +94,7 @@ func TestPostgresListenerLeavesNoConnection(t *testing.T) {
 		name = listenTo(t, source.dsn).name
 		require.Equal(t, 1, connections(t, db, name))
 	})
-	require.Eventually(t, func() bool { return connections(t, db, name) == 0 }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return connections(t, db, name) == 0 }, 15*time.Second, 10*time.Millisecond)
 }
 
 func connections(t *testing.T, db *sql.DB, name string) (n int) {
@@ -151,7 +151,7 @@ func listening(t *testing.T, store auth.Store, db *sql.DB, source source, maxSta
 	cached, err = cachestore.New(store, cachestore.Config{Invalidations: revocations, MaxStale: maxStale})
 	require.NoError(t, err)
 	t.Cleanup(func() { cached.Close() })
-	require.Eventually(t, func() bool { return connections(t, db, name) == 1 }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return connections(t, db, name) == 1 }, 15*time.Second, 10*time.Millisecond)
 	return cached, name
 }
 

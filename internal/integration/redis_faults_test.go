@@ -57,7 +57,7 @@ func TestRedisFaultsLeaveAllOrNothing(t *testing.T) {
 					p.resume()
 					at := fmt.Sprintf("%s at request %d", kind.name, n)
 					state := a.allOrNothing(t, direct, err, untouched, done, at)
-					recoversWithin(t, 5*time.Second, store)
+					recoversSoon(t, store)
 					require.Equal(t, a.state(t, direct), a.state(t, store), at)
 					if state == untouched {
 						require.NoError(t, m.call(ctx, store, a), at)

@@ -101,7 +101,7 @@ func TestBadNetworkLeavesAllOrNothing(t *testing.T) {
 		{"timeout", `"timeout": 20`, false}, // nothing comes through, and then it is cut
 	}
 	// An exchange is cut short after each of so many bytes.
-	for _, bytes := range []int{0, 1, 17, 40, 90, 150, 300, 600, 1200} {
+	for _, bytes := range []int{0, 1, 17, 90, 300, 1200} {
 		toxics = append(toxics, toxic{"limit_data", fmt.Sprintf(`"bytes": %d`, bytes), false})
 	}
 	eachRemote(t, func(t *testing.T, open func(*testing.T) remote) {
@@ -113,7 +113,7 @@ func TestBadNetworkLeavesAllOrNothing(t *testing.T) {
 				t.Parallel()
 				ctx, r := t.Context(), open(t)
 				p := toxicProxy(t, r.upstream)
-				store := r.open(t, p.Listen, 200*time.Millisecond)
+				store := r.open(t, p.Listen, time.Second)
 				patient := r.open(t, p.Listen, time.Minute)
 				model := newAccount(t, r.direct)
 				untouched := model.state(t, r.direct)
@@ -132,11 +132,11 @@ func TestBadNetworkLeavesAllOrNothing(t *testing.T) {
 						}
 						start := time.Now()
 						err := m.call(ctx, store, a)
-						require.Less(t, time.Since(start), 4*time.Second, at)
+						require.Less(t, time.Since(start), 6*time.Second, at)
 						heal()
 						a.allOrNothing(t, r.direct, err, untouched, done, at)
-						recoversWithin(t, 5*time.Second, store)
-						recoversWithin(t, 5*time.Second, patient)
+						recoversSoon(t, store)
+						recoversSoon(t, patient)
 						require.Equal(t, a.state(t, r.direct), a.state(t, store), at)
 					}
 				}
