@@ -20,7 +20,7 @@ type Authorization struct {
 	Scheme     string // as sent; "" if there is no field, or a blank one
 	Credential string // what follows the scheme, not yet checked: see Token68
 	Malformed  bool   // the field breaks the grammar, so Credential is not to be used
-	Unreadable bool   // malformed whoever it is for: two fields, one of over 64 KiB, or too far in
+	Unreadable bool   // malformed whoever it is for: two fields, one of over 64 KiB, or with more than 64 spaces at an end
 }
 
 // ParseAuthorization reads the field. More than one field is malformed: a proxy
@@ -39,9 +39,8 @@ func ParseAuthorization(h http.Header) (a Authorization) {
 		return Authorization{Scheme: leadingToken(field), Malformed: true, Unreadable: true}
 	}
 	// net/http has trimmed HTTP/1, but not HTTP/2 (RFC 9113 section 8.2.1).
-	if n := len(field); n > 0 && (field[0] <= ' ' || field[n-1] <= ' ') {
-		field = trimSome(field)
-		if field != "" && field[0] <= ' ' {
+	if isPadded(field) {
+		if field = trimSome(field); isPadded(field) {
 			return Authorization{Malformed: true, Unreadable: true} // whosever it was
 		}
 	}
@@ -124,6 +123,11 @@ func valueOf(pair, name string) (string, bool) {
 		return pair[len(name)+1:], true
 	}
 	return "", false
+}
+
+// isPadded reports whether s begins or ends with space, or with a byte that no field has.
+func isPadded(s string) bool {
+	return s != "" && (s[0] <= ' ' || s[len(s)-1] <= ' ')
 }
 
 func leadingToken(s string) string {

@@ -26,6 +26,11 @@ func TestParseAuthorization(t *testing.T) {
 		{"no scheme", []string{"=abc"}, header.Authorization{Credential: "=abc", Malformed: true}},
 		{"two", []string{"a b", "c d"}, header.Authorization{Malformed: true, Unreadable: true}},
 		{"a long scheme is cut", []string{strings.Repeat("a", 100) + " b"}, header.Authorization{Scheme: strings.Repeat("a", 64), Credential: strings.Repeat("a", 36) + " b", Malformed: true}},
+		{"64 spaces around", []string{strings.Repeat(" ", 64) + "Bearer abc" + strings.Repeat(" ", 64)}, header.Authorization{Scheme: "Bearer", Credential: "abc"}},
+		{"65 spaces before", []string{strings.Repeat(" ", 65) + "Bearer abc"}, header.Authorization{Malformed: true, Unreadable: true}},
+		{"65 spaces after", []string{"Bearer abc" + strings.Repeat(" ", 65)}, header.Authorization{Malformed: true, Unreadable: true}},
+		{"a scheme and many spaces", []string{"Bearer" + strings.Repeat(" ", 200)}, header.Authorization{Malformed: true, Unreadable: true}},
+		{"many tabs", []string{strings.Repeat("\t", 200)}, header.Authorization{Malformed: true, Unreadable: true}},
 		{"64 KiB", []string{"a " + strings.Repeat("b", 64<<10)}, header.Authorization{Scheme: "a", Malformed: true, Unreadable: true}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
