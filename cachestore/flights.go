@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/seed-31c5bcb2/auth"
 )
@@ -18,7 +19,8 @@ type flights struct {
 }
 
 type flight struct {
-	began   uint64
+	began   uint64          // by the clock of marks
+	start   time.Duration   // by that of entries
 	within  context.Context // what the store may take; over only after done is closed, too late, or left by all
 	cancel  context.CancelFunc
 	waiting int           // who still wants the answer; guarded by flights.mu
@@ -45,7 +47,7 @@ func (s *Store) join(ctx context.Context, q question) *flight {
 		return f
 	}
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Timeout)
-	f := &flight{began: s.marks.now(), within: within, cancel: cancel, waiting: 1, done: make(chan struct{}), err: errNoReturn}
+	f := &flight{began: s.marks.now(), start: time.Since(s.started), within: within, cancel: cancel, waiting: 1, done: make(chan struct{}), err: errNoReturn}
 	fs.all[q] = f
 	go func() {
 		defer cancel()

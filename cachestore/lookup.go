@@ -27,7 +27,6 @@ type question struct {
 type refusal struct {
 	c     *auth.Credential
 	err   error
-	mark  uint32 // of the account, or of a digest that nobody has
 	began uint64
 	until time.Duration
 }
@@ -42,18 +41,19 @@ func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*aut
 		return e.c, nil
 	}
 	q := question{kind, d}
-	if r, ok := s.unknown.GetIfPresent(q); ok && now < r.until && !s.marks.since(r.mark, r.began) {
+	if r, ok := s.unknown.GetIfPresent(q); ok && now < r.until && !s.outdated(q, r.c, r.began) {
 		return r.c, r.err
 	}
-	return s.ask(ctx, q)
+	return s.ask(ctx, q, now)
 }
 
-// ask waits for the answer of a load that may have begun before this request. If
-// something was revoked or created since then, it takes the answer of the next load,
-// which has begun since: the first could be older than the request.
-func (s *Store) ask(ctx context.Context, q question) (*auth.Credential, error) {
+// ask waits for the answer of a load that may have begun before this request, which
+// came at now. If something was revoked or created since then, or the load was as old
+// as no answer may be, it takes the answer of the next load, which has begun since: the
+// first could be older than the request.
+func (s *Store) ask(ctx context.Context, q question, now time.Duration) (*auth.Credential, error) {
 	f, err := s.answer(ctx, q)
-	if err == nil && s.marks.since(s.markOf(q, f.c), f.began) {
+	if err == nil && (s.outdated(q, f.c, f.began) || now >= f.start+s.cfg.MaxStale) {
 		f, err = s.answer(ctx, q)
 	}
 	if err != nil {
@@ -62,33 +62,32 @@ func (s *Store) ask(ctx context.Context, q question) (*auth.Credential, error) {
 	return f.c, f.err
 }
 
-// markOf returns the mark of whatever may change an answer: only the account of a
-// credential that is there, and whoever creates one that is not.
-func (s *Store) markOf(q question, c *auth.Credential) uint32 {
-	if c == nil {
-		return s.marks.ofDigest(q.digest)
-	}
-	return s.marks.ofAccount(c.Kind, c.UserID)
+// outdated reports whether an answer may have changed since its load began: by whoever
+// changes the account of a credential that is there, and by whoever creates one. That
+// one may stand in the place of another account's, which had expired and was purged.
+func (s *Store) outdated(q question, c *auth.Credential, began uint64) bool {
+	return s.marks.since(s.marks.ofDigest(q.digest), began) ||
+		c != nil && s.marks.since(s.marks.ofAccount(c.Kind, c.UserID), began)
 }
 
 // load asks the store, and keeps the answer.
 func (s *Store) load(q question, f *flight) {
-	start, wall := time.Since(s.started), time.Now()
+	wall := time.Now()
 	f.c, f.err = s.store.Lookup(f.within, q.kind, q.digest)
-	mark, until := s.markOf(q, f.c), start+s.cfg.MaxStale
+	until := f.start + s.cfg.MaxStale
 	switch {
-	case s.marks.since(mark, f.began): // it is nobody's answer any more
+	case s.outdated(q, f.c, f.began): // it is nobody's answer any more
 	case refuses(f.err):
-		s.unknown.Set(q, refusal{f.c, f.err, mark, f.began, until})
+		s.unknown.Set(q, refusal{f.c, f.err, f.began, until})
 	case f.err != nil || f.c == nil || f.c.Kind != q.kind || f.c.Digest != q.digest:
 		// An outage, or a record that nobody asked for.
 	case expired(f.c, wall):
-		s.unknown.Set(q, refusal{f.c, nil, mark, f.began, until})
+		s.unknown.Set(q, refusal{f.c, nil, f.began, until})
 	default:
 		if !f.c.ExpiresAt.IsZero() {
-			until = min(until, start+f.c.ExpiresAt.Sub(wall))
+			until = min(until, f.start+f.c.ExpiresAt.Sub(wall))
 		}
-		s.known.Set(q.digest, entry{f.c, mark, f.began, until})
+		s.known.Set(q.digest, entry{f.c, s.marks.ofAccount(f.c.Kind, f.c.UserID), f.began, until})
 	}
 }
 

@@ -252,3 +252,50 @@ func TestWrongRecordIsNotKept(t *testing.T) {
 		})
 	}
 }
+
+// Whoever joins a load that began long before gets no answer that is older than an
+// entry may be.
+func TestAnswerOfASlowLoadIsWithinTheBound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newBackend()
+		s := over(t, shared, cachestore.Config{MaxStale: time.Second, Timeout: 20 * time.Second})
+		c := create(t, shared, record(auth.KindToken, "alice"))
+		shared.after = func() { time.Sleep(3 * time.Second) } // what was read is on its way
+		first, within, late := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+		go func() { first <- lookup(t, s, c) }()
+		synctest.Wait()
+		require.NoError(t, shared.Revoke(t.Context(), c.Ref())) // by another process
+		time.Sleep(time.Second - 1)
+		go func() { within <- lookup(t, s, c) }()
+		synctest.Wait()
+		time.Sleep(time.Nanosecond)
+		go func() { late <- lookup(t, s, c) }()
+		require.NoError(t, <-first)
+		require.NoError(t, <-within)
+		require.ErrorIs(t, <-late, auth.ErrRevoked)
+		require.EqualValues(t, 2, shared.asked())
+	})
+}
+
+// An expired token that another process has purged can be imported for somebody else:
+// in this process that holds at once.
+func TestExpiredTokenThatIsImportedAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newBackend()
+		s := over(t, shared, cachestore.Config{})
+		old := create(t, shared, record(auth.KindToken, "alice"))
+		time.Sleep(time.Hour)
+		require.NoError(t, lookup(t, s, old), "as it is: expired")
+		n, err := shared.Purge(t.Context(), time.Now().Add(time.Second))
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		anew := record(auth.KindToken, "bob")
+		anew.Digest = old.Digest
+		create(t, s, anew)
+		got, err := s.Lookup(t.Context(), anew.Kind, anew.Digest)
+		require.NoError(t, err)
+		require.Equal(t, "bob", got.UserID)
+	})
+}
