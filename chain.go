@@ -45,7 +45,8 @@ func (rt *route) named(name string) Scheme {
 
 // askExplicit goes on after a refusal, so that a legacy authenticator can stand
 // behind or before ours. That a credential is too long for ours says nothing of
-// another's: a JSON Web Token is longer.
+// another's: a JSON Web Token is longer. A refusal that names an owner stands: one who
+// knows less must not hide a leak.
 func (rt *route) askExplicit(r *http.Request, scheme Scheme, presented header.Authorization, f *found) error {
 	var refusal error
 	for i, a := range rt.authenticators {
@@ -62,7 +63,9 @@ func (rt *route) askExplicit(r *http.Request, scheme Scheme, presented header.Au
 				refusal = err // unless another one knows better
 			}
 		case errors.Is(err, ErrInvalidCredential):
-			refusal = err
+			if !ownerKnown(refusal) {
+				refusal = err
+			}
 		case !errors.Is(err, ErrNoCredential):
 			return err
 		}
@@ -74,7 +77,7 @@ func (rt *route) askExplicit(r *http.Request, scheme Scheme, presented header.Au
 }
 
 // askAmbient takes what comes with a request by itself, so that one that is stale
-// does not stand in the way of the next.
+// does not stand in the way of the next. As above, a refusal that names an owner stands.
 func (rt *route) askAmbient(r *http.Request, f *found) error {
 	var refusal error = errNoCredential
 	var refused Scheme
@@ -85,13 +88,23 @@ func (rt *route) askAmbient(r *http.Request, f *found) error {
 		case err == nil || errors.Is(err, ErrUnavailable):
 			return err
 		case errors.Is(err, ErrInvalidCredential):
-			refused, refusal = f.scheme, err
+			if !ownerKnown(refusal) {
+				refused, refusal = f.scheme, err
+			}
 		case !errors.Is(err, ErrNoCredential):
 			return err
 		}
 	}
 	f.scheme = refused
 	return refusal
+}
+
+// ownerKnown reports whether a refusal says whose credential it was.
+func ownerKnown(refusal error) bool {
+	if e, ok := refusal.(*Error); ok { // ours, which costs nothing to look at
+		return e.userID != ""
+	}
+	return refusal != nil && within(refusal).userID != ""
 }
 
 var (

@@ -60,6 +60,27 @@ func TestSecretFromABrowser(t *testing.T) {
 	accepted(t, h.get(authorization("Secret "+secret)), "ada", auth.SchemeSecret)
 }
 
+// Which of two secrets of a route knows it does not matter to the report of a leak.
+func TestSecretFromABrowserThatAnotherDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	other, err := auth.NewSecret(auth.NewMemoryStore(), auth.SecretConfig{Prefix: "acme_cs"})
+	require.NoError(t, err)
+	m := auth.Middleware{Observe: f.events.observe}
+	secret := f.assign("ada")
+	for name, h := range map[string]*target{
+		"behind": behind(m.Require(f.secret, other)), "before": behind(m.Require(other, f.secret)),
+	} {
+		f.events.take()
+		h.get(authorization("Secret "+secret), field("Sec-Fetch-Site", "cross-site"))
+		events := f.events.take()
+		require.Len(t, events, 1, name)
+		require.Equal(t, auth.ReasonBrowser, events[0].Reason, name)
+		require.Equal(t, "ada", events[0].UserID, name)
+		require.Zero(t, h.served.Load(), name)
+	}
+}
+
 func TestSecretRotation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

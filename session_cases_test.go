@@ -569,3 +569,22 @@ func TestOneEventForOneEnd(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []auth.EventKind{auth.EventRevoked, auth.EventSignedIn}, kinds(f.events.take()))
 }
+
+// What stands behind the cookie and knows less does not hide whose session has ended.
+func TestIdleSessionBeforeAnotherRefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, exact)
+		m := auth.Middleware{Observe: f.events.observe}
+		h := behind(m.Require(f.cookie, fakeAuthenticator{scheme: "Key", err: auth.ErrInvalidCredential}))
+		c := withCookie(f.signIn("ada"))
+		time.Sleep(time.Hour)
+		f.events.take()
+		require.Equal(t, 401, h.get(c).Code)
+		events := f.events.take()
+		require.Len(t, events, 1)
+		require.Equal(t, auth.ReasonIdle, events[0].Reason)
+		require.Equal(t, auth.SchemeCookie, events[0].Scheme)
+		require.Equal(t, "ada", events[0].UserID)
+	})
+}
