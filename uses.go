@@ -16,9 +16,10 @@ const (
 )
 
 // uses records when credentials were last used, off the request path. Of each
-// credential it writes one use a minute; what comes in between is held, and
-// written when the minute is over or by close. A write is done by a goroutine
-// that ends when nothing is due: none stays behind an idle authenticator.
+// credential it writes one use a minute. Where each counts, or the store could not
+// take one, the last that comes in between is held, and written when the minute is over
+// or by close. A write is done by a goroutine that ends when nothing is due: none stays
+// behind an idle authenticator.
 type uses struct {
 	store Store
 	lost  func(context.Context, error) // told of writes that failed
@@ -64,7 +65,7 @@ func (u *uses) record(c *Credential, now time.Time, exact bool) {
 		} else {
 			u.due = append(u.due, h)
 		}
-	} else if !exact && (h.again.IsZero() || now.Before(h.again)) {
+	} else if !exact && !h.unwritten && (h.again.IsZero() || now.Before(h.again)) {
 		return // written within the minute, and c is a cached record that does not know
 	}
 	if now.After(h.At) {

@@ -305,6 +305,34 @@ func TestUseDuringTheFirstWriteCostsNothing(t *testing.T) {
 	})
 }
 
+// While the store does not take them, uses go on: what it takes in the end is the last.
+func TestLastUseOfAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		h, token := f.all(), authorization("Bearer "+f.token("ada"))
+		f.store.fail = func(m string) error {
+			if m == "Touch" {
+				return errors.New("reset")
+			}
+			return nil
+		}
+		for range 50 * 60 {
+			h.get(token)
+			time.Sleep(time.Second)
+		}
+		h.get(token)
+		end := time.Now()
+		synctest.Wait()
+		f.store.fail = nil
+		require.NoError(t, f.bearer.Close(t.Context()))
+		list, err := f.bearer.List(t.Context(), "ada", auth.Page{})
+		require.NoError(t, err)
+		require.Equal(t, end.UTC().Truncate(time.Microsecond), list[0].LastUsedAt)
+		require.LessOrEqual(t, f.store.touches.Load(), int64(51+1))
+	})
+}
+
 func TestTwoUsesOfOneInstantAreOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
