@@ -300,24 +300,33 @@ func TestUploadsLeaveNoFiles(t *testing.T) {
 	f := newFixture(t)
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
-	s := httptest.NewServer(auth.Require(f.bearer)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		r.ParseMultipartForm(1 << 10)
-	})))
-	var form bytes.Buffer
-	w := multipart.NewWriter(&form)
-	part, _ := w.CreateFormFile("f", "f")
-	part.Write(make([]byte, 12<<20))
-	w.Close()
-	r, _ := http.NewRequest("POST", s.URL, &form)
-	r.Header.Set("Content-Type", w.FormDataContentType())
-	r.Header.Set("Authorization", "Bearer "+f.token("ada"))
-	res, err := http.DefaultClient.Do(r)
-	require.NoError(t, err)
-	res.Body.Close()
-	s.Close()
-	left, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	require.Empty(t, left)
+	for name, after := range map[string]func(){"it returns": func() {}, "it panics": func() { panic("after the upload") }} {
+		t.Run(name, func(t *testing.T) {
+			h := auth.Require(f.bearer)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				r.ParseMultipartForm(1 << 10)
+				after()
+			}))
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer func() { _ = recover() }()
+				h.ServeHTTP(w, r)
+			}))
+			var form bytes.Buffer
+			w := multipart.NewWriter(&form)
+			part, _ := w.CreateFormFile("f", "f")
+			part.Write(make([]byte, 12<<20))
+			w.Close()
+			r, _ := http.NewRequest("POST", s.URL, &form)
+			r.Header.Set("Content-Type", w.FormDataContentType())
+			r.Header.Set("Authorization", "Bearer "+f.token("ada"))
+			res, err := http.DefaultClient.Do(r)
+			require.NoError(t, err)
+			res.Body.Close()
+			s.Close()
+			left, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			require.Empty(t, left)
+		})
+	}
 }
 
 func TestOddStatuses(t *testing.T) {

@@ -357,6 +357,12 @@ func TestBrokenAuthenticators(t *testing.T) {
 			}
 		})
 	}
+	t.Run("Resolve returns what may be nil", func(t *testing.T) {
+		for _, user := range []any{nil, []string(nil), map[string]bool(nil)} {
+			h := resolving(func(context.Context, *auth.Identity) (any, error) { return user, nil })().(*target)
+			accepted(t, h.get(authorization("Bearer "+token)), "ada", auth.SchemeBearer)
+		}
+	})
 	t.Run("an aborting panic goes on", func(t *testing.T) {
 		h := behind(auth.Require(fakeAuthenticator{scheme: "X", panics: http.ErrAbortHandler}))
 		require.PanicsWithValue(t, http.ErrAbortHandler, func() { h.get() })

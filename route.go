@@ -68,6 +68,12 @@ func isNil(v any) bool {
 	return false
 }
 
+// isNilPointer leaves out maps and slices, of which nil is an empty one.
+func isNilPointer(v any) bool {
+	r := reflect.ValueOf(v)
+	return r.Kind() == reflect.Pointer && r.IsNil()
+}
+
 func (rt *route) wrap(next http.Handler) http.Handler {
 	if isNil(next) {
 		panic("auth: Require around a nil handler")
@@ -80,12 +86,17 @@ func (rt *route) wrap(next http.Handler) http.Handler {
 			return
 		}
 		rt.mark(w.Header(), p)
+		defer handBack(r, &p.request) // also after a panic that somebody recovers
 		next.ServeHTTP(w, &p.request)
-		if p.request.MultipartForm != nil && r.MultipartForm == nil {
-			// net/http removes the temporary files of uploads by its own request.
-			r.MultipartForm = p.request.MultipartForm
-		}
 	})
+}
+
+// handBack lets net/http, which does so for its own request, remove the temporary files
+// of an upload that a handler has read from ours.
+func handBack(r, ours *http.Request) {
+	if ours.MultipartForm != nil && r.MultipartForm == nil {
+		r.MultipartForm = ours.MultipartForm
+	}
 }
 
 // admit decides on a request: the passage of one that may go on, or the refusal.
@@ -167,7 +178,7 @@ func (rt *route) askResolve(r *http.Request, id *Identity) (any, error) {
 		return nil, &Error{Reason: ReasonDisabled, Err: ErrInvalidCredential, userID: id.UserID, credentialID: id.CredentialID}
 	case err != nil:
 		return nil, outage(err)
-	case user != nil && isNil(user):
+	case isNilPointer(user):
 		return nil, fault(errNilUser)
 	}
 	return user, nil
