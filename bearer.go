@@ -201,7 +201,8 @@ func (b *Bearer) RevokeAll(ctx context.Context, userID string) (int, error) {
 
 // RevokePlaintext ends the token that a plaintext is, whoever's it is: the
 // answer to a leak. It returns the record, so that its owner can be told, and
-// [ErrNotFound] if it is no live token.
+// [ErrNotFound] if there is no such token, or it was revoked. One that has expired is
+// revoked as well: its owner is to hear of the leak.
 func (b *Bearer) RevokePlaintext(ctx context.Context, plaintext string) (Credential, error) {
 	return b.revokePlaintext(ctx, plaintext)
 }

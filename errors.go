@@ -89,8 +89,9 @@ func (r Reason) known() bool {
 // return one to give its Reason; of such a one only Reason and Err count.
 //
 // Status and Scopes may be told to the client. Reason and Err are for the
-// operator: they tell an expired credential from an unknown one. An Error belongs
-// to its request, but for what Err wraps.
+// operator: they tell an expired credential from an unknown one. What OnError or
+// [Middleware.Authenticate] has belongs to its request, but for what Err wraps; what an
+// authenticator's own methods return may be shared, and is read-only.
 type Error struct {
 	Status int      // 400, 401, 403, 500 or 503
 	Scheme Scheme   // the one that was presented; "" if none was

@@ -57,8 +57,8 @@ func (m *Middleware) Require(first Authenticator, more ...Authenticator) func(ht
 // Optional is Require for routes that anonymous requests may reach as well: those
 // without a credential, or with one outside the Authorization field that is not good:
 // a stale or forged cookie, one of an account that Resolve refuses, what an
-// authenticator of one's own reads elsewhere. The Observer is told what was wrong with
-// it. A bad credential in the Authorization field, a cross-origin request with a good
+// authenticator of one's own refuses with [ErrInvalidCredential]. The Observer is told
+// what was wrong with it. A bad credential in the Authorization field, a cross-origin request with a good
 // cookie and an outage are refused as by Require.
 func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(http.Handler) http.Handler {
 	return newRoute(*m, true, first, more).wrap
@@ -68,7 +68,8 @@ func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(h
 // handlers of their own, and for WebSocket upgrades. It returns the request with
 // the identity in its context, or an *[Error], which [WriteError] answers with
 // the same challenges as Require. Of what Require sets on good answers (Vary,
-// Cache-Control) the caller takes care. Require is cheaper: it checks its
+// Cache-Control) the caller takes care, and of the files of an upload that is read from
+// the request returned: its MultipartForm.RemoveAll. Require is cheaper: it checks its
 // authenticators once, and does not panic for each request as this does for what
 // Require panics.
 func (m *Middleware) Authenticate(r *http.Request, first Authenticator, more ...Authenticator) (*http.Request, error) {

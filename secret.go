@@ -216,8 +216,8 @@ func (s *Secret) RevokePrevious(ctx context.Context, userID string) error {
 
 // RevokePlaintext ends the secret that a plaintext is, whoever's it is: the
 // answer to a leak. If it is a current one, its previous one ends with it. It
-// returns the record, so that its owner can be told, and [ErrNotFound] if it is
-// no live secret.
+// returns the record, so that its owner can be told, and [ErrNotFound] if there is no
+// such secret, or it was revoked. One whose overlap is over is revoked as well.
 func (s *Secret) RevokePlaintext(ctx context.Context, plaintext string) (Credential, error) {
 	return s.revokePlaintext(ctx, plaintext)
 }
