@@ -17,8 +17,8 @@
 //   - Unknown credentials have a small cache of their own. However many are tried,
 //     they push no known one out, and memory stays bounded.
 //   - Of many requests that miss the same credential at once, one asks the store, and
-//     one more if something changes meanwhile. It goes on while anybody waits for it,
-//     and ends with the last of them.
+//     one more if something changes meanwhile, or if that takes as long as MaxStale. It
+//     goes on while anybody waits for it, and ends with the last of them.
 //
 // Only Lookup is cached. A token that another process imports can stay unknown
 // here for MaxStale, if it was tried before.
