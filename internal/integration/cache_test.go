@@ -33,7 +33,7 @@ func TestCacheOverDatabasesKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, d database) {
 		storetest.Run(t, func(t *testing.T) auth.Store {
-			store, _ := d.store(t, sqlstore.WithTimeout(20*time.Second))
+			store, _ := d.store(t)
 			return cached(t, store, cachestore.Config{Timeout: 20 * time.Second})
 		})
 	})

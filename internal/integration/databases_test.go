@@ -62,10 +62,11 @@ func (d database) store(t testing.TB, options ...sqlstore.Option) (*sqlstore.Sto
 	return d.over(t, db, options...), db
 }
 
-// over returns a store over db, with its tables.
+// over returns a store over db, with its tables. It has the time that a busy machine
+// takes, unless the options say otherwise: few tests are about that.
 func (d database) over(t testing.TB, db *sql.DB, options ...sqlstore.Option) *sqlstore.Store {
 	t.Helper()
-	store, err := sqlstore.New(db, d.dialect, options...)
+	store, err := sqlstore.New(db, d.dialect, append([]sqlstore.Option{sqlstore.WithTimeout(20 * time.Second)}, options...)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { store.Close() })
 	require.NoError(t, store.Migrate(t.Context()))

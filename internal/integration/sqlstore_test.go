@@ -3,7 +3,6 @@ package integration
 import (
 	"database/sql"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,7 +15,7 @@ func TestSQLStoreKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, d database) {
 		storetest.Run(t, func(t *testing.T) auth.Store {
-			store, _ := d.store(t, sqlstore.WithTimeout(20*time.Second))
+			store, _ := d.store(t)
 			return store
 		})
 	})
