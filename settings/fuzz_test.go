@@ -52,7 +52,7 @@ func FuzzTokenBody(f *testing.F) {
 
 // No address, whatever it is, leads out of where the settings are mounted, or fails.
 func FuzzPaths(f *testing.F) {
-	for _, seed := range []string{"/", "", "//evil.example", "/tokens/%2f%2e%2e/revoke", "/sessions/a%00b/end", "/?done=token_revoked", "/?page=9&page=1", "/api/tokens/%ff", "/secret/previous/../revoke", "/\\evil"} {
+	for _, seed := range []string{"/", "", "//evil.example", "/tokens/%2f%2e%2e/revoke", "/sessions/a%00b/end", "/?done=token_revoked", "/?page=9&page=1", "/api/tokens/%ff", "/secret/previous/../revoke", "/\\evil", "%2f%2e%2c", "/tokens%2f/"} {
 		f.Add(seed)
 	}
 	ada := newService(f).signIn("ada")

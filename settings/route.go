@@ -141,10 +141,10 @@ func (c *call) tell(reason auth.Reason, err error) {
 // ServeHTTP answers what is the same for everybody itself.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	protect(w.Header())
-	switch p := r.URL.Path; {
+	switch p, escaped := r.URL.Path, r.URL.EscapedPath(); {
 	case p == "":
 		h.addSlash(w, r)
-	case p != clean(p):
+	case p != clean(p) || escaped != clean(escaped):
 		// Not a redirect, as http.ServeMux would make it: that would leave out
 		// where we are mounted.
 		http.NotFound(w, r)
