@@ -58,8 +58,8 @@ func (m *Middleware) Require(first Authenticator, more ...Authenticator) func(ht
 // without a credential, or with one outside the Authorization field that is not good:
 // a stale or forged cookie, one of an account that Resolve refuses, what an
 // authenticator of one's own refuses with [ErrInvalidCredential]. The Observer is told
-// what was wrong with it. A bad credential in the Authorization field, a cross-origin request with a good
-// cookie and an outage are refused as by Require.
+// what was wrong with it. A bad credential in the Authorization field, a cross-origin
+// request with a good cookie and an outage are refused as by Require.
 func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(http.Handler) http.Handler {
 	return newRoute(*m, true, first, more).wrap
 }

@@ -292,7 +292,7 @@ func TestLocksOfOthers(t *testing.T) {
 				require.NoError(t, conn.Close())
 			}
 		}
-		patient := d.over(t, db, sqlstore.WithTimeout(20*time.Second))
+		patient := d.over(t, db)
 		t.Run("an account's lock", func(t *testing.T) {
 			for _, m := range methods {
 				if m.reads || m.name == "Create without one" || m.name == "Touch" || m.name == "Purge" {
