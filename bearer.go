@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
+	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
 // A Bearer authenticates personal access tokens: `Authorization: Bearer <token>`
@@ -116,7 +117,7 @@ func (b *Bearer) authenticate(r *http.Request, presented header.Authorization) (
 	if err != nil {
 		return nil, err
 	}
-	b.uses.record(c, now, false)
+	b.used(c, now, false)
 	return c, nil
 }
 
@@ -125,7 +126,7 @@ func (b *Bearer) authenticate(r *http.Request, presented header.Authorization) (
 // not allow, with [ErrLimit] at MaxPerUser, and with the store's errors.
 func (b *Bearer) Issue(ctx context.Context, userID string, t NewToken) (plaintext string, c Credential, err error) {
 	plaintext = b.format.generate()
-	c, err = b.create(ctx, EventIssued, userID, digestOf(plaintext), b.format.hint(plaintext), t)
+	c, err = b.create(ctx, EventIssued, userID, token.Digest(plaintext), b.format.hint(plaintext), t)
 	if err != nil {
 		return "", Credential{}, err
 	}
@@ -140,7 +141,7 @@ func (b *Bearer) Import(ctx context.Context, userID, plaintext string, t NewToke
 	if err := b.format.checkImport(plaintext); err != nil {
 		return Credential{}, err
 	}
-	return b.create(ctx, EventImported, userID, digestOf(plaintext), b.format.hint(plaintext), t)
+	return b.create(ctx, EventImported, userID, token.Digest(plaintext), b.format.hint(plaintext), t)
 }
 
 // ImportDigest is Import for a system that keeps the SHA-256 of its tokens: d is
@@ -181,7 +182,7 @@ func (b *Bearer) Rotate(ctx context.Context, userID, id string, overlap time.Dur
 	}
 	plaintext = b.format.generate()
 	c = b.draft(userID, b.policy.lifetimeAfter(old))
-	c.Name, c.Scopes, c.Digest, c.Hint = old.Name, old.Scopes, digestOf(plaintext), b.format.hint(plaintext)
+	c.Name, c.Scopes, c.Digest, c.Hint = old.Name, old.Scopes, token.Digest(plaintext), b.format.hint(plaintext)
 	if err := b.rotate(ctx, old.Ref(), &c, overlap); err != nil {
 		return "", Credential{}, err
 	}
@@ -216,7 +217,7 @@ func (b *Bearer) Policy() Policy {
 
 // Close writes the last uses that are still held, within ctx. The Bearer goes on
 // to answer requests, and records no further uses.
-func (b *Bearer) Close(ctx context.Context) error { return b.uses.close(ctx) }
+func (b *Bearer) Close(ctx context.Context) error { return b.uses.Close(ctx) }
 
 // Format implements fmt.Formatter with the type's name for every verb: what is
 // inside is nobody's business, and changes while requests go on.
@@ -259,21 +260,4 @@ func (p *Policy) lifetimeAfter(old Credential) time.Duration {
 		lifetime = min(lifetime, p.MaxLifetime)
 	}
 	return lifetime
-}
-
-func overlapOf(config string, d time.Duration) (time.Duration, error) {
-	if d < 0 {
-		return 0, configFault(config, "MaxOverlap", "is %v: use 0 for the default of %v", d, defaultOverlap)
-	}
-	if d == 0 {
-		return defaultOverlap, nil
-	}
-	return d, nil
-}
-
-func checkStore(store Store) error {
-	if isNil(store) {
-		return fmt.Errorf("auth: store is nil: use NewMemoryStore to begin with")
-	}
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -146,6 +147,7 @@ var (
 	errUnknown      = &Error{Reason: ReasonUnknown, Err: ErrInvalidCredential}
 	errRevoked      = &Error{Reason: ReasonRevoked, Err: ErrInvalidCredential}
 	errForged       = &Error{Reason: ReasonForged, Err: ErrInvalidCredential}
+	errCrossOrigin  = &Error{Reason: ReasonCrossOrigin, Err: ErrCrossOrigin}
 	errRepeated     = &Error{Reason: ReasonRepeated, Err: ErrInvalidCredential}
 )
 
@@ -220,3 +222,27 @@ func panicError(where string, v any) error {
 	}
 	return fmt.Errorf("auth: %s panicked with a %T\n%s", where, v, debug.Stack())
 }
+
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return r.IsNil()
+	}
+	return false
+}
+
+// isNilPointer leaves out maps and slices, of which nil is an empty one.
+func isNilPointer(v any) bool {
+	r := reflect.ValueOf(v)
+	return r.Kind() == reflect.Pointer && r.IsNil()
+}
+
+// configFault names the field that is wrong and what would be right.
+func configFault(of, field, format string, args ...any) error {
+	return fmt.Errorf("auth: %s.%s: "+format, append([]any{of, field}, args...)...)
+}
+
+var errNilError = errors.New("auth: an error is a nil pointer: neither success nor failure")

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
+	"github.com/seed-31c5bcb2/auth/internal/seal"
+	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
 // A Secret authenticates confidential clients (RFC 6749 section 2.1) by the
@@ -25,7 +27,7 @@ type Secret struct {
 	records
 	format     plaintextFormat
 	maxOverlap time.Duration
-	vault      vault
+	sealed     seal.Secrets
 }
 
 var _ Authenticator = (*Secret)(nil)
@@ -57,7 +59,7 @@ func NewSecret(store Store, cfg SecretConfig) (*Secret, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	s := &Secret{format: format, maxOverlap: overlap, vault: newVault(cfg.RevealKeys)}
+	s := &Secret{format: format, maxOverlap: overlap, sealed: seal.NewSecrets(cfg.RevealKeys)}
 	s.init(store, KindSecret, cfg.Observe)
 	return s, nil
 }
@@ -82,7 +84,7 @@ func (s *Secret) authenticate(r *http.Request, presented header.Authorization) (
 	if _, browser := r.Header["Sec-Fetch-Site"]; browser {
 		return nil, refused(c, ReasonBrowser, ErrInvalidCredential)
 	}
-	s.uses.record(c, now, false)
+	s.used(c, now, false)
 	return c, nil
 }
 
@@ -135,16 +137,19 @@ func (s *Secret) List(ctx context.Context, userID string) ([]Credential, error) 
 // [ErrUnavailable] if no key opens it: the one that sealed it was removed, or
 // the record was altered.
 func (s *Secret) Reveal(ctx context.Context, userID string) (string, error) {
-	if len(s.vault) == 0 {
+	if len(s.sealed) == 0 {
 		return "", errors.ErrUnsupported
 	}
 	c, err := s.current(ctx, userID)
 	if err != nil {
 		return "", err
 	}
-	plaintext, err := s.vault.open(c)
-	if err != nil {
-		return "", err
+	if len(c.Sealed) == 0 {
+		return "", ErrNotFound
+	}
+	plaintext, ok := s.sealed.Open(c.Sealed, c.UserID, c.ID, c.Digest)
+	if !ok {
+		return "", unavailable(errors.New("no reveal key opens this secret"))
 	}
 	s.tell(ctx, Event{Kind: EventRevealed, UserID: userID, CredentialID: c.ID})
 	return plaintext, nil
@@ -232,12 +237,12 @@ type SecretPolicy struct {
 
 // Policy returns the configuration, with its defaults.
 func (s *Secret) Policy() SecretPolicy {
-	return SecretPolicy{s.format.prefix, s.maxOverlap, len(s.vault) > 0}
+	return SecretPolicy{s.format.prefix, s.maxOverlap, len(s.sealed) > 0}
 }
 
 // Close writes the last uses that are still held, within ctx. The Secret goes on
 // to answer requests, and records no further uses.
-func (s *Secret) Close(ctx context.Context) error { return s.uses.close(ctx) }
+func (s *Secret) Close(ctx context.Context) error { return s.uses.Close(ctx) }
 
 // Format implements fmt.Formatter with the type's name for every verb: what is
 // inside is nobody's business, and changes while requests go on.
@@ -256,8 +261,8 @@ func (s *Secret) create(ctx context.Context, kind EventKind, userID, plaintext s
 }
 
 func (s *Secret) fill(c Credential, plaintext string) Credential {
-	c.Digest, c.Hint = digestOf(plaintext), s.format.hint(plaintext)
-	c.Sealed = s.vault.seal(c, plaintext)
+	c.Digest, c.Hint = token.Digest(plaintext), s.format.hint(plaintext)
+	c.Sealed = s.sealed.Seal(plaintext, c.UserID, c.ID)
 	return c
 }
 

@@ -111,6 +111,24 @@ func (c *Credential) liveAt(now time.Time) bool {
 // Ref returns the name by which a Store finds c.
 func (c *Credential) Ref() Ref { return Ref{Kind: c.Kind, UserID: c.UserID, ID: c.ID} }
 
+// identity is what a handler sees of a record.
+func (c *Credential) identity() *Identity {
+	id := new(Identity)
+	c.describe(id)
+	return id
+}
+
+// describe sets all of an identity: field by field, as a whole one would be copied
+// twice.
+func (c *Credential) describe(id *Identity) {
+	id.UserID = c.UserID
+	id.Scheme = c.Kind.scheme()
+	id.CredentialID = c.ID
+	id.Scopes = c.Scopes
+	id.AuthenticatedAt = c.CreatedAt
+	id.ExpiresAt = c.ExpiresAt
+}
+
 // A Ref names a record: the ID alone is not enough, so that nobody reaches
 // another user's by its ID.
 type Ref struct {

@@ -11,6 +11,7 @@ package token
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"hash/crc32"
 	"strings"
 	"sync"
@@ -37,6 +38,18 @@ func New(prefix string) string {
 	b = appendRandom(b)
 	sum := checksum(string(b))
 	return string(append(b, sum[:]...))
+}
+
+// Digest hashes on the stack: a conversion to []byte would allocate for anything
+// over 32 bytes, on each request, and cost a quarter more than the hash
+// (BenchmarkDigest).
+func Digest(plaintext string) [32]byte {
+	var buf [64]byte
+	if len(plaintext) > len(buf) {
+		return sha256.Sum256([]byte(plaintext))
+	}
+	n := copy(buf[:], plaintext)
+	return sha256.Sum256(buf[:n])
 }
 
 // ValidPrefix reports whether p can be a prefix: 1 to 16 of [A-Za-z0-9_].

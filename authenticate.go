@@ -107,10 +107,7 @@ func ownerKnown(refusal error) bool {
 	return refusal != nil && within(refusal).userID != ""
 }
 
-var (
-	errNobody   = errors.New("auth: an authenticator returned neither an identity nor an error")
-	errNilError = errors.New("auth: an error is a nil pointer: neither success nor failure")
-)
+var errNobody = errors.New("auth: an authenticator returned neither an identity nor an error")
 
 // ask puts the question to one authenticator. Our own are told what the header
 // says, and answer with the record, so that a request that passes costs one

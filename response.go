@@ -1,11 +1,17 @@
 package auth
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
+	"path"
 	"slices"
 	"strings"
+
+	"github.com/seed-31c5bcb2/auth/internal/challenge"
+	"github.com/seed-31c5bcb2/auth/internal/header"
 )
 
 // WriteError answers a refused request as Require does unless there is an
@@ -58,7 +64,7 @@ type answers struct {
 	observe     Observer
 	optional    bool
 	takesCookie bool
-	challenges  challenges
+	challenges  *challenge.Set
 }
 
 // refuse answers a request. What is shared between requests, to make junk cost no
@@ -207,3 +213,116 @@ func addVary(h http.Header, name *[1]string) {
 	}
 	h["Vary"] = append(have[:len(have):len(have)], name[0])
 }
+
+// defaultChallenges is for errors that are answered outside of every route.
+var defaultChallenges = newChallenges("", "", []Scheme{SchemeBearer})
+
+// newChallenges makes the challenges of a route. Cookie is no header scheme, and
+// gets one only if there is no other: a 401 must have a challenge (RFC 9110
+// section 15.5.2).
+func newChallenges(realm, metadata string, accepted []Scheme) *challenge.Set {
+	var schemes []string
+	for _, s := range accepted {
+		if s != SchemeCookie {
+			schemes = append(schemes, string(s))
+		}
+	}
+	if schemes == nil {
+		schemes = []string{string(SchemeCookie)}
+	}
+	return challenge.NewSet(cmp.Or(realm, "api"), metadata, schemes)
+}
+
+// validScopes leaves out what is no scope, from a check that somebody made of a
+// request's own words.
+func validScopes(scopes []string) []string {
+	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return !validScope(s) })
+}
+
+// challengeLines returns one challenge per header scheme of the route (RFC 9110
+// section 11.6.1), on 401 and on what RFC 6750 section 3.1 gives a code for. An
+// outage and a cross-origin request have none: another credential would not help.
+func (e *Error) challengeLines() []string {
+	cs := defaultChallenges
+	if e.answers != nil {
+		cs = e.answers.challenges
+	}
+	bearer := header.IsScheme(string(e.Scheme), string(SchemeBearer))
+	switch {
+	case e.Status == http.StatusUnauthorized && bearer && !errors.Is(e.Err, ErrNoCredential):
+		return cs.InvalidToken
+	case e.Status == http.StatusUnauthorized:
+		return cs.Plain
+	case e.Status == http.StatusBadRequest && (bearer || e.Scheme == "" && e.Reason != ""):
+		return cs.InvalidRequest
+	case e.Status == http.StatusBadRequest && e.Scheme != "":
+		return cs.Plain
+	case e.Status == http.StatusForbidden && errors.Is(e.Err, ErrInsufficientScope) && bearer:
+		return cs.InsufficientScope(validScopes(e.Scopes))
+	case e.Status == http.StatusForbidden && errors.Is(e.Err, ErrInsufficientScope):
+		return cs.Plain
+	}
+	return nil
+}
+
+// RedirectToSignIn returns a Middleware.OnError for pages that people look at:
+// where a request for a page is refused because nobody is signed in, it redirects
+// to the sign-in page at path with the page's own address as next, for
+// [LocalPath] to check. That is a GET or HEAD answered with 401 that has no
+// Authorization field; all else is answered by [WriteError]. It panics unless
+// path is a path on this site: it starts with one slash.
+func RedirectToSignIn(path string) func(w http.ResponseWriter, r *http.Request, err error) {
+	if LocalPath(path, "") == "" || strings.Contains(path, "#") {
+		panic("auth: RedirectToSignIn: not a path on this site: " + path)
+	}
+	separator := "?"
+	if strings.Contains(path, "?") {
+		separator = "&"
+	}
+	return func(w http.ResponseWriter, r *http.Request, err error) {
+		e := within(err)
+		reading := r.Method == http.MethodGet || r.Method == http.MethodHead
+		if !reading || len(r.Header["Authorization"]) > 0 || e.Status != http.StatusUnauthorized {
+			WriteError(w, r, err)
+			return
+		}
+		delete(w.Header(), "Www-Authenticate")
+		next := LocalPath(address(r), "/")
+		w.Header().Set("Location", path+separator+"next="+url.QueryEscape(next))
+		w.WriteHeader(http.StatusSeeOther)
+	}
+}
+
+// address is what the browser asked for, also behind http.StripPrefix, which
+// changes r.URL alone.
+func address(r *http.Request) string {
+	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
+		return u.RequestURI()
+	}
+	return r.URL.RequestURI()
+}
+
+// LocalPath returns next if a browser that is sent there stays on this site, and
+// fallback if it would not, or that is not certain: next is the part of a request
+// by which a sign-in page is turned into a way to somebody else's. What stays is
+// an absolute path, with a query and a fragment as it likes, whose path, decoded,
+// has no empty or dot segment before its end, and that has neither a backslash nor
+// a control character anywhere. The fallback is returned as it is.
+func LocalPath(next, fallback string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {
+		return fallback
+	}
+	// Browsers read a backslash as a slash and take tabs and line breaks out
+	// before they look at anything.
+	if !strings.HasPrefix(next, "/") || strings.Contains(next, " ") || strings.ContainsFunc(next+u.Path, misread) {
+		return fallback
+	}
+	clean := path.Clean(u.Path)
+	if u.Path != clean && (clean == "/" || u.Path != clean+"/") {
+		return fallback
+	}
+	return next
+}
+
+func misread(r rune) bool { return r < ' ' || r == 0x7F || r == '\\' }

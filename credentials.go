@@ -3,15 +3,18 @@ package auth
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/seed-31c5bcb2/auth/internal/header"
+	"github.com/seed-31c5bcb2/auth/internal/lastuse"
+	"github.com/seed-31c5bcb2/auth/internal/text"
+	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
 const (
@@ -33,15 +36,49 @@ type records struct {
 	store   Store
 	kind    Kind
 	observe Observer
-	uses    uses
+	uses    lastuse.Recorder
 }
 
 func (rs *records) init(store Store, kind Kind, observe Observer) {
 	rs.store, rs.kind, rs.observe = store, kind, observe
-	rs.uses.store = store
-	rs.uses.lost = func(ctx context.Context, err error) {
-		rs.tell(ctx, Event{Kind: EventUseLost, Reason: ReasonUnavailable, Err: err})
+	rs.uses.Write = rs.touch
+}
+
+// used records that c was used. If exact, every use counts.
+func (rs *records) used(c *Credential, now time.Time, exact bool) {
+	fresh := lastuse.Fresh(c.LastUsedAt, now)
+	if fresh && !exact {
+		return
 	}
+	rs.uses.Record(lastuse.Use{Kind: uint8(c.Kind), UserID: c.UserID, ID: c.ID, Digest: c.Digest, At: now}, fresh, exact)
+}
+
+// touch writes uses to the store. It recovers: nobody else could, and the process
+// would end.
+func (rs *records) touch(ctx context.Context, batch []lastuse.Use) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicError("Store.Touch", v)
+		}
+		if err != nil && err != errors.ErrUnsupported {
+			rs.tellLost(ctx, err)
+		}
+	}()
+	uses := make([]Use, len(batch))
+	for i, u := range batch {
+		uses[i] = Use{Ref{Kind(u.Kind), u.UserID, u.ID}, u.Digest, u.At}
+	}
+	err = rs.store.Touch(ctx, uses)
+	if err != nil && isNil(err) {
+		return errNilError
+	}
+	return err
+}
+
+// tellLost recovers for the same reason.
+func (rs *records) tellLost(ctx context.Context, err error) {
+	defer func() { _ = recover() }()
+	rs.tell(ctx, Event{Kind: EventUseLost, Reason: ReasonUnavailable, Err: err})
 }
 
 // lookup finds the live record that a plaintext names.
@@ -86,24 +123,6 @@ func (rs *records) find(ctx context.Context, d Digest) (*Credential, error) {
 	return c, nil
 }
 
-// identity is what a handler sees of a record.
-func (c *Credential) identity() *Identity {
-	id := new(Identity)
-	c.describe(id)
-	return id
-}
-
-// describe sets all of an identity: field by field, as a whole one would be copied
-// twice.
-func (c *Credential) describe(id *Identity) {
-	id.UserID = c.UserID
-	id.Scheme = c.Kind.scheme()
-	id.CredentialID = c.ID
-	id.Scopes = c.Scopes
-	id.AuthenticatedAt = c.CreatedAt
-	id.ExpiresAt = c.ExpiresAt
-}
-
 // draft is a record that lives for lifetime from now; 0 is for ever.
 func (rs *records) draft(userID string, lifetime time.Duration) Credential {
 	now := time.Now().UTC().Truncate(time.Microsecond)
@@ -118,7 +137,7 @@ func (rs *records) list(ctx context.Context, userID string, page Page) ([]Creden
 	if err := checkUserID(userID); err != nil {
 		return nil, err
 	}
-	if page.After != "" && !plainText(page.After, maxID) {
+	if page.After != "" && !text.IsKey(page.After, maxID) {
 		return nil, malformed("After", "is no ID")
 	}
 	list, err := rs.store.List(ctx, rs.kind, userID, page)
@@ -129,7 +148,7 @@ func (rs *records) get(ctx context.Context, userID, id string) (Credential, erro
 	if err := checkUserID(userID); err != nil {
 		return Credential{}, err
 	}
-	if !plainText(id, maxID) {
+	if !text.IsKey(id, maxID) {
 		return Credential{}, ErrNotFound
 	}
 	c, err := rs.store.Get(ctx, Ref{Kind: rs.kind, UserID: userID, ID: id})
@@ -143,7 +162,7 @@ func (rs *records) revoke(ctx context.Context, userID, id string, reason Reason)
 	if err := checkUserID(userID); err != nil {
 		return err
 	}
-	if !plainText(id, maxID) {
+	if !text.IsKey(id, maxID) {
 		return ErrNotFound
 	}
 	if err := rs.store.Revoke(ctx, Ref{Kind: rs.kind, UserID: userID, ID: id}); err != nil {
@@ -167,7 +186,7 @@ func (rs *records) revokeAll(ctx context.Context, userID string, except ...strin
 // revokePlaintext ends whatever the plaintext names, expired or not. It was
 // pasted from somewhere, so space around it is no part of it.
 func (rs *records) revokePlaintext(ctx context.Context, plaintext string) (Credential, error) {
-	c, err := rs.find(ctx, digestOf(strings.TrimSpace(plaintext)))
+	c, err := rs.find(ctx, token.Digest(strings.TrimSpace(plaintext)))
 	if err != nil {
 		return Credential{}, storeError(err)
 	}
@@ -201,18 +220,6 @@ func (rs *records) tell(ctx context.Context, e Event) {
 	rs.observe.tell(ctx, e)
 }
 
-// digestOf hashes from the stack: a conversion to []byte would allocate for
-// anything over 32 bytes, on each request, and cost a quarter more than the hash
-// (BenchmarkDigestOf).
-func digestOf(plaintext string) Digest {
-	var buf [64]byte
-	if len(plaintext) > len(buf) {
-		return sha256.Sum256([]byte(plaintext))
-	}
-	n := copy(buf[:], plaintext)
-	return sha256.Sum256(buf[:n])
-}
-
 // hintOf is the prefix and the last four characters of a plaintext.
 func hintOf(prefix, plaintext string) string {
 	if prefix != "" && strings.HasPrefix(plaintext, prefix+"_") {
@@ -236,63 +243,17 @@ func newID(now time.Time) string {
 }
 
 func checkUserID(id string) error {
-	if !plainText(id, maxUserID) {
+	if !text.IsKey(id, maxUserID) {
 		return malformed("userID", "must be 1 to %d bytes of UTF-8 without control characters", maxUserID)
 	}
 	return nil
 }
 
-// plainText reports whether s is what any store can take for a key. An ID out of
-// somebody's URL that is not would be an error of a database, and look like an
-// outage.
-func plainText(s string, most int) bool {
-	return s != "" && len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
-}
-
-// checkName takes what people call things in any script, emoji and their zero
-// width joiners included, and refuses what would break a line, hide, or turn
-// the text around it (as in CVE-2021-42574).
 func checkName(name string) error {
-	switch {
-	case strings.TrimSpace(name) == "":
-		return malformed("Name", "must not be empty")
-	case len(name) > maxName:
-		return malformed("Name", "must be at most %d bytes", maxName)
-	case !utf8.ValidString(name):
-		return malformed("Name", "must be UTF-8")
-	case strings.ContainsFunc(name, disruptive):
-		return malformed("Name", "must not have control characters, line separators or marks of text direction")
-	case !strings.ContainsFunc(name, visible):
-		return malformed("Name", "must have a visible character")
+	if fault := text.CheckName(name, maxName); fault != "" {
+		return malformed("Name", "%s", fault)
 	}
 	return nil
-}
-
-func disruptive(r rune) bool {
-	return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
-}
-
-// visible leaves out the fillers among letters and the blank among symbols.
-func visible(r rune) bool {
-	const brailleBlank = '\u2800'
-	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) &&
-		!unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) && r != brailleBlank
-}
-
-// tameName makes a name out of what a client says of itself.
-func tameName(s string) string {
-	s = s[:min(len(s), 4*maxName)]
-	s = strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || disruptive(r) {
-			return -1
-		}
-		return r
-	}, s)
-	for len(s) > maxName {
-		_, size := utf8.DecodeLastRuneInString(s)
-		s = s[:len(s)-size]
-	}
-	return s
 }
 
 func checkOverlap(overlap, most time.Duration) error {
@@ -302,7 +263,100 @@ func checkOverlap(overlap, most time.Duration) error {
 	return nil
 }
 
-// configFault names the field that is wrong and what would be right.
-func configFault(of, field, format string, args ...any) error {
-	return fmt.Errorf("auth: %s.%s: "+format, append([]any{of, field}, args...)...)
+// A plaintextFormat says what the tokens or secrets of one authenticator look
+// like. Authenticate and Import ask the same one, so that nothing can be
+// imported that would not be let in.
+type plaintextFormat struct {
+	prefix         string
+	acceptImported bool
+}
+
+func newPlaintextFormat(config, prefix string, acceptImported bool) (plaintextFormat, []error) {
+	var faults []error
+	if prefix != "" && !token.ValidPrefix(prefix) {
+		faults = append(faults, configFault(config, "Prefix", "%.40q must be at most %d of [A-Za-z0-9_]", prefix, token.MaxPrefix))
+	}
+	return plaintextFormat{prefix, acceptImported}, faults
+}
+
+func (f *plaintextFormat) generate() string             { return token.New(f.prefix) }
+func (f *plaintextFormat) hint(plaintext string) string { return hintOf(f.prefix, plaintext) }
+
+// check decides what can be decided without the store.
+func (f *plaintextFormat) check(plaintext string) error {
+	switch {
+	case len(plaintext) > maxPlaintext:
+		return errTooLong // before anything looks at each byte of it
+	case !header.IsToken68(plaintext):
+		return errMalformed
+	case f.prefix == "":
+		return nil
+	case token.Shaped(f.prefix, plaintext):
+		if !token.Intact(plaintext) {
+			return errChecksum
+		}
+	case !f.acceptImported:
+		return errPrefix
+	}
+	return nil
+}
+
+func (f *plaintextFormat) checkImport(plaintext string) error {
+	if len(plaintext) < minImported {
+		return malformed("plaintext", "must be at least %d characters: a shorter one can be guessed", minImported)
+	}
+	switch f.check(plaintext) {
+	case errTooLong, errMalformed:
+		return malformed("plaintext", "must be at most %d characters of token68 (RFC 9110 section 11.2)", maxPlaintext)
+	case errPrefix:
+		return malformed("plaintext", "does not start with the Prefix: set AcceptImported to take it over")
+	case errChecksum:
+		return malformed("plaintext", "has the form of our own tokens, but not their checksum")
+	}
+	return nil
+}
+
+// byHeader is how a header scheme's authenticator answers by itself, outside of a
+// chain, which reads the header once for all.
+func byHeader(r *http.Request, s Scheme, ask func(*http.Request, header.Authorization) (*Credential, error)) (*Identity, error) {
+	presented := header.ParseAuthorization(r.Header)
+	if presented.Unreadable {
+		return nil, errMalformed
+	}
+	if !header.IsScheme(presented.Scheme, string(s)) {
+		return nil, errNoCredential
+	}
+	c, err := ask(r, presented)
+	if err != nil {
+		return nil, err
+	}
+	return c.identity(), nil
+}
+
+// present looks up the plaintext that a request presents.
+func (rs *records) present(ctx context.Context, f *plaintextFormat, a header.Authorization, now time.Time) (*Credential, error) {
+	if a.Malformed {
+		return nil, errMalformed
+	}
+	if err := f.check(a.Credential); err != nil {
+		return nil, err
+	}
+	return rs.lookup(ctx, token.Digest(a.Credential), now)
+}
+
+func overlapOf(config string, d time.Duration) (time.Duration, error) {
+	if d < 0 {
+		return 0, configFault(config, "MaxOverlap", "is %v: use 0 for the default of %v", d, defaultOverlap)
+	}
+	if d == 0 {
+		return defaultOverlap, nil
+	}
+	return d, nil
+}
+
+func checkStore(store Store) error {
+	if isNil(store) {
+		return fmt.Errorf("auth: store is nil: use NewMemoryStore to begin with")
+	}
+	return nil
 }

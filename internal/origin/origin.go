@@ -1,4 +1,6 @@
-package auth
+// Package origin tells requests of a service's own pages from those that another
+// site makes a browser send.
+package origin
 
 import (
 	"errors"
@@ -8,80 +10,75 @@ import (
 	"strings"
 )
 
-// origins tells requests of our own pages from those that another site makes a
-// browser send. It is http.CrossOriginProtection with these gaps closed, which
-// that leaves open for old browsers or by design:
+// A Checker is [http.CrossOriginProtection] without the gaps that it leaves open
+// for old browsers, or by design:
 //
-//   - Origin "null" with an empty Host (HTTP/1.0), or userinfo before the host:
-//     both compare equal to Host there.
-//   - An http origin on an https site: whoever can forge plain HTTP pages of our
-//     host could then post to it.
-//   - Two Origin or Sec-Fetch-Site fields, of which it sees the first.
-//   - A WebSocket upgrade: a GET, and so safe, yet a way to send anything.
-type origins struct {
+//   - An Origin of "null" with an empty Host (HTTP/1.0), or userinfo before the
+//     host: CrossOriginProtection takes both for the same origin.
+//   - An http origin on an https site: anyone who can forge plain HTTP pages of
+//     the host could post to it.
+//   - Two Origin or Sec-Fetch-Site fields, of which it reads only the first.
+//   - A WebSocket upgrade: a GET, and so safe, yet able to send anything.
+type Checker struct {
 	protection *http.CrossOriginProtection
 	trusted    map[string]bool
 	insecure   bool // http origins are as good as https
 }
 
-// newOrigins takes what checkOrigin has accepted.
-func newOrigins(trusted []string, insecure bool) origins {
-	o := origins{http.NewCrossOriginProtection(), make(map[string]bool, len(trusted)), insecure}
+// New returns a Checker that trusts origins that [Validate] has accepted.
+func New(trusted []string, insecure bool) *Checker {
+	c := &Checker{http.NewCrossOriginProtection(), make(map[string]bool, len(trusted)), insecure}
 	for _, origin := range trusted {
-		if err := o.protection.AddTrustedOrigin(origin); err != nil {
+		if err := c.protection.AddTrustedOrigin(origin); err != nil {
 			panic(err)
 		}
-		o.trusted[origin] = true
+		c.trusted[origin] = true
 	}
-	return o
+	return c
 }
 
-var errOrigin = &Error{Reason: ReasonCrossOrigin, Err: ErrCrossOrigin}
-
-func (o *origins) check(r *http.Request) error {
+// Allows reports whether r is safe or comes from the same or a trusted origin.
+func (c *Checker) Allows(r *http.Request) bool {
 	method := r.Method
-	if upgrades(r.Header) {
-		method = http.MethodPost // for one that changes things
+	if isUpgrade(r.Header) {
+		method = http.MethodPost // treat it as unsafe
 	}
 	if method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions {
-		return nil
+		return true
 	}
 	origin := r.Header["Origin"]
 	if len(origin) > 1 || len(r.Header["Sec-Fetch-Site"]) > 1 {
-		return errOrigin
+		return false
 	}
-	old := r.Header.Get("Sec-Fetch-Site") == ""
-	if old && len(origin) == 1 && !o.trusted[origin[0]] && !o.same(origin[0], r) {
-		return errOrigin
+	oldBrowser := r.Header.Get("Sec-Fetch-Site") == ""
+	if oldBrowser && len(origin) == 1 && !c.trusted[origin[0]] && !c.same(origin[0], r) {
+		return false
 	}
-	if o.protection.Check(&http.Request{Method: method, Header: r.Header, Host: r.Host, URL: r.URL}) != nil {
-		return errOrigin
-	}
-	return nil
+	return c.protection.Check(&http.Request{Method: method, Header: r.Header, Host: r.Host, URL: r.URL}) == nil
 }
 
 // same is for browsers without Sec-Fetch-Site, and for http, where none sends it.
-func (o *origins) same(origin string, r *http.Request) bool {
+func (c *Checker) same(origin string, r *http.Request) bool {
 	host, secure := strings.CutPrefix(origin, "https://")
 	if !secure {
 		var plain bool
 		host, plain = strings.CutPrefix(origin, "http://")
-		if !plain || !o.insecure || r.TLS != nil {
+		if !plain || !c.insecure || r.TLS != nil {
 			return false
 		}
 	}
 	return host != "" && host == r.Host
 }
 
-// upgrades reports whether a request wants to leave HTTP: by Upgrade in
-// HTTP/1.1. In HTTP/2 it is a CONNECT (RFC 8441), unsafe by its method.
-func upgrades(h http.Header) bool {
+// isUpgrade reports whether a request asks to leave HTTP/1.1. In HTTP/2 that is
+// a CONNECT (RFC 8441), which is unsafe by its method.
+func isUpgrade(h http.Header) bool {
 	return len(h["Upgrade"]) > 0 || len(h["Sec-Websocket-Key"]) > 0
 }
 
-// checkOrigin says what is wrong with an entry of TrustedOrigins: anything but
+// Validate says what is wrong with a trusted origin: anything but
 // an origin as browsers write it (RFC 6454 section 6.2) would never match.
-func checkOrigin(origin string, insecure bool) error {
+func Validate(origin string, insecure bool) error {
 	u, err := url.Parse(origin)
 	switch {
 	case strings.Contains(origin, "*"):

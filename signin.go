@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
+	"github.com/seed-31c5bcb2/auth/internal/text"
 	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
@@ -38,12 +39,12 @@ func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, s
 		return Credential{}, err
 	}
 	plaintext := token.New("")
-	value, err := c.codecs.seal(c.cookie.Name, plaintext)
+	value, err := c.values.Seal(plaintext)
 	if err != nil {
 		return Credential{}, err
 	}
 	session := c.draft(userID, lifetime)
-	session.Name, session.Scopes, session.Digest = tameName(r.UserAgent()), scopes, digestOf(plaintext)
+	session.Name, session.Scopes, session.Digest = text.Sanitize(r.UserAgent(), maxName), scopes, token.Digest(plaintext)
 	if err := c.start(r, session); err != nil {
 		return Credential{}, err
 	}
@@ -87,8 +88,8 @@ func (c *Cookie) presented(r *http.Request) ([]*Credential, error) {
 	now := time.Now()
 	asked := make(map[Digest]bool)
 	for _, value := range header.Cookies(r.Header, c.cookie.Name) {
-		plaintext, ok := c.codecs.open(c.cookie.Name, value)
-		d := digestOf(plaintext)
+		opened, ok := c.values.Open(value, now)
+		d := Digest(opened)
 		if !ok || asked[d] {
 			continue
 		}

@@ -1,0 +1,62 @@
+package challenge
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/seed-31c5bcb2/auth/internal/header"
+)
+
+// A Set is the challenges of one route, one line for each scheme, formatted once.
+type Set struct {
+	Plain, InvalidToken, InvalidRequest []string
+
+	realm, metadata string
+	schemes         []string
+}
+
+// NewSet returns the challenges for some schemes, of which it takes each once. It
+// panics for a realm or a metadata URL that cannot be sent.
+func NewSet(realm, metadata string, schemes []string) *Set {
+	if err := Check(realm); err != nil {
+		panic(fmt.Sprintf("auth: Middleware.Realm: %v", err))
+	}
+	if u, err := url.Parse(metadata); metadata != "" && (err != nil || u.Host == "") {
+		panic(fmt.Sprintf("auth: Middleware.ResourceMetadata: %q is no absolute URL", metadata))
+	}
+	s := &Set{realm: realm, metadata: metadata}
+	for _, scheme := range schemes {
+		same := func(other string) bool { return header.IsScheme(scheme, other) }
+		if !slices.ContainsFunc(s.schemes, same) {
+			s.schemes = append(s.schemes, scheme)
+		}
+	}
+	s.Plain = s.format("", nil)
+	s.InvalidToken = s.format("invalid_token", nil)
+	s.InvalidRequest = s.format("invalid_request", nil)
+	return s
+}
+
+// InsufficientScope returns the challenges that name the scopes needed.
+func (s *Set) InsufficientScope(scopes []string) []string {
+	return s.format("insufficient_scope", scopes)
+}
+
+// format writes the lines, with what RFC 6750 section 3 adds for Bearer. No other
+// scheme has error codes.
+func (s *Set) format(code string, scopes []string) []string {
+	lines := make([]string, len(s.schemes))
+	for i, scheme := range s.schemes {
+		params := []Param{{"realm", s.realm}}
+		if header.IsScheme(scheme, "Bearer") {
+			params = append(params,
+				Param{"error", code},
+				Param{"scope", strings.Join(scopes, " ")},
+				Param{"resource_metadata", s.metadata})
+		}
+		lines[i] = Format(scheme, params...)
+	}
+	return lines
+}
