@@ -34,7 +34,7 @@ func TestAllocations(t *testing.T) {
 		{"token where a cookie would do", read(auth.Require(f.bearer, f.cookie, f.secret)), authorization("Bearer " + f.token("ada")), 1},
 		{"token with a checksum", read(auth.Require(p.bearer, p.cookie)), authorization("Bearer " + p.token("ada")), 1},
 		{"token of limited scope", read(auth.Require(f.bearer)), authorization("Bearer " + f.token("ada", "read", "write")), 1},
-		{"secret", read(auth.Require(f.bearer, f.cookie, f.secret)), authorization("Secret " + f.assign("ada")), 1},
+		{"secret", read(auth.Require(f.bearer, f.cookie, f.secret)), authorization("Secret " + f.issueSecret("ada")), 1},
 		{"cookie", read(auth.Require(f.bearer, f.cookie)), withCookie(f.signIn("ada")), 1},
 		{"cookie that may idle", read(auth.Require(idle.bearer, idle.cookie)), withCookie(idle.signIn("ada")), 1},
 		{"optional, anonymous", auth.Optional(f.bearer, f.cookie)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})), authorization(), 2},

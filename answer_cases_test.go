@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -92,7 +93,8 @@ func TestWriteError(t *testing.T) {
 	}{
 		{"no credential", auth.ErrNoCredential, 401, []string{plainBearer}},
 		{"invalid", auth.ErrInvalidCredential, 401, []string{plainBearer}},
-		{"an argument of a lifecycle call", auth.ErrMalformed, 400, nil},
+		{"an argument of a lifecycle call", auth.ErrInvalidArgument, 400, nil},
+		{"malformed", auth.ErrMalformed, 400, []string{badRequest}},
 		{"a header", headerError(), 400, []string{badRequest}},
 		{"scope", auth.ErrInsufficientScope, 403, []string{plainBearer}},
 		{"cross-origin", auth.ErrCrossOrigin, 403, nil},
@@ -103,9 +105,9 @@ func TestWriteError(t *testing.T) {
 		{"limit", auth.ErrLimit, 409, nil},
 		{"anything", errors.New("canary"), 503, nil},
 		{"nil", nil, 500, nil},
-		{"a status of its own", &auth.Error{Status: 418, Err: errors.New("canary")}, 418, nil},
-		{"no status", &auth.Error{Err: auth.ErrNotFound}, 404, nil},
-		{"a status that is no error", &auth.Error{Status: 200, Err: auth.ErrInvalidCredential}, 401, []string{plainBearer}},
+		{"an Error by its Err", &auth.Error{Err: auth.ErrNotFound}, 404, nil},
+		{"an empty Error", new(auth.Error), 503, nil},
+		{"a nil Error", (*auth.Error)(nil), 503, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
@@ -141,7 +143,7 @@ func TestErrorText(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "auth: invalid credential (Bearer, expired)", (&auth.Error{Scheme: "Bearer", Reason: auth.ReasonExpired, Err: auth.ErrInvalidCredential}).Error())
 	require.Equal(t, "auth: no credential", (&auth.Error{Err: auth.ErrNoCredential}).Error())
-	require.Equal(t, "auth: refused", (&auth.Error{}).Error())
+	require.Equal(t, "auth: rejected", (&auth.Error{}).Error())
 	require.Equal(t, "token session secret none", auth.KindToken.String()+" "+auth.KindSession.String()+" "+auth.KindSecret.String()+" "+auth.Kind(0).String())
 }
 
@@ -198,14 +200,15 @@ func TestOnError(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		edits     []edit
+		status    int
 		want      auth.Error
 		challenge string
 	}{
-		{"nobody", nil, auth.Error{Status: 401, Reason: auth.ReasonMissing, Err: auth.ErrNoCredential}, plainBearer},
-		{"unknown", []edit{authorization("Bearer x")}, auth.Error{Status: 401, Scheme: "Bearer", Reason: auth.ReasonUnknown, Err: auth.ErrInvalidCredential}, badToken},
-		{"malformed", []edit{authorization("Bearer")}, auth.Error{Status: 400, Scheme: "Bearer", Reason: auth.ReasonMalformed, Err: auth.ErrMalformed}, badRequest},
-		{"a stale cookie", []edit{field("Cookie", "__Host-session=x")}, auth.Error{Status: 401, Scheme: "Cookie", Reason: auth.ReasonForged, Err: auth.ErrInvalidCredential}, plainBearer},
-		{"scope", []edit{authorization("Bearer " + f.token("ada", "read"))}, auth.Error{Status: 403, Scheme: "Bearer", Scopes: []string{"write"}, Reason: auth.ReasonScope, Err: auth.ErrInsufficientScope}, `Bearer realm="api", error="insufficient_scope", scope="write"`},
+		{"nobody", nil, 401, auth.Error{Reason: auth.ReasonMissing, Err: auth.ErrNoCredential}, plainBearer},
+		{"unknown", []edit{authorization("Bearer x")}, 401, auth.Error{Scheme: "Bearer", Reason: auth.ReasonUnknown, Err: auth.ErrInvalidCredential}, badToken},
+		{"malformed", []edit{authorization("Bearer")}, 400, auth.Error{Scheme: "Bearer", Reason: auth.ReasonMalformed, Err: auth.ErrMalformed}, badRequest},
+		{"a stale cookie", []edit{field("Cookie", "__Host-session=x")}, 401, auth.Error{Scheme: "Cookie", Reason: auth.ReasonForged, Err: auth.ErrInvalidCredential}, plainBearer},
+		{"scope", []edit{authorization("Bearer " + f.token("ada", "read"))}, 403, auth.Error{Scheme: "Bearer", Scopes: []string{"write"}, Reason: auth.ReasonScope, Err: auth.ErrInsufficientScope}, `Bearer realm="api", error="insufficient_scope", scope="write"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := h.get(test.edits...)
@@ -216,7 +219,8 @@ func TestOnError(t *testing.T) {
 			var e *auth.Error
 			require.ErrorAs(t, got, &e)
 			require.ErrorIs(t, got, test.want.Err)
-			require.Equal(t, test.want, auth.Error{Status: e.Status, Scheme: e.Scheme, Scopes: e.Scopes, Reason: e.Reason, Err: e.Err})
+			require.Equal(t, test.status, e.StatusCode())
+			require.Equal(t, test.want, auth.Error{Scheme: e.Scheme, Scopes: e.Scopes, Reason: e.Reason, Err: e.Err})
 			require.True(t, strings.HasPrefix(e.Error(), "auth: "))
 		})
 	}
@@ -329,15 +333,6 @@ func TestUploadsLeaveNoFiles(t *testing.T) {
 	}
 }
 
-func TestOddStatuses(t *testing.T) {
-	t.Parallel()
-	for status, want := range map[int]int{-1: 401, 0: 401, 99: 401, 200: 401, 399: 401, 400: 400, 599: 599, 600: 401, 1000: 401, 99999: 401} {
-		w := newRecorder()
-		auth.WriteError(w, request("GET"), &auth.Error{Status: status, Err: auth.ErrInvalidCredential})
-		require.Equal(t, want, w.Code, "%d", status)
-	}
-}
-
 func TestCheckScopeOfARequestsOwnWords(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -390,7 +385,7 @@ func TestHeaderValuesOfOnErrorAreItsOwn(t *testing.T) {
 // Of an Error that an authenticator returns, Reason and Err count.
 func TestScopeErrorOfAnAuthenticator(t *testing.T) {
 	t.Parallel()
-	err := &auth.Error{Status: 200, Scopes: []string{"a\r\nX: y"}, Err: auth.ErrInsufficientScope}
+	err := &auth.Error{Scopes: []string{"a\r\nX: y"}, Err: auth.ErrInsufficientScope}
 	w := behind(auth.Require(fakeAuthenticator{scheme: "Bearer", err: err})).get(authorization("Bearer x"))
 	refused(t, w, 403, `Bearer realm="api", error="insufficient_scope"`)
 }
@@ -456,4 +451,46 @@ func TestScopesInTheBodyStay(t *testing.T) {
 	w := newRecorder()
 	h.ServeHTTP(w, request("GET", authorization("Bearer "+f.token("ada", "read"))))
 	require.Contains(t, w.Body.String(), `["a b","c"]`)
+}
+
+// What Error says to clients is what WriteError writes.
+func TestError_codes(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]struct {
+		status int
+		code   string
+	}{
+		auth.ErrNoCredential:      {401, "missing_credential"},
+		auth.ErrInvalidCredential: {401, "invalid_credential"},
+		auth.ErrMalformed:         {400, "malformed_request"},
+		auth.ErrInvalidArgument:   {400, "invalid_argument"},
+		auth.ErrInsufficientScope: {403, "insufficient_scope"},
+		auth.ErrCrossOrigin:       {403, "cross_origin"},
+		auth.ErrNotFound:          {404, "not_found"},
+		auth.ErrRevoked:           {404, "not_found"},
+		auth.ErrConflict:          {409, "conflict"},
+		auth.ErrLimit:             {409, "limit_reached"},
+		auth.ErrUnavailable:       {503, "unavailable"},
+		errors.New("canary"):      {503, "unavailable"},
+		// An outage decides, whatever else an error wraps.
+		errors.Join(auth.ErrInvalidCredential, auth.ErrUnavailable): {503, "unavailable"},
+	} {
+		e := &auth.Error{Err: err}
+		require.Equal(t, want.status, e.StatusCode(), err)
+		require.Equal(t, want.code, e.Code(), err)
+		require.NotContains(t, e.Detail(), "canary")
+		w := newRecorder()
+		auth.WriteError(w, request("GET"), e)
+		var problem struct {
+			Status       int
+			Code, Detail string
+		}
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &problem))
+		require.Equal(t, want.status, problem.Status)
+		require.Equal(t, want.code, problem.Code)
+		require.Equal(t, e.Detail(), problem.Detail)
+	}
+	bug := behind(auth.Require(fakeAuthenticator{scheme: "X", panics: "canary"})).get(authorization("X a"))
+	require.Equal(t, 500, bug.Code)
+	require.JSONEq(t, `{"type":"about:blank","title":"Internal Server Error","status":500,"code":"internal","detail":"An internal error occurred."}`, bug.Body.String())
 }

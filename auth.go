@@ -1,6 +1,5 @@
-// Package auth authenticates HTTP requests by personal access token, session
-// cookie or client secret, and puts the resolved identity into the request's
-// context.
+// Package auth authenticates HTTP requests by personal access token, session cookie or
+// client secret, and puts the identity of the user into the request's context.
 //
 //	store := auth.NewMemoryStore()
 //	bearer, err := auth.NewBearer(store, auth.BearerConfig{Prefix: "acme_pat"})
@@ -12,35 +11,34 @@
 //
 //	id, ok := auth.FromContext(r.Context())
 //
-// # Which scheme
+// # Schemes
 //
-// [Bearer] is the scheme for most endpoints: tokens that people make for their
-// scripts and integrations, each with the full access of their account unless it
-// is given scopes. [Cookie] is for browsers and for user interfaces whose users
-// sign in. [Secret] is for a few endpoints that only servers call, which can keep
-// the one secret of their developer's account. Each route says which it takes.
+// Use [Bearer] for most endpoints: users create tokens for their scripts and
+// integrations, each with full access or with scopes. Use [Cookie] for browsers and for
+// user interfaces in which users sign in. Use [Secret] for a few endpoints that only
+// servers call: each developer has one client secret. Each route names the schemes that
+// it accepts.
 //
 // # How it works
 //
-// All three end in the same act: the SHA-256 digest of an unguessable plaintext
-// names one [Credential] in a [Store]. Plaintexts are made from crypto/rand,
-// returned once, and not kept. Whatever goes wrong on the way, a request is
-// refused: with 401 if its credential is not good, with 400 if it cannot be read,
-// with 403 if it may not do this, with 503 if the store is out.
+// All three work the same way: the SHA-256 digest of the presented secret identifies one
+// [Credential] in a [Store]. Plaintexts come from crypto/rand, are returned once, and are
+// not stored. If anything goes wrong, the request is rejected: 401 if the credential is
+// invalid, 400 if it is malformed, 403 if it does not permit the request, 503 if the
+// store is unavailable.
 //
-// The package settings is a page on which people manage their credentials, for a
-// service to mount; sqlstore keeps them in a database.
+// Package settings is a page on which users manage their credentials. Package sqlstore
+// is a Store over an SQL database; modules redisstore and cachestore have others.
 //
 // # What it does not do
 //
-// It hashes no passwords, runs no OAuth flow, limits no rates and answers no
-// CORS preflight. It trusts the connection: serve it over TLS.
+// The package does not hash passwords, run OAuth flows, limit rates, or answer CORS
+// preflights. It must be served over TLS.
 //
 // # Compatibility
 //
-// Tokens, cookies and records of one release are understood by all later ones of
-// the same major version. Before 1.0, a minor version may change the API; the
-// changelog says how.
+// Tokens, cookies and records of one release work with all later ones of the same major
+// version. Before 1.0, a minor version may change the API; the changelog says how.
 package auth
 
 import (
@@ -54,69 +52,63 @@ import (
 	"github.com/seed-31c5bcb2/auth/internal/header"
 )
 
-// A Scheme names a way to authenticate. The names of header schemes are those
-// of RFC 9110 section 11.1: case does not matter in a request.
+// A Scheme names a way to authenticate. The names of header schemes are those of RFC
+// 9110 section 11.1; requests may use any case.
 type Scheme string
 
-// The schemes of this package. An [Authenticator] of one's own may have another.
+// The schemes of this package. A custom [Authenticator] may have another.
 const (
 	SchemeBearer Scheme = "Bearer"
 	SchemeCookie Scheme = "Cookie"
 	SchemeSecret Scheme = "Secret"
 )
 
-// An Identity says who is asking and by which credential. Everything in it may
-// be shown to the user and written to a log.
-//
-// What [FromContext] returns is the caller's own, to change and to keep.
+// An Identity says which user sent a request, and by which credential. It may be shown to
+// the user and written to logs.
 type Identity struct {
-	UserID          string    // the account that the credential was created for
-	Scheme          Scheme    // how it was presented
-	CredentialID    string    // the record's public ID; for a cookie, this session's
-	Scopes          Scopes    // "*" is the account's full access; "" is none
-	AuthenticatedAt time.Time // sign-in (cookie) or creation (token, secret)
-	ExpiresAt       time.Time // zero: never
+	UserID          string    `json:"user_id"`                   // the user that the credential belongs to
+	Scheme          Scheme    `json:"scheme"`                    // by which the credential was presented
+	CredentialID    string    `json:"credential_id"`             // the public ID of the credential; for a cookie, of the session
+	Scopes          Scopes    `json:"scopes"`                    // FullAccess is everything that the user may do
+	AuthenticatedAt time.Time `json:"authenticated_at,omitzero"` // the sign-in for a cookie, the creation for a token or secret
+	ExpiresAt       time.Time `json:"expires_at,omitzero"`       // zero means never
 }
 
-// An Authenticator finds out who sent a request by one scheme. [Bearer],
-// [Cookie] and [Secret] are the ones of this package; an existing service puts
-// its own beside or behind them.
+// An Authenticator authenticates requests by one scheme. [Bearer], [Cookie] and [Secret]
+// are those of this package; a service may add its own before or after them.
 //
-// Implementations are safe for concurrent use. They write no response.
+// Implementations must be safe for concurrent use. They write no response.
 type Authenticator interface {
-	// Scheme is the name that the Authorization field and the challenge use: a
+	// Scheme returns the name that the Authorization header and the challenge use: a
 	// token of RFC 9110 section 5.6.2 of at most 63 bytes, always the same. An
-	// authenticator that reads something else than that field (a client
-	// certificate, say) has one as well, by which identities, errors and events
-	// name it.
+	// authenticator that reads something else, for example a client certificate, has
+	// one too: it is the name in identities, errors and events.
 	Scheme() Scheme
 
-	// Authenticate returns the identity, or an error for which errors.Is knows
-	// one of these:
+	// Authenticate returns the identity, or an error that wraps one of the following:
 	//
-	//   - ErrNoCredential: the request has no credential for this authenticator.
-	//     The next one is asked.
-	//   - ErrInvalidCredential: it has one, which is unknown, expired or revoked.
-	//   - ErrMalformed: it has one that breaks the scheme's grammar.
-	//   - ErrCrossOrigin: it has a good one that a browser added by itself to a
-	//     request from another site.
-	//   - ErrInsufficientScope: it has a good one that is not enough.
+	//   - ErrNoCredential: the request has no credential for this authenticator. The
+	//     next one is tried.
+	//   - ErrInvalidCredential: the credential is unknown, expired or revoked.
+	//   - ErrMalformed: the credential violates the grammar of the scheme.
+	//   - ErrCrossOrigin: the credential is valid, but a browser attached it to a
+	//     cross-origin request.
+	//   - ErrInsufficientScope: the credential is valid but lacks a required scope.
 	//
-	// Any other error, and whatever wraps ErrUnavailable, is taken for an outage and answered with 503: a client
-	// must not throw its credential away because our database is down. To give
-	// a reason for events, wrap one of the above in an [Error] with a Reason.
+	// Any other error, and any error that wraps ErrUnavailable, is treated as an outage
+	// and answered with 503, so that clients do not discard credentials while a database
+	// is down. To supply a reason for events, return an [Error] with a Reason.
 	//
-	// An Authenticator never returns a nil Identity with a nil error, nor one
-	// without a UserID: both are refused with 500.
+	// If the error is nil, the Identity must have a UserID: otherwise the request is
+	// answered with 500.
 	Authenticate(r *http.Request) (*Identity, error)
 }
 
-// HeaderCredential returns what the Authorization field holds for the scheme s,
-// for authenticators of one's own. It fails with [ErrNoCredential] if there is
-// no such field or it names another scheme, and with [ErrMalformed] if there
-// are two fields, or what follows the scheme is not one token68 (RFC 9110
-// section 11.2; JSON Web Tokens are token68 as well). The credential is of at
-// most 64 KiB and not yet known to be worth anything.
+// HeaderCredential returns the credential that the Authorization header carries for
+// scheme s. It is meant for custom authenticators. It returns [ErrNoCredential] if there
+// is no such header or it names another scheme, and [ErrMalformed] if there are two, or if
+// the credential is not a token68 (RFC 9110 section 11.2; JSON Web Tokens are). The
+// credential is at most 64 KiB long and has not been verified.
 func HeaderCredential(r *http.Request, s Scheme) (string, error) {
 	a := header.ParseAuthorization(r.Header)
 	switch {
@@ -130,23 +122,23 @@ func HeaderCredential(r *http.Request, s Scheme) (string, error) {
 	return a.Credential, nil
 }
 
-// Keys are the secrets from which an authenticator derives its encryption keys,
-// the newest first: that one alone seals, all of them open. Each is of 32 random
-// bytes at least, from crypto/rand or `openssl rand 32`, kept where the database
-// is not. To rotate, put a new one in front, and drop the oldest when nothing
-// that it has sealed is needed any more.
+// Keys are secrets from which an authenticator derives its encryption keys, newest first.
+// The first is used for encryption; all are tried for decryption. Each must have at least
+// 32 random bytes, from crypto/rand or `openssl rand 32`, and be kept apart from the
+// database. To rotate, add a new one at the front, and remove the last one when nothing
+// that it encrypted is needed anymore.
 //
-// Keys print, log and marshal as their number only. That holds where their
-// methods can be called: fmt calls none on an unexported field of a struct that
-// is printed as a whole, and encoding/gob none of these.
+// Keys print, log and marshal as their number only. That holds where their methods can be
+// called: fmt does not call the methods of an unexported field of a struct that is printed
+// as a whole, and encoding/gob calls none of these.
 type Keys [][]byte
 
 const minKey = 32
 
-// Format implements fmt.Formatter, so that no verb prints a key.
+// Format implements [fmt.Formatter], so that no verb prints a key.
 func (k Keys) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "auth.Keys(%d)", len(k)) }
 
-// LogValue implements slog.LogValuer.
+// LogValue implements [slog.LogValuer].
 func (k Keys) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(k)) }
 
 // MarshalJSON returns the same as Format, as a JSON string.
@@ -155,19 +147,19 @@ func (k Keys) MarshalJSON() ([]byte, error) { return fmt.Appendf(nil, "%q", fmt.
 // MarshalText returns the same as Format.
 func (k Keys) MarshalText() ([]byte, error) { return fmt.Append(nil, k), nil }
 
-// check returns every fault of k at once, each naming the key by its place.
-func (k Keys) check(of, field string) error {
+// check returns every fault of k. It names keys by their index.
+func (k Keys) check(config, field string) error {
 	var faults []error
 	for i, key := range k {
 		switch {
 		case len(key) < minKey:
-			faults = append(faults, configFault(of, field, "key %d has %d bytes: use %d or more random ones", i, len(key), minKey))
+			faults = append(faults, configError(config, field, "key %d has %d bytes: use %d or more random ones", i, len(key), minKey))
 		case bytes.Count(key, key[:1]) == len(key):
-			faults = append(faults, configFault(of, field, "key %d is one byte repeated: use %d or more random ones", i, minKey))
+			faults = append(faults, configError(config, field, "key %d is one byte repeated: use %d or more random ones", i, minKey))
 		}
 		for j := range i {
 			if bytes.Equal(k[j], key) {
-				faults = append(faults, configFault(of, field, "keys %d and %d are equal: remove one", j, i))
+				faults = append(faults, configError(config, field, "keys %d and %d are equal: remove one", j, i))
 			}
 		}
 	}

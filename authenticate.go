@@ -7,34 +7,59 @@ import (
 	"github.com/seed-31c5bcb2/auth/internal/header"
 )
 
-// found is what asking the authenticators came to.
-type found struct {
+// A result is what the authenticators found out about a request.
+type result struct {
 	scheme     Scheme
-	explicit   bool        // by the Authorization field, and not by the way
-	credential *Credential // of our own authenticators
-	other      *Identity   // of all others
+	fromHeader bool        // by the Authorization header, which names the scheme
+	credential *Credential // from our own authenticators
+	identity   *Identity   // from custom ones
 }
 
-// authenticate asks the authenticators in turn: see Middleware.Require for the
-// rule. What is found is written to f as it goes, so that also a panic is known to
-// be of that scheme.
-func (rt *route) authenticate(r *http.Request, f *found) error {
+// authenticate implements the order that Middleware.Require documents. Results are
+// written to res along the way, so that a panic can be attributed to its scheme.
+func (rt *route) authenticate(r *http.Request, res *result) error {
 	presented := header.ParseAuthorization(r.Header)
-	scheme := rt.named(presented.Scheme)
-	if presented.Unreadable {
-		f.scheme, f.explicit = scheme, true
+	named := rt.schemeNamed(presented.Scheme)
+	res.fromHeader = named != "" || presented.Unreadable
+	switch {
+	case presented.Unreadable:
+		res.scheme = named
 		return errMalformed
+	case !res.fromHeader:
+		presented = header.Authorization{} // of a scheme that the route does not accept
 	}
-	if scheme != "" {
-		f.explicit = true
-		return rt.askExplicit(r, scheme, presented, f)
+	var rejected error // the one that is kept, and its scheme
+	var rejectedScheme Scheme
+	for i, a := range rt.authenticators {
+		if res.fromHeader && !header.IsScheme(string(rt.schemes[i]), string(named)) {
+			continue
+		}
+		res.scheme = rt.schemes[i]
+		err := res.try(a, r, presented)
+		switch {
+		case err == nil || errors.Is(err, ErrUnavailable):
+			return err
+		case errors.Is(err, ErrNoCredential):
+		case err != errTooLong && !errors.Is(err, ErrInvalidCredential):
+			return err
+		case rejected == nil || err != errTooLong && !userKnown(rejected):
+			rejected, rejectedScheme = err, res.scheme
+		}
 	}
-	return rt.askAmbient(r, f)
+	switch {
+	case rejected != nil:
+		res.scheme = rejectedScheme
+		return rejected
+	case res.fromHeader:
+		return errUnknown
+	}
+	res.scheme = ""
+	return errNoCredential
 }
 
-// named returns the scheme of this route that a field names, or "". There is no
-// Authorization field for Cookie, whoever writes one.
-func (rt *route) named(name string) Scheme {
+// schemeNamed returns the scheme of this route that the Authorization header names, or
+// "". The header never names Cookie.
+func (rt *route) schemeNamed(name string) Scheme {
 	for _, s := range rt.schemes {
 		if s != SchemeCookie && header.IsScheme(name, string(s)) {
 			return s
@@ -43,172 +68,91 @@ func (rt *route) named(name string) Scheme {
 	return ""
 }
 
-// askExplicit goes on after a refusal, so that a legacy authenticator can stand
-// behind or before ours. That a credential is too long for ours says nothing of
-// another's: a JSON Web Token is longer. A refusal that names an owner stands: one who
-// knows less must not hide a leak.
-func (rt *route) askExplicit(r *http.Request, scheme Scheme, presented header.Authorization, f *found) error {
-	var refusal error
-	for i, a := range rt.authenticators {
-		if !header.IsScheme(string(rt.schemes[i]), string(scheme)) {
-			continue
-		}
-		f.scheme = rt.schemes[i]
-		err := f.ask(a, r, presented)
-		switch {
-		case err == nil || errors.Is(err, ErrUnavailable):
-			return err
-		case err == errTooLong:
-			if refusal == nil {
-				refusal = err // unless another one knows better
-			}
-		case errors.Is(err, ErrInvalidCredential):
-			if !ownerKnown(refusal) {
-				refusal = err
-			}
-		case !errors.Is(err, ErrNoCredential):
-			return err
-		}
-	}
-	if refusal == nil {
-		return errUnknown // nobody's
-	}
-	return refusal
-}
-
-// askAmbient takes what comes with a request by itself, so that one that is stale
-// does not stand in the way of the next. As above, a refusal that names an owner stands.
-func (rt *route) askAmbient(r *http.Request, f *found) error {
-	var refusal error = errNoCredential
-	var refused Scheme
-	for i, a := range rt.authenticators {
-		f.scheme = rt.schemes[i]
-		err := f.ask(a, r, header.Authorization{})
-		switch {
-		case err == nil || errors.Is(err, ErrUnavailable):
-			return err
-		case errors.Is(err, ErrInvalidCredential):
-			if !ownerKnown(refusal) {
-				refused, refusal = f.scheme, err
-			}
-		case !errors.Is(err, ErrNoCredential):
-			return err
-		}
-	}
-	f.scheme = refused
-	return refusal
-}
-
-// ownerKnown reports whether a refusal says whose credential it was.
-func ownerKnown(refusal error) bool {
-	if e, ok := refusal.(*Error); ok { // ours, which costs nothing to look at
+// userKnown reports whether a rejection names the user of the credential. Such a
+// rejection is kept: one that knows less must not hide a leak from the Observer.
+func userKnown(rejected error) bool {
+	if e, ok := rejected.(*Error); ok { // cheaper than errors.As
 		return e.userID != ""
 	}
-	return refusal != nil && within(refusal).userID != ""
+	return asError(rejected).userID != ""
 }
 
-var errNobody = errors.New("auth: an authenticator returned neither an identity nor an error")
+var (
+	errNoResult = errors.New("auth: an authenticator returned neither an identity nor an error")
+	errNilError = errors.New("auth: an error is a nil *Error, which is neither success nor failure")
+)
 
-// ask puts the question to one authenticator. Our own are told what the header
-// says, and answer with the record, so that a request that passes costs one
-// allocation. The switch is on types and not on an interface: a type of
-// somebody else that embeds one of ours would have its methods, and be passed
-// over.
-func (f *found) ask(a Authenticator, r *http.Request, presented header.Authorization) (err error) {
+// isNilError finds the classic mistake of returning a nil *Error as an error.
+func isNilError(err error) bool {
+	e, ok := err.(*Error)
+	return ok && e == nil
+}
+
+// try calls one authenticator. Our own get the parsed header and return the record, so
+// that an accepted request costs one allocation. The switch is on types and not on an
+// interface, as a custom type that embeds one of ours would have its methods, and its
+// own Authenticate would be bypassed.
+func (res *result) try(a Authenticator, r *http.Request, presented header.Authorization) (err error) {
 	switch a := a.(type) {
 	case *Bearer:
 		if presented.Scheme == "" {
 			return errNoCredential
 		}
-		f.credential, err = a.authenticate(r, presented)
+		res.credential, err = a.authenticate(r, presented)
 	case *Secret:
 		if presented.Scheme == "" {
 			return errNoCredential
 		}
-		f.credential, err = a.authenticate(r, presented)
+		res.credential, err = a.authenticate(r, presented)
 	case *Cookie:
-		f.credential, err = a.authenticate(r)
+		res.credential, err = a.authenticate(r)
 	default:
-		var id *Identity
-		id, err = a.Authenticate(r)
+		id, err := a.Authenticate(r)
 		switch {
-		case err != nil && isNil(err):
-			return fault(errNilError)
+		case isNilError(err):
+			return errInternal(errNilError)
 		case err != nil:
-			return err // whoever it names beside that
+			return err // ignore any identity that is returned with an error
 		case id == nil || id.UserID == "":
-			return fault(errNobody)
+			return errInternal(errNoResult)
 		}
-		f.other = id
+		res.identity = id
 	}
 	return err
 }
 
-// caught is the error of a panic, but for the one by which a handler ends its
-// connection.
-func caught(scheme Scheme, v any) error {
+// recoveredError is the error of a panic. http.ErrAbortHandler, by which a handler ends
+// its connection, is not recovered.
+func recoveredError(scheme Scheme, v any) error {
 	if v == http.ErrAbortHandler {
 		panic(v)
 	}
-	return panicError("authentication by "+string(scheme), v)
+	return errInternal(panicError("authentication by "+string(scheme), v))
 }
 
-// refusal makes the whole answer out of what an authenticator said.
-func (rt *route) refusal(r *http.Request, f *found, err error) Error {
-	e, ok := err.(*Error)
-	if !ok {
-		e = within(err)
+// rejection completes what an authenticator or Resolve returned. A condition that only
+// lifecycle calls have, such as ErrNotFound, is an outage here.
+func (rt *route) rejection(r *http.Request, res *result, err error) Error {
+	given := asError(err)
+	e := Error{
+		Scheme: res.scheme, Reason: given.Reason, Err: err,
+		userID: given.userID, credentialID: given.credentialID, cause: given.cause, responder: &rt.responder,
 	}
-	refusal := Error{
-		Scheme: f.scheme, Reason: e.Reason, Err: err,
-		userID: e.userID, credentialID: e.credentialID, detail: e.detail, answers: &rt.answers,
+	if error(given) == err && given.Err != nil {
+		e.Err = given.Err
 	}
-	if ok {
-		refusal.Err = e.Err
+	c := conditionOf(e.Err)
+	if c.reason == "" {
+		c = conditionUnavailable
 	}
-	if e.detail != nil && e.Status == http.StatusInternalServerError {
-		refusal.Status = e.Status
-		return refusal
+	if !e.Reason.known() {
+		e.Reason = c.reason
 	}
-	var reason Reason
-	refusal.Status, reason = statusOf(refusal.Err)
-	if !refusal.Reason.known() {
-		refusal.Reason = reason
-	}
-	if refusal.Status == http.StatusServiceUnavailable {
-		refusal.Err = unavailable(refusal.Err)
+	if c == conditionUnavailable {
+		e.Err = asUnavailable(e.Err)
 		if r.Context().Err() != nil {
-			refusal.Reason = ReasonCanceled
+			e.Reason = ReasonCanceled
 		}
 	}
-	return refusal
-}
-
-// within returns the Error that err wraps, or an empty one.
-func within(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) && e != nil {
-		return e
-	}
-	return new(Error)
-}
-
-// statusOf is the answer to an error of an authenticator, and the reason if it
-// gave none.
-func statusOf(err error) (int, Reason) {
-	switch {
-	case errors.Is(err, ErrUnavailable):
-		return http.StatusServiceUnavailable, ReasonUnavailable // whatever it wraps
-	case errors.Is(err, ErrNoCredential):
-		return http.StatusUnauthorized, ReasonMissing
-	case errors.Is(err, ErrMalformed):
-		return http.StatusBadRequest, ReasonMalformed
-	case errors.Is(err, ErrInvalidCredential):
-		return http.StatusUnauthorized, ReasonRejected
-	case errors.Is(err, ErrInsufficientScope):
-		return http.StatusForbidden, ReasonScope
-	case errors.Is(err, ErrCrossOrigin):
-		return http.StatusForbidden, ReasonCrossOrigin
-	}
-	return http.StatusServiceUnavailable, ReasonUnavailable
+	return e
 }

@@ -4,102 +4,162 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
-	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
+// NoExpiry is the Lifetime of a credential that never expires.
+const NoExpiry time.Duration = math.MaxInt64
+
 // A Bearer authenticates personal access tokens: `Authorization: Bearer <token>`
-// (RFC 6750 section 2.1). Tokens in a query or a body are not read. It is also
-// where tokens are issued, listed, rotated and revoked. It is made by
-// [NewBearer] and safe for concurrent use.
+// (RFC 6750 section 2.1). Tokens in a query or a body are ignored. A Bearer also
+// issues, lists, rotates and revokes tokens. It is made by [NewBearer] and safe for
+// concurrent use.
 type Bearer struct {
-	records
-	format plaintextFormat
-	policy Policy
+	issuer
 }
 
 var _ Authenticator = (*Bearer)(nil)
 
-// BearerConfig configures a [Bearer]. The zero value works.
+// BearerConfig configures a [Bearer]. The zero value is usable.
 type BearerConfig struct {
-	// Prefix, like "acme_pat", starts every token, so that people and scanners
-	// recognise one; at most 16 of [A-Za-z0-9_]. With it a token ends in a
-	// checksum, and whatever is not one of ours is refused without asking the
-	// store. "" is no prefix and no checksum.
+	// Prefix is prepended to every token, such as "acme_pat", so that people and
+	// secret scanners can recognize one. It is at most 16 of [A-Za-z0-9_]. Tokens
+	// with a prefix also carry a checksum, and anything else is rejected without a
+	// store lookup. If empty, tokens have neither.
 	Prefix string
-	// AcceptImported also takes what Import brought in: tokens of any other form
-	// are then looked up. Without a Prefix that is so anyway.
+	// AcceptImported allows tokens that do not have the Prefix, such as those added
+	// by Import. It has no effect without a Prefix: all tokens are allowed then.
 	AcceptImported bool
-	// Scopes are those that exist. nil: any may be given.
+	// Scopes lists the scopes that tokens may have, besides [FullAccess]. If nil,
+	// any scope is allowed.
 	Scopes []string
-	// MaxLifetime is how long a token may live; 0 is for ever.
+	// MaxLifetime is the longest lifetime of a token, at least a minute. Zero means
+	// no maximum.
 	MaxLifetime time.Duration
-	// MaxOverlap is how long the old token of a rotation may go on; 0 is 7 days.
+	// MaxOverlap is the longest grace period of a rotation, in which the old token
+	// still works. Zero means 7 days.
 	MaxOverlap time.Duration
-	// MaxPerUser is how many live tokens an account may have; 0 is no limit.
+	// MaxPerUser is how many valid tokens a user may have. Zero means no limit.
 	MaxPerUser int
-	// Observe is told of what happens to tokens; nil: nobody is.
+	// Observe, if not nil, is called when tokens are issued, imported, rotated or
+	// revoked.
 	Observe Observer
 }
 
-// A Policy is what a page that manages tokens needs to know of a Bearer's
-// configuration. Its slice is the caller's.
-type Policy struct {
+// A BearerPolicy is what a page that manages tokens needs to know of a Bearer's
+// configuration.
+type BearerPolicy struct {
 	Prefix         string
 	AcceptImported bool
-	Scopes         []string      // nil: any
-	MaxLifetime    time.Duration // 0: for ever
-	MaxOverlap     time.Duration // never 0
-	MaxPerUser     int           // 0: no limit
+	Scopes         []string      // the caller's own slice; if nil, any scope is allowed
+	MaxLifetime    time.Duration // zero means no maximum
+	MaxOverlap     time.Duration // never zero
+	MaxPerUser     int           // zero means no limit
 }
 
-// NewToken says what a new token shall be.
-type NewToken struct {
-	Name     string        // what its owner calls it: 1 to 255 bytes of UTF-8, without controls
-	Scopes   []string      // nil: "*", the account's full access. Empty: an error. A form in which nothing is ticked is nil!
-	Lifetime time.Duration // 0: for ever, refused under a MaxLifetime
+// TokenOptions describes a token to create. All fields are required.
+type TokenOptions struct {
+	// Name is what its user calls the token: 1 to 255 bytes of UTF-8, without
+	// control characters, line separators and marks of text direction.
+	Name string
+	// Scopes are what the token may be used for. Use []string{FullAccess} for
+	// everything that the user may do.
+	Scopes []string
+	// Lifetime is at least a minute and at most MaxLifetime, or NoExpiry if there is
+	// no MaxLifetime.
+	Lifetime time.Duration
 }
 
-// NewBearer returns a Bearer over store. It reports every fault of cfg at once.
-//
-// All tokens of a store are of one sort: a second Bearer over it with another
-// Prefix still accepts them if it has AcceptImported or no Prefix, and shares
-// lists and limits. Tell purposes apart by scopes, or by a store for each.
-func NewBearer(store Store, cfg BearerConfig) (*Bearer, error) {
-	format, faults := newPlaintextFormat("BearerConfig", cfg.Prefix, cfg.AcceptImported)
-	overlap, err := overlapOf("BearerConfig", cfg.MaxOverlap)
-	faults = append(faults, err, checkStore(store))
-	if cfg.MaxLifetime < 0 {
-		faults = append(faults, configFault("BearerConfig", "MaxLifetime", "is %v: use 0 for no bound", cfg.MaxLifetime))
+// ImportOptions describes a token of another system.
+type ImportOptions struct {
+	TokenOptions
+	// CreatedAt is when the other system created the token. Zero means now. Lifetime
+	// and MaxLifetime are counted from it.
+	CreatedAt time.Time
+	// ExpiresAt, if not zero, is when the token expires, and is set instead of
+	// Lifetime.
+	ExpiresAt time.Time
+}
+
+// times returns when the token was created and when it expires.
+func (o *ImportOptions) times(now time.Time, maxLifetime time.Duration) (created, expires time.Time, err error) {
+	created = now
+	if !o.CreatedAt.IsZero() {
+		created = o.CreatedAt.UTC().Truncate(time.Microsecond)
 	}
-	if cfg.MaxPerUser < 0 {
-		faults = append(faults, configFault("BearerConfig", "MaxPerUser", "is %d: use 0 for no limit", cfg.MaxPerUser))
+	if created.After(now) || created.Before(time.Unix(0, 0)) {
+		return created, expires, argumentError("CreatedAt", "must not be in the future, nor before 1970")
 	}
-	if cfg.Scopes != nil && len(cfg.Scopes) == 0 {
-		faults = append(faults, configFault("BearerConfig", "Scopes", "is empty: name those that exist, or leave it nil for any"))
-	}
-	for _, s := range cfg.Scopes {
-		if !validScope(s) || s == string(allScopes) {
-			faults = append(faults, configFault("BearerConfig", "Scopes", "%q is not a scope's name: RFC 6749 section 3.3", s))
+	if o.ExpiresAt.IsZero() {
+		expires, err = expiryAfter(created, o.Lifetime), checkLifetime(o.Lifetime, maxLifetime)
+		if err == nil && !expires.IsZero() && !expires.After(now) {
+			err = argumentError("Lifetime", "has passed since CreatedAt")
 		}
+		return created, expires, err
 	}
-	if err := errors.Join(faults...); err != nil {
+	expires = o.ExpiresAt.UTC().Truncate(time.Microsecond)
+	switch {
+	case o.Lifetime != 0:
+		err = argumentError("ExpiresAt", "must not be set together with Lifetime")
+	case !expires.After(now):
+		err = argumentError("ExpiresAt", "must be in the future")
+	case maxLifetime > 0 && expires.Sub(created) > maxLifetime:
+		err = argumentError("ExpiresAt", "must be at most %v after CreatedAt", maxLifetime)
+	}
+	return created, expires, err
+}
+
+// NewBearer returns a Bearer over store, or an error that lists every fault of cfg.
+//
+// All Bearers over one store share its tokens: a Bearer with another Prefix accepts
+// them too if it has AcceptImported set or no Prefix. To keep tokens of different
+// purposes apart, use scopes or separate stores.
+func NewBearer(store Store, cfg BearerConfig) (*Bearer, error) {
+	format, formatErr := newPlaintextFormat("BearerConfig", cfg.Prefix, cfg.AcceptImported)
+	overlap, overlapErr := overlapOf("BearerConfig", cfg.MaxOverlap)
+	if err := errors.Join(formatErr, overlapErr, checkStore(store), cfg.check()); err != nil {
 		return nil, err
 	}
-	b := &Bearer{format: format, policy: Policy{
-		Prefix:         cfg.Prefix,
-		AcceptImported: cfg.AcceptImported,
-		Scopes:         slices.Clone(cfg.Scopes),
-		MaxLifetime:    cfg.MaxLifetime,
-		MaxOverlap:     overlap,
-		MaxPerUser:     cfg.MaxPerUser,
+	b := &Bearer{issuer{
+		format:      format,
+		scopes:      slices.Clone(cfg.Scopes),
+		maxLifetime: cfg.MaxLifetime,
+		maxOverlap:  overlap,
+		maxPerUser:  cfg.MaxPerUser,
 	}}
 	b.init(store, KindToken, cfg.Observe)
 	return b, nil
+}
+
+// check returns the faults of the fields that only tokens have.
+func (cfg *BearerConfig) check() error {
+	var faults []error
+	fault := func(field, format string, args ...any) {
+		faults = append(faults, configError("BearerConfig", field, format, args...))
+	}
+	if cfg.MaxLifetime != 0 && cfg.MaxLifetime < minLifetime {
+		fault("MaxLifetime", "is %v: use %v or more, or 0 for no maximum", cfg.MaxLifetime, minLifetime)
+	}
+	if cfg.MaxLifetime > 0 && cfg.MaxOverlap > cfg.MaxLifetime {
+		fault("MaxOverlap", "has no effect over MaxLifetime: use at most %v", cfg.MaxLifetime)
+	}
+	if cfg.MaxPerUser < 0 {
+		fault("MaxPerUser", "is %d: use 0 for no limit", cfg.MaxPerUser)
+	}
+	if cfg.Scopes != nil && len(cfg.Scopes) == 0 {
+		fault("Scopes", "is empty: name the scopes that exist, or leave it nil for any")
+	}
+	for _, s := range cfg.Scopes {
+		if !validScope(s) || s == FullAccess {
+			fault("Scopes", "%q is not the name of a scope: see RFC 6749 section 3.3", s)
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // Scheme returns [SchemeBearer].
@@ -107,13 +167,12 @@ func (b *Bearer) Scheme() Scheme { return SchemeBearer }
 
 // Authenticate implements [Authenticator].
 func (b *Bearer) Authenticate(r *http.Request) (*Identity, error) {
-	return byHeader(r, SchemeBearer, b.authenticate)
+	return authenticateHeader(r, SchemeBearer, b.authenticate)
 }
 
-// authenticate is Authenticate once the header is read.
 func (b *Bearer) authenticate(r *http.Request, presented header.Authorization) (*Credential, error) {
 	now := time.Now()
-	c, err := b.present(r.Context(), &b.format, presented, now)
+	c, err := b.authenticatePlaintext(r.Context(), presented, now)
 	if err != nil {
 		return nil, err
 	}
@@ -121,143 +180,95 @@ func (b *Bearer) authenticate(r *http.Request, presented header.Authorization) (
 	return c, nil
 }
 
-// Issue makes a new token for an account and returns its plaintext, which is
-// nowhere to be had again. It fails with [ErrMalformed] for what the policy does
-// not allow, with [ErrLimit] at MaxPerUser, and with the store's errors.
-func (b *Bearer) Issue(ctx context.Context, userID string, t NewToken) (plaintext string, c Credential, err error) {
-	plaintext = b.format.generate()
-	c, err = b.create(ctx, EventIssued, userID, token.Digest(plaintext), b.format.hint(plaintext), t)
-	if err != nil {
-		return "", Credential{}, err
-	}
-	return plaintext, c, nil
+// Issue creates a token for a user and returns its plaintext, which cannot be
+// retrieved later. It returns [ErrInvalidArgument] if o violates the configuration,
+// [ErrLimit] if the user has MaxPerUser tokens, or [ErrUnavailable].
+func (b *Bearer) Issue(ctx context.Context, userID string, o TokenOptions) (plaintext string, c Credential, err error) {
+	return b.issue(ctx, userID, ImportOptions{TokenOptions: o})
 }
 
-// Import takes over a token of another system: 24 to 512 characters of token68
-// (RFC 9110 section 11.2), which then works as it is. With a Prefix it needs
-// AcceptImported. It fails with [ErrConflict] if the token is known already, and
-// also if it was revoked: no call brings that back.
-func (b *Bearer) Import(ctx context.Context, userID, plaintext string, t NewToken) (Credential, error) {
-	if err := b.format.checkImport(plaintext); err != nil {
+// Import adds a token of another system, which then works unchanged: 24 to 512
+// characters of token68 (RFC 9110 section 11.2). If b has a Prefix, it also needs
+// AcceptImported. It returns the errors of Issue, and [ErrConflict] if the token
+// exists already. A revoked token cannot be imported again until it is purged.
+func (b *Bearer) Import(ctx context.Context, userID, plaintext string, o ImportOptions) (Credential, error) {
+	return b.importPlaintext(ctx, userID, plaintext, o)
+}
+
+// ImportDigest is Import for a system that keeps the SHA-256 of its tokens: d is the
+// digest of the characters that clients send. The caller must ensure that the tokens
+// are unguessable, and that b accepts them: it has no Prefix, or AcceptImported is
+// set.
+func (b *Bearer) ImportDigest(ctx context.Context, userID string, d Digest, o ImportOptions) (Credential, error) {
+	c, err := b.newCredential(userID, o)
+	if d == (Digest{}) {
+		err = errors.Join(argumentError("digest", "must not be zero"), err)
+	}
+	if err != nil {
 		return Credential{}, err
 	}
-	return b.create(ctx, EventImported, userID, token.Digest(plaintext), b.format.hint(plaintext), t)
-}
-
-// ImportDigest is Import for a system that keeps the SHA-256 of its tokens: d is
-// the digest of the characters that clients send. Whoever calls it answers for
-// the tokens being unguessable, and for a Bearer that takes their form: no
-// Prefix, or AcceptImported.
-func (b *Bearer) ImportDigest(ctx context.Context, userID string, d Digest, t NewToken) (Credential, error) {
-	if d == (Digest{}) {
-		return Credential{}, malformed("digest", "must not be zero")
+	c.Digest = d
+	if err := b.create(ctx, EventImported, c); err != nil {
+		return Credential{}, err
 	}
-	return b.create(ctx, EventImported, userID, d, "", t)
+	return c, nil
 }
 
-// List returns a page of a user's tokens, the newest first, expired ones
-// included until they are purged.
+// List returns a page of a user's tokens, newest first. Expired tokens are included
+// until they are purged.
 func (b *Bearer) List(ctx context.Context, userID string, page Page) ([]Credential, error) {
 	return b.list(ctx, userID, page)
 }
 
-// Get returns one of a user's tokens, expired or not. It fails with [ErrNotFound] if
-// the user has no such token.
+// Get returns one of a user's tokens, even if it has expired, or [ErrNotFound].
 func (b *Bearer) Get(ctx context.Context, userID, id string) (Credential, error) {
 	return b.get(ctx, userID, id)
 }
 
-// Rotate replaces a token by a new one with the same name, scopes and lifetime,
-// counted from now and cut to MaxLifetime. The old one works on for overlap, 0
-// to MaxOverlap, though never past its own expiry; at once, for 0, it is
-// revoked. It fails with [ErrNotFound] for a token that is not the user's or no
-// longer live, and with [ErrConflict] for one that was rotated already.
+// Rotate replaces a token with a new one that has the same name, scopes and
+// lifetime, up to MaxLifetime from now. The old one works for another overlap, 0 to
+// MaxOverlap, but not beyond its own expiry; if overlap is 0, it is revoked. Rotate
+// returns [ErrNotFound] if the user has no such token or it has expired, and
+// [ErrConflict] if it has been rotated already.
 func (b *Bearer) Rotate(ctx context.Context, userID, id string, overlap time.Duration) (plaintext string, c Credential, err error) {
-	if err := errors.Join(checkUserID(userID), checkOverlap(overlap, b.policy.MaxOverlap)); err != nil {
-		return "", Credential{}, err
-	}
-	old, err := b.get(ctx, userID, id)
-	if err != nil {
-		return "", Credential{}, err
-	}
-	plaintext = b.format.generate()
-	c = b.draft(userID, b.policy.lifetimeAfter(old))
-	c.Name, c.Scopes, c.Digest, c.Hint = old.Name, old.Scopes, token.Digest(plaintext), b.format.hint(plaintext)
-	if err := b.rotate(ctx, old.Ref(), &c, overlap); err != nil {
-		return "", Credential{}, err
-	}
-	return plaintext, c, nil
+	return b.rotate(ctx, userID, id, overlap)
 }
 
-// Revoke ends a token at once, and the one that it replaced if that is still in
-// its overlap. It fails with [ErrNotFound] if the user has no such token.
+// Revoke revokes a token, and with it the token that it replaced if that is in its
+// grace period. It returns [ErrNotFound] if the user has no such token.
 func (b *Bearer) Revoke(ctx context.Context, userID, id string) error {
-	return b.revoke(ctx, userID, id, ReasonRevoked)
+	return b.revoke(ctx, userID, id)
 }
 
-// RevokeAll ends all of a user's tokens and returns how many that were.
+// RevokeAll revokes all of a user's tokens, and returns their number.
 func (b *Bearer) RevokeAll(ctx context.Context, userID string) (int, error) {
 	return b.revokeAll(ctx, userID)
 }
 
-// RevokePlaintext ends the token that a plaintext is, whoever's it is: the
-// answer to a leak. It returns the record, so that its owner can be told, and
-// [ErrNotFound] if there is no such token, or it was revoked. One that has expired is
-// revoked as well: its owner is to hear of the leak.
+// RevokePlaintext revokes the token with the given plaintext, whichever user it
+// belongs to. Use it when a token has leaked. It returns the token, so that its
+// user can be notified, or [ErrNotFound] if there is no such token or it is revoked.
+// Expired tokens are revoked too, so that their users can be notified.
 func (b *Bearer) RevokePlaintext(ctx context.Context, plaintext string) (Credential, error) {
 	return b.revokePlaintext(ctx, plaintext)
 }
 
 // Policy returns the configuration, with its defaults.
-func (b *Bearer) Policy() Policy {
-	p := b.policy
-	p.Scopes = slices.Clone(p.Scopes)
-	return p
+func (b *Bearer) Policy() BearerPolicy {
+	return BearerPolicy{
+		Prefix:         b.format.prefix,
+		AcceptImported: b.format.acceptImported,
+		Scopes:         slices.Clone(b.scopes),
+		MaxLifetime:    b.maxLifetime,
+		MaxOverlap:     b.maxOverlap,
+		MaxPerUser:     b.maxPerUser,
+	}
 }
 
-// Close writes the last uses that are still held, within ctx. The Bearer goes on
-// to answer requests, and records no further uses.
-func (b *Bearer) Close(ctx context.Context) error { return b.uses.Close(ctx) }
+// Close writes pending last-use times, or returns when ctx is done. b can still
+// authenticate requests afterwards, but no longer records when tokens are used.
+func (b *Bearer) Close(ctx context.Context) error { return b.recorder.Close(ctx) }
 
-// Format implements fmt.Formatter with the type's name for every verb: what is
-// inside is nobody's business, and changes while requests go on.
+// Format implements [fmt.Formatter]. It prints the type's name for every verb, so
+// that logging a Bearer neither exposes its contents nor races with requests.
 func (b *Bearer) Format(f fmt.State, _ rune) { fmt.Fprint(f, "*auth.Bearer") }
-
-func (b *Bearer) create(ctx context.Context, kind EventKind, userID string, d Digest, hint string, t NewToken) (Credential, error) {
-	scopes, err := joinScopes(t.Scopes, b.policy.Scopes)
-	if err := errors.Join(checkUserID(userID), checkName(t.Name), b.policy.checkLifetime(t.Lifetime), err); err != nil {
-		return Credential{}, err
-	}
-	c := b.draft(userID, t.Lifetime)
-	c.Name, c.Scopes, c.Digest, c.Hint = t.Name, scopes, d, hint
-	if err := b.store.Create(ctx, c, b.policy.MaxPerUser); err != nil {
-		return Credential{}, storeError(err)
-	}
-	b.tell(ctx, Event{Kind: kind, UserID: userID, CredentialID: c.ID})
-	return c, nil
-}
-
-func (p *Policy) checkLifetime(d time.Duration) error {
-	switch {
-	case d < 0:
-		return malformed("Lifetime", "must not be negative")
-	case p.MaxLifetime > 0 && d == 0:
-		return malformed("Lifetime", "must be set, to %v at the most", p.MaxLifetime)
-	case p.MaxLifetime > 0 && d > p.MaxLifetime:
-		return malformed("Lifetime", "must be %v at the most", p.MaxLifetime)
-	}
-	return nil
-}
-
-// lifetimeAfter is the lifetime of what replaces old. The policy may have become
-// stricter since old was made.
-func (p *Policy) lifetimeAfter(old Credential) time.Duration {
-	if old.ExpiresAt.IsZero() {
-		return p.MaxLifetime
-	}
-	lifetime := old.ExpiresAt.Sub(old.CreatedAt)
-	if p.MaxLifetime > 0 {
-		lifetime = min(lifetime, p.MaxLifetime)
-	}
-	return lifetime
-}

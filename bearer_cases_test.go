@@ -51,9 +51,9 @@ func TestInvalidTokensLookAlike(t *testing.T) {
 			return nil, nil
 		}}
 		h := behind(m.Require(f.bearer, f.cookie))
-		expired, _, err := f.bearer.Issue(ctx, "ada", auth.NewToken{Name: "x", Lifetime: time.Minute})
+		expired, _, err := f.bearer.Issue(ctx, "ada", auth.TokenOptions{Name: "x", Lifetime: time.Minute, Scopes: []string{auth.FullAccess}})
 		require.NoError(t, err)
-		revoked, c, err := f.bearer.Issue(ctx, "ada", auth.NewToken{Name: "x"})
+		revoked, c, err := f.bearer.Issue(ctx, "ada", tokenOptions("x"))
 		require.NoError(t, err)
 		require.NoError(t, f.bearer.Revoke(ctx, "ada", c.ID))
 		time.Sleep(time.Minute)
@@ -71,7 +71,7 @@ func TestInvalidTokensLookAlike(t *testing.T) {
 			"disabled owner": f.token("disabled"),
 			"bad checksum":   typo,
 			"no prefix":      repeated("a", 32),
-			"a secret":       f.assign("ada"),
+			"a secret":       f.issueSecret("ada"),
 		} {
 			w := h.get(authorization("Bearer " + token))
 			refused(t, w, 401, badToken)
@@ -90,7 +90,7 @@ func TestTokenExpiresToTheNanosecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		h := f.all()
-		token, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x", Lifetime: time.Hour})
+		token, c, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Lifetime: time.Hour, Scopes: []string{auth.FullAccess}})
 		require.NoError(t, err)
 		time.Sleep(time.Until(c.ExpiresAt) - time.Nanosecond)
 		accepted(t, h.get(authorization("Bearer "+token)), "ada", auth.SchemeBearer)
@@ -163,7 +163,7 @@ func TestScopeMatrix(t *testing.T) {
 	for i, test := range tests {
 		user := "user" + string(rune('a'+i))
 		token := f.token(user, test.has...)
-		cookie := f.signIn(user, auth.NewSession{Scopes: test.has})
+		cookie := f.signIn(user, auth.SessionOptions{Scopes: test.has})
 		secret := f.limitedSecret(user, test.has)
 		for scheme, credential := range map[auth.Scheme]edit{
 			auth.SchemeBearer: authorization("Bearer " + token),
@@ -201,7 +201,7 @@ func TestScopeMatrix(t *testing.T) {
 // limitedSecret puts a secret with scopes into the store, which no call of ours does.
 func (f *fixture) limitedSecret(user string, scopes []string) string {
 	if scopes == nil {
-		return f.assign(user)
+		return f.issueSecret(user)
 	}
 	plaintext := repeated("s", 20) + user
 	c := auth.Credential{
@@ -225,7 +225,7 @@ func TestKindsAreNotConfused(t *testing.T) {
 	}, 0))
 	for name, header := range map[string]string{
 		"token as secret":   "Secret " + f.token("ada"),
-		"secret as token":   "Bearer " + f.assign("ada"),
+		"secret as token":   "Bearer " + f.issueSecret("ada"),
 		"session as token":  "Bearer " + session,
 		"session as secret": "Secret " + session,
 	} {
@@ -239,7 +239,7 @@ func TestKindsAreNotConfused(t *testing.T) {
 func TestImportedTokens(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	legacy := auth.NewToken{Name: "legacy"}
+	legacy := importOptions("legacy")
 	tests := []struct {
 		name      string
 		change    func(*configs)
@@ -248,15 +248,15 @@ func TestImportedTokens(t *testing.T) {
 	}{
 		{"without a prefix", func(*configs) {}, "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3", nil},
 		{"24 characters", func(*configs) {}, repeated("a", 24), nil},
-		{"23 characters", func(*configs) {}, repeated("a", 23), auth.ErrMalformed},
+		{"23 characters", func(*configs) {}, repeated("a", 23), auth.ErrInvalidArgument},
 		{"512 characters", func(*configs) {}, repeated("a", 512), nil},
-		{"513 characters", func(*configs) {}, repeated("a", 513), auth.ErrMalformed},
+		{"513 characters", func(*configs) {}, repeated("a", 513), auth.ErrInvalidArgument},
 		{"padding", func(*configs) {}, repeated("a", 24) + "==", nil},
-		{"not a token68", func(*configs) {}, repeated("a", 24) + "|", auth.ErrMalformed},
-		{"with a prefix", prefixed, "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3", auth.ErrMalformed},
+		{"not a token68", func(*configs) {}, repeated("a", 24) + "|", auth.ErrInvalidArgument},
+		{"with a prefix", prefixed, "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3", auth.ErrInvalidArgument},
 		{"with a prefix that accepts imported ones", importing, "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3", nil},
 		{"a legacy form of our prefix", importing, "acme_pat_0123456789abcdef", nil},
-		{"our form without its checksum", importing, "acme_pat_" + repeated("a", 38), auth.ErrMalformed},
+		{"our form without its checksum", importing, "acme_pat_" + repeated("a", 38), auth.ErrInvalidArgument},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -272,7 +272,7 @@ func TestImportedTokens(t *testing.T) {
 			accepted(t, w, "ada", auth.SchemeBearer)
 			_, err = f.bearer.Import(ctx, "grace", test.plaintext, legacy)
 			require.ErrorIs(t, err, auth.ErrConflict)
-			_, err = f.secret.Import(ctx, "grace", test.plaintext)
+			_, err = f.secret.Import(ctx, "grace", test.plaintext, fullSecret)
 			require.Error(t, err, "one digest, one record, whatever the kind")
 		})
 	}
@@ -287,10 +287,88 @@ func TestImportedDigests(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	short := "legacy-token"
-	c, err := f.bearer.ImportDigest(t.Context(), "ada", sha256.Sum256([]byte(short)), auth.NewToken{Name: "legacy", Scopes: []string{"read"}})
+	c, err := f.bearer.ImportDigest(t.Context(), "ada", sha256.Sum256([]byte(short)), auth.ImportOptions{TokenOptions: auth.TokenOptions{Name: "legacy", Scopes: []string{"read"}, Lifetime: auth.NoExpiry}})
 	require.NoError(t, err)
 	require.Equal(t, auth.Scopes("read"), c.Scopes)
 	accepted(t, f.all().get(authorization("Bearer "+short)), "ada", auth.SchemeBearer)
-	_, err = f.bearer.ImportDigest(t.Context(), "ada", auth.Digest{}, auth.NewToken{Name: "legacy"})
-	require.ErrorIs(t, err, auth.ErrMalformed)
+	_, err = f.bearer.ImportDigest(t.Context(), "ada", auth.Digest{}, importOptions("legacy"))
+	require.ErrorIs(t, err, auth.ErrInvalidArgument)
+}
+
+func TestBearer_importOptions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		time.Sleep(10 * 24 * time.Hour) // the clock of a bubble starts at a midnight
+		f := newFixture(t, func(c *configs) { c.bearer.MaxLifetime = 30 * 24 * time.Hour })
+		now := time.Now().UTC()
+		const day = 24 * time.Hour
+		imported := func(change func(*auth.ImportOptions)) auth.ImportOptions {
+			o := auth.ImportOptions{TokenOptions: auth.TokenOptions{Name: "x", Scopes: []string{"read"}}}
+			change(&o)
+			return o
+		}
+		for name, test := range map[string]struct {
+			o        auth.ImportOptions
+			argument string // empty if the import succeeds
+			created  time.Time
+			expires  time.Time
+		}{
+			"a lifetime from now": {imported(func(o *auth.ImportOptions) { o.Lifetime = day }), "", now, now.Add(day)},
+			"a lifetime from the past": {
+				imported(func(o *auth.ImportOptions) { o.CreatedAt, o.Lifetime = now.Add(-5*day), 6*day }), "", now.Add(-5 * day), now.Add(day),
+			},
+			"an expiry": {
+				imported(func(o *auth.ImportOptions) { o.CreatedAt, o.ExpiresAt = now.Add(-5*day), now.Add(time.Second) }), "", now.Add(-5 * day), now.Add(time.Second),
+			},
+			"neither":                   {imported(func(*auth.ImportOptions) {}), "Lifetime", now, now},
+			"both":                      {imported(func(o *auth.ImportOptions) { o.Lifetime, o.ExpiresAt = day, now.Add(day) }), "ExpiresAt", now, now},
+			"an expiry that has passed": {imported(func(o *auth.ImportOptions) { o.ExpiresAt = now }), "ExpiresAt", now, now},
+			"a lifetime that has passed": {
+				imported(func(o *auth.ImportOptions) { o.CreatedAt, o.Lifetime = now.Add(-5*day), 5*day }), "Lifetime", now, now,
+			},
+			"an expiry over MaxLifetime": {
+				imported(func(o *auth.ImportOptions) { o.CreatedAt, o.ExpiresAt = now.Add(-5*day), now.Add(25*day+1000) }), "ExpiresAt", now, now,
+			},
+			"no expiry under MaxLifetime": {imported(func(o *auth.ImportOptions) { o.Lifetime = auth.NoExpiry }), "Lifetime", now, now},
+			"created in the future":       {imported(func(o *auth.ImportOptions) { o.CreatedAt, o.Lifetime = now.Add(day), day }), "CreatedAt", now, now},
+			"created before 1970":         {imported(func(o *auth.ImportOptions) { o.CreatedAt, o.ExpiresAt = time.Unix(-1, 0), now.Add(day) }), "CreatedAt", now, now},
+		} {
+			plaintext := strings.ReplaceAll(name, " ", "-") + repeated("x", 24)
+			c, err := f.bearer.Import(ctx, "ada", plaintext, test.o)
+			if test.argument != "" {
+				var e *auth.ArgumentError
+				require.ErrorAs(t, err, &e, name)
+				require.Equal(t, test.argument, e.Argument, name)
+				require.Equal(t, 401, f.all().get(authorization("Bearer "+plaintext)).Code, name)
+				continue
+			}
+			require.NoError(t, err, name)
+			require.Equal(t, test.created, c.CreatedAt, name)
+			require.Equal(t, test.expires, c.ExpiresAt, name)
+			require.Equal(t, 200, f.all().get(authorization("Bearer "+plaintext)).Code, name)
+		}
+		require.NoError(t, f.bearer.Close(ctx))
+	})
+}
+
+// The limit counts at the time of the import, whenever the token was created.
+func TestBearer_importLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		f := newFixture(t, func(c *configs) { c.bearer.MaxPerUser = 1 })
+		_, _, err := f.bearer.Issue(ctx, "ada", auth.TokenOptions{Name: "x", Scopes: []string{"read"}, Lifetime: time.Hour})
+		require.NoError(t, err)
+		created := time.Now()
+		o := auth.ImportOptions{TokenOptions: tokenOptions("old"), CreatedAt: created}
+		_, err = f.bearer.Import(ctx, "ada", repeated("a", 32), o)
+		require.ErrorIs(t, err, auth.ErrLimit)
+		time.Sleep(time.Hour)
+		_, err = f.bearer.Import(ctx, "ada", repeated("a", 32), o)
+		require.NoError(t, err, "the other one has expired")
+		o.CreatedAt = created.Add(-time.Hour)
+		_, err = f.bearer.Import(ctx, "ada", repeated("b", 32), o)
+		require.ErrorIs(t, err, auth.ErrLimit, "an earlier CreatedAt does not evade the limit")
+	})
 }

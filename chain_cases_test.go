@@ -61,7 +61,7 @@ func TestIdentityBesideAnErrorIsNobody(t *testing.T) {
 func TestChainOfSchemes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	token, secret, cookie := f.token("tess"), f.assign("sam"), f.signIn("cora")
+	token, secret, cookie := f.token("tess"), f.issueSecret("sam"), f.signIn("cora")
 	stale := field("Cookie", cookie.Name+"=stale")
 	tests := []struct {
 		name  string
@@ -104,7 +104,7 @@ func TestChainOfSchemes(t *testing.T) {
 func TestRouteTakesOnlyItsSchemes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	token, secret, cookie := authorization("Bearer "+f.token("a")), authorization("Secret "+f.assign("a")), withCookie(f.signIn("a"))
+	token, secret, cookie := authorization("Bearer "+f.token("a")), authorization("Secret "+f.issueSecret("a")), withCookie(f.signIn("a"))
 	tests := []struct {
 		name       string
 		wrap       func(http.Handler) http.Handler
@@ -215,8 +215,7 @@ func TestReasonsOfOtherAuthenticators(t *testing.T) {
 		{"one of ours", &auth.Error{Reason: auth.ReasonExpired, Err: auth.ErrInvalidCredential}, 401, auth.ReasonExpired},
 		{"one of ours, wrapped", fmt.Errorf("legacy: %w", &auth.Error{Reason: auth.ReasonRevoked, Err: auth.ErrInvalidCredential}), 401, auth.ReasonRevoked},
 		{"invented", &auth.Error{Reason: "weather", Err: auth.ErrInvalidCredential}, 401, auth.ReasonRejected},
-		{"a status of its own does not count", &auth.Error{Status: 200, Err: auth.ErrInvalidCredential}, 401, auth.ReasonRejected},
-		{"500 of its own is an outage", &auth.Error{Status: 500, Reason: auth.ReasonInternal, Err: errors.New("x")}, 503, auth.ReasonInternal},
+		{"an internal one of its own is an outage", &auth.Error{Reason: auth.ReasonInternal, Err: errors.New("x")}, 503, auth.ReasonInternal},
 		{"an Error of nothing", new(auth.Error), 503, auth.ReasonUnavailable},
 		{"a nil Error", (*auth.Error)(nil), 500, auth.ReasonInternal},
 		{"an outage joined with a refusal", errors.Join(auth.ErrUnavailable, errors.New("x")), 503, auth.ReasonUnavailable},
@@ -466,7 +465,7 @@ func TestScopesOfARefusalAreACopy(t *testing.T) {
 		for i := range e.Scopes {
 			e.Scopes[i] = strings.TrimPrefix(e.Scopes[i], "admin:") // names for people
 		}
-		w.WriteHeader(e.Status)
+		w.WriteHeader(e.StatusCode())
 	}}
 	h := behind(func(next http.Handler) http.Handler {
 		return m.Require(f.bearer)(m.RequireScope("admin:read")(next))
@@ -491,7 +490,7 @@ func TestScopeRefusalsAreEvents(t *testing.T) {
 		w := newRecorder()
 		m.Require(f.bearer)(inner).ServeHTTP(w, request("GET", low))
 		require.Equal(t, 403, w.Code)
-		require.Equal(t, []auth.EventKind{auth.EventAccepted, auth.EventRefused}, kinds(events.take()), name)
+		require.Equal(t, []auth.EventType{auth.EventAccepted, auth.EventRefused}, eventTypes(events.take()), name)
 	}
 }
 
@@ -540,7 +539,7 @@ func TestOneRefusalIsOneEvent(t *testing.T) {
 	events := new(recorder)
 	m := auth.Middleware{Observe: events.observe, OnError: auth.WriteError}
 	m.Require(f.bearer)(m.RequireScope("write")(http.NotFoundHandler())).ServeHTTP(newRecorder(), request("GET", authorization("Bearer "+f.token("ada", "read"))))
-	require.Equal(t, []auth.EventKind{auth.EventAccepted, auth.EventRefused}, kinds(events.take()))
+	require.Equal(t, []auth.EventType{auth.EventAccepted, auth.EventRefused}, eventTypes(events.take()))
 }
 
 func TestCheckScopeKeepsNoSlice(t *testing.T) {
@@ -564,7 +563,7 @@ func TestScopeOfNobodyOutsideOfRequire(t *testing.T) {
 	t.Parallel()
 	var e *auth.Error
 	require.ErrorAs(t, auth.CheckScope(auth.NewContext(t.Context(), nil)), &e)
-	require.Equal(t, 500, e.Status)
+	require.Equal(t, 500, e.StatusCode())
 }
 
 func TestScopesOfARouteAreItsOwn(t *testing.T) {
@@ -596,17 +595,15 @@ func TestCheckScopeIsOneEvent(t *testing.T) {
 	events := new(recorder)
 	m := auth.Middleware{Observe: events.observe}
 	check := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := auth.CheckScope(r.Context(), "write")
-		auth.WriteError(w, r, err)
-		auth.WriteError(newRecorder(), r, err)
+		auth.WriteError(w, r, auth.CheckScope(r.Context(), "write"))
 	})
 	m.Optional(f.bearer)(check).ServeHTTP(newRecorder(), request("GET"))
-	require.Equal(t, []auth.EventKind{auth.EventAnonymous, auth.EventRefused}, kinds(events.take()))
+	require.Equal(t, []auth.EventType{auth.EventAnonymous, auth.EventRefused}, eventTypes(events.take()))
 	m.Require(f.bearer)(check).ServeHTTP(newRecorder(), request("GET", low))
-	require.Equal(t, []auth.EventKind{auth.EventAccepted, auth.EventRefused}, kinds(events.take()))
+	require.Equal(t, []auth.EventType{auth.EventAccepted, auth.EventRefused}, eventTypes(events.take()))
 	m.OnError = func(w http.ResponseWriter, r *http.Request, err error) {
 		auth.WriteError(w, r, auth.ErrInsufficientScope)
 	}
 	m.Require(f.bearer)(m.RequireScope("write")(http.NotFoundHandler())).ServeHTTP(newRecorder(), request("GET", low))
-	require.Equal(t, []auth.EventKind{auth.EventAccepted, auth.EventRefused}, kinds(events.take()))
+	require.Equal(t, []auth.EventType{auth.EventAccepted, auth.EventRefused}, eventTypes(events.take()))
 }

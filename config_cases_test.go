@@ -51,6 +51,9 @@ func TestBadConfigurations(t *testing.T) {
 		{"a prefix outside ASCII", secret(auth.SecretConfig{Prefix: "é"}), "SecretConfig.Prefix"},
 		{"accept imported without a prefix", bearer(auth.BearerConfig{AcceptImported: true}), ""},
 		{"negative lifetime", bearer(auth.BearerConfig{MaxLifetime: -1}), "BearerConfig.MaxLifetime"},
+		{"lifetime under a minute", bearer(auth.BearerConfig{MaxLifetime: time.Minute - 1}), "BearerConfig.MaxLifetime"},
+		{"a grace period over every lifetime", bearer(auth.BearerConfig{MaxLifetime: time.Hour, MaxOverlap: 2 * time.Hour}), "BearerConfig.MaxOverlap: has no effect"},
+		{"the default grace period over every lifetime", bearer(auth.BearerConfig{MaxLifetime: time.Hour}), ""},
 		{"negative overlap", bearer(auth.BearerConfig{MaxOverlap: -1}), "BearerConfig.MaxOverlap"},
 		{"negative overlap of secrets", secret(auth.SecretConfig{MaxOverlap: -1}), "SecretConfig.MaxOverlap"},
 		{"negative limit", bearer(auth.BearerConfig{MaxPerUser: -1}), "BearerConfig.MaxPerUser"},
@@ -89,6 +92,9 @@ func TestBadConfigurations(t *testing.T) {
 		{"idle under 2 minutes", cookie(func(c *auth.CookieConfig) { c.IdleTimeout = 2*time.Minute - 1 }), "CookieConfig.IdleTimeout"},
 		{"negative idle", cookie(func(c *auth.CookieConfig) { c.IdleTimeout = -1 }), "CookieConfig.IdleTimeout"},
 		{"idle of 2 minutes", cookie(func(c *auth.CookieConfig) { c.IdleTimeout = 2 * time.Minute }), ""},
+		{"idle as long as the lifetime", cookie(func(c *auth.CookieConfig) { c.Lifetime, c.IdleTimeout = time.Hour, time.Hour }), "has no effect"},
+		{"idle longer than the default lifetime", cookie(func(c *auth.CookieConfig) { c.IdleTimeout = 8 * 24 * time.Hour }), "has no effect"},
+		{"partitioned without None", cookie(func(c *auth.CookieConfig) { c.Partitioned = true }), "has no effect"},
 		{"negative session limit", cookie(func(c *auth.CookieConfig) { c.MaxPerUser = -1 }), "CookieConfig.MaxPerUser"},
 
 		{"origins", origins("https://a.example", "https://a.example:8443", "http://localhost:3000", "http://127.0.0.1:3000", "http://[::1]:3000", "https://xn--bcher-kva.example"), ""},
@@ -134,8 +140,8 @@ func TestConfigurationIsCopied(t *testing.T) {
 	scopes, trusted := []string{"read"}, []string{"https://ok.example"}
 	f := newFixture(t, func(c *configs) { c.bearer.Scopes, c.cookie.TrustedOrigins = scopes, trusted })
 	scopes[0], trusted[0] = "admin", "https://evil.example"
-	_, _, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x", Scopes: []string{"admin"}})
-	require.ErrorIs(t, err, auth.ErrMalformed)
+	_, _, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Scopes: []string{"admin"}, Lifetime: auth.NoExpiry})
+	require.ErrorIs(t, err, auth.ErrInvalidArgument)
 	require.ErrorIs(t, f.cookie.CheckOrigin(request("POST", field("Origin", "https://evil.example"))), auth.ErrCrossOrigin)
 	f.bearer.Policy().Scopes[0] = "admin"
 	require.Equal(t, []string{"read"}, f.bearer.Policy().Scopes)
@@ -146,7 +152,7 @@ func TestPolicy(t *testing.T) {
 	f := newFixture(t, func(c *configs) {
 		c.bearer = auth.BearerConfig{Prefix: "p", AcceptImported: true, Scopes: []string{"a"}, MaxLifetime: time.Hour, MaxPerUser: 3}
 	})
-	require.Equal(t, auth.Policy{Prefix: "p", AcceptImported: true, Scopes: []string{"a"}, MaxLifetime: time.Hour, MaxOverlap: 7 * 24 * time.Hour, MaxPerUser: 3}, f.bearer.Policy())
+	require.Equal(t, auth.BearerPolicy{Prefix: "p", AcceptImported: true, Scopes: []string{"a"}, MaxLifetime: time.Hour, MaxOverlap: 7 * 24 * time.Hour, MaxPerUser: 3}, f.bearer.Policy())
 	require.Nil(t, newFixture(t).bearer.Policy().Scopes)
 }
 

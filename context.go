@@ -7,13 +7,12 @@ import (
 	"reflect"
 )
 
-// FromContext returns the identity that [Middleware.Require] or
-// [Middleware.Optional] put into a request's context. It returns nil and false
-// if the request is anonymous or passed through neither. The identity is the
-// caller's own: each call makes a new one.
+// FromContext returns the identity that [Middleware.Require] or [Middleware.Optional]
+// put into a request's context. It returns nil and false if the request is anonymous or
+// passed through neither. Each call returns a new Identity, which is the caller's.
 func FromContext(ctx context.Context) (*Identity, bool) {
 	// Small enough to be inlined: the identity is then on the stack of a handler that
-	// only reads it, and no request has to carry 112 bytes (TestAllocations).
+	// only reads it, and a request does not carry its 112 bytes (TestAllocations).
 	id := new(Identity)
 	if !describe(ctx, id) {
 		return nil, false
@@ -23,34 +22,33 @@ func FromContext(ctx context.Context) (*Identity, bool) {
 
 func describe(ctx context.Context, id *Identity) bool { return current(ctx).describe(id) }
 
-// NewContext returns a context with a copy of id, as Require would put it
-// there: for tests of handlers, and for work that goes on in the name of a user
-// after the request. A user that ctx carries belongs to another identity and is
-// hidden. A nil id makes the context anonymous.
+// NewContext returns a copy of ctx that carries a copy of id. Use it to test handlers,
+// and for background work on behalf of a user. A user that ctx carries belongs to
+// another identity and is hidden. If id is nil, the context is anonymous.
 //
-// The context of a request keeps all of the request, its header included. What goes on
-// for long afterwards starts from another one: NewContext(context.Background(), id).
+// Do not derive the context of long-running work from a request's context, which
+// retains the request with its headers: use NewContext(context.Background(), id).
 func NewContext(ctx context.Context, id *Identity) context.Context {
 	c := &identityContext{Context: ctx}
 	if id != nil {
-		c.subject = newSubject(*id)
+		c.principal = newPrincipal(*id)
 	}
 	if outer := current(ctx); outer != nil {
-		c.answers = outer.answers
+		c.responder = outer.responder
 	}
 	return c
 }
 
-// User returns what Middleware.Resolve made of the identity, if that is a T.
-// It returns the zero T and false if there is none, or it has another type.
+// User returns the value that [Middleware.Resolve] returned for the request's identity.
+// It returns the zero T and false if there is none, or if it is not of type T.
 func User[T any](ctx context.Context) (T, bool) {
 	t, ok := current(ctx).user().(T)
 	return t, ok
 }
 
-// MustUser is User for handlers behind a Require whose Middleware.Resolve
-// returns a T. It panics if there is none or it has another type, and names
-// both: that is a mistake in the program, not in the request.
+// MustUser is User for handlers behind a Require whose Middleware.Resolve returns a T.
+// It panics if there is no user or it is not of type T, which is a mistake in the
+// program and not in the request.
 func MustUser[T any](ctx context.Context) T {
 	t, ok := User[T](ctx)
 	if !ok {
@@ -59,57 +57,57 @@ func MustUser[T any](ctx context.Context) T {
 	return t
 }
 
-// NewUserContext returns a context in which User finds user, beside the
-// identity that ctx has. It is for tests of handlers.
+// NewUserContext returns a copy of ctx in which [User] finds user, and which keeps the
+// identity of ctx. Use it to test handlers.
 func NewUserContext(ctx context.Context, user any) context.Context {
-	c := &identityContext{Context: ctx, subject: &subject{user: user}}
+	c := &identityContext{Context: ctx, principal: &principal{user: user}}
 	if outer := current(ctx); outer != nil {
-		c.credential, c.answers = outer.credential, outer.answers
-		if outer.subject != nil {
-			c.subject.identity = outer.subject.identity
+		c.credential, c.responder = outer.credential, outer.responder
+		if outer.principal != nil {
+			c.principal.identity = outer.principal.identity
 		}
 	}
 	return c
 }
 
-// An identityContext holds all that a request's authentication leaves behind,
-// so that an inner one hides the whole outer one: never an identity of the one
-// beside a user of the other.
+// An identityContext holds everything that the authentication of a request results in.
+// An inner one hides all of an outer one, so that the identity of one is never combined
+// with the user of the other.
 //
-// The identity of one of our own credentials is read off its record when somebody
-// asks for it. Nobody writes to a record, and a request carries 352 bytes instead of
-// 512, which saves a tenth of its time (BenchmarkChain/Bearer).
+// The identity of one of our own credentials is read from its record when it is asked
+// for. Records are immutable, and a request carries 352 bytes instead of 512, which
+// saves a tenth of its time (BenchmarkChain/Bearer).
 type identityContext struct {
 	context.Context
 	credential *Credential // of one of our own authenticators, or nil
-	subject    *subject    // what credential does not say, or nil
-	answers    *answers    // nil: not behind a Require or Optional
+	principal  *principal  // what credential does not say, or nil
+	responder  *responder  // of the route; nil if not behind Require or Optional
 }
 
-// A subject is an identity that is not read off a record, and what Resolve made
-// of one.
-type subject struct {
-	identity *Identity // nil: that of the record, if there is one
+// A principal is an identity that is not read from a record, and the user that Resolve
+// returned.
+type principal struct {
+	identity *Identity // nil for that of the record, if there is one
 	user     any
 }
 
-func newSubject(id Identity) *subject {
-	s := new(struct {
-		subject
+func newPrincipal(id Identity) *principal {
+	p := new(struct {
+		principal
 		id Identity
 	})
-	s.id = id
-	s.identity = &s.id
-	return &s.subject
+	p.id = id
+	p.identity = &p.id
+	return &p.principal
 }
 
-// describe fills in the identity, and reports whether there is one.
+// describe sets id to the identity, and reports whether there is one.
 func (c *identityContext) describe(id *Identity) bool {
 	switch {
 	case c == nil:
 		return false
-	case c.subject != nil && c.subject.identity != nil:
-		*id = *c.subject.identity
+	case c.principal != nil && c.principal.identity != nil:
+		*id = *c.principal.identity
 	case c.credential != nil:
 		c.credential.describe(id)
 	default:
@@ -118,27 +116,27 @@ func (c *identityContext) describe(id *Identity) bool {
 	return true
 }
 
-// scheme is that of the identity; "" if there is none.
+// scheme is that of the identity, or empty if there is none.
 func (c *identityContext) scheme() Scheme {
 	switch {
-	case c.subject != nil && c.subject.identity != nil:
-		return c.subject.identity.Scheme
+	case c.principal != nil && c.principal.identity != nil:
+		return c.principal.identity.Scheme
 	case c.credential != nil:
 		return c.credential.Kind.scheme()
 	}
 	return ""
 }
 
-// user returns what Resolve made of the identity, or nil.
+// user is the user that Resolve returned, or nil.
 func (c *identityContext) user() any {
-	if c == nil || c.subject == nil {
+	if c == nil || c.principal == nil {
 		return nil
 	}
-	return c.subject.user
+	return c.principal.user
 }
 
-// Format implements fmt.Formatter with the type's name for every verb: a log of a
-// context must not show the request in it, or the service's user.
+// Format implements [fmt.Formatter]. It prints the same for every verb, so that logging
+// a context shows neither the request nor the service's user.
 func (c *identityContext) Format(f fmt.State, _ rune) { fmt.Fprint(f, "auth.Context") }
 
 type contextKey struct{}
@@ -155,55 +153,52 @@ func current(ctx context.Context) *identityContext {
 	return c
 }
 
-// A passage is what a request that passes needs, in one allocation: the copy of
-// the request and its context.
-type passage struct {
+// An admitted is what a request that passes needs, in one allocation: its context, and
+// the copy of the request that carries it. With two allocations a request takes 7 %
+// longer (BenchmarkChain/Bearer).
+type admitted struct {
 	identityContext
 	request http.Request
-	marks   *marks // nil where the route sets no header fields
+	headers *headerValues // nil if the route sets no response headers
 }
 
-// marks are the values of the header fields that a route sets on good answers:
-// each request has its own, since a handler may write to them.
-type marks struct {
+// headerValues are the values of the headers that a route sets on responses. Each
+// request has its own, since handlers may modify them.
+type headerValues struct {
 	vary, varyAuthorization, cacheControl [1]string
 }
 
-// newPassage makes room for a request and, where the route sets some, for header
-// fields.
-func newPassage(rt *route) *passage {
+func newAdmitted(rt *route) *admitted {
 	if !rt.takesCookie && !rt.optional {
-		return new(passage)
+		return new(admitted)
 	}
-	p := new(struct {
-		passage
-		values marks
+	a := new(struct {
+		admitted
+		values headerValues
 	})
-	p.marks = &p.values
-	return &p.passage
+	a.headers = &a.values
+	return &a.admitted
 }
 
-// enter fills in the request, which carries the rest in its context. The request
-// is copied as Request.WithContext copies it; that is inlined, and its own
-// allocation goes away. With two allocations a request takes 7 % longer
-// (BenchmarkChain/Bearer).
-func (p *passage) enter(rt *route, r *http.Request) {
-	p.Context, p.answers = r.Context(), &rt.answers
-	p.request = *r.WithContext(p)
+// setRequest copies the request as Request.WithContext does. That is inlined, so the
+// allocation that it would make is saved.
+func (a *admitted) setRequest(rt *route, r *http.Request) {
+	a.Context, a.responder = r.Context(), &rt.responder
+	a.request = *r.WithContext(a)
 }
 
 type requestKey struct{}
 
-// Value also finds the request, for the events of what is done in its name.
-func (p *passage) Value(key any) any {
+// Value also finds the request, for events of changes that its handler makes.
+func (a *admitted) Value(key any) any {
 	if _, ok := key.(requestKey); ok {
-		return &p.request
+		return &a.request
 	}
-	return p.identityContext.Value(key)
+	return a.identityContext.Value(key)
 }
 
-// remote is the address of the request that ctx belongs to; "" if there is none.
-func remote(ctx context.Context) string {
+// remoteAddr is the address of the request that ctx belongs to, or empty.
+func remoteAddr(ctx context.Context) string {
 	if r, ok := ctx.Value(requestKey{}).(*http.Request); ok {
 		return r.RemoteAddr
 	}

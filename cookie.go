@@ -14,22 +14,37 @@ import (
 	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
-// A Cookie authenticates signed-in people by a cookie: a browser on the
-// service's own pages, or a user interface on an origin of its own that calls
-// the API. It is made by [NewCookie] and safe for concurrent use.
+const (
+	defaultLifetime = 7 * 24 * time.Hour
+
+	// maxLifetime is how long browsers keep a cookie at most, 34,560,000 seconds
+	// (RFC 6265bis section 5.5).
+	maxLifetime = 400 * 24 * time.Hour
+
+	// minIdle leaves room for last-use times that are written a minute late.
+	minIdle = 2 * time.Minute
+
+	// maxAttribute is the longest attribute that browsers accept (RFC 6265bis
+	// section 5.6).
+	maxAttribute = 1024
+)
+
+// A Cookie authenticates signed-in users by a cookie: browsers on the service's own
+// pages, or a user interface on another origin that calls the API. It is made by
+// [NewCookie] and safe for concurrent use.
 //
-// The cookie is signed and encrypted by gorilla/securecookie and carries a
-// random session token, whose record is in the store: signing out or revoking
-// ends a session at once, whoever has copied the cookie, and a forged one is
-// refused before the store is asked.
+// The cookie is encrypted and authenticated by gorilla/securecookie. It carries a
+// random session token whose record is in the store, so signing out or revoking a
+// session takes effect immediately, even for copies of the cookie. Forged cookies are
+// rejected without a store lookup.
 //
-// A browser adds a cookie to requests that other sites make it send. Requests
-// with unsafe methods and WebSocket upgrades are therefore refused unless they
-// come from the same origin or a trusted one. GET, HEAD and OPTIONS are safe
-// only as long as handlers change nothing on them (RFC 9110 section 9.2.1).
+// Browsers also send cookies with requests that other sites cause. Requests with
+// unsafe methods and WebSocket upgrades are therefore rejected unless they come from
+// the same origin or a trusted one. GET, HEAD and OPTIONS are allowed, so handlers
+// must not change anything on them (RFC 9110 section 9.2.1).
 type Cookie struct {
-	records
-	cookie  http.Cookie // every attribute but the value and the expiry
+	credentials
+	cookie  http.Cookie // all attributes except the value and the expiry
 	values  *seal.Cookies
 	origins *origin.Checker
 
@@ -40,7 +55,63 @@ type Cookie struct {
 
 var _ Authenticator = (*Cookie)(nil)
 
-// NewCookie returns a Cookie over store. It reports every fault of cfg at once.
+// CookieConfig configures a [Cookie]. Only Keys is required.
+//
+// If you change Domain, Path or Partitioned, change Name too: browsers keep the old
+// cookie next to the new one, and requests with two cookies of one name are rejected
+// until the old one expires.
+type CookieConfig struct {
+	// Keys encrypt and authenticate the cookie. The first key is used for new cookies;
+	// all of them are tried when reading one.
+	Keys Keys
+	// Name is the cookie's name. If empty, it is "__Host-session", which browsers
+	// accept only from this host over HTTPS, "__Secure-session" if there is a Domain
+	// or a Path other than "/", or "session" if Insecure is set.
+	Name string
+	// Domain, if not empty, also sends the cookie to all subdomains of a domain, each
+	// of which can then read it. If empty, only this host gets it.
+	Domain string
+	// Path is the cookie's Path attribute, "/" if empty. It is not a security
+	// boundary.
+	Path string
+	// SameSite defaults to Lax: browsers send the cookie when a user follows a link to
+	// the site, but not with other cross-site requests. None is for a user interface
+	// on another site, and requires TrustedOrigins.
+	SameSite http.SameSite
+	// Partitioned keeps a separate cookie for each site that embeds the page (CHIPS).
+	// It requires SameSite None.
+	Partitioned bool
+	// Insecure also sends the cookie over plain HTTP, where anyone on the network path
+	// can read it. Use it only for development on your own machine.
+	Insecure bool
+	// Lifetime is the longest lifetime of a session, 1 second to 400 days, which is the
+	// most that browsers allow. Zero means 7 days. It is rounded up to whole seconds.
+	Lifetime time.Duration
+	// IdleTimeout ends a session that has not been used for that long. It is at least 2
+	// minutes and less than Lifetime. Zero means that idle sessions do not end.
+	IdleTimeout time.Duration
+	// MaxPerUser is how many sessions a user may have: a new one ends the oldest. Zero
+	// means no limit.
+	MaxPerUser int
+	// TrustedOrigins are other origins whose pages may send any request with the
+	// cookie, such as "https://app.example.com": scheme, host and port, without
+	// wildcards. The package does not answer CORS preflights: see docs/integration.md.
+	TrustedOrigins []string
+	// Observe, if not nil, is called when users sign in or out, and when sessions are
+	// revoked.
+	Observe Observer
+}
+
+// A CookiePolicy is what a page that lists sessions needs to know of a Cookie's
+// configuration.
+type CookiePolicy struct {
+	Name        string // of the cookie
+	Lifetime    time.Duration
+	IdleTimeout time.Duration // zero means that idle sessions do not end
+	MaxPerUser  int           // zero means no limit
+}
+
+// NewCookie returns a Cookie over store, or an error that lists every fault of cfg.
 func NewCookie(store Store, cfg CookieConfig) (*Cookie, error) {
 	cfg.setDefaults()
 	if err := cfg.check(store); err != nil {
@@ -87,43 +158,43 @@ func (c *Cookie) authenticate(r *http.Request) (*Credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	// After the lookup: a cookie that is worth nothing is no reason to refuse a
-	// request that another authenticator would accept.
+	// After the lookup: an invalid cookie is no reason to reject a request that
+	// another authenticator would accept.
 	if !c.origins.Allows(r) {
-		return nil, refused(session, ReasonCrossOrigin, ErrCrossOrigin)
+		return nil, errRejected(session, ReasonCrossOrigin, ErrCrossOrigin)
 	}
 	c.used(session, now, c.idleTimeout > 0)
 	return session, nil
 }
 
-// session finds the live session that a request's cookie names.
+// session returns the valid session that the request's cookie carries.
 func (c *Cookie) session(r *http.Request, now time.Time) (*Credential, error) {
 	value, n := header.Cookie(r.Header, c.cookie.Name)
 	switch {
 	case n == 0:
 		return nil, errNoCredential
 	case n > 1:
-		// One of them was planted from a sibling domain or another path, and
-		// nothing tells which (RFC 6265bis section 8.6).
+		// One of them was planted from a sibling domain or another path, and they
+		// cannot be told apart (RFC 6265bis section 8.6).
 		return nil, errRepeated
 	}
-	token, ok := c.values.Open(value, now)
+	digest, ok := c.values.Open(value, now)
 	if !ok {
 		return nil, errForged
 	}
-	session, err := c.lookup(r.Context(), token, now)
+	session, err := c.lookup(r.Context(), digest, now)
 	if err != nil {
 		return nil, err
 	}
-	if c.idle(session, now) {
-		return nil, refused(session, ReasonIdle, ErrInvalidCredential)
+	if c.isIdle(session, now) {
+		return nil, errRejected(session, ReasonIdle, ErrInvalidCredential)
 	}
 	return session, nil
 }
 
-// idle reports whether a session was left alone for IdleTimeout, by what the
-// store knows and by the uses that are not yet written to it.
-func (c *Cookie) idle(session *Credential, now time.Time) bool {
+// isIdle reports whether a session has not been used for IdleTimeout, by the store and
+// by the uses that are not written yet.
+func (c *Cookie) isIdle(session *Credential, now time.Time) bool {
 	if c.idleTimeout == 0 {
 		return false
 	}
@@ -134,54 +205,42 @@ func (c *Cookie) idle(session *Credential, now time.Time) bool {
 	if now.Before(last.Add(c.idleTimeout)) {
 		return false
 	}
-	return !now.Before(c.uses.Last(session.Digest).Add(c.idleTimeout))
+	return !now.Before(c.recorder.Last(session.Digest).Add(c.idleTimeout))
 }
 
-// CheckOrigin fails with [ErrCrossOrigin] for a request with an unsafe method,
-// or a WebSocket upgrade, that comes from another origin which is not trusted. A
-// handler that signs people in calls it before it does anything else, so that
-// another site cannot make a browser try passwords, or sign in to an account of
-// the attacker's. SignIn and SignOut call it themselves. The Observer is told of
-// a refusal.
+// CheckOrigin returns [ErrCrossOrigin] if the request has an unsafe method, or is a
+// WebSocket upgrade, and comes from another origin that is not trusted. A handler that
+// signs users in must call it first, so that another site cannot make a browser try
+// passwords or sign in to the attacker's account. SignIn and SignOut call it
+// themselves. The Observer is called if the request is rejected.
 func (c *Cookie) CheckOrigin(r *http.Request) error {
 	if c.origins.Allows(r) {
 		return nil
 	}
-	c.tell(r.Context(), Event{Kind: EventRefused, Reason: ReasonCrossOrigin, Remote: r.RemoteAddr})
+	c.notify(r.Context(), Event{Type: EventRefused, Reason: ReasonCrossOrigin, Remote: r.RemoteAddr})
 	return errCrossOrigin
 }
 
-// List returns a page of a user's sessions, the newest first, expired ones
+// List returns a page of a user's sessions, newest first. Expired sessions are
 // included until they are purged.
 func (c *Cookie) List(ctx context.Context, userID string, page Page) ([]Credential, error) {
 	return c.list(ctx, userID, page)
 }
 
-// Get returns one of a user's sessions, expired or not. It fails with [ErrNotFound] if
-// the user has no such one.
+// Get returns one of a user's sessions, even if it has expired, or [ErrNotFound].
 func (c *Cookie) Get(ctx context.Context, userID, id string) (Credential, error) {
 	return c.get(ctx, userID, id)
 }
 
-// Revoke ends a session. It fails with [ErrNotFound] if the user has no such one.
+// Revoke ends a session. It returns [ErrNotFound] if the user has no such session.
 func (c *Cookie) Revoke(ctx context.Context, userID, id string) error {
-	return c.revoke(ctx, userID, id, ReasonRevoked)
+	return c.revoke(ctx, userID, id)
 }
 
-// RevokeAll ends all of a user's sessions but those whose IDs are in except, and
-// returns how many that were: on a change of password, all but the one in which
-// it was changed.
+// RevokeAll ends all of a user's sessions except those with the given IDs, and returns
+// their number.
 func (c *Cookie) RevokeAll(ctx context.Context, userID string, except ...string) (int, error) {
 	return c.revokeAll(ctx, userID, except...)
-}
-
-// A CookiePolicy is what a page that lists sessions needs to know of a Cookie's
-// configuration.
-type CookiePolicy struct {
-	Name        string // of the cookie
-	Lifetime    time.Duration
-	IdleTimeout time.Duration // 0: never
-	MaxPerUser  int           // 0: no limit
 }
 
 // Policy returns the configuration, with its defaults.
@@ -189,71 +248,13 @@ func (c *Cookie) Policy() CookiePolicy {
 	return CookiePolicy{c.cookie.Name, c.lifetime, c.idleTimeout, c.maxPerUser}
 }
 
-// Close writes the last uses that are still held, within ctx. The Cookie goes on
-// to answer requests, and records no further uses.
-func (c *Cookie) Close(ctx context.Context) error { return c.uses.Close(ctx) }
+// Close writes pending last-use times, or returns when ctx is done. c can still
+// authenticate requests afterwards, but no longer records when sessions are used.
+func (c *Cookie) Close(ctx context.Context) error { return c.recorder.Close(ctx) }
 
-// Format implements fmt.Formatter with the type's name for every verb: what is
-// inside is nobody's business, and changes while requests go on.
+// Format implements [fmt.Formatter]. It prints the type's name for every verb, so
+// that logging a Cookie neither exposes its contents nor races with requests.
 func (c *Cookie) Format(f fmt.State, _ rune) { fmt.Fprint(f, "*auth.Cookie") }
-
-const (
-	defaultLifetime = 7 * 24 * time.Hour
-
-	// maxLifetime is how long browsers keep a cookie at the most (RFC 6265bis
-	// section 5.5), in seconds 34,560,000.
-	maxLifetime = 400 * 24 * time.Hour
-
-	// minIdle leaves room for last uses being written a minute late.
-	minIdle = 2 * time.Minute
-
-	// maxAttribute is what browsers accept of one attribute (RFC 6265bis section 5.6).
-	maxAttribute = 1024
-)
-
-// CookieConfig configures a [Cookie]. Only Keys has to be set.
-//
-// A service that changes Domain, Path or Partitioned gives the cookie another
-// Name with it: browsers keep the old one beside the new, and two of one name are
-// refused until the old one expires.
-type CookieConfig struct {
-	// Keys seal the cookie's value: the first seals, all open.
-	Keys Keys
-	// Name is the cookie's name. "" is "__Host-session", which browsers take
-	// only from this host over https; "__Secure-session" if a Domain or a Path
-	// forbids that; "session" if Insecure.
-	Name string
-	// Domain lets the subdomains of a domain have the cookie too. "", this host
-	// alone, is safer: with a Domain every subdomain can read the cookie.
-	Domain string
-	// Path limits the cookie to a path; "" is "/". It is no protection.
-	Path string
-	// SameSite is Lax unless set: the cookie comes along when somebody follows a
-	// link to the site, not with requests of other sites. None is for a user
-	// interface on another site, and needs TrustedOrigins.
-	SameSite http.SameSite
-	// Partitioned keeps a cookie of a page in a frame apart for each site that
-	// frames it (CHIPS).
-	Partitioned bool
-	// Insecure makes a cookie that also goes over plain HTTP, where everybody on
-	// the way can take it. It is for development on one's own machine.
-	Insecure bool
-	// Lifetime is how long a session lasts at the most; 0 is 7 days, and 400
-	// days is the most that browsers allow. It is rounded up to whole seconds.
-	Lifetime time.Duration
-	// IdleTimeout ends a session that was not used for so long; 0 is never, and
-	// 2 minutes the least.
-	IdleTimeout time.Duration
-	// MaxPerUser is how many live sessions an account may have: the oldest ends
-	// to make room for a new one. 0 is no limit.
-	MaxPerUser int
-	// TrustedOrigins are other origins whose pages may send any request with the
-	// cookie, such as "https://app.example.com". Each is exact: scheme, host and
-	// port. CORS is not answered here: see docs/integration.md.
-	TrustedOrigins []string
-	// Observe is told of what happens to sessions; nil: nobody is.
-	Observe Observer
-}
 
 func (cfg *CookieConfig) setDefaults() {
 	if cfg.Path == "" {
@@ -284,18 +285,28 @@ func (cfg *CookieConfig) prefix() string {
 
 // check returns every fault of a configuration that has its defaults.
 func (cfg *CookieConfig) check(store Store) error {
-	faults := []error{checkStore(store), cfg.Keys.check("CookieConfig", "Keys")}
+	var faults []error
 	fault := func(field, format string, args ...any) {
-		faults = append(faults, configFault("CookieConfig", field, format, args...))
+		faults = append(faults, configError("CookieConfig", field, format, args...))
 	}
 	if len(cfg.Keys) == 0 {
 		fault("Keys", "is empty: give it one of %d random bytes", minKey)
 	}
+	cfg.checkName(fault)
+	cfg.checkSite(fault)
+	cfg.checkTimes(fault, store)
+	if cfg.MaxPerUser < 0 {
+		fault("MaxPerUser", "is %d: use 0 for no limit", cfg.MaxPerUser)
+	}
+	return errors.Join(append(faults, checkStore(store), cfg.Keys.check("CookieConfig", "Keys"))...)
+}
+
+func (cfg *CookieConfig) checkName(fault func(field, format string, args ...any)) {
 	if hasPrefixFold(cfg.Name, "__Host-") && cfg.prefix() != "__Host-" {
-		fault("Name", "%q wants no Domain, the Path / and no Insecure: leave Name empty, or change those", cfg.Name)
+		fault("Name", "%q requires no Domain, the Path / and no Insecure: leave Name empty, or change those", cfg.Name)
 	}
 	if hasPrefixFold(cfg.Name, "__Secure-") && cfg.Insecure {
-		fault("Name", "%q wants https: leave Name empty, or Insecure unset", cfg.Name)
+		fault("Name", "%q requires https: leave Name empty, or Insecure unset", cfg.Name)
 	}
 	if !strings.HasPrefix(cfg.Path, "/") {
 		fault("Path", "%q must start with /", cfg.Path)
@@ -303,55 +314,59 @@ func (cfg *CookieConfig) check(store Store) error {
 	if len(cfg.Path) > maxAttribute {
 		fault("Path", "has %d bytes: browsers ignore one over %d", len(cfg.Path), maxAttribute)
 	}
-	switch cfg.SameSite {
-	case http.SameSiteLaxMode, http.SameSiteStrictMode:
-	case http.SameSiteNoneMode:
-		if cfg.Insecure {
-			fault("SameSite", "None wants https: leave Insecure unset, or use Lax")
-		}
-		if len(cfg.TrustedOrigins) == 0 {
-			fault("TrustedOrigins", "is empty with SameSite None: name the origins of the user interface, or use Lax")
-		}
-	default:
+}
+
+func (cfg *CookieConfig) checkSite(fault func(field, format string, args ...any)) {
+	none := cfg.SameSite == http.SameSiteNoneMode
+	if !none && cfg.SameSite != http.SameSiteLaxMode && cfg.SameSite != http.SameSiteStrictMode {
 		fault("SameSite", "is %d: use one of the constants of net/http", cfg.SameSite)
 	}
-	if cfg.Partitioned && cfg.Insecure {
-		fault("Partitioned", "wants https: leave Insecure unset")
+	if none && cfg.Insecure {
+		fault("SameSite", "None requires https: leave Insecure unset, or use Lax")
 	}
-	if cfg.Lifetime < 0 || cfg.Lifetime > maxLifetime {
-		fault("Lifetime", "is %v: use 1 second to %v", cfg.Lifetime, maxLifetime)
+	if none && len(cfg.TrustedOrigins) == 0 {
+		fault("TrustedOrigins", "is empty with SameSite None: name the origins of the user interface, or use Lax")
 	}
-	if cfg.IdleTimeout != 0 && cfg.IdleTimeout < minIdle {
-		fault("IdleTimeout", "is %v: use %v or more, or 0 for never", cfg.IdleTimeout, minIdle)
-	}
-	if _, ok := store.(LookupFunc); ok && cfg.IdleTimeout != 0 {
-		fault("IdleTimeout", "wants a store that records uses, and a LookupFunc does not: use 0")
-	}
-	if cfg.MaxPerUser < 0 {
-		fault("MaxPerUser", "is %d: use 0 for no limit", cfg.MaxPerUser)
+	if cfg.Partitioned && !none {
+		fault("Partitioned", "has no effect without SameSite None: leave it unset, or use None")
 	}
 	for _, trusted := range cfg.TrustedOrigins {
 		if err := origin.Validate(trusted, cfg.Insecure); err != nil {
 			fault("TrustedOrigins", "%q %w", trusted, err)
 		}
 	}
-	return errors.Join(faults...)
 }
 
-// checkSize makes a cookie as SignIn will, and refuses one that net/http or a
-// browser would drop without a word.
+func (cfg *CookieConfig) checkTimes(fault func(field, format string, args ...any), store Store) {
+	if cfg.Lifetime < 0 || cfg.Lifetime > maxLifetime {
+		fault("Lifetime", "is %v: use 1 second to %v", cfg.Lifetime, maxLifetime)
+	}
+	switch {
+	case cfg.IdleTimeout == 0:
+	case cfg.IdleTimeout < minIdle:
+		fault("IdleTimeout", "is %v: use %v or more, or 0 for none", cfg.IdleTimeout, minIdle)
+	case cfg.IdleTimeout >= cfg.Lifetime:
+		fault("IdleTimeout", "is %v, which has no effect with a Lifetime of %v: use less, or 0 for none", cfg.IdleTimeout, cfg.Lifetime)
+	}
+	if _, ok := store.(lookupStore); ok && cfg.IdleTimeout != 0 {
+		fault("IdleTimeout", "requires a store that records uses, which a LookupStore does not: use 0")
+	}
+}
+
+// checkSize makes a cookie as SignIn does, and rejects one that net/http or a browser
+// would silently drop.
 func (c *Cookie) checkSize() error {
 	sample := c.cookie
 	value, err := c.values.Seal(token.New(""))
 	if err != nil {
-		return configFault("CookieConfig", "Name", "%q: %w", sample.Name, err)
+		return configError("CookieConfig", "Name", "%q: %w", sample.Name, err)
 	}
 	sample.Value, sample.Expires, sample.MaxAge = value, time.Now(), int(maxLifetime/time.Second)
 	if err := sample.Valid(); err != nil {
-		return configFault("CookieConfig", "Name, Domain or Path", "makes a cookie that cannot be sent: %w", err)
+		return configError("CookieConfig", "Name, Domain or Path", "makes a cookie that cannot be sent: %w", err)
 	}
 	if n := len(sample.String()); n > seal.MaxCookie {
-		return configFault("CookieConfig", "Name, Domain or Path", "makes a cookie of %d bytes: browsers drop one over %d", n, seal.MaxCookie)
+		return configError("CookieConfig", "Name, Domain or Path", "makes a cookie of %d bytes: browsers drop one over %d", n, seal.MaxCookie)
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func TestSignInSetsTheCookie(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t, func(c *configs) { test.change(&c.cookie) })
 			w := httptest.NewRecorder()
-			c, err := f.cookie.SignIn(w, request("POST"), "ada", auth.NewSession{})
+			c, err := f.cookie.SignIn(w, request("POST"), "ada", auth.SessionOptions{})
 			require.NoError(t, err)
 			require.Len(t, w.Result().Cookies(), 1)
 			cookie := w.Result().Cookies()[0]
@@ -165,7 +165,7 @@ func TestCookieTimes(t *testing.T) {
 			machine(func(t *testing.T, c *auth.Cookie) {
 				time.Sleep(test.issue)
 				w := httptest.NewRecorder()
-				_, err := c.SignIn(w, request("POST"), "ada", auth.NewSession{})
+				_, err := c.SignIn(w, request("POST"), "ada", auth.SessionOptions{})
 				require.NoError(t, err)
 				cookie = w.Result().Cookies()[0]
 			})
@@ -188,7 +188,7 @@ func TestKeyRing(t *testing.T) {
 	store := auth.NewMemoryStore()
 	issue := func(c *auth.Cookie) *http.Cookie {
 		w := httptest.NewRecorder()
-		_, err := c.SignIn(w, request("POST"), "ada", auth.NewSession{})
+		_, err := c.SignIn(w, request("POST"), "ada", auth.SessionOptions{})
 		require.NoError(t, err)
 		return w.Result().Cookies()[0]
 	}

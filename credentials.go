@@ -2,17 +2,14 @@ package auth
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base32"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
 	"github.com/seed-31c5bcb2/auth/internal/lastuse"
+	"github.com/seed-31c5bcb2/auth/internal/seal"
 	"github.com/seed-31c5bcb2/auth/internal/text"
 	"github.com/seed-31c5bcb2/auth/internal/token"
 )
@@ -22,73 +19,70 @@ const (
 	maxID     = 64
 	maxName   = 255
 
-	// maxPlaintext and minImported bound what is taken from elsewhere. A real
-	// token has 190 bits; 24 characters of base64 have at most 144.
+	// maxPlaintext and minImported bound imported plaintexts. Our own have 190
+	// random bits; 24 characters of base64 have at most 144.
 	maxPlaintext = 512
 	minImported  = 24
 
+	minLifetime    = time.Minute
 	defaultOverlap = 7 * 24 * time.Hour
 )
 
-// records is what the three authenticators have in common: the one kind of
-// record each of them keeps in the store.
-type records struct {
-	store   Store
-	kind    Kind
-	observe Observer
-	uses    lastuse.Recorder
+// credentials is what Bearer, Cookie and Secret share: the records of one kind in
+// a store.
+type credentials struct {
+	store    Store
+	kind     Kind
+	observe  Observer
+	recorder lastuse.Recorder
 }
 
-func (rs *records) init(store Store, kind Kind, observe Observer) {
-	rs.store, rs.kind, rs.observe = store, kind, observe
-	rs.uses.Write = rs.touch
+func (cs *credentials) init(store Store, kind Kind, observe Observer) {
+	cs.store, cs.kind, cs.observe = store, kind, observe
+	cs.recorder.Write = cs.touch
 }
 
 // used records that c was used. If exact, every use counts.
-func (rs *records) used(c *Credential, now time.Time, exact bool) {
+func (cs *credentials) used(c *Credential, now time.Time, exact bool) {
 	fresh := lastuse.Fresh(c.LastUsedAt, now)
 	if fresh && !exact {
 		return
 	}
-	rs.uses.Record(lastuse.Use{Kind: uint8(c.Kind), UserID: c.UserID, ID: c.ID, Digest: c.Digest, At: now}, fresh, exact)
+	cs.recorder.Record(lastuse.Use{Kind: uint8(c.Kind), UserID: c.UserID, ID: c.ID, Digest: c.Digest, At: now}, fresh, exact)
 }
 
-// touch writes uses to the store. It recovers: nobody else could, and the process
-// would end.
-func (rs *records) touch(ctx context.Context, batch []lastuse.Use) (err error) {
+// touch writes uses to the store. It runs on the recorder's goroutine, where a
+// panic would end the process, and recovers.
+func (cs *credentials) touch(ctx context.Context, batch []lastuse.Use) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = panicError("Store.Touch", v)
 		}
 		if err != nil && err != errors.ErrUnsupported {
-			rs.tellLost(ctx, err)
+			cs.notifyUseLost(ctx, err)
 		}
 	}()
 	uses := make([]Use, len(batch))
 	for i, u := range batch {
 		uses[i] = Use{Ref{Kind(u.Kind), u.UserID, u.ID}, u.Digest, u.At}
 	}
-	err = rs.store.Touch(ctx, uses)
-	if err != nil && isNil(err) {
-		return errNilError
-	}
-	return err
+	return cs.store.Touch(ctx, uses)
 }
 
-// tellLost recovers for the same reason.
-func (rs *records) tellLost(ctx context.Context, err error) {
+// notifyUseLost recovers for the same reason.
+func (cs *credentials) notifyUseLost(ctx context.Context, err error) {
 	defer func() { _ = recover() }()
-	rs.tell(ctx, Event{Kind: EventUseLost, Reason: ReasonUnavailable, Err: err})
+	cs.notify(ctx, Event{Type: EventUseLost, Reason: ReasonUnavailable, Err: err})
 }
 
-// lookup finds the live record that a plaintext names.
-func (rs *records) lookup(ctx context.Context, d Digest, now time.Time) (*Credential, error) {
-	c, err := rs.find(ctx, d)
+// lookup returns the record with the digest, unless it has expired.
+func (cs *credentials) lookup(ctx context.Context, d Digest, now time.Time) (*Credential, error) {
+	c, err := cs.find(ctx, d)
 	if err != nil {
 		return nil, lookupError(err)
 	}
-	if !c.liveAt(now) {
-		return nil, refused(c, ReasonExpired, ErrInvalidCredential)
+	if c.Expired(now) {
+		return nil, errRejected(c, ReasonExpired, ErrInvalidCredential)
 	}
 	return c, nil
 }
@@ -96,197 +90,270 @@ func (rs *records) lookup(ctx context.Context, d Digest, now time.Time) (*Creden
 func lookupError(err error) error {
 	switch {
 	case errors.Is(err, ErrUnavailable):
-		return outage(err)
+		return errUnavailable(err)
 	case errors.Is(err, ErrRevoked):
 		return errRevoked
 	case errors.Is(err, ErrNotFound):
 		return errUnknown
 	}
-	return outage(err)
+	return errUnavailable(err)
 }
 
-// find trusts no store blindly: a record of another kind, of another digest (a
-// connection that answers the question before this one, as in CVE-2025-47907
-// and CVE-2025-29923), without an owner or with scopes that we never wrote is
-// nobody's.
-func (rs *records) find(ctx context.Context, d Digest) (*Credential, error) {
-	c, err := rs.store.Lookup(ctx, rs.kind, d)
+var (
+	errNoRecord  = errors.New("auth: the store returned neither a record nor an error")
+	errBadRecord = errors.New("auth: the store returned a corrupt record, or another one than was asked for")
+)
+
+// find does not trust the store. A record of another kind or digest, without a
+// user, or with scopes that this package never wrote is treated as an outage: a
+// connection may answer the previous question (CVE-2025-47907, CVE-2025-29923).
+func (cs *credentials) find(ctx context.Context, d Digest) (*Credential, error) {
+	c, err := cs.store.Lookup(ctx, cs.kind, d)
 	if err != nil {
 		return nil, err
 	}
 	if c == nil {
-		return nil, errors.New("auth: the store found neither a record nor an error")
+		return nil, errNoRecord
 	}
-	if c.Kind != rs.kind || c.Digest != d || c.UserID == "" || !c.Scopes.valid() {
-		return nil, errors.New("auth: the store's record is corrupt, or not the one that was asked for")
+	if c.Kind != cs.kind || c.Digest != d || c.UserID == "" || !c.Scopes.valid() {
+		return nil, errBadRecord
 	}
 	return c, nil
 }
 
-// draft is a record that lives for lifetime from now; 0 is for ever.
-func (rs *records) draft(userID string, lifetime time.Duration) Credential {
-	now := time.Now().UTC().Truncate(time.Microsecond)
-	c := Credential{ID: newID(now), Kind: rs.kind, UserID: userID, CreatedAt: now, Scopes: allScopes}
-	if lifetime > 0 {
-		c.ExpiresAt = now.Add(lifetime).Truncate(time.Microsecond)
-	}
-	return c
-}
-
-func (rs *records) list(ctx context.Context, userID string, page Page) ([]Credential, error) {
+func (cs *credentials) list(ctx context.Context, userID string, page Page) ([]Credential, error) {
 	if err := checkUserID(userID); err != nil {
 		return nil, err
 	}
 	if page.After != "" && !text.IsKey(page.After, maxID) {
-		return nil, malformed("After", "is no ID")
+		return nil, argumentError("After", "is not an ID")
 	}
-	list, err := rs.store.List(ctx, rs.kind, userID, page)
+	list, err := cs.store.List(ctx, cs.kind, userID, page)
 	return list, storeError(err)
 }
 
-func (rs *records) get(ctx context.Context, userID, id string) (Credential, error) {
+func (cs *credentials) get(ctx context.Context, userID, id string) (Credential, error) {
 	if err := checkUserID(userID); err != nil {
 		return Credential{}, err
 	}
 	if !text.IsKey(id, maxID) {
 		return Credential{}, ErrNotFound
 	}
-	c, err := rs.store.Get(ctx, Ref{Kind: rs.kind, UserID: userID, ID: id})
+	c, err := cs.store.Get(ctx, Ref{Kind: cs.kind, UserID: userID, ID: id})
 	if err != nil {
 		return Credential{}, storeError(err)
 	}
 	return c, nil
 }
 
-func (rs *records) revoke(ctx context.Context, userID, id string, reason Reason) error {
+func (cs *credentials) revoke(ctx context.Context, userID, id string) error {
 	if err := checkUserID(userID); err != nil {
 		return err
 	}
 	if !text.IsKey(id, maxID) {
 		return ErrNotFound
 	}
-	if err := rs.store.Revoke(ctx, Ref{Kind: rs.kind, UserID: userID, ID: id}); err != nil {
+	if err := cs.store.Revoke(ctx, Ref{Kind: cs.kind, UserID: userID, ID: id}); err != nil {
 		return storeError(err)
 	}
-	rs.tell(ctx, Event{Kind: EventRevoked, UserID: userID, CredentialID: id, Reason: reason})
+	cs.notify(ctx, Event{Type: EventRevoked, UserID: userID, CredentialID: id, Reason: ReasonRevoked})
 	return nil
 }
 
-func (rs *records) revokeAll(ctx context.Context, userID string, except ...string) (int, error) {
+func (cs *credentials) revokeAll(ctx context.Context, userID string, except ...string) (int, error) {
 	if err := checkUserID(userID); err != nil {
 		return 0, err
 	}
-	n, err := rs.store.RevokeAll(ctx, rs.kind, userID, except...)
+	n, err := cs.store.RevokeAll(ctx, cs.kind, userID, except...)
 	if err == nil && n > 0 {
-		rs.tell(ctx, Event{Kind: EventRevokedAll, UserID: userID, Reason: ReasonRevoked})
+		cs.notify(ctx, Event{Type: EventRevokedAll, UserID: userID, Reason: ReasonRevoked})
 	}
 	return n, storeError(err)
 }
 
-// revokePlaintext ends whatever the plaintext names, expired or not. It was
-// pasted from somewhere, so space around it is no part of it.
-func (rs *records) revokePlaintext(ctx context.Context, plaintext string) (Credential, error) {
-	c, err := rs.find(ctx, token.Digest(strings.TrimSpace(plaintext)))
+func (cs *credentials) notify(ctx context.Context, e Event) {
+	e.Scheme = cs.kind.scheme()
+	if cs.observe != nil && e.Remote == "" {
+		e.Remote = remoteAddr(ctx)
+	}
+	cs.observe.notify(ctx, e)
+}
+
+// An issuer is what Bearer and Secret share: credentials whose plaintext clients
+// send in the Authorization header.
+type issuer struct {
+	credentials
+	format      plaintextFormat
+	scopes      []string // that exist; nil for any
+	maxLifetime time.Duration
+	maxOverlap  time.Duration
+	maxPerUser  int
+	sealed      seal.Secrets // empty unless plaintexts can be revealed
+}
+
+// authenticateHeader is Authenticate of a header scheme. Require reads the header
+// once for all authenticators, and calls authenticate.
+func authenticateHeader(r *http.Request, s Scheme, authenticate func(*http.Request, header.Authorization) (*Credential, error)) (*Identity, error) {
+	presented := header.ParseAuthorization(r.Header)
+	if presented.Unreadable {
+		return nil, errMalformed
+	}
+	if !header.IsScheme(presented.Scheme, string(s)) {
+		return nil, errNoCredential
+	}
+	c, err := authenticate(r, presented)
+	if err != nil {
+		return nil, err
+	}
+	return c.identity(), nil
+}
+
+// authenticatePlaintext looks up the plaintext that a request presents.
+func (is *issuer) authenticatePlaintext(ctx context.Context, presented header.Authorization, now time.Time) (*Credential, error) {
+	if presented.Malformed {
+		return nil, errMalformed
+	}
+	if err := is.format.check(presented.Credential); err != nil {
+		return nil, err
+	}
+	return is.lookup(ctx, token.Digest(presented.Credential), now)
+}
+
+// issue creates a credential with a new plaintext.
+func (is *issuer) issue(ctx context.Context, userID string, o ImportOptions) (plaintext string, c Credential, err error) {
+	c, err = is.newCredential(userID, o)
+	if err != nil {
+		return "", Credential{}, err
+	}
+	plaintext = token.New(is.format.prefix)
+	is.setPlaintext(&c, plaintext)
+	if err := is.create(ctx, EventIssued, c); err != nil {
+		return "", Credential{}, err
+	}
+	return plaintext, c, nil
+}
+
+// importPlaintext creates a credential with a plaintext of another system.
+func (is *issuer) importPlaintext(ctx context.Context, userID, plaintext string, o ImportOptions) (Credential, error) {
+	c, err := is.newCredential(userID, o)
+	if err := errors.Join(is.format.checkImport(plaintext), err); err != nil {
+		return Credential{}, err
+	}
+	is.setPlaintext(&c, plaintext)
+	if err := is.create(ctx, EventImported, c); err != nil {
+		return Credential{}, err
+	}
+	return c, nil
+}
+
+// newCredential returns a record without a plaintext.
+func (is *issuer) newCredential(userID string, o ImportOptions) (Credential, error) {
+	var nameErr error
+	if is.kind == KindToken { // secrets have no name
+		nameErr = checkName(o.Name)
+	}
+	scopes, scopesErr := parseScopes(o.Scopes, is.scopes)
+	created, expires, timesErr := o.times(timestamp(), is.maxLifetime)
+	if err := errors.Join(checkUserID(userID), nameErr, scopesErr, timesErr); err != nil {
+		return Credential{}, err
+	}
+	return Credential{
+		ID: token.ID(created), Kind: is.kind, UserID: userID, Name: o.Name, Scopes: scopes,
+		CreatedAt: created, ExpiresAt: expires,
+	}, nil
+}
+
+func (is *issuer) setPlaintext(c *Credential, plaintext string) {
+	c.Digest, c.Hint = token.Digest(plaintext), token.Hint(is.format.prefix, plaintext)
+	c.Sealed = is.sealed.Seal(plaintext, c.UserID, c.ID)
+}
+
+func (is *issuer) create(ctx context.Context, event EventType, c Credential) error {
+	if err := is.store.Create(ctx, c, is.maxPerUser); err != nil {
+		return storeError(err)
+	}
+	is.notify(ctx, Event{Type: event, UserID: c.UserID, CredentialID: c.ID})
+	return nil
+}
+
+// rotate replaces a credential with one that has the same name, scopes and
+// lifetime. If overlap is 0, the old one is revoked.
+func (is *issuer) rotate(ctx context.Context, userID, id string, overlap time.Duration) (plaintext string, c Credential, err error) {
+	if overlap < 0 || overlap > is.maxOverlap {
+		err = argumentError("overlap", "must be 0 to %v", is.maxOverlap)
+	}
+	if err := errors.Join(checkUserID(userID), err); err != nil {
+		return "", Credential{}, err
+	}
+	old, err := is.get(ctx, userID, id)
+	if err != nil {
+		return "", Credential{}, err
+	}
+	created := timestamp()
+	c = Credential{
+		ID: token.ID(created), Kind: is.kind, UserID: userID, Name: old.Name, Scopes: old.Scopes,
+		CreatedAt: created, ExpiresAt: expiryAfter(created, is.lifetimeAfter(old)),
+	}
+	plaintext = token.New(is.format.prefix)
+	is.setPlaintext(&c, plaintext)
+	if overlap > 0 {
+		c.Previous = old.ID
+	}
+	if err := is.store.Rotate(ctx, old.Ref(), c, expiryAfter(created, overlap)); err != nil {
+		return "", Credential{}, storeError(err)
+	}
+	is.notify(ctx, Event{Type: EventRotated, UserID: userID, CredentialID: c.ID})
+	return plaintext, c, nil
+}
+
+// lifetimeAfter is the lifetime of the credential that replaces old. The
+// configuration may have become stricter since old was created.
+func (is *issuer) lifetimeAfter(old Credential) time.Duration {
+	lifetime := NoExpiry
+	if !old.ExpiresAt.IsZero() {
+		lifetime = old.ExpiresAt.Sub(old.CreatedAt)
+	}
+	if is.maxLifetime > 0 {
+		lifetime = min(lifetime, is.maxLifetime)
+	}
+	return lifetime
+}
+
+// revokePlaintext revokes the credential with that plaintext, even if it has
+// expired. Plaintexts are pasted, so surrounding space is ignored.
+func (is *issuer) revokePlaintext(ctx context.Context, plaintext string) (Credential, error) {
+	c, err := is.find(ctx, token.Digest(strings.TrimSpace(plaintext)))
 	if err != nil {
 		return Credential{}, storeError(err)
 	}
-	if err := rs.store.Revoke(ctx, c.Ref()); err != nil {
+	if err := is.store.Revoke(ctx, c.Ref()); err != nil {
 		return Credential{}, storeError(err)
 	}
-	rs.tell(ctx, Event{Kind: EventRevoked, UserID: c.UserID, CredentialID: c.ID, Reason: ReasonLeaked})
-	ended := *c
-	ended.Sealed = nil // the store's own slice
-	return ended, nil
+	is.notify(ctx, Event{Type: EventRevoked, UserID: c.UserID, CredentialID: c.ID, Reason: ReasonLeaked})
+	revoked := *c
+	revoked.Sealed = nil // the store's own slice
+	return revoked, nil
 }
 
-// rotate puts next in the place of old. An overlap of 0 ends old at once.
-func (rs *records) rotate(ctx context.Context, old Ref, next *Credential, overlap time.Duration) error {
-	if overlap > 0 {
-		next.Previous = old.ID
-	}
-	oldUntil := next.CreatedAt.Add(overlap).Truncate(time.Microsecond)
-	if err := rs.store.Rotate(ctx, old, *next, oldUntil); err != nil {
-		return storeError(err)
-	}
-	rs.tell(ctx, Event{Kind: EventRotated, UserID: next.UserID, CredentialID: next.ID})
-	return nil
-}
-
-func (rs *records) tell(ctx context.Context, e Event) {
-	e.Scheme = rs.kind.scheme()
-	if rs.observe != nil && e.Remote == "" {
-		e.Remote = remote(ctx)
-	}
-	rs.observe.tell(ctx, e)
-}
-
-// hintOf is the prefix and the last four characters of a plaintext.
-func hintOf(prefix, plaintext string) string {
-	if prefix != "" && strings.HasPrefix(plaintext, prefix+"_") {
-		prefix += "_"
-	} else {
-		prefix = ""
-	}
-	return prefix + "…" + plaintext[len(plaintext)-4:]
-}
-
-var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
-
-// newID returns a ULID: 48 bits of milliseconds and 80 random ones. The two
-// leading zero bits that make 26 characters of them go in front, so that IDs
-// sort as their times do.
-func newID(now time.Time) string {
-	var raw [20]byte // 32 bits of padding, 48 of time, 80 random
-	binary.BigEndian.PutUint64(raw[2:], uint64(now.UnixMilli()))
-	rand.Read(raw[10:])
-	return crockford.EncodeToString(raw[:])[6:]
-}
-
-func checkUserID(id string) error {
-	if !text.IsKey(id, maxUserID) {
-		return malformed("userID", "must be 1 to %d bytes of UTF-8 without control characters", maxUserID)
-	}
-	return nil
-}
-
-func checkName(name string) error {
-	if fault := text.CheckName(name, maxName); fault != "" {
-		return malformed("Name", "%s", fault)
-	}
-	return nil
-}
-
-func checkOverlap(overlap, most time.Duration) error {
-	if overlap < 0 || overlap > most {
-		return malformed("overlap", "must be 0 to %v", most)
-	}
-	return nil
-}
-
-// A plaintextFormat says what the tokens or secrets of one authenticator look
-// like. Authenticate and Import ask the same one, so that nothing can be
-// imported that would not be let in.
+// A plaintextFormat is what the tokens or secrets of one authenticator look like.
+// Authenticate and Import share it, so that every imported plaintext is accepted.
 type plaintextFormat struct {
 	prefix         string
 	acceptImported bool
 }
 
-func newPlaintextFormat(config, prefix string, acceptImported bool) (plaintextFormat, []error) {
-	var faults []error
+func newPlaintextFormat(config, prefix string, acceptImported bool) (plaintextFormat, error) {
 	if prefix != "" && !token.ValidPrefix(prefix) {
-		faults = append(faults, configFault(config, "Prefix", "%.40q must be at most %d of [A-Za-z0-9_]", prefix, token.MaxPrefix))
+		return plaintextFormat{}, configError(config, "Prefix", "%.40q must be at most %d of [A-Za-z0-9_]", prefix, token.MaxPrefix)
 	}
-	return plaintextFormat{prefix, acceptImported}, faults
+	return plaintextFormat{prefix, acceptImported}, nil
 }
 
-func (f *plaintextFormat) generate() string             { return token.New(f.prefix) }
-func (f *plaintextFormat) hint(plaintext string) string { return hintOf(f.prefix, plaintext) }
-
-// check decides what can be decided without the store.
+// check rejects what cannot be valid, without asking the store.
 func (f *plaintextFormat) check(plaintext string) error {
 	switch {
 	case len(plaintext) > maxPlaintext:
-		return errTooLong // before anything looks at each byte of it
+		return errTooLong // before anything reads each byte of it
 	case !header.IsToken68(plaintext):
 		return errMalformed
 	case f.prefix == "":
@@ -303,50 +370,59 @@ func (f *plaintextFormat) check(plaintext string) error {
 
 func (f *plaintextFormat) checkImport(plaintext string) error {
 	if len(plaintext) < minImported {
-		return malformed("plaintext", "must be at least %d characters: a shorter one can be guessed", minImported)
+		return argumentError("plaintext", "must be at least %d characters: a shorter one can be guessed", minImported)
 	}
 	switch f.check(plaintext) {
 	case errTooLong, errMalformed:
-		return malformed("plaintext", "must be at most %d characters of token68 (RFC 9110 section 11.2)", maxPlaintext)
+		return argumentError("plaintext", "must be at most %d characters of token68 (RFC 9110 section 11.2)", maxPlaintext)
 	case errPrefix:
-		return malformed("plaintext", "does not start with the Prefix: set AcceptImported to take it over")
+		return argumentError("plaintext", "does not start with the Prefix: set AcceptImported to allow it")
 	case errChecksum:
-		return malformed("plaintext", "has the form of our own tokens, but not their checksum")
+		return argumentError("plaintext", "has the form of tokens with this Prefix, but not their checksum")
 	}
 	return nil
 }
 
-// byHeader is how a header scheme's authenticator answers by itself, outside of a
-// chain, which reads the header once for all.
-func byHeader(r *http.Request, s Scheme, ask func(*http.Request, header.Authorization) (*Credential, error)) (*Identity, error) {
-	presented := header.ParseAuthorization(r.Header)
-	if presented.Unreadable {
-		return nil, errMalformed
+// timestamp is the current time as stores keep it.
+func timestamp() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// expiryAfter is the time at which a credential expires; zero for NoExpiry.
+func expiryAfter(created time.Time, lifetime time.Duration) time.Time {
+	if lifetime == NoExpiry {
+		return time.Time{}
 	}
-	if !header.IsScheme(presented.Scheme, string(s)) {
-		return nil, errNoCredential
-	}
-	c, err := ask(r, presented)
-	if err != nil {
-		return nil, err
-	}
-	return c.identity(), nil
+	return created.Add(lifetime).Truncate(time.Microsecond)
 }
 
-// present looks up the plaintext that a request presents.
-func (rs *records) present(ctx context.Context, f *plaintextFormat, a header.Authorization, now time.Time) (*Credential, error) {
-	if a.Malformed {
-		return nil, errMalformed
+// checkLifetime checks a required lifetime. If max is 0, there is no maximum.
+func checkLifetime(lifetime, max time.Duration) error {
+	switch {
+	case max > 0 && (lifetime < minLifetime || lifetime > max):
+		return argumentError("Lifetime", "must be %v to %v", minLifetime, max)
+	case lifetime < minLifetime:
+		return argumentError("Lifetime", "must be at least %v, or NoExpiry", minLifetime)
 	}
-	if err := f.check(a.Credential); err != nil {
-		return nil, err
-	}
-	return rs.lookup(ctx, token.Digest(a.Credential), now)
+	return nil
 }
 
+func checkUserID(id string) error {
+	if !text.IsKey(id, maxUserID) {
+		return argumentError("userID", "must be 1 to %d bytes of UTF-8 without control characters", maxUserID)
+	}
+	return nil
+}
+
+func checkName(name string) error {
+	if fault := text.CheckName(name, maxName); fault != "" {
+		return argumentError("Name", "%s", fault)
+	}
+	return nil
+}
+
+// overlapOf returns the MaxOverlap of a configuration, or its default.
 func overlapOf(config string, d time.Duration) (time.Duration, error) {
 	if d < 0 {
-		return 0, configFault(config, "MaxOverlap", "is %v: use 0 for the default of %v", d, defaultOverlap)
+		return 0, configError(config, "MaxOverlap", "is %v: use 0 for the default of %v", d, defaultOverlap)
 	}
 	if d == 0 {
 		return defaultOverlap, nil
@@ -356,7 +432,7 @@ func overlapOf(config string, d time.Duration) (time.Duration, error) {
 
 func checkStore(store Store) error {
 	if isNil(store) {
-		return fmt.Errorf("auth: store is nil: use NewMemoryStore to begin with")
+		return errors.New("auth: store is nil: use NewMemoryStore to begin with")
 	}
 	return nil
 }

@@ -10,71 +10,84 @@ import (
 	"strings"
 )
 
-// The conditions that callers tell apart with errors.Is. None of their texts,
-// nor those of the errors that wrap them, holds a credential.
+// Conditions that callers tell apart with errors.Is. Neither these errors nor
+// those that wrap them contain a credential.
 var (
-	// ErrNoCredential: the request carries none that this authenticator reads.
+	// ErrNoCredential means that the request has no credential that the
+	// authenticator reads.
 	ErrNoCredential = errors.New("auth: no credential")
-	// ErrMalformed: a request's credential breaks its grammar, or an argument of
-	// a lifecycle call is not what its documentation asks for.
+	// ErrMalformed means that a request's credential violates its grammar.
 	ErrMalformed = errors.New("auth: malformed")
-	// ErrInvalidCredential: unknown, expired, revoked, of another kind, or its
-	// owner is disabled. Clients are not told which.
+	// ErrInvalidCredential means that the credential is unknown, expired, revoked
+	// or of another kind, or that its user is disabled. Clients are not told which.
 	ErrInvalidCredential = errors.New("auth: invalid credential")
-	// ErrInsufficientScope: a good credential without a scope that is needed.
+	// ErrInsufficientScope means that the credential is valid but lacks a required
+	// scope.
 	ErrInsufficientScope = errors.New("auth: insufficient scope")
-	// ErrCrossOrigin: a browser's request from another origin, with a cookie.
+	// ErrCrossOrigin means that a browser sent a valid cookie with a request from
+	// another origin.
 	ErrCrossOrigin = errors.New("auth: cross-origin request")
-	// ErrUnavailable: the store, or what Middleware.Resolve asks, is out.
+	// ErrUnavailable means that the store, or a backend that Middleware.Resolve
+	// uses, is unavailable.
 	ErrUnavailable = errors.New("auth: unavailable")
-	// ErrNotFound: no such record, or not this user's.
+	// ErrInvalidArgument means that an argument of a lifecycle call, such as Issue
+	// or SignIn, is not allowed. The error wraps an [ArgumentError] for each.
+	ErrInvalidArgument = errors.New("auth: invalid argument")
+	// ErrNotFound means that the user has no such credential.
 	ErrNotFound = errors.New("auth: not found")
-	// ErrRevoked is an ErrNotFound from Store.Lookup that knows more: the
-	// credential was revoked. It changes what events say and no answer.
+	// ErrRevoked wraps ErrNotFound. A Store may return it from Lookup for a revoked
+	// credential. It affects events, not responses.
 	ErrRevoked = fmt.Errorf("%w: revoked", ErrNotFound)
-	// ErrConflict: the credential is taken, has been rotated already, or the
-	// account has a current secret.
+	// ErrConflict means that the credential exists already or has been rotated
+	// already, or that the user already has a client secret.
 	ErrConflict = errors.New("auth: conflict")
-	// ErrLimit: the account has as many credentials of this kind as it may.
+	// ErrLimit means that the user has the maximum number of credentials of this
+	// kind.
 	ErrLimit = errors.New("auth: limit reached")
+
+	// errBug marks mistakes in the program. They are answered with 500.
+	errBug = errors.New("auth: internal error")
 )
 
-// A Reason says why a request was refused, or a credential ended, in more detail
-// than a client is told. It is one of the constants below: fit for the label of
-// a metric.
+// A Reason says why a request was rejected, or why a credential was revoked, in
+// more detail than clients are told. It is one of the constants below, so it can
+// be a metric's label.
 type Reason string
 
-// The reasons.
+// Reasons for which a request is rejected.
 const (
-	ReasonMissing     Reason = "missing"      // no credential at all
-	ReasonMalformed   Reason = "malformed"    // breaks the grammar of RFC 9110 section 11
-	ReasonTooLong     Reason = "too_long"     // longer than any that we would know
-	ReasonRepeated    Reason = "repeated"     // two session cookies: one of them is somebody else's doing
-	ReasonChecksum    Reason = "checksum"     // looks like one of ours, and is a typing error or a guess
-	ReasonPrefix      Reason = "prefix"       // does not look like one of ours
-	ReasonForged      Reason = "forged"       // a cookie that no key of ours has sealed, or that was altered
+	ReasonMissing     Reason = "missing"      // no credential
+	ReasonMalformed   Reason = "malformed"    // violates the grammar of RFC 9110 section 11
+	ReasonTooLong     Reason = "too_long"     // longer than any valid credential
+	ReasonRepeated    Reason = "repeated"     // two session cookies, at least one of them probably planted
+	ReasonChecksum    Reason = "checksum"     // has the form of our tokens but a wrong checksum: a typing error or a guess
+	ReasonPrefix      Reason = "prefix"       // does not have the form of our tokens
+	ReasonForged      Reason = "forged"       // a cookie that was altered, or that none of the keys encrypted
 	ReasonUnknown     Reason = "unknown"      // not in the store
 	ReasonExpired     Reason = "expired"      // past ExpiresAt
-	ReasonIdle        Reason = "idle"         // a session unused for IdleTimeout
-	ReasonRevoked     Reason = "revoked"      // ended by its owner
-	ReasonDisabled    Reason = "disabled"     // Middleware.Resolve refused its owner
+	ReasonIdle        Reason = "idle"         // a session that was not used for IdleTimeout
+	ReasonRevoked     Reason = "revoked"      // revoked
+	ReasonDisabled    Reason = "disabled"     // Middleware.Resolve rejected the user
 	ReasonBrowser     Reason = "browser"      // a client secret sent by a browser: it has leaked
-	ReasonRejected    Reason = "rejected"     // by an authenticator that gave no reason
-	ReasonScope       Reason = "scope"        // good, but without a scope that is needed
-	ReasonScheme      Reason = "scheme"       // good, but of a scheme that may not do this
-	ReasonAge         Reason = "age"          // good, but its owner has signed in too long ago for this
-	ReasonCrossOrigin Reason = "cross_origin" // good, but another site made the browser send it
-	ReasonUnavailable Reason = "unavailable"  // the store, or what Resolve asks, is out
-	ReasonCanceled    Reason = "canceled"     // the client went away while we asked
-	ReasonInternal    Reason = "internal"     // an authenticator panicked, or answered nothing
-
-	ReasonReplaced Reason = "replaced" // ended: its browser signed in anew
-	ReasonLimit    Reason = "limit"    // ended: it made room for a newer session
-	ReasonLeaked   Reason = "leaked"   // ended by RevokePlaintext
+	ReasonRejected    Reason = "rejected"     // rejected by an authenticator that gave no reason
+	ReasonScope       Reason = "scope"        // valid, but lacks a required scope
+	ReasonScheme      Reason = "scheme"       // valid, but this scheme may not do this
+	ReasonAge         Reason = "age"          // valid, but the user signed in too long ago for this
+	ReasonCrossOrigin Reason = "cross_origin" // valid, but another site made the browser send it
+	ReasonUnavailable Reason = "unavailable"  // the store, or a backend of Resolve, is unavailable
+	ReasonCanceled    Reason = "canceled"     // the client went away during the lookup
+	ReasonInternal    Reason = "internal"     // an authenticator panicked, or returned neither an identity nor an error
 )
 
-// known reports whether r is one of the reasons of a refusal: an authenticator of
-// somebody else may return anything, a credential included.
+// Reasons for which a credential is revoked, besides ReasonRevoked.
+const (
+	ReasonReplaced Reason = "replaced" // its browser signed in again
+	ReasonLimit    Reason = "limit"    // it was the oldest session when a new one exceeded MaxPerUser
+	ReasonLeaked   Reason = "leaked"   // by RevokePlaintext
+)
+
+// known reports whether r is a reason for rejecting a request. A custom
+// authenticator may return any string, even a credential.
 func (r Reason) known() bool {
 	switch r {
 	case ReasonMissing, ReasonMalformed, ReasonTooLong, ReasonRepeated, ReasonChecksum, ReasonPrefix,
@@ -85,31 +98,34 @@ func (r Reason) known() bool {
 	return false
 }
 
-// An Error is a refusal: what Middleware.OnError gets, and what
-// [Middleware.Authenticate] and [CheckScope] return. An [Authenticator] may
-// return one to give its Reason; of such a one only Reason and Err count.
+// An Error says why a request was rejected. Middleware.OnError is called with
+// one, and [Middleware.Authenticate] and [CheckScope] return one. An
+// [Authenticator] may return one to supply a Reason; only its Reason and Err are
+// used.
 //
-// Status and Scopes may be told to the client. Reason and Err are for the
-// operator: they tell an expired credential from an unknown one. What OnError or
-// [Middleware.Authenticate] has belongs to its request, but for what Err wraps; what an
-// authenticator's own methods return may be shared, and is read-only.
+// StatusCode, Code, Detail and Scopes may be sent to the client. Reason and Err
+// may not: they distinguish, for example, an expired credential from an unknown
+// one.
+//
+// An Error passed to OnError or returned by Middleware.Authenticate is not
+// shared, except for what Err wraps. One returned by an authenticator's method
+// may be shared and must not be modified.
 type Error struct {
-	Status int      // 400, 401, 403, 500 or 503
-	Scheme Scheme   // the one that was presented; "" if none was
-	Scopes []string // the scopes needed, if that is what failed
+	Scheme Scheme   // of the credential; empty if there was none
+	Scopes []string // the required scopes, if Err is ErrInsufficientScope
 	Reason Reason
-	Err    error // wraps one of the Err variables, unless Status is 500; read-only
+	Err    error // wraps one of the Err variables, unless StatusCode is 500; read-only
 
-	userID, credentialID string   // whose it was, for the event
-	detail               error    // what may be logged of an outage or a fault
-	untold               bool     // by CheckScope, which has no request to tell of
-	answers              *answers // of the route where it happened
+	userID, credentialID string     // the credential's, if known; for the event
+	cause                error      // what went wrong inside; may be logged
+	pendingEvent         bool       // WriteError notifies the Observer
+	responder            *responder // of the route; nil outside of routes
 }
 
 // Error returns the condition, the scheme and the reason, without a credential.
 func (e *Error) Error() string {
 	if e == nil {
-		return "auth: refused"
+		return "auth: rejected"
 	}
 	about := make([]string, 0, 2)
 	if e.Scheme != "" {
@@ -118,7 +134,7 @@ func (e *Error) Error() string {
 	if e.Reason != "" {
 		about = append(about, string(e.Reason))
 	}
-	text := "auth: refused"
+	text := "auth: rejected"
 	if e.Err != nil {
 		text = e.Err.Error()
 	}
@@ -136,8 +152,68 @@ func (e *Error) Unwrap() error {
 	return e.Err
 }
 
-// Refusals that know nothing of their request. They are shared, so that junk
-// costs no allocation; the chain copies them before it adds anything.
+// StatusCode returns the HTTP status code for the error: 400, 401, 403, 404, 409,
+// 500 or 503.
+func (e *Error) StatusCode() int { return conditionOf(e).status }
+
+// Code returns the error's stable name for clients, which the "code" member of
+// problem documents carries: for example "invalid_credential".
+func (e *Error) Code() string { return conditionOf(e).code }
+
+// Detail returns a sentence for the person who reads the response. It is the same
+// for every reason that has the same Code.
+func (e *Error) Detail() string { return conditionOf(e).detail }
+
+// A condition is how an error is answered. It is the only place that maps errors
+// to statuses.
+type condition struct {
+	err    error // what errors.Is looks for
+	status int
+	code   string
+	detail string
+	reason Reason // if the authenticator gave none; empty for errors of lifecycle calls
+	body   []byte // the problem document
+}
+
+// conditions are in order of precedence: an outage that wraps another condition
+// is an outage.
+var conditions = [...]*condition{
+	newCondition(errBug, http.StatusInternalServerError, "internal", "An internal error occurred.", ReasonInternal),
+	conditionUnavailable,
+	newCondition(ErrNoCredential, http.StatusUnauthorized, "missing_credential", "Authentication is required.", ReasonMissing),
+	newCondition(ErrMalformed, http.StatusBadRequest, "malformed_request", "The credential, or another part of the request, is malformed.", ReasonMalformed),
+	newCondition(ErrInvalidCredential, http.StatusUnauthorized, "invalid_credential", "The credential is not valid.", ReasonRejected),
+	newCondition(ErrInsufficientScope, http.StatusForbidden, "insufficient_scope", "The credential lacks a required scope.", ReasonScope),
+	newCondition(ErrCrossOrigin, http.StatusForbidden, "cross_origin", "The request comes from another origin.", ReasonCrossOrigin),
+	newCondition(ErrInvalidArgument, http.StatusBadRequest, "invalid_argument", "An argument is not allowed.", ""),
+	newCondition(ErrNotFound, http.StatusNotFound, "not_found", "Not found.", ""),
+	newCondition(ErrConflict, http.StatusConflict, "conflict", "It exists already, or was changed in the meantime.", ""),
+	newCondition(ErrLimit, http.StatusConflict, "limit_reached", "The limit is reached.", ""),
+}
+
+var conditionUnavailable = newCondition(ErrUnavailable, http.StatusServiceUnavailable, "unavailable",
+	"Authentication is temporarily unavailable. Keep the credential and try again.", ReasonUnavailable)
+
+func newCondition(err error, status int, code, detail string, reason Reason) *condition {
+	return &condition{err, status, code, detail, reason, problem(status, code, detail, nil)}
+}
+
+// conditionOf treats an error that it does not know as an outage, so that clients
+// keep their credentials. A nil error is a bug of the caller.
+func conditionOf(err error) *condition {
+	if err == nil {
+		err = errBug
+	}
+	for _, c := range conditions {
+		if errors.Is(err, c.err) {
+			return c
+		}
+	}
+	return conditionUnavailable
+}
+
+// Errors that know nothing of their request. They are shared, so that rejecting
+// junk allocates nothing. rejection copies them before it adds anything.
 var (
 	errNoCredential = &Error{Reason: ReasonMissing, Err: ErrNoCredential}
 	errMalformed    = &Error{Reason: ReasonMalformed, Err: ErrMalformed}
@@ -151,53 +227,68 @@ var (
 	errRepeated     = &Error{Reason: ReasonRepeated, Err: ErrInvalidCredential}
 )
 
-// refused is a refusal of a credential whose owner is known.
-func refused(c *Credential, reason Reason, err error) error {
+// errRejected is for a credential whose user is known.
+func errRejected(c *Credential, reason Reason, err error) error {
 	return &Error{Reason: reason, Err: err, userID: c.UserID, credentialID: c.ID}
 }
 
-// outage is the refusal for a store or a Resolve that fails. Neither is ever
-// told a credential, so their errors may be logged.
-func outage(err error) error {
-	return &Error{Reason: ReasonUnavailable, Err: unavailable(err), detail: err}
+// errUnavailable is for a store or a Resolve that fails. Neither ever receives a
+// plaintext, so their errors may be logged.
+func errUnavailable(err error) error {
+	return &Error{Reason: ReasonUnavailable, Err: asUnavailable(err), cause: err}
 }
 
-// fault is the refusal for a mistake in the program.
-func fault(err error) error {
-	return &Error{Status: http.StatusInternalServerError, Reason: ReasonInternal, Err: err, detail: err}
+// errInternal is for a mistake in the program.
+func errInternal(err error) error {
+	return &Error{Reason: ReasonInternal, Err: fmt.Errorf("%w: %w", errBug, err), cause: err}
 }
 
-// An ArgumentError is an [ErrMalformed] of a lifecycle call: it names the argument
-// that is not what the documentation asks for, so that a form can show the fault
-// beside its field. A call that finds several returns them joined, as errors.Join
-// does. It may be told to the client.
-type ArgumentError struct {
-	Argument string // the parameter, or the field of NewToken or NewSession: "Name", "overlap"
-	Fault    string // what is wrong with it, for people: "must not be empty"
-}
-
-// Error returns the condition, the argument and the fault.
-func (e *ArgumentError) Error() string {
-	return ErrMalformed.Error() + ": " + e.Argument + ": " + e.Fault
-}
-
-// Unwrap returns [ErrMalformed].
-func (e *ArgumentError) Unwrap() error { return ErrMalformed }
-
-// malformed is the error of a lifecycle call with an argument that is wrong.
-func malformed(argument, format string, args ...any) error {
-	return &ArgumentError{argument, fmt.Sprintf(format, args...)}
-}
-
-// unavailable keeps the operator's detail and marks it as an outage.
-func unavailable(err error) error {
+// asUnavailable keeps the operator's detail and marks it as an outage.
+func asUnavailable(err error) error {
 	if errors.Is(err, ErrUnavailable) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
-// storeError lets through what a Store's contract names. Anything else is an outage.
+// asError returns the Error that err wraps, or an empty one.
+func asError(err error) *Error {
+	if e, ok := err.(*Error); ok && e != nil {
+		return e // without the allocation of errors.As
+	}
+	var e *Error
+	if errors.As(err, &e) && e != nil {
+		return e
+	}
+	return new(Error)
+}
+
+// An ArgumentError names an argument of a lifecycle call that is not allowed, so
+// that a form can show the fault next to its field. A call that finds several
+// faults returns them joined, as errors.Join does. It may be sent to the client.
+type ArgumentError struct {
+	Argument string // the parameter, or the field of an Options struct: "Name", "overlap"
+	Fault    string // what is wrong with it, for people: "must not be empty"
+}
+
+// Error returns the condition, the argument and the fault.
+func (e *ArgumentError) Error() string {
+	return ErrInvalidArgument.Error() + ": " + e.Argument + ": " + e.Fault
+}
+
+// Unwrap returns [ErrInvalidArgument].
+func (e *ArgumentError) Unwrap() error { return ErrInvalidArgument }
+
+func argumentError(argument, format string, args ...any) error {
+	return &ArgumentError{argument, fmt.Sprintf(format, args...)}
+}
+
+// configError names the field that is wrong, and a value that would be right.
+func configError(config, field, format string, args ...any) error {
+	return fmt.Errorf("auth: %s.%s: "+format, append([]any{config, field}, args...)...)
+}
+
+// storeError passes on the errors of the Store contract. Any other is an outage.
 func storeError(err error) error {
 	if errors.Is(err, ErrUnavailable) {
 		return err
@@ -207,15 +298,17 @@ func storeError(err error) error {
 			return err
 		}
 	}
-	return unavailable(err)
+	return asUnavailable(err)
 }
 
-// gone reports whether err is a store's answer that there is no such record, and
-// not an outage that wraps one.
-func gone(err error) bool { return errors.Is(err, ErrNotFound) && !errors.Is(err, ErrUnavailable) }
+// isNotFound reports whether err is a store's answer that there is no such record,
+// and not an outage that wraps one.
+func isNotFound(err error) bool {
+	return errors.Is(err, ErrNotFound) && !errors.Is(err, ErrUnavailable)
+}
 
-// panicError tells where a panic came from, without its value: that may hold a
-// credential, unless the Go runtime made it. A stack has addresses only.
+// panicError says where a panic came from. The value may contain a credential, so
+// it is left out unless the Go runtime made it. A stack holds only addresses.
 func panicError(where string, v any) error {
 	if err, ok := v.(runtime.Error); ok {
 		return fmt.Errorf("auth: %s panicked: %w\n%s", where, err, debug.Stack())
@@ -223,6 +316,8 @@ func panicError(where string, v any) error {
 	return fmt.Errorf("auth: %s panicked with a %T\n%s", where, v, debug.Stack())
 }
 
+// isNil also finds nil pointers in interfaces. It is for what routes and stores
+// are built from: a nil that is found at the first request would be too late.
 func isNil(v any) bool {
 	if v == nil {
 		return true
@@ -233,16 +328,3 @@ func isNil(v any) bool {
 	}
 	return false
 }
-
-// isNilPointer leaves out maps and slices, of which nil is an empty one.
-func isNilPointer(v any) bool {
-	r := reflect.ValueOf(v)
-	return r.Kind() == reflect.Pointer && r.IsNil()
-}
-
-// configFault names the field that is wrong and what would be right.
-func configFault(of, field, format string, args ...any) error {
-	return fmt.Errorf("auth: %s.%s: "+format, append([]any{of, field}, args...)...)
-}
-
-var errNilError = errors.New("auth: an error is a nil pointer: neither success nor failure")

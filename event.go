@@ -5,53 +5,54 @@ import (
 	"log/slog"
 )
 
-// An EventKind says what happened. It is one of the constants below.
-type EventKind string
+// An EventType says what happened. It is one of the constants below.
+type EventType string
 
-// The kinds of events. The first three are decisions on requests and go to
-// Middleware.Observe; the rest go to the authenticator's own Observe, and so does
-// what Cookie.CheckOrigin, SignIn and SignOut refuse.
+// Decisions on requests. They are reported to Middleware.Observe. EventRefused is also
+// reported to the Observe of a Cookie, for requests that CheckOrigin, SignIn and SignOut
+// reject.
 const (
-	EventAccepted  EventKind = "accepted"  // a request passed Require, or Optional with a credential; a scope may yet refuse it
-	EventAnonymous EventKind = "anonymous" // a request passed Optional as nobody's; Reason says what was wrong with a credential that it had
-	EventRefused   EventKind = "refused"   // a request was refused; Reason says why
-
-	EventIssued     EventKind = "issued"      // a token, or a client secret assigned
-	EventImported   EventKind = "imported"    // a token or secret of another system taken over
-	EventRotated    EventKind = "rotated"     // CredentialID is the new one
-	EventRevealed   EventKind = "revealed"    // a client secret was looked at again
-	EventRevoked    EventKind = "revoked"     // one credential ended
-	EventRevokedAll EventKind = "revoked_all" // all of a user's of one kind ended
-	EventSignedIn   EventKind = "signed_in"
-	EventSignedOut  EventKind = "signed_out"
-	EventUseLost    EventKind = "use_lost" // writing last uses failed; it is tried again in a minute
+	EventAccepted  EventType = "accepted"  // a request passed Require, or Optional with a credential; it may still lack a scope
+	EventAnonymous EventType = "anonymous" // Optional let a request through without an identity; Reason is set if it had an invalid credential
+	EventRefused   EventType = "refused"   // a request was rejected; Reason says why
 )
 
-// An Event is one decision on a request, or one change in a credential's life.
-// It never holds a credential.
+// Changes to credentials. They are reported to the Observe of the authenticator.
+const (
+	EventIssued     EventType = "issued"      // a token or secret was created
+	EventImported   EventType = "imported"    // a token or secret of another system was added
+	EventRotated    EventType = "rotated"     // CredentialID is the new one
+	EventRevealed   EventType = "revealed"    // a client secret was shown again
+	EventRevoked    EventType = "revoked"     // one credential was revoked; Reason says why
+	EventRevokedAll EventType = "revoked_all" // all of a user's credentials of one kind were revoked
+	EventSignedIn   EventType = "signed_in"
+	EventSignedOut  EventType = "signed_out"
+	EventUseLost    EventType = "use_lost" // last-use times could not be written; they are retried in a minute
+)
+
+// An Event is a decision on a request, or a change to a credential. It never contains
+// a credential.
 type Event struct {
-	Kind         EventKind
-	Scheme       Scheme // "" if none was presented
-	UserID       string // "" if it is not known whose
-	CredentialID string // "" if it is not known which
-	Reason       Reason // "" unless refused, passed over or ended
-	// Remote is the request's RemoteAddr: behind a proxy, the proxy. Of a change,
-	// it is that of the request in whose handler the change was made, behind a
-	// Require or Optional; "" where there is no such request. Take a client's
-	// address that a proxy reports from the context, where a middleware in front
-	// has put it.
+	Type         EventType
+	Scheme       Scheme // empty if no credential was presented
+	UserID       string // empty if unknown
+	CredentialID string // empty if unknown
+	Reason       Reason // why it was rejected or revoked; else empty
+	// Remote is the request's RemoteAddr: behind a proxy, the proxy's address. For a
+	// change, it is that of the request in whose context the change was made, if that
+	// is behind Require or Optional; else empty. If a middleware in front determines the
+	// client's address, take it from the context.
 	Remote string
-	// Err is what went wrong with a store or with Middleware.Resolve, and a
-	// panic; nil otherwise. What an authenticator of one's own returned is not
-	// here, as it may quote what it was given.
+	// Err is the error of a store or of Middleware.Resolve, or a panic; else nil. Errors
+	// of custom authenticators are left out, as they may contain a credential.
 	Err error
 }
 
-// LogValue makes an Event a group of its non-empty fields.
+// LogValue returns a group of the fields that are not empty.
 func (e Event) LogValue() slog.Value {
 	attrs := make([]slog.Attr, 0, 7)
 	for _, a := range [...]slog.Attr{
-		slog.String("kind", string(e.Kind)),
+		slog.String("type", string(e.Type)),
 		slog.String("scheme", string(e.Scheme)),
 		slog.String("user_id", e.UserID),
 		slog.String("credential_id", e.CredentialID),
@@ -68,16 +69,15 @@ func (e Event) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// An Observer is told of events, one after the other on the goroutine that
-// causes them: it is safe for concurrent use and hands long work to somebody
-// else. Of a request it is told before the handler runs or the refusal is
-// written. A nil Observer costs nothing.
+// An Observer is called synchronously, on the goroutine that caused the event: for a
+// request, before the handler runs or the error is written. It must be safe for
+// concurrent use, and must not block. A nil Observer costs nothing.
 type Observer func(ctx context.Context, e Event)
 
-// LogTo is an Observer that writes each event to l, or to slog.Default() if l
-// is nil: outages and faults at Error, refused credentials and lost uses at
-// Warn, requests without a credential and a credential's life at Info, accepted
-// requests at Debug.
+// LogTo returns an Observer that logs each event to l, or to slog.Default() if l is
+// nil. The level is Error for outages and internal errors, Warn for rejected
+// credentials and last uses that could not be written, Debug for accepted requests, and
+// Info for everything else.
 func LogTo(l *slog.Logger) Observer {
 	return func(ctx context.Context, e Event) {
 		logger := l
@@ -90,20 +90,20 @@ func LogTo(l *slog.Logger) Observer {
 
 func (e Event) level() slog.Level {
 	switch {
-	case e.Reason == ReasonUnavailable && e.Kind == EventRefused, e.Reason == ReasonInternal:
+	case e.Reason == ReasonUnavailable && e.Type == EventRefused, e.Reason == ReasonInternal:
 		return slog.LevelError
 	case e.Reason == ReasonMissing, e.Reason == ReasonCanceled:
 		return slog.LevelInfo
-	case e.Kind == EventRefused, e.Kind == EventUseLost:
+	case e.Type == EventRefused, e.Type == EventUseLost:
 		return slog.LevelWarn
-	case e.Kind == EventAccepted, e.Kind == EventAnonymous:
+	case e.Type == EventAccepted, e.Type == EventAnonymous:
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo
 }
 
-// tell is the nil check that every caller would need.
-func (o Observer) tell(ctx context.Context, e Event) {
+// notify calls o unless it is nil.
+func (o Observer) notify(ctx context.Context, e Event) {
 	if o != nil {
 		o(ctx, e)
 	}

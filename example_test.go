@@ -43,7 +43,7 @@ func Example() {
 	mux.Handle("GET /notes", auth.Require(bearer, cookie)(hello))
 	mux.Handle("GET /usage", auth.Require(secret)(hello))
 
-	token, _, err := bearer.Issue(context.Background(), "ada", auth.NewToken{Name: "laptop"})
+	token, _, err := bearer.Issue(context.Background(), "ada", auth.TokenOptions{Name: "laptop", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func ExampleBearer() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, old, err := bearer.Issue(ctx, "ada", auth.NewToken{
+	_, old, err := bearer.Issue(ctx, "ada", auth.TokenOptions{
 		Name:     "nightly export",
 		Scopes:   []string{"notes:read"},
 		Lifetime: 30 * 24 * time.Hour,
@@ -116,7 +116,7 @@ func ExampleCookie_SignIn() {
 			return
 		}
 		userID := "ada" // whose password the form had
-		if _, err := cookie.SignIn(w, r, userID, auth.NewSession{}); err != nil {
+		if _, err := cookie.SignIn(w, r, userID, auth.SessionOptions{}); err != nil {
 			auth.WriteError(w, r, err)
 			return
 		}
@@ -140,28 +140,30 @@ func ExampleCookie_SignIn() {
 	// 403
 }
 
-// An account's one client secret: assigned, looked at again, rotated.
+// A user's one client secret: imported, revealed, rotated.
 func ExampleSecret() {
 	ctx := context.Background()
 	key := make([]byte, 32)
-	rand.Read(key) // kept where the database is not
+	rand.Read(key) // keep it apart from the database
 	secret, err := auth.NewSecret(auth.NewMemoryStore(), auth.SecretConfig{RevealKeys: auth.Keys{key}})
 	if err != nil {
 		log.Fatal(err)
 	}
-	// From the system that ran before: it goes on to work.
-	if _, err := secret.Import(ctx, "ada", "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3"); err != nil {
+	// A secret of the previous system keeps working.
+	options := auth.SecretOptions{Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry}
+	c, err := secret.Import(ctx, "ada", "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3", options)
+	if err != nil {
 		log.Fatal(err)
 	}
-	plaintext, err := secret.Reveal(ctx, "ada")
+	plaintext, err := secret.Reveal(ctx, "ada", c.ID)
 	fmt.Println(plaintext, err)
 
-	_, _, err = secret.Assign(ctx, "ada")
+	_, _, err = secret.Issue(ctx, "ada", options)
 	fmt.Println(err)
-	fresh, _, err := secret.Rotate(ctx, "ada", time.Hour)
+	fresh, _, err := secret.Rotate(ctx, "ada", c.ID, time.Hour)
 	fmt.Println(len(fresh), err)
-	live, err := secret.List(ctx, "ada")
-	fmt.Println(len(live), err)
+	both, err := secret.List(ctx, "ada", auth.Page{})
+	fmt.Println(len(both), err)
 	// Output:
 	// wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3 <nil>
 	// auth: conflict
@@ -194,7 +196,7 @@ func ExampleMiddleware() {
 	}))
 
 	for _, id := range []string{"7", "8"} {
-		token, _, err := bearer.Issue(context.Background(), id, auth.NewToken{Name: "test"})
+		token, _, err := bearer.Issue(context.Background(), id, auth.TokenOptions{Name: "test", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -218,7 +220,7 @@ func ExampleRequireScope() {
 	}
 	h := auth.Require(bearer)(auth.RequireScope("notes:write")(http.NotFoundHandler()))
 
-	token, _, err := bearer.Issue(context.Background(), "ada", auth.NewToken{Name: "reader", Scopes: []string{"notes:read"}})
+	token, _, err := bearer.Issue(context.Background(), "ada", auth.TokenOptions{Name: "reader", Scopes: []string{"notes:read"}, Lifetime: auth.NoExpiry})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -244,13 +246,13 @@ func ExampleRequireScope_incorrect() {
 	// Output: 500
 }
 
-// A table of tokens that is there already stays where it is.
-func ExampleLookupFunc() {
+// An existing table of tokens stays where it is.
+func ExampleLookupStore() {
 	type row struct{ id, user string }
 	hashed := sha256.Sum256([]byte("legacy-token"))
 	table := map[string]row{hex.EncodeToString(hashed[:]): {"17", "ada"}}
 
-	rows := auth.LookupFunc(func(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+	rows := auth.LookupStore(func(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
 		row, ok := table[hex.EncodeToString(d[:])] // SELECT ... WHERE sha256 = ?
 		if !ok || kind != auth.KindToken {
 			return nil, auth.ErrNotFound

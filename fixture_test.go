@@ -59,31 +59,53 @@ func newFixture(t testing.TB, change ...func(*configs)) *fixture {
 	return f
 }
 
+// tokenOptions describes a token with full access that never expires.
+func tokenOptions(name string) auth.TokenOptions {
+	return auth.TokenOptions{Name: name, Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry}
+}
+
+func importOptions(name string) auth.ImportOptions {
+	return auth.ImportOptions{TokenOptions: tokenOptions(name)}
+}
+
+var fullSecret = auth.SecretOptions{Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry}
+
+// token issues a token with the scopes, or with full access if there are none.
 func (f *fixture) token(user string, scopes ...string) string {
 	f.t.Helper()
-	plaintext, _, err := f.bearer.Issue(context.Background(), user, auth.NewToken{Name: "test", Scopes: scopes})
+	o := tokenOptions("test")
+	if scopes != nil {
+		o.Scopes = scopes
+	}
+	plaintext, _, err := f.bearer.Issue(context.Background(), user, o)
 	require.NoError(f.t, err)
 	return plaintext
 }
 
-func (f *fixture) assign(user string) string {
+func (f *fixture) issueSecret(user string) string {
 	f.t.Helper()
-	plaintext, _, err := f.secret.Assign(context.Background(), user)
-	require.NoError(f.t, err)
+	plaintext, _ := f.newSecret(user)
 	return plaintext
+}
+
+func (f *fixture) newSecret(user string) (string, auth.Credential) {
+	f.t.Helper()
+	plaintext, c, err := f.secret.Issue(context.Background(), user, fullSecret)
+	require.NoError(f.t, err)
+	return plaintext, c
 }
 
 // signIn returns the cookie of a new session.
-func (f *fixture) signIn(user string, s ...auth.NewSession) *http.Cookie {
+func (f *fixture) signIn(user string, s ...auth.SessionOptions) *http.Cookie {
 	f.t.Helper()
 	cookie, _ := f.session(user, s...)
 	return cookie
 }
 
-func (f *fixture) session(user string, s ...auth.NewSession) (*http.Cookie, auth.Credential) {
+func (f *fixture) session(user string, s ...auth.SessionOptions) (*http.Cookie, auth.Credential) {
 	f.t.Helper()
 	w := httptest.NewRecorder()
-	c, err := f.cookie.SignIn(w, httptest.NewRequest("POST", "/signin", nil), user, append(s, auth.NewSession{})[0])
+	c, err := f.cookie.SignIn(w, httptest.NewRequest("POST", "/signin", nil), user, append(s, auth.SessionOptions{})[0])
 	require.NoError(f.t, err)
 	return w.Result().Cookies()[0], c
 }
@@ -198,12 +220,12 @@ func (o *recorder) take() []auth.Event {
 	return events
 }
 
-func kinds(events []auth.Event) []auth.EventKind {
-	var kinds []auth.EventKind
+func eventTypes(events []auth.Event) []auth.EventType {
+	var types []auth.EventType
 	for _, e := range events {
-		kinds = append(kinds, e.Kind)
+		types = append(types, e.Type)
 	}
-	return kinds
+	return types
 }
 
 // A spyStore counts calls and makes them fail.

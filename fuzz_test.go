@@ -35,7 +35,7 @@ func FuzzCookieValue(f *testing.F) {
 // One field is either refused, or names the one token that is known.
 func FuzzAuthorization(f *testing.F) {
 	fx := newFixture(f)
-	token, secret := fx.token("ada"), fx.assign("ada")
+	token, secret := fx.token("ada"), fx.issueSecret("ada")
 	for _, seed := range []string{
 		"Bearer " + token, "bearer  " + token, "Secret " + secret, "Bearer " + secret, "Secret " + token, "Bearer", "Bearer ", "",
 		" ", "Basic YTpi", "Bearer a, Secret b", "Bearer\t" + token, "Bearer a=b", "Bearer a==", "\u017fecret " + secret, "Bearer " + repeated(".", 600),

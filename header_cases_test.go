@@ -20,7 +20,7 @@ import (
 func TestAuthorizationFieldGrammar(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	token, secret := f.token("ada"), f.assign("grace")
+	token, secret := f.token("ada"), f.issueSecret("grace")
 	all := []string{plainBearer, plainSecret}
 	bad := []string{badRequest, plainSecret}
 	invalid := []string{badToken, plainSecret}
@@ -254,7 +254,7 @@ func TestNoSpaceBeforeTheCredential(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	token := "/" + repeated("a", 32)
-	_, err := f.bearer.Import(t.Context(), "ada", token, auth.NewToken{Name: "x"})
+	_, err := f.bearer.Import(t.Context(), "ada", token, importOptions("x"))
 	require.NoError(t, err)
 	require.Equal(t, 200, f.all().get(authorization("Bearer "+token)).Code)
 	require.Equal(t, 400, f.all().get(authorization("Bearer"+token)).Code)

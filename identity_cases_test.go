@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -16,11 +17,11 @@ import (
 func TestIdentity(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	token, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x", Scopes: []string{"read"}, Lifetime: time.Hour})
+	token, c, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Scopes: []string{"read"}, Lifetime: time.Hour})
 	require.NoError(t, err)
 	cookie, session := f.session("ada")
-	secret := f.assign("ada")
-	secrets, err := f.secret.List(t.Context(), "ada")
+	secret := f.issueSecret("ada")
+	secrets, err := f.secret.List(t.Context(), "ada", auth.Page{})
 	require.NoError(t, err)
 	for _, test := range []struct {
 		scheme auth.Scheme
@@ -209,12 +210,12 @@ func TestScopesHas(t *testing.T) {
 	// Handing on the scopes of one credential to another grants nothing more.
 	f := newFixture(t)
 	for _, scopes := range []auth.Scopes{"*", "read", "read write"} {
-		_, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x", Scopes: scopes.List()})
+		_, c, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Scopes: scopes.List(), Lifetime: auth.NoExpiry})
 		require.NoError(t, err)
 		require.Equal(t, scopes, c.Scopes)
 	}
-	_, _, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x", Scopes: auth.Scopes("").List()})
-	require.ErrorIs(t, err, auth.ErrMalformed)
+	_, _, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Scopes: auth.Scopes("").List(), Lifetime: auth.NoExpiry})
+	require.ErrorIs(t, err, auth.ErrInvalidArgument)
 }
 
 func TestCheckScope(t *testing.T) {
@@ -257,5 +258,46 @@ func TestCheckScope(t *testing.T) {
 	require.ErrorIs(t, auth.CheckScope(ctx, "write"), auth.ErrInsufficientScope)
 	var e *auth.Error
 	require.ErrorAs(t, auth.CheckScope(t.Context()), &e)
-	require.Equal(t, 500, e.Status)
+	require.Equal(t, 500, e.StatusCode())
+}
+
+// Names and forms in JSON are part of the API.
+func TestIdentity_json(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2027, 1, 12, 9, 30, 0, 0, time.UTC)
+	for want, v := range map[string]any{
+		`{"user_id":"ada","scheme":"Bearer","credential_id":"01","scopes":"read write","authenticated_at":"2027-01-12T09:30:00Z"}`: auth.Identity{
+			UserID: "ada", Scheme: auth.SchemeBearer, CredentialID: "01", Scopes: "read write", AuthenticatedAt: at,
+		},
+		`{"id":"01","kind":"token","user_id":"ada","name":"deploy","hint":"acme_…Pcx3","scopes":"*","created_at":"2027-01-12T09:30:00Z","expires_at":"2027-01-12T09:30:00Z"}`: auth.Credential{
+			ID: "01", Kind: auth.KindToken, UserID: "ada", Name: "deploy", Hint: "acme_…Pcx3", Scopes: auth.FullAccess,
+			Digest: auth.Digest{1}, Sealed: []byte("sealed"), CreatedAt: at, ExpiresAt: at,
+		},
+		`{"id":"01","kind":"secret","user_id":"ada","scopes":"","last_used_at":"2027-01-12T09:30:00Z","superseded":true,"previous":"00"}`: auth.Credential{
+			ID: "01", Kind: auth.KindSecret, UserID: "ada", LastUsedAt: at, Superseded: true, Previous: "00",
+		},
+	} {
+		got, err := json.Marshal(v)
+		require.NoError(t, err)
+		require.JSONEq(t, want, string(got))
+	}
+	for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
+		text, err := kind.MarshalText()
+		require.NoError(t, err)
+		var back auth.Kind
+		require.NoError(t, back.UnmarshalText(text))
+		require.Equal(t, kind, back)
+	}
+	for _, unknown := range []string{"", "none", "Token", "tokens"} {
+		require.Error(t, new(auth.Kind).UnmarshalText([]byte(unknown)))
+	}
+}
+
+func TestCredential_expired(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2027, 1, 12, 9, 30, 0, 0, time.UTC)
+	c := auth.Credential{ExpiresAt: at}
+	require.False(t, c.Expired(at.Add(-1)))
+	require.True(t, c.Expired(at))
+	require.False(t, auth.Credential{}.Expired(at), "the zero time means never")
 }

@@ -22,7 +22,7 @@ func TestIssueListRevoke(t *testing.T) {
 	ctx := t.Context()
 	f := newFixture(t, prefixed)
 	h := f.all()
-	plaintext, c, err := f.bearer.Issue(ctx, "ada", auth.NewToken{Name: "deploy", Scopes: []string{"read", "write", "read"}, Lifetime: time.Hour})
+	plaintext, c, err := f.bearer.Issue(ctx, "ada", auth.TokenOptions{Name: "deploy", Scopes: []string{"read", "write", "read"}, Lifetime: time.Hour})
 	require.NoError(t, err)
 	require.Equal(t, "deploy", c.Name)
 	require.Equal(t, auth.Scopes("read write"), c.Scopes)
@@ -58,7 +58,7 @@ func TestIDsOutOfURLs(t *testing.T) {
 		require.ErrorIs(t, err, auth.ErrNotFound)
 		if id != "" {
 			_, err = f.bearer.List(t.Context(), "ada", auth.Page{After: id})
-			require.ErrorIs(t, err, auth.ErrMalformed)
+			require.ErrorIs(t, err, auth.ErrInvalidArgument)
 		}
 	}
 }
@@ -69,7 +69,7 @@ func TestIDsSortByCreation(t *testing.T) {
 		f := newFixture(t)
 		last := ""
 		for range 100 {
-			_, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x"})
+			_, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
 			require.NoError(t, err)
 			require.Greater(t, c.ID, last)
 			require.Regexp(t, "^[0-9A-HJKMNP-TV-Z]{26}$", c.ID)
@@ -86,7 +86,7 @@ func TestTokenRotation(t *testing.T) {
 		f := newFixture(t)
 		h := f.all()
 		works := func(token string) bool { return h.get(authorization("Bearer "+token)).Code == 200 }
-		first, c, err := f.bearer.Issue(ctx, "ada", auth.NewToken{Name: "deploy", Scopes: []string{"read"}, Lifetime: 24 * time.Hour})
+		first, c, err := f.bearer.Issue(ctx, "ada", auth.TokenOptions{Name: "deploy", Scopes: []string{"read"}, Lifetime: 24 * time.Hour})
 		require.NoError(t, err)
 		time.Sleep(time.Hour)
 		second, next, err := f.bearer.Rotate(ctx, "ada", c.ID, time.Hour)
@@ -110,15 +110,15 @@ func TestTokenRotation(t *testing.T) {
 		require.False(t, works(second), "an overlap does not outlive the old one's own expiry")
 		require.True(t, works(third))
 
-		_, expired, err := f.bearer.Issue(ctx, "ada", auth.NewToken{Name: "x", Lifetime: time.Second})
+		_, expired, err := f.bearer.Issue(ctx, "ada", auth.TokenOptions{Name: "x", Lifetime: time.Minute, Scopes: []string{auth.FullAccess}})
 		require.NoError(t, err)
-		time.Sleep(time.Second)
+		time.Sleep(time.Minute)
 		_, _, err = f.bearer.Rotate(ctx, "ada", expired.ID, 0)
 		require.ErrorIs(t, err, auth.ErrNotFound)
 
 		for _, overlap := range []time.Duration{-1, 7*24*time.Hour + 1, math.MaxInt64} {
 			_, _, err = f.bearer.Rotate(ctx, "ada", next.ID, overlap)
-			require.ErrorIs(t, err, auth.ErrMalformed)
+			require.ErrorIs(t, err, auth.ErrInvalidArgument)
 		}
 		require.NoError(t, f.bearer.Close(ctx))
 	})
@@ -129,8 +129,8 @@ func TestRotationUnderAStricterPolicy(t *testing.T) {
 	f := newFixture(t)
 	strict, err := auth.NewBearer(f.store, auth.BearerConfig{MaxLifetime: time.Hour})
 	require.NoError(t, err)
-	for _, lifetime := range []time.Duration{0, 48 * time.Hour, time.Minute} {
-		_, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x", Lifetime: lifetime})
+	for _, lifetime := range []time.Duration{auth.NoExpiry, 48 * time.Hour, time.Minute} {
+		_, c, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Lifetime: lifetime, Scopes: []string{auth.FullAccess}})
 		require.NoError(t, err)
 		_, next, err := strict.Rotate(t.Context(), "ada", c.ID, 0)
 		require.NoError(t, err)
@@ -150,7 +150,7 @@ func TestConcurrentRotations(t *testing.T) {
 		live    int
 	}{{time.Hour, auth.ErrConflict, 2}, {0, auth.ErrNotFound, 1}} {
 		f := newFixture(t)
-		first, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x"})
+		first, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
 		require.NoError(t, err)
 		tokens, errs := make(chan string, 51), make(chan error, 50)
 		tokens <- first
@@ -190,7 +190,7 @@ func TestConcurrentLimit(t *testing.T) {
 	errs := make(chan error, 100)
 	for range 100 {
 		wg.Go(func() {
-			_, _, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x"})
+			_, _, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
 			errs <- err
 		})
 	}
@@ -205,7 +205,7 @@ func TestConcurrentLimit(t *testing.T) {
 		}
 	}
 	require.Equal(t, 7, issued)
-	_, _, err := f.bearer.Issue(t.Context(), "grace", auth.NewToken{Name: "x"})
+	_, _, err := f.bearer.Issue(t.Context(), "grace", tokenOptions("x"))
 	require.NoError(t, err)
 }
 
@@ -216,19 +216,19 @@ func TestNoResurrection(t *testing.T) {
 		ctx := t.Context()
 		f := newFixture(t)
 		h := f.all()
-		token, c, err := f.bearer.Issue(ctx, "ada", auth.NewToken{Name: "x"})
+		token, c, err := f.bearer.Issue(ctx, "ada", tokenOptions("x"))
 		require.NoError(t, err)
 		require.Equal(t, 200, h.get(authorization("Bearer "+token)).Code)
 		require.NoError(t, f.bearer.Revoke(ctx, "ada", c.ID))
 		synctest.Wait()
-		again := auth.NewToken{Name: "again"}
+		again := importOptions("again")
 		_, err = f.bearer.Import(ctx, "ada", token, again)
 		require.ErrorIs(t, err, auth.ErrConflict)
 		_, err = f.bearer.Import(ctx, "grace", token, again)
 		require.ErrorIs(t, err, auth.ErrConflict)
 		_, err = f.bearer.ImportDigest(ctx, "ada", sha256.Sum256([]byte(token)), again)
 		require.ErrorIs(t, err, auth.ErrConflict)
-		_, err = f.secret.Import(ctx, "ada", token)
+		_, err = f.secret.Import(ctx, "ada", token, fullSecret)
 		require.ErrorIs(t, err, auth.ErrConflict)
 		_, _, err = f.bearer.Rotate(ctx, "ada", c.ID, time.Hour)
 		require.ErrorIs(t, err, auth.ErrNotFound)
@@ -249,15 +249,15 @@ func TestLeakedToken(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	f := newFixture(t, prefixed)
-	token, c, err := f.bearer.Issue(ctx, "ada", auth.NewToken{Name: "x"})
+	token, c, err := f.bearer.Issue(ctx, "ada", tokenOptions("x"))
 	require.NoError(t, err)
 	other := f.token("ada")
 	f.events.take()
 	ended, err := f.bearer.RevokePlaintext(ctx, token)
 	require.NoError(t, err)
 	require.Equal(t, c, ended)
-	require.Equal(t, []auth.Event{{Kind: auth.EventRevoked, Scheme: "Bearer", UserID: "ada", CredentialID: c.ID, Reason: auth.ReasonLeaked}}, f.events.take())
-	for _, junk := range []string{token, "", "x", f.assign("ada"), repeated("é", 1000)} {
+	require.Equal(t, []auth.Event{{Type: auth.EventRevoked, Scheme: "Bearer", UserID: "ada", CredentialID: c.ID, Reason: auth.ReasonLeaked}}, f.events.take())
+	for _, junk := range []string{token, "", "x", f.issueSecret("ada"), repeated("é", 1000)} {
 		_, err := f.bearer.RevokePlaintext(ctx, junk)
 		require.ErrorIs(t, err, auth.ErrNotFound)
 	}
@@ -271,14 +271,16 @@ func TestRevokeAllOfAnAccount(t *testing.T) {
 	h := f.all()
 	tokens := []string{f.token("ada"), f.token("ada")}
 	here, session := f.session("ada")
-	there, secret, grace := f.signIn("ada"), f.assign("ada"), f.token("grace")
+	there, secret, grace := f.signIn("ada"), f.issueSecret("ada"), f.token("grace")
 	n, err := f.bearer.RevokeAll(ctx, "ada")
 	require.NoError(t, err)
 	require.Equal(t, 2, n)
 	n, err = f.cookie.RevokeAll(ctx, "ada", session.ID)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
-	require.NoError(t, f.secret.Revoke(ctx, "ada"))
+	n, err = f.secret.RevokeAll(ctx, "ada")
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
 	for _, token := range tokens {
 		require.Equal(t, 401, h.get(authorization("Bearer "+token)).Code)
 	}
@@ -334,13 +336,13 @@ func TestNames(t *testing.T) {
 		"half of a surrogate, as UTF-8": {"a\xed\xa0\x80b", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: test.value})
+			_, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions(test.value))
 			if test.ok {
 				require.NoError(t, err)
 				require.Equal(t, test.value, c.Name)
 				return
 			}
-			require.ErrorIs(t, err, auth.ErrMalformed)
+			require.ErrorIs(t, err, auth.ErrInvalidArgument)
 			require.ErrorContains(t, err, "Name")
 		})
 	}
@@ -360,7 +362,7 @@ func TestSessionNames(t *testing.T) {
 		repeated("\x00", 5000): "",
 	} {
 		w := newRecorder()
-		c, err := f.cookie.SignIn(w, request("POST", field("User-Agent", sent)), "ada", auth.NewSession{})
+		c, err := f.cookie.SignIn(w, request("POST", field("User-Agent", sent)), "ada", auth.SessionOptions{})
 		require.NoError(t, err)
 		require.Equal(t, want, c.Name)
 	}
@@ -380,34 +382,34 @@ func TestUserIDs(t *testing.T) {
 		"C1 control": {"a\u0085", false}, "bad UTF-8": {"\xff", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, issue := f.bearer.Issue(ctx, test.id, auth.NewToken{Name: "x"})
-			_, imported := f.bearer.Import(ctx, test.id, repeated("a", 24)+strings.ReplaceAll(name, " ", ""), auth.NewToken{Name: "x"})
-			_, digest := f.bearer.ImportDigest(ctx, test.id, sha256.Sum256([]byte(name)), auth.NewToken{Name: "x"})
-			_, _, assign := f.secret.Assign(ctx, test.id)
-			_, signIn := f.cookie.SignIn(newRecorder(), request("POST"), test.id, auth.NewSession{})
+			_, _, issue := f.bearer.Issue(ctx, test.id, tokenOptions("x"))
+			_, imported := f.bearer.Import(ctx, test.id, repeated("a", 24)+strings.ReplaceAll(name, " ", ""), importOptions("x"))
+			_, digest := f.bearer.ImportDigest(ctx, test.id, sha256.Sum256([]byte(name)), importOptions("x"))
+			_, sc, issueSecret := f.secret.Issue(ctx, test.id, fullSecret)
+			_, signIn := f.cookie.SignIn(newRecorder(), request("POST"), test.id, auth.SessionOptions{})
 			_, list := f.bearer.List(ctx, test.id, auth.Page{})
 			_, sessions := f.cookie.List(ctx, test.id, auth.Page{})
-			_, secrets := f.secret.List(ctx, test.id)
+			_, secrets := f.secret.List(ctx, test.id, auth.Page{})
 			_, all := f.bearer.RevokeAll(ctx, test.id)
-			_, _, rotate := f.secret.Rotate(ctx, test.id, 0)
+			_, sc, rotate := f.secret.Rotate(ctx, test.id, sc.ID, 0)
 			for call, err := range map[string]error{
-				"Issue": issue, "Import": imported, "ImportDigest": digest, "Assign": assign, "SignIn": signIn, "List": list,
+				"Issue": issue, "Import": imported, "ImportDigest": digest, "Secret.Issue": issueSecret, "SignIn": signIn, "List": list,
 				"Cookie.List": sessions, "Secret.List": secrets, "RevokeAll": all, "Secret.Rotate": rotate,
-				"Secret.Revoke": f.secret.Revoke(ctx, test.id),
+				"Secret.Revoke": f.secret.Revoke(ctx, test.id, sc.ID),
 			} {
 				if test.ok {
 					require.NoError(t, err, call)
 				} else {
-					require.ErrorIs(t, err, auth.ErrMalformed, call)
+					require.ErrorIs(t, err, auth.ErrInvalidArgument, call)
 				}
 			}
 			if !test.ok {
-				require.ErrorIs(t, f.bearer.Revoke(ctx, test.id, "x"), auth.ErrMalformed)
+				require.ErrorIs(t, f.bearer.Revoke(ctx, test.id, "x"), auth.ErrInvalidArgument)
 				_, _, err := f.bearer.Rotate(ctx, test.id, "x", 0)
-				require.ErrorIs(t, err, auth.ErrMalformed)
-				require.ErrorIs(t, f.secret.RevokePrevious(ctx, test.id), auth.ErrMalformed)
-				_, err = f.secret.Import(ctx, test.id, repeated("z", 32))
-				require.ErrorIs(t, err, auth.ErrMalformed)
+				require.ErrorIs(t, err, auth.ErrInvalidArgument)
+				require.ErrorIs(t, f.secret.Revoke(ctx, test.id, "x"), auth.ErrInvalidArgument)
+				_, err = f.secret.Import(ctx, test.id, repeated("z", 32), fullSecret)
+				require.ErrorIs(t, err, auth.ErrInvalidArgument)
 			}
 		})
 	}
@@ -421,33 +423,33 @@ func TestLifetimes(t *testing.T) {
 		lifetime time.Duration
 		ok       bool
 	}{
-		{"never", 0, 0, true},
-		{"never under a policy", time.Hour, 0, false},
+		{"none", 0, 0, false},
+		{"none under a policy", time.Hour, 0, false},
+		{"never", 0, auth.NoExpiry, true},
+		{"never under a policy", time.Hour, auth.NoExpiry, false},
+		{"the shortest", 0, time.Minute, true},
+		{"under a minute", 0, time.Minute - 1, false},
+		{"under a minute under a policy", time.Hour, time.Minute - 1, false},
 		{"negative", 0, -1, false},
 		{"negative under a policy", time.Hour, -time.Hour, false},
-		{"the least", 0, 1, true},
 		{"as the policy allows", time.Hour, time.Hour, true},
 		{"over the policy", time.Hour, time.Hour + 1, false},
-		{"the longest", 0, math.MaxInt64, true},
+		{"the longest", 0, math.MaxInt64 - 1, true},
 		{"the most negative", 0, math.MinInt64, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t, func(c *configs) { c.bearer.MaxLifetime = test.max })
-			token, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x", Lifetime: test.lifetime})
+			token, c, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Lifetime: test.lifetime, Scopes: []string{auth.FullAccess}})
 			if !test.ok {
-				require.ErrorIs(t, err, auth.ErrMalformed)
+				require.ErrorIs(t, err, auth.ErrInvalidArgument)
 				require.ErrorContains(t, err, "Lifetime")
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, test.lifetime == 0, c.ExpiresAt.IsZero())
-			if test.lifetime == 1 {
-				require.Equal(t, 401, f.all().get(authorization("Bearer "+token)).Code, "never is not what a nanosecond is cut to")
-				return
-			}
+			require.Equal(t, test.lifetime == auth.NoExpiry, c.ExpiresAt.IsZero())
 			require.Equal(t, 200, f.all().get(authorization("Bearer "+token)).Code)
-			if test.lifetime == math.MaxInt64 {
+			if test.lifetime == math.MaxInt64-1 {
 				require.Greater(t, c.ExpiresAt.Year(), 2250)
 			}
 		})
@@ -455,9 +457,9 @@ func TestLifetimes(t *testing.T) {
 	f := newFixture(t, func(c *configs) { c.cookie.Lifetime = time.Hour })
 	for lifetime, ok := range map[time.Duration]bool{-1: false, 0: true, 1: true, time.Minute: true, time.Hour: true, time.Hour + 1: false} {
 		w := newRecorder()
-		c, err := f.cookie.SignIn(w, request("POST"), "ada", auth.NewSession{Lifetime: lifetime})
+		c, err := f.cookie.SignIn(w, request("POST"), "ada", auth.SessionOptions{Lifetime: lifetime})
 		if !ok {
-			require.ErrorIs(t, err, auth.ErrMalformed)
+			require.ErrorIs(t, err, auth.ErrInvalidArgument)
 			continue
 		}
 		require.NoError(t, err)
@@ -474,13 +476,13 @@ func TestScopesOfNewTokens(t *testing.T) {
 		want   auth.Scopes
 		ok     bool
 	}{
-		{"none named: full access", nil, nil, "*", true},
+		{"none", nil, nil, "", false},
 		{"the wildcard", nil, []string{"*"}, "*", true},
 		{"empty", nil, []string{}, "", false},
 		{"any", nil, []string{"read:user", "x"}, "read:user x", true},
 		{"twice", nil, []string{"a", "b", "a"}, "a b", true},
 		{"known", []string{"read", "write"}, []string{"write"}, "write", true},
-		{"full access where some are known", []string{"read"}, nil, "*", true},
+		{"full access where some are known", []string{"read"}, []string{auth.FullAccess}, "*", true},
 		{"unknown", []string{"read"}, []string{"write"}, "", false},
 		{"in other case", []string{"read"}, []string{"READ"}, "", false},
 		{"the wildcard beside another", nil, []string{"*", "read"}, "", false},
@@ -500,17 +502,20 @@ func TestScopesOfNewTokens(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t, func(c *configs) { c.bearer.Scopes = test.known })
-			_, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x", Scopes: test.scopes})
+			_, c, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Scopes: test.scopes, Lifetime: auth.NoExpiry})
 			if !test.ok {
-				require.ErrorIs(t, err, auth.ErrMalformed)
+				require.ErrorIs(t, err, auth.ErrInvalidArgument)
 				require.ErrorContains(t, err, "Scopes")
 			} else {
 				require.NoError(t, err)
 				require.Equal(t, test.want, c.Scopes)
 			}
 			if test.known == nil {
-				_, err = f.cookie.SignIn(newRecorder(), request("POST"), "ada", auth.NewSession{Scopes: test.scopes})
+				_, err = f.cookie.SignIn(newRecorder(), request("POST"), "ada", auth.SessionOptions{Scopes: test.scopes})
+				require.Equal(t, test.ok || test.scopes == nil, err == nil)
+				parsed, err := auth.ParseScopes(test.scopes)
 				require.Equal(t, test.ok, err == nil)
+				require.Equal(t, test.want, parsed)
 			}
 		})
 	}
@@ -530,17 +535,17 @@ func TestLifecycleWhileTheStoreIsOut(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	ctx := context.Background()
-	token, c, err := f.bearer.Issue(ctx, "ada", auth.NewToken{Name: "x"})
+	token, c, err := f.bearer.Issue(ctx, "ada", tokenOptions("x"))
 	require.NoError(t, err)
-	f.assign("ada")
+	_, sc := f.newSecret("ada")
 	down := errors.New("connection refused")
 	calls := map[string]func() (string, error){
 		"Issue": func() (string, error) {
-			p, _, err := f.bearer.Issue(ctx, "ada", auth.NewToken{Name: "x"})
+			p, _, err := f.bearer.Issue(ctx, "ada", tokenOptions("x"))
 			return p, err
 		},
 		"Import": func() (string, error) {
-			_, err := f.bearer.Import(ctx, "ada", repeated("i", 32), auth.NewToken{Name: "x"})
+			_, err := f.bearer.Import(ctx, "ada", repeated("i", 32), importOptions("x"))
 			return "", err
 		},
 		"List":            func() (string, error) { _, err := f.bearer.List(ctx, "ada", auth.Page{}); return "", err },
@@ -548,14 +553,18 @@ func TestLifecycleWhileTheStoreIsOut(t *testing.T) {
 		"Revoke":          func() (string, error) { return "", f.bearer.Revoke(ctx, "ada", c.ID) },
 		"RevokeAll":       func() (string, error) { _, err := f.bearer.RevokeAll(ctx, "ada"); return "", err },
 		"RevokePlaintext": func() (string, error) { _, err := f.bearer.RevokePlaintext(ctx, token); return "", err },
-		"Assign":          func() (string, error) { p, _, err := f.secret.Assign(ctx, "eve"); return p, err },
-		"Secret.Import":   func() (string, error) { _, err := f.secret.Import(ctx, "eve", repeated("i", 32)); return "", err },
-		"Secret.List":     func() (string, error) { _, err := f.secret.List(ctx, "ada"); return "", err },
-		"Reveal":          func() (string, error) { return f.secret.Reveal(ctx, "ada") },
-		"Secret.Rotate":   func() (string, error) { p, _, err := f.secret.Rotate(ctx, "ada", 0); return p, err },
-		"Secret.Revoke":   func() (string, error) { return "", f.secret.Revoke(ctx, "ada") },
-		"RevokePrevious":  func() (string, error) { return "", f.secret.RevokePrevious(ctx, "ada") },
-		"Cookie.List":     func() (string, error) { _, err := f.cookie.List(ctx, "ada", auth.Page{}); return "", err },
+		"Secret.Issue":    func() (string, error) { p, _, err := f.secret.Issue(ctx, "eve", fullSecret); return p, err },
+		"Secret.Import": func() (string, error) {
+			_, err := f.secret.Import(ctx, "eve", repeated("i", 32), fullSecret)
+			return "", err
+		},
+		"Secret.List":      func() (string, error) { _, err := f.secret.List(ctx, "ada", auth.Page{}); return "", err },
+		"Secret.Get":       func() (string, error) { _, err := f.secret.Get(ctx, "ada", sc.ID); return "", err },
+		"Reveal":           func() (string, error) { return f.secret.Reveal(ctx, "ada", sc.ID) },
+		"Secret.Rotate":    func() (string, error) { p, _, err := f.secret.Rotate(ctx, "ada", sc.ID, 0); return p, err },
+		"Secret.Revoke":    func() (string, error) { return "", f.secret.Revoke(ctx, "ada", sc.ID) },
+		"Secret.RevokeAll": func() (string, error) { _, err := f.secret.RevokeAll(ctx, "ada"); return "", err },
+		"Cookie.List":      func() (string, error) { _, err := f.cookie.List(ctx, "ada", auth.Page{}); return "", err },
 	}
 	// The Nth call of the store fails, for every N that there is.
 	for name, call := range calls {
@@ -590,7 +599,7 @@ func TestLifecycleWhileTheStoreIsOut(t *testing.T) {
 // "Not found" would tell whoever answers to a leak that it is over.
 func TestRevokePlaintextOverALookupFunc(t *testing.T) {
 	t.Parallel()
-	b, err := auth.NewBearer(auth.LookupFunc(func(context.Context, auth.Kind, auth.Digest) (*auth.Credential, error) {
+	b, err := auth.NewBearer(auth.LookupStore(func(context.Context, auth.Kind, auth.Digest) (*auth.Credential, error) {
 		return &auth.Credential{UserID: "ada", Scopes: "*"}, nil // all that the doc asks for
 	}), auth.BearerConfig{})
 	require.NoError(t, err)
@@ -601,7 +610,7 @@ func TestRevokePlaintextOverALookupFunc(t *testing.T) {
 func TestTimesAreWholeMicroseconds(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	_, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x", Lifetime: time.Hour + 1})
+	_, c, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Lifetime: time.Hour + 1, Scopes: []string{auth.FullAccess}})
 	require.NoError(t, err)
 	require.Equal(t, c.ExpiresAt.Truncate(time.Microsecond), c.ExpiresAt)
 	_, _, err = f.bearer.Rotate(t.Context(), "ada", c.ID, time.Minute+1)
@@ -617,7 +626,7 @@ func TestAllOfAPlaintextCounts(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, n := range []int{63, 64, 65, 66} {
-		c, err := f.bearer.Import(t.Context(), "ada", repeated("a", n), auth.NewToken{Name: "x"})
+		c, err := f.bearer.Import(t.Context(), "ada", repeated("a", n), importOptions("x"))
 		require.NoError(t, err)
 		require.EqualValues(t, sha256.Sum256([]byte(repeated("a", n))), c.Digest)
 	}

@@ -35,9 +35,10 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 		c.cookie.Keys, c.secret.RevealKeys = auth.Keys{key}, auth.Keys{key}
 	})
 	const imported = "canary-imported-0123456789"
-	_, err := f.bearer.Import(ctx, "ada", imported, auth.NewToken{Name: "x"})
+	_, err := f.bearer.Import(ctx, "ada", imported, importOptions("x"))
 	require.NoError(t, err)
-	token, secret, cookie := f.token("ada", "read"), f.assign("ada"), f.signIn("ada")
+	token, cookie := f.token("ada", "read"), f.signIn("ada")
+	secret, sc := f.newSecret("ada")
 	m := auth.Middleware{Observe: observe, OnError: func(w http.ResponseWriter, r *http.Request, err error) {
 		fmt.Fprintf(&out, "%v %+v %#v %s\n", err, err, err, err)
 		logger.Error("refused", "error", err)
@@ -65,14 +66,14 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 		io.Copy(&out, h.do("POST", field("Cookie", cookie.Name+"="+value), field("Sec-Fetch-Site", "cross-site")).Body)
 	}
 	for _, junk := range []string{"canary", "canary-\x00-0123456789-0123456789", repeated("canary", 100), imported} {
-		_, err1 := f.bearer.Import(ctx, "ada", junk, auth.NewToken{Name: "x"})
-		_, err2 := f.secret.Import(ctx, "ada", junk)
+		_, err1 := f.bearer.Import(ctx, "ada", junk, importOptions("x"))
+		_, err2 := f.secret.Import(ctx, "ada", junk, fullSecret)
 		_, err3 := f.bearer.RevokePlaintext(ctx, junk+"x")
 		fmt.Fprintln(&out, err1, err2, err3)
 	}
-	_, err = f.secret.Reveal(ctx, "ada")
+	_, err = f.secret.Reveal(ctx, "ada", sc.ID)
 	require.NoError(t, err)
-	rotated, _, err := f.secret.Rotate(ctx, "ada", 0)
+	rotated, _, err := f.secret.Rotate(ctx, "ada", sc.ID, 0)
 	require.NoError(t, err)
 
 	type service struct {
@@ -82,7 +83,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 		K auth.Keys
 	}
 	config := auth.CookieConfig{Keys: auth.Keys{key}}
-	records, err := f.secret.List(ctx, "ada")
+	records, err := f.secret.List(ctx, "ada", auth.Page{})
 	require.NoError(t, err)
 	for _, v := range []any{
 		f.bearer, f.cookie, f.secret, service{f.bearer, f.cookie, f.secret, auth.Keys{key}}, auth.Keys{key}, config, &config,
@@ -127,16 +128,17 @@ func TestStoresSeeNoPlaintext(t *testing.T) {
 		}
 	}
 	const imported = "imported-0123456789-0123456789"
-	_, err := f.bearer.Import(ctx, "eve", imported, auth.NewToken{Name: "x"})
+	_, err := f.bearer.Import(ctx, "eve", imported, importOptions("x"))
 	require.NoError(t, err)
-	token, c, err := f.bearer.Issue(ctx, "ada", auth.NewToken{Name: "x"})
+	token, c, err := f.bearer.Issue(ctx, "ada", tokenOptions("x"))
 	require.NoError(t, err)
 	rotated, _, err := f.bearer.Rotate(ctx, "ada", c.ID, time.Hour)
 	require.NoError(t, err)
-	secret, cookie := f.assign("ada"), f.signIn("ada")
-	fresh, _, err := f.secret.Rotate(ctx, "ada", time.Hour)
+	cookie := f.signIn("ada")
+	secret, sc := f.newSecret("ada")
+	fresh, sc, err := f.secret.Rotate(ctx, "ada", sc.ID, time.Hour)
 	require.NoError(t, err)
-	_, err = f.secret.Reveal(ctx, "ada")
+	_, err = f.secret.Reveal(ctx, "ada", sc.ID)
 	require.NoError(t, err)
 	h := f.all()
 	for _, e := range []edit{authorization("Bearer " + token), authorization("Bearer " + rotated), authorization("Secret " + secret), authorization("Secret " + fresh), withCookie(cookie)} {
@@ -167,16 +169,16 @@ func TestEventsOfDecisions(t *testing.T) {
 		return nil, nil
 	}}
 	required, optional := behind(m.Require(f.bearer, f.cookie)), behind(m.Optional(f.bearer, f.cookie))
-	token, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x"})
+	token, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
 	require.NoError(t, err)
-	revoked, gone, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x"})
+	revoked, gone, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
 	require.NoError(t, err)
 	require.NoError(t, f.bearer.Revoke(t.Context(), "ada", gone.ID))
 	disabled, unlucky := f.token("disabled"), f.token("unlucky")
 	disabledCookie := f.signIn("disabled")
 	const remote = "192.0.2.1:1234"
 	refusal := func(scheme auth.Scheme, user string, reason auth.Reason) auth.Event {
-		return auth.Event{Kind: auth.EventRefused, Scheme: scheme, UserID: user, Reason: reason, Remote: remote}
+		return auth.Event{Type: auth.EventRefused, Scheme: scheme, UserID: user, Reason: reason, Remote: remote}
 	}
 	for _, test := range []struct {
 		name   string
@@ -185,10 +187,10 @@ func TestEventsOfDecisions(t *testing.T) {
 		status int
 		want   auth.Event
 	}{
-		{"accepted", required, authorization("Bearer " + token), 200, auth.Event{Kind: auth.EventAccepted, Scheme: "Bearer", UserID: "ada", CredentialID: c.ID, Remote: remote}},
-		{"anonymous", optional, authorization(), 200, auth.Event{Kind: auth.EventAnonymous, Remote: remote}},
-		{"anonymous with a stale cookie", optional, field("Cookie", "__Host-session=x"), 200, auth.Event{Kind: auth.EventAnonymous, Scheme: "Cookie", Reason: auth.ReasonForged, Remote: remote}},
-		{"anonymous with a disabled owner's cookie", optional, withCookie(disabledCookie), 200, auth.Event{Kind: auth.EventAnonymous, Scheme: "Cookie", UserID: "disabled", Reason: auth.ReasonDisabled, Remote: remote}},
+		{"accepted", required, authorization("Bearer " + token), 200, auth.Event{Type: auth.EventAccepted, Scheme: "Bearer", UserID: "ada", CredentialID: c.ID, Remote: remote}},
+		{"anonymous", optional, authorization(), 200, auth.Event{Type: auth.EventAnonymous, Remote: remote}},
+		{"anonymous with a stale cookie", optional, field("Cookie", "__Host-session=x"), 200, auth.Event{Type: auth.EventAnonymous, Scheme: "Cookie", Reason: auth.ReasonForged, Remote: remote}},
+		{"anonymous with a disabled owner's cookie", optional, withCookie(disabledCookie), 200, auth.Event{Type: auth.EventAnonymous, Scheme: "Cookie", UserID: "disabled", Reason: auth.ReasonDisabled, Remote: remote}},
 		{"missing", required, authorization(), 401, refusal("", "", auth.ReasonMissing)},
 		{"malformed", required, authorization("Bearer"), 400, refusal("Bearer", "", auth.ReasonMalformed)},
 		{"too long", required, authorization("Bearer " + repeated("a", 513)), 400, refusal("Bearer", "", auth.ReasonTooLong)},
@@ -221,26 +223,26 @@ func TestEventsOfLives(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	f := newFixture(t)
-	_, c, err := f.bearer.Issue(ctx, "ada", auth.NewToken{Name: "x"})
+	_, c, err := f.bearer.Issue(ctx, "ada", tokenOptions("x"))
 	require.NoError(t, err)
 	_, next, err := f.bearer.Rotate(ctx, "ada", c.ID, 0)
 	require.NoError(t, err)
 	require.NoError(t, f.bearer.Revoke(ctx, "ada", next.ID))
-	_, err = f.bearer.Import(ctx, "ada", repeated("a", 32), auth.NewToken{Name: "x"})
+	_, err = f.bearer.Import(ctx, "ada", repeated("a", 32), importOptions("x"))
 	require.NoError(t, err)
 	_, err = f.bearer.RevokeAll(ctx, "ada")
 	require.NoError(t, err)
-	f.assign("ada")
-	_, err = f.secret.Reveal(ctx, "ada")
+	_, sc := f.newSecret("ada")
+	_, err = f.secret.Reveal(ctx, "ada", sc.ID)
 	require.NoError(t, err)
 	cookie := f.signIn("ada")
 	require.NoError(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(cookie))))
 	events := f.events.take()
-	require.Equal(t, []auth.EventKind{
+	require.Equal(t, []auth.EventType{
 		auth.EventIssued, auth.EventRotated, auth.EventRevoked, auth.EventImported, auth.EventRevokedAll,
 		auth.EventIssued, auth.EventRevealed, auth.EventSignedIn, auth.EventSignedOut,
-	}, kinds(events))
-	require.Equal(t, auth.Event{Kind: auth.EventRotated, Scheme: "Bearer", UserID: "ada", CredentialID: next.ID}, events[1])
+	}, eventTypes(events))
+	require.Equal(t, auth.Event{Type: auth.EventRotated, Scheme: "Bearer", UserID: "ada", CredentialID: next.ID}, events[1])
 	require.Equal(t, "192.0.2.1:1234", events[7].Remote)
 	for _, e := range events {
 		require.Equal(t, "ada", e.UserID)
@@ -254,16 +256,16 @@ func TestLogLevels(t *testing.T) {
 		e    auth.Event
 		want string
 	}{
-		{auth.Event{Kind: auth.EventAccepted, Scheme: "Bearer", UserID: "ada", CredentialID: "1", Remote: "a:1"},
-			"level=DEBUG msg=auth event.kind=accepted event.scheme=Bearer event.user_id=ada event.credential_id=1 event.remote=a:1"},
-		{auth.Event{Kind: auth.EventAnonymous}, "level=DEBUG msg=auth event.kind=anonymous"},
-		{auth.Event{Kind: auth.EventRefused, Reason: auth.ReasonMissing}, "level=INFO msg=auth event.kind=refused event.reason=missing"},
-		{auth.Event{Kind: auth.EventRefused, Reason: auth.ReasonExpired}, "level=WARN msg=auth event.kind=refused event.reason=expired"},
-		{auth.Event{Kind: auth.EventRefused, Reason: auth.ReasonUnavailable, Err: io.EOF}, "level=ERROR msg=auth event.kind=refused event.reason=unavailable event.error=EOF"},
-		{auth.Event{Kind: auth.EventRefused, Reason: auth.ReasonInternal}, "level=ERROR msg=auth event.kind=refused event.reason=internal"},
-		{auth.Event{Kind: auth.EventRefused, Reason: auth.ReasonCanceled}, "level=INFO msg=auth event.kind=refused event.reason=canceled"},
-		{auth.Event{Kind: auth.EventUseLost, Reason: auth.ReasonUnavailable}, "level=WARN msg=auth event.kind=use_lost event.reason=unavailable"},
-		{auth.Event{Kind: auth.EventIssued}, "level=INFO msg=auth event.kind=issued"},
+		{auth.Event{Type: auth.EventAccepted, Scheme: "Bearer", UserID: "ada", CredentialID: "1", Remote: "a:1"},
+			"level=DEBUG msg=auth event.type=accepted event.scheme=Bearer event.user_id=ada event.credential_id=1 event.remote=a:1"},
+		{auth.Event{Type: auth.EventAnonymous}, "level=DEBUG msg=auth event.type=anonymous"},
+		{auth.Event{Type: auth.EventRefused, Reason: auth.ReasonMissing}, "level=INFO msg=auth event.type=refused event.reason=missing"},
+		{auth.Event{Type: auth.EventRefused, Reason: auth.ReasonExpired}, "level=WARN msg=auth event.type=refused event.reason=expired"},
+		{auth.Event{Type: auth.EventRefused, Reason: auth.ReasonUnavailable, Err: io.EOF}, "level=ERROR msg=auth event.type=refused event.reason=unavailable event.error=EOF"},
+		{auth.Event{Type: auth.EventRefused, Reason: auth.ReasonInternal}, "level=ERROR msg=auth event.type=refused event.reason=internal"},
+		{auth.Event{Type: auth.EventRefused, Reason: auth.ReasonCanceled}, "level=INFO msg=auth event.type=refused event.reason=canceled"},
+		{auth.Event{Type: auth.EventUseLost, Reason: auth.ReasonUnavailable}, "level=WARN msg=auth event.type=use_lost event.reason=unavailable"},
+		{auth.Event{Type: auth.EventIssued}, "level=INFO msg=auth event.type=issued"},
 	} {
 		var out bytes.Buffer
 		auth.LogTo(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{
@@ -288,8 +290,8 @@ func TestLogToTheDefault(t *testing.T) {
 	before := slog.Default()
 	defer slog.SetDefault(before)
 	slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
-	observe(t.Context(), auth.Event{Kind: auth.EventIssued})
-	require.Contains(t, out.String(), "event.kind=issued")
+	observe(t.Context(), auth.Event{Type: auth.EventIssued})
+	require.Contains(t, out.String(), "event.type=issued")
 }
 
 func TestNoWordInARecordIsItsPlaintext(t *testing.T) {
@@ -308,7 +310,7 @@ func TestNoWordInARecordIsItsPlaintext(t *testing.T) {
 	}
 	f.signIn("ada")
 	f.token("ada")
-	f.assign("ada")
+	f.issueSecret("ada")
 }
 
 func TestEventsNameTheOwner(t *testing.T) {
@@ -318,7 +320,7 @@ func TestEventsNameTheOwner(t *testing.T) {
 	f.events.take()
 	f.signIn("ada")
 	events := f.events.take()
-	require.Equal(t, []auth.EventKind{auth.EventRevoked, auth.EventSignedIn}, kinds(events))
+	require.Equal(t, []auth.EventType{auth.EventRevoked, auth.EventSignedIn}, eventTypes(events))
 	require.Equal(t, old.ID, events[0].CredentialID)
 	require.Equal(t, auth.ReasonLimit, events[0].Reason)
 
@@ -327,7 +329,7 @@ func TestEventsNameTheOwner(t *testing.T) {
 	require.Len(t, events, 1)
 	require.Equal(t, auth.ReasonCrossOrigin, events[0].Reason)
 
-	plaintext, c, err := f.bearer.Issue(t.Context(), "ada", auth.NewToken{Name: "x", Scopes: []string{"read"}})
+	plaintext, c, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Scopes: []string{"read"}, Lifetime: auth.NoExpiry})
 	require.NoError(t, err)
 	m := auth.Middleware{Observe: f.events.observe}
 	f.events.take()

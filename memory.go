@@ -8,43 +8,43 @@ import (
 	"time"
 )
 
-// A MemoryStore keeps credentials in this process and loses them with it: for
-// tests, for development, and for a service whose tokens are loaded at start.
-// It holds every credential until Purge.
+// A MemoryStore is a [Store] in the memory of this process, which loses everything when
+// the process ends. It is for tests, for development, and for services that load their
+// tokens at start. It is made by [NewMemoryStore] and safe for concurrent use.
 type MemoryStore struct {
-	// digests is what Lookup reads. It is cut in shards so that requests on
-	// several cores seldom meet at one lock.
+	// digests is what Lookup reads. It has shards, so that requests on several cores
+	// seldom wait for one lock.
 	digests [64]shard
 
-	// mu orders all changes. accounts is what they and the lists read.
-	mu       sync.Mutex
-	accounts map[account][]*record // not revoked, the lowest ID first
+	// mu orders all changes. users is what changes and lists read.
+	mu    sync.Mutex
+	users map[owner][]*memoryRecord // not revoked, lowest ID first
 }
 
 var _ Store = (*MemoryStore)(nil)
 
-// A record does not change once it is in the store: a change puts another one
-// in its place, so that Lookup hands out what nobody writes to.
-type record struct {
+// A memoryRecord is immutable once it is in the store. A change replaces it, so that
+// callers of Lookup can share it.
+type memoryRecord struct {
 	Credential
-	revokedAt time.Time // not zero: only Kind and Digest still mean something
+	revokedAt time.Time // if not zero, only Kind and Digest are set
 }
 
-type account struct {
+type owner struct {
 	kind   Kind
 	userID string
 }
 
 type shard struct {
 	mu      sync.RWMutex
-	records map[Digest]*record
+	records map[Digest]*memoryRecord
 }
 
 // NewMemoryStore returns an empty store.
 func NewMemoryStore() *MemoryStore {
-	s := &MemoryStore{accounts: make(map[account][]*record)}
+	s := &MemoryStore{users: make(map[owner][]*memoryRecord)}
 	for i := range s.digests {
-		s.digests[i].records = make(map[Digest]*record)
+		s.digests[i].records = make(map[Digest]*memoryRecord)
 	}
 	return s
 }
@@ -68,23 +68,30 @@ func (s *MemoryStore) Create(ctx context.Context, c Credential, limit int) error
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	live := 0
+	live, expiredSecret, now := 0, (*memoryRecord)(nil), time.Now()
 	if limit > 0 || c.Kind == KindSecret {
-		for _, r := range s.accounts[account{c.Kind, c.UserID}] {
+		for _, r := range s.users[owner{c.Kind, c.UserID}] {
 			switch {
 			case r.Superseded:
-			case c.Kind == KindSecret:
-				return ErrConflict
-			case r.liveAt(c.CreatedAt):
+			case !r.Expired(now):
 				live++
+			case c.Kind == KindSecret:
+				expiredSecret = r
 			}
 		}
+	}
+	if c.Kind == KindSecret && live > 0 {
+		return ErrConflict
 	}
 	if s.find(c.Digest) != nil || s.at(c.Ref()) != nil {
 		return ErrConflict
 	}
 	if limit > 0 && live >= limit {
 		return ErrLimit
+	}
+	if expiredSecret != nil {
+		s.revoke(expiredSecret)
+		s.revokePrevious(expiredSecret)
 	}
 	s.add(c)
 	return nil
@@ -111,7 +118,7 @@ func (s *MemoryStore) List(ctx context.Context, kind Kind, userID string, page P
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	records := s.accounts[account{kind, userID}]
+	records := s.users[owner{kind, userID}]
 	end := len(records)
 	if page.After != "" {
 		end, _ = slices.BinarySearchFunc(records, page.After, byID)
@@ -132,7 +139,7 @@ func (s *MemoryStore) Rotate(ctx context.Context, old Ref, next Credential, oldU
 	defer s.mu.Unlock()
 	r := s.at(old)
 	switch {
-	case r == nil || !r.liveAt(next.CreatedAt):
+	case r == nil || r.Expired(next.CreatedAt):
 		return ErrNotFound
 	case r.Superseded || s.find(next.Digest) != nil || s.at(next.Ref()) != nil:
 		return ErrConflict
@@ -174,8 +181,8 @@ func (s *MemoryStore) RevokeAll(ctx context.Context, kind Kind, userID string, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	revoked := 0
-	// From the end, so that each removal moves nothing.
-	for _, r := range slices.Backward(slices.Clone(s.accounts[account{kind, userID}])) {
+	// Backward, so that removing one does not move the others.
+	for _, r := range slices.Backward(slices.Clone(s.users[owner{kind, userID}])) {
 		if !slices.Contains(except, r.ID) {
 			s.revoke(r)
 			revoked++
@@ -226,9 +233,8 @@ func (s *MemoryStore) Purge(ctx context.Context, before time.Time) (int, error) 
 	return purged, nil
 }
 
-// find returns the record with that digest, of whatever kind and also a revoked
-// one, or nil.
-func (s *MemoryStore) find(d Digest) *record {
+// find returns the record with that digest, of any kind and even if revoked, or nil.
+func (s *MemoryStore) find(d Digest) *memoryRecord {
 	sh := &s.digests[d[0]%64]
 	sh.mu.RLock()
 	r := sh.records[d]
@@ -236,8 +242,8 @@ func (s *MemoryStore) find(d Digest) *record {
 	return r
 }
 
-// put sets or, with nil, removes what find returns.
-func (s *MemoryStore) put(d Digest, r *record) {
+// put sets what find returns. If r is nil, it removes it.
+func (s *MemoryStore) put(d Digest, r *memoryRecord) {
 	sh := &s.digests[d[0]%64]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -250,9 +256,9 @@ func (s *MemoryStore) put(d Digest, r *record) {
 
 // The methods below are called with s.mu held.
 
-// at returns the record that is not revoked, or nil.
-func (s *MemoryStore) at(ref Ref) *record {
-	records := s.accounts[account{ref.Kind, ref.UserID}]
+// at returns the record, or nil if there is none or it is revoked.
+func (s *MemoryStore) at(ref Ref) *memoryRecord {
+	records := s.users[owner{ref.Kind, ref.UserID}]
 	if i, ok := slices.BinarySearchFunc(records, ref.ID, byID); ok {
 		return records[i]
 	}
@@ -260,38 +266,38 @@ func (s *MemoryStore) at(ref Ref) *record {
 }
 
 func (s *MemoryStore) add(c Credential) {
-	r := &record{Credential: c}
+	r := &memoryRecord{Credential: c}
 	r.Sealed = slices.Clone(c.Sealed)
-	owner := account{c.Kind, c.UserID}
-	records := s.accounts[owner]
+	of := owner{c.Kind, c.UserID}
+	records := s.users[of]
 	i, _ := slices.BinarySearchFunc(records, c.ID, byID)
-	s.accounts[owner] = slices.Insert(records, i, r)
+	s.users[of] = slices.Insert(records, i, r)
 	s.put(c.Digest, r)
 }
 
-// change puts a changed copy in r's place.
-func (s *MemoryStore) change(r *record, edit func(*Credential)) {
+// change replaces r with a changed copy.
+func (s *MemoryStore) change(r *memoryRecord, edit func(*Credential)) {
 	next := *r
 	edit(&next.Credential)
-	records := s.accounts[account{r.Kind, r.UserID}]
+	records := s.users[owner{r.Kind, r.UserID}]
 	i, _ := slices.BinarySearchFunc(records, r.ID, byID)
 	records[i] = &next
 	s.put(r.Digest, &next)
 }
 
-func (s *MemoryStore) revoke(r *record) {
+func (s *MemoryStore) revoke(r *memoryRecord) {
 	s.unlist(r)
 	if r.Kind == KindSession {
-		s.put(r.Digest, nil) // nobody can import a session: nothing to keep out
+		s.put(r.Digest, nil) // sessions cannot be imported
 		return
 	}
-	s.put(r.Digest, &record{
+	s.put(r.Digest, &memoryRecord{
 		Credential: Credential{Kind: r.Kind, Digest: r.Digest},
 		revokedAt:  time.Now(),
 	})
 }
 
-func (s *MemoryStore) revokePrevious(r *record) {
+func (s *MemoryStore) revokePrevious(r *memoryRecord) {
 	if r.Previous == "" {
 		return
 	}
@@ -300,21 +306,21 @@ func (s *MemoryStore) revokePrevious(r *record) {
 	}
 }
 
-func (s *MemoryStore) unlist(r *record) {
-	owner := account{r.Kind, r.UserID}
-	records := s.accounts[owner]
+func (s *MemoryStore) unlist(r *memoryRecord) {
+	of := owner{r.Kind, r.UserID}
+	records := s.users[of]
 	i, _ := slices.BinarySearchFunc(records, r.ID, byID)
 	if records = slices.Delete(records, i, i+1); len(records) > 0 {
-		s.accounts[owner] = records
+		s.users[of] = records
 		return
 	}
-	delete(s.accounts, owner)
+	delete(s.users, of)
 }
 
-func (r *record) clone() Credential {
+func (r *memoryRecord) clone() Credential {
 	c := r.Credential
 	c.Sealed = slices.Clone(c.Sealed)
 	return c
 }
 
-func byID(r *record, id string) int { return cmp.Compare(r.ID, id) }
+func byID(r *memoryRecord, id string) int { return cmp.Compare(r.ID, id) }

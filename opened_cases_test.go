@@ -52,7 +52,7 @@ func TestAnOpenedCookieEndsAtItsAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, func(c *configs) { c.cookie.Lifetime = time.Hour })
 		cookie, session := f.session("ada")
-		forever := auth.LookupFunc(func(_ context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+		forever := auth.LookupStore(func(_ context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
 			if kind != auth.KindSession || d != session.Digest {
 				return nil, auth.ErrNotFound
 			}
@@ -97,7 +97,7 @@ func TestCookiesAreOpenedConcurrently(t *testing.T) {
 			for range 50 {
 				w := httptest.NewRecorder()
 				r := request(http.MethodPost)
-				_, err := f.cookie.SignIn(w, r, "grace", auth.NewSession{})
+				_, err := f.cookie.SignIn(w, r, "grace", auth.SessionOptions{})
 				own := w.Result().Cookies()[0]
 				for range 3 {
 					if err != nil || h.get(withCookie(own)).Body.String() != "grace by Cookie" || h.get(withCookie(shared)).Body.String() != "ada by Cookie" {

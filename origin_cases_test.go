@@ -116,7 +116,7 @@ func TestCrossOriginRequests(t *testing.T) {
 			r := request(test.method, edits...)
 			r.Header.Del("Cookie")
 			w := httptest.NewRecorder()
-			_, err := f.cookie.SignIn(w, r, "ada", auth.NewSession{})
+			_, err := f.cookie.SignIn(w, r, "ada", auth.SessionOptions{})
 			if test.passes {
 				require.NoError(t, err)
 				require.NoError(t, f.cookie.CheckOrigin(r))

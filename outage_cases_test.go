@@ -21,7 +21,7 @@ func TestStoreOutage(t *testing.T) {
 	f := newFixture(t)
 	m := auth.Middleware{Observe: f.events.observe}
 	h := behind(m.Require(f.bearer, f.cookie, f.secret))
-	token, secret, cookie := f.token("ada"), f.assign("ada"), f.signIn("ada")
+	token, secret, cookie := f.token("ada"), f.issueSecret("ada"), f.signIn("ada")
 	for _, a := range []interface{ Close(context.Context) error }{f.bearer, f.cookie, f.secret} {
 		require.NoError(t, a.Close(t.Context())) // no last uses beside the faults
 	}
@@ -140,7 +140,7 @@ func (s *swappingStore) Lookup(ctx context.Context, kind auth.Kind, d auth.Diges
 func TestLookupFunc(t *testing.T) {
 	t.Parallel()
 	var rows atomic.Pointer[auth.Credential]
-	lookup := auth.LookupFunc(func(_ context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+	lookup := auth.LookupStore(func(_ context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
 		row := rows.Load()
 		if row == nil {
 			return nil, auth.ErrNotFound
@@ -163,7 +163,7 @@ func TestLookupFunc(t *testing.T) {
 	require.Equal(t, 503, get())
 
 	ctx := t.Context()
-	_, _, issue := b.Issue(ctx, "ada", auth.NewToken{Name: "x"})
+	_, _, issue := b.Issue(ctx, "ada", tokenOptions("x"))
 	_, list := b.List(ctx, "ada", auth.Page{})
 	_, _, rotate := b.Rotate(ctx, "ada", "x", 0)
 	_, all := b.RevokeAll(ctx, "ada")
@@ -173,7 +173,7 @@ func TestLookupFunc(t *testing.T) {
 		require.ErrorIs(t, err, errors.ErrUnsupported)
 	}
 	require.NoError(t, b.Close(ctx))
-	_, err = auth.NewBearer(auth.LookupFunc(nil), auth.BearerConfig{})
+	_, err = auth.NewBearer(auth.LookupStore(nil), auth.BearerConfig{})
 	require.Error(t, err)
 }
 

@@ -54,7 +54,7 @@ func TestRedirectToSignIn(t *testing.T) {
 	require.Equal(t, 401, h.get(authorization("Bearer x")).Code)
 	require.Equal(t, 401, h.get(authorization("")).Code)
 	require.Equal(t, 400, h.get(authorization("Bearer")).Code)
-	require.Equal(t, 403, h.get(withCookie(f.signIn("ada", auth.NewSession{Scopes: []string{"read"}}))).Code)
+	require.Equal(t, 403, h.get(withCookie(f.signIn("ada", auth.SessionOptions{Scopes: []string{"read"}}))).Code)
 
 	_, exchange := serve(t, h)
 	for target, want := range map[string]string{

@@ -8,31 +8,68 @@ import (
 	"strings"
 )
 
-// Scopes is what a credential may be used for: scope names separated by single
-// spaces, as in RFC 6749 section 3.3. The string "*" is the account's full
-// access; "" is none, which is also the zero value. It is immutable, so requests
-// share it without a copy.
+// FullAccess is the scope that grants everything the user may do. It stands alone
+// in a list of scopes.
+const FullAccess = "*"
+
+// Scopes are the scopes of a credential: names separated by single spaces, as in
+// RFC 6749 section 3.3. [FullAccess] grants every scope, and the zero value none.
+// A Scopes is immutable, so requests share it without copying.
 type Scopes string
 
 const (
-	allScopes Scopes = "*"
+	fullAccess Scopes = FullAccess
 
-	// maxScopes bounds a credential's scopes, so that every store can hold them.
+	// maxScopes is the maximum length in bytes, so that every store can hold it.
 	maxScopes = 2048
 )
 
+// ParseScopes returns the Scopes with the given names, each once, in their order.
+// It returns an error that wraps [ErrInvalidArgument] if names is empty, if a name
+// is not a scope-token of RFC 6749 section 3.3, if [FullAccess] does not stand
+// alone, or if the names are longer than 2,048 bytes together.
+func ParseScopes(names []string) (Scopes, error) { return parseScopes(names, nil) }
+
+// parseScopes also rejects names that are not in known, unless known is nil.
+func parseScopes(names, known []string) (Scopes, error) {
+	if len(names) == 0 {
+		return "", argumentError("Scopes", "is required: name the scopes, or %q for full access", FullAccess)
+	}
+	if len(names) == 1 && names[0] == FullAccess {
+		return fullAccess, nil
+	}
+	var s Scopes
+	for i, name := range names {
+		switch {
+		case name == FullAccess:
+			return "", argumentError("Scopes", "%q must be the only scope", name)
+		case !validScope(name):
+			return "", argumentError("Scopes", "%.40q is not a scope: use printable ASCII without spaces, quotes and backslashes", name)
+		case known != nil && !slices.Contains(known, name):
+			return "", argumentError("Scopes", "%.40q does not exist", name)
+		case i == 0:
+			s = Scopes(name)
+		case !slices.Contains(names[:i], name):
+			s += Scopes(" " + name)
+		}
+		if len(s) > maxScopes {
+			return "", argumentError("Scopes", "must be at most %d bytes together", maxScopes)
+		}
+	}
+	return s, nil
+}
+
 // Has reports whether s grants scope. Names are compared byte by byte: "read"
-// grants neither "READ" nor "read:user", and "read*" is a name like any other.
-// Only "*" by itself is a wildcard, never one name among several, and no scopes
-// grant the empty name.
+// grants neither "READ" nor "read:user", and "read*" is a name like any other. Only
+// [FullAccess] grants other names. The empty name is never granted.
 func (s Scopes) Has(scope string) bool {
 	if !validScope(scope) {
 		return false
 	}
-	if s == allScopes {
+	if s == fullAccess {
 		return true
 	}
-	if scope == string(allScopes) {
+	if scope == FullAccess {
 		return false
 	}
 	for rest, more := string(s), true; more; {
@@ -45,17 +82,16 @@ func (s Scopes) Has(scope string) bool {
 	return false
 }
 
-// List returns the names in s, in their order. It is empty and not nil if there
-// are none: a nil list asks for full access in [NewToken] and [NewSession]. The
-// slice is the caller's.
+// List returns the names in s, in their order. If there are none, the slice is
+// empty but not nil. The slice is the caller's.
 func (s Scopes) List() []string {
 	return append([]string{}, strings.Fields(string(s))...)
 }
 
-// valid reports whether s is what joinScopes makes. A record that holds anything
-// else was not written by this package.
+// valid reports whether s is empty or what ParseScopes returns. This package writes
+// no record with other scopes.
 func (s Scopes) valid() bool {
-	if s == "" || s == allScopes {
+	if s == "" || s == fullAccess {
 		return true
 	}
 	start := 0
@@ -63,42 +99,12 @@ func (s Scopes) valid() bool {
 		if i < len(s) && s[i] != ' ' {
 			continue
 		}
-		if name := string(s[start:i]); name == string(allScopes) || !validScope(name) {
+		if name := string(s[start:i]); name == FullAccess || !validScope(name) {
 			return false
 		}
 		start = i + 1
 	}
 	return true
-}
-
-// joinScopes turns the names that a caller asks for into Scopes: nil is "*".
-// Names that are not in known are refused, unless known is nil.
-func joinScopes(names, known []string) (Scopes, error) {
-	if names == nil || len(names) == 1 && names[0] == string(allScopes) {
-		return allScopes, nil
-	}
-	if len(names) == 0 {
-		return "", malformed("Scopes", "an empty list grants nothing: name a scope, or leave it nil for full access")
-	}
-	var s Scopes
-	for i, name := range names {
-		switch {
-		case name == string(allScopes):
-			return "", malformed("Scopes", "%q stands alone or not at all", name)
-		case !validScope(name):
-			return "", malformed("Scopes", "%.40q is not a scope: RFC 6749 section 3.3 wants printable ASCII without space, quote and backslash", name)
-		case known != nil && !slices.Contains(known, name):
-			return "", malformed("Scopes", "%.40q does not exist", name)
-		case i == 0:
-			s = Scopes(name)
-		case !slices.Contains(names[:i], name):
-			s += Scopes(" " + name)
-		}
-		if len(s) > maxScopes {
-			return "", malformed("Scopes", "over %d bytes together", maxScopes)
-		}
-	}
-	return s, nil
 }
 
 // validScope reports whether name is a scope-token of RFC 6749 section 3.3.
@@ -111,53 +117,75 @@ func validScope(name string) bool {
 	return name != ""
 }
 
-// CheckScope is RequireScope in the middle of a handler. It returns nil if the
-// identity in ctx has all of the scopes, and an *[Error] for [WriteError]
-// otherwise: [ErrInsufficientScope], [ErrNoCredential] after an Optional that
-// found nobody, or one with the status 500 outside Require. Without scopes it
-// wants an identity. The Observer is told once WriteError answers.
+// RequireScope returns a wrapper for handlers that only identities with all of the
+// scopes may reach. It must be inside of Require: outside it answers 500, and inside
+// of Optional it answers 401 to anonymous requests. It panics if scopes is empty or
+// has a name that RFC 6749 section 3.3 does not allow. If m has no Observe or
+// OnError, those of the surrounding Require are used.
+func (m *Middleware) RequireScope(scopes ...string) func(http.Handler) http.Handler {
+	return m.requireScopes(scopes, hasAll)
+}
+
+// RequireAnyScope is like RequireScope, for identities that have at least one of
+// the scopes.
+func (m *Middleware) RequireAnyScope(scopes ...string) func(http.Handler) http.Handler {
+	return m.requireScopes(scopes, hasAny)
+}
+
+// RequireScope calls [Middleware.RequireScope] on a zero Middleware: the Observer
+// and OnError of the surrounding Require are used.
+func RequireScope(scopes ...string) func(http.Handler) http.Handler {
+	return new(Middleware).RequireScope(scopes...)
+}
+
+// RequireAnyScope calls [Middleware.RequireAnyScope] on a zero Middleware.
+func RequireAnyScope(scopes ...string) func(http.Handler) http.Handler {
+	return new(Middleware).RequireAnyScope(scopes...)
+}
+
+// CheckScope reports whether the identity in ctx has all of the scopes. It is
+// RequireScope for use inside of a handler. It returns nil, or an *[Error] to pass
+// to [WriteError]: with [ErrInsufficientScope], with [ErrNoCredential] if the
+// request is anonymous, or with the status 500 outside of Require. Without scopes it
+// checks that there is an identity. The Observer is called when the error is
+// written, not when it is returned.
 func CheckScope(ctx context.Context, scopes ...string) error {
-	if refusal, ok := checkAll(ctx, scopes); !ok {
-		refusal.untold = true
-		return &refusal
+	rejection, ok := checkScopes(ctx, scopes, hasAll)
+	if ok {
+		return nil
 	}
-	return nil
+	rejection.pendingEvent = true
+	return &rejection
 }
 
-type scopeCheck func(ctx context.Context, scopes []string) (refusal Error, ok bool)
-
-func checkAll(ctx context.Context, scopes []string) (Error, bool) {
-	return checkScopes(ctx, scopes, func(have Scopes) bool {
-		return !slices.ContainsFunc(scopes, func(s string) bool { return !have.Has(s) })
-	})
+func hasAll(have Scopes, want []string) bool {
+	return !slices.ContainsFunc(want, func(s string) bool { return !have.Has(s) })
 }
 
-func checkAny(ctx context.Context, scopes []string) (Error, bool) {
-	return checkScopes(ctx, scopes, func(have Scopes) bool { return slices.ContainsFunc(scopes, have.Has) })
-}
+func hasAny(have Scopes, want []string) bool { return slices.ContainsFunc(want, have.Has) }
 
-var errNoRequire = errors.New("auth: a scope is checked outside of Require")
+var errOutsideRequire = errors.New("auth: a scope is checked outside of Require")
 
-func checkScopes(ctx context.Context, scopes []string, enough func(Scopes) bool) (Error, bool) {
+func checkScopes(ctx context.Context, scopes []string, enough func(have Scopes, want []string) bool) (Error, bool) {
 	c, id := current(ctx), Identity{}
 	known := c.describe(&id)
 	switch {
-	case c == nil || !known && c.answers == nil:
-		return Error{Status: http.StatusInternalServerError, Reason: ReasonInternal, Err: errNoRequire, detail: errNoRequire}, false
+	case c == nil || !known && c.responder == nil:
+		return *asError(errInternal(errOutsideRequire)), false
 	case !known:
-		return Error{Status: http.StatusUnauthorized, Reason: ReasonMissing, Err: ErrNoCredential, answers: c.answers}, false
-	case enough(id.Scopes):
+		return Error{Reason: ReasonMissing, Err: ErrNoCredential, responder: c.responder}, false
+	case enough(id.Scopes, scopes):
 		return Error{}, true
 	}
 	return Error{
-		Status: http.StatusForbidden, Scheme: id.Scheme,
-		Scopes: slices.Clone(scopes), // the route goes by its own
+		Scheme: id.Scheme,
+		Scopes: slices.Clone(scopes), // the route keeps using its own slice
 		Reason: ReasonScope, Err: ErrInsufficientScope,
-		userID: id.UserID, credentialID: id.CredentialID, answers: c.answers,
+		userID: id.UserID, credentialID: id.CredentialID, responder: c.responder,
 	}, false
 }
 
-func (m *Middleware) scoped(scopes []string, check scopeCheck) func(http.Handler) http.Handler {
+func (m *Middleware) requireScopes(scopes []string, enough func(have Scopes, want []string) bool) func(http.Handler) http.Handler {
 	if len(scopes) == 0 {
 		panic("auth: RequireScope without a scope")
 	}
@@ -166,34 +194,32 @@ func (m *Middleware) scoped(scopes []string, check scopeCheck) func(http.Handler
 			panic("auth: RequireScope: not a scope by RFC 6749 section 3.3: " + s)
 		}
 	}
-	own := answers{onError: m.OnError, observe: m.Observe}
+	own := responder{onError: m.OnError, observe: m.Observe}
 	scopes = slices.Clone(scopes)
 	return func(next http.Handler) http.Handler {
 		if isNil(next) {
 			panic("auth: RequireScope around a nil handler")
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if refusal, ok := check(r.Context(), scopes); !ok {
-				own.over(refusal.answers).refuseScope(w, r, refusal)
+			rejection, ok := checkScopes(r.Context(), scopes, enough)
+			if ok {
+				next.ServeHTTP(w, r)
 				return
 			}
-			next.ServeHTTP(w, r)
+			rs := own.withDefaults(rejection.responder)
+			rs.notifyRefused(r, &rejection)
+			rs.reject(w, r, rejection)
 		})
 	}
 }
 
-// over fills in what a has not from the route around it.
-func (a answers) over(around *answers) *answers {
-	if around != nil && a.observe == nil {
-		a.observe = around.observe
+// withDefaults returns rs with what it lacks taken from the surrounding route.
+func (rs responder) withDefaults(outer *responder) *responder {
+	if outer != nil && rs.observe == nil {
+		rs.observe = outer.observe
 	}
-	if around != nil && a.onError == nil {
-		a.onError = around.onError
+	if outer != nil && rs.onError == nil {
+		rs.onError = outer.onError
 	}
-	return &a
-}
-
-func (a *answers) refuseScope(w http.ResponseWriter, r *http.Request, refusal Error) {
-	a.tellRefused(r, &refusal)
-	a.refuse(w, r, refusal)
+	return &rs
 }

@@ -5,61 +5,80 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
 	"github.com/seed-31c5bcb2/auth/internal/seal"
-	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
-// A Secret authenticates confidential clients (RFC 6749 section 2.1) by the
-// client secret that the system has assigned to their developer's account:
-// `Authorization: Secret <secret>`. It is for the few endpoints that only
-// servers call. A secret that comes from a browser is refused, and reported to
-// the Observer with [ReasonBrowser]: nothing in a browser can keep one, so that
-// one has leaked.
+// A Secret authenticates confidential clients (RFC 6749 section 2.1) by the client
+// secret that the system issues to a developer: `Authorization: Secret <secret>`. It
+// is for the few endpoints that only servers call. A secret sent by a browser is
+// rejected and reported to the Observer with [ReasonBrowser]: browsers cannot keep
+// secrets, so it has leaked.
 //
-// It is also where secrets are assigned, shown, rotated and revoked. An account
-// has one current secret and, during the overlap of a rotation, the previous one
-// as well. It is made by [NewSecret] and safe for concurrent use.
+// A Secret also issues, reveals, rotates and revokes secrets. A user has one current
+// secret and, during the grace period of a rotation, the previous one too. It is made
+// by [NewSecret] and safe for concurrent use.
 type Secret struct {
-	records
-	format     plaintextFormat
-	maxOverlap time.Duration
-	sealed     seal.Secrets
+	issuer
 }
 
 var _ Authenticator = (*Secret)(nil)
 
-// SecretConfig configures a [Secret]. The zero value works.
+// SecretConfig configures a [Secret]. The zero value is usable.
 type SecretConfig struct {
-	// Prefix, like "acme_cs", starts every secret; at most 16 of [A-Za-z0-9_].
-	// With it a secret ends in a checksum, and whatever is not one of ours is
-	// refused without asking the store. "" is no prefix and no checksum.
+	// Prefix is prepended to every secret, such as "acme_cs", so that people and
+	// secret scanners can recognize one. It is at most 16 of [A-Za-z0-9_]. Secrets
+	// with a prefix also carry a checksum, and anything else is rejected without a
+	// store lookup. If empty, secrets have neither.
 	Prefix string
-	// AcceptImported also takes what Import brought in: secrets of any other
-	// form are then looked up. Without a Prefix that is so anyway.
+	// AcceptImported allows secrets that do not have the Prefix, such as those added
+	// by Import. It has no effect without a Prefix: all secrets are allowed then.
 	AcceptImported bool
-	// RevealKeys let the owner see a secret again: it is kept under AES-256-GCM
-	// with a key derived from the first of them, which the database never holds.
-	// Without them a secret is shown once.
+	// RevealKeys allow users to see their secret again: it is encrypted with
+	// AES-256-GCM under a key derived from the first of them and kept in the store,
+	// which never has the keys. If empty, a secret is shown once.
 	RevealKeys Keys
-	// MaxOverlap is how long the old secret of a rotation may go on; 0 is 7 days.
+	// MaxOverlap is the longest grace period of a rotation, in which the previous
+	// secret still works. Zero means 7 days.
 	MaxOverlap time.Duration
-	// Observe is told of what happens to secrets; nil: nobody is.
+	// Observe, if not nil, is called when secrets are issued, imported, revealed,
+	// rotated or revoked.
 	Observe Observer
 }
 
-// NewSecret returns a Secret over store. It reports every fault of cfg at once.
+// A SecretPolicy is what a page that manages secrets needs to know of a Secret's
+// configuration.
+type SecretPolicy struct {
+	Prefix         string
+	AcceptImported bool
+	MaxOverlap     time.Duration // never zero
+	Revealable     bool          // there are RevealKeys
+}
+
+// SecretOptions describes a client secret to create. All fields are required.
+type SecretOptions struct {
+	// Scopes are what the secret may be used for. Use []string{FullAccess} for
+	// everything that the user may do.
+	Scopes []string
+	// Lifetime is at least a minute, or NoExpiry.
+	Lifetime time.Duration
+}
+
+func (o SecretOptions) importOptions() ImportOptions {
+	return ImportOptions{TokenOptions: TokenOptions{Scopes: o.Scopes, Lifetime: o.Lifetime}}
+}
+
+// NewSecret returns a Secret over store, or an error that lists every fault of cfg.
 func NewSecret(store Store, cfg SecretConfig) (*Secret, error) {
-	format, faults := newPlaintextFormat("SecretConfig", cfg.Prefix, cfg.AcceptImported)
-	overlap, err := overlapOf("SecretConfig", cfg.MaxOverlap)
-	faults = append(faults, err, checkStore(store), cfg.RevealKeys.check("SecretConfig", "RevealKeys"))
-	if err := errors.Join(faults...); err != nil {
+	format, formatErr := newPlaintextFormat("SecretConfig", cfg.Prefix, cfg.AcceptImported)
+	overlap, overlapErr := overlapOf("SecretConfig", cfg.MaxOverlap)
+	keysErr := cfg.RevealKeys.check("SecretConfig", "RevealKeys")
+	if err := errors.Join(formatErr, overlapErr, checkStore(store), keysErr); err != nil {
 		return nil, err
 	}
-	s := &Secret{format: format, maxOverlap: overlap, sealed: seal.NewSecrets(cfg.RevealKeys)}
+	s := &Secret{issuer{format: format, maxOverlap: overlap, sealed: seal.NewSecrets(cfg.RevealKeys)}}
 	s.init(store, KindSecret, cfg.Observe)
 	return s, nil
 }
@@ -69,213 +88,118 @@ func (s *Secret) Scheme() Scheme { return SchemeSecret }
 
 // Authenticate implements [Authenticator].
 func (s *Secret) Authenticate(r *http.Request) (*Identity, error) {
-	return byHeader(r, SchemeSecret, s.authenticate)
+	return authenticateHeader(r, SchemeSecret, s.authenticate)
 }
 
-// authenticate is Authenticate once the header is read.
 func (s *Secret) authenticate(r *http.Request, presented header.Authorization) (*Credential, error) {
 	now := time.Now()
-	c, err := s.present(r.Context(), &s.format, presented, now)
+	c, err := s.authenticatePlaintext(r.Context(), presented, now)
 	if err != nil {
 		return nil, err
 	}
-	// Scripts cannot set or remove Sec-Fetch-Site: whoever sends it is a browser.
-	// It is looked at last, so that the event can name whose secret is out.
+	// Only browsers send Sec-Fetch-Site: scripts can neither set nor remove it. It is
+	// checked last, so that the event names the user whose secret has leaked.
 	if _, browser := r.Header["Sec-Fetch-Site"]; browser {
-		return nil, refused(c, ReasonBrowser, ErrInvalidCredential)
+		return nil, errRejected(c, ReasonBrowser, ErrInvalidCredential)
 	}
 	s.used(c, now, false)
 	return c, nil
 }
 
-// Assign makes the secret of an account. It fails with [ErrConflict] if the
-// account has one.
-func (s *Secret) Assign(ctx context.Context, userID string) (plaintext string, c Credential, err error) {
-	plaintext = s.format.generate()
-	c, err = s.create(ctx, EventIssued, userID, plaintext)
-	if err != nil {
-		return "", Credential{}, err
-	}
-	return plaintext, c, nil
+// Issue creates the secret of a user and returns its plaintext. A secret that has
+// expired is replaced in the same step. Issue returns [ErrConflict] if the user has
+// one that has not, [ErrInvalidArgument] if o is not allowed, or [ErrUnavailable].
+func (s *Secret) Issue(ctx context.Context, userID string, o SecretOptions) (plaintext string, c Credential, err error) {
+	return s.issue(ctx, userID, o.importOptions())
 }
 
-// Import makes a secret of another system the account's current one: 24 to 512
-// characters of token68 (RFC 9110 section 11.2), which then works as it is. With
-// a Prefix it needs AcceptImported. It fails with [ErrConflict] if the account
-// has one, and if the secret is known already, also as a revoked one.
-func (s *Secret) Import(ctx context.Context, userID, plaintext string) (Credential, error) {
-	if err := s.format.checkImport(plaintext); err != nil {
-		return Credential{}, err
-	}
-	return s.create(ctx, EventImported, userID, plaintext)
+// Import makes a secret of another system the current one of a user: 24 to 512
+// characters of token68 (RFC 9110 section 11.2), which then works unchanged. If s has
+// a Prefix, it also needs AcceptImported. It returns the errors of Issue, and
+// [ErrConflict] if the secret exists already. A revoked secret cannot be imported
+// again until it is purged.
+func (s *Secret) Import(ctx context.Context, userID, plaintext string, o SecretOptions) (Credential, error) {
+	return s.importPlaintext(ctx, userID, plaintext, o.importOptions())
 }
 
-// List returns the account's current secret and, in an overlap, the previous one
-// behind it. None is no error.
-func (s *Secret) List(ctx context.Context, userID string) ([]Credential, error) {
-	all, err := s.list(ctx, userID, Page{})
-	if err != nil {
-		return nil, err
-	}
-	now := time.Now()
-	live := make([]Credential, 0, 2)
-	for _, c := range all {
-		if c.liveAt(now) {
-			live = append(live, c)
-		}
-	}
-	if len(live) == 2 && live[0].Superseded {
-		slices.Reverse(live) // the IDs of one millisecond are in no order
-	}
-	return live, nil
+// List returns a page of a user's secrets, newest first: the current one and,
+// during a grace period, the previous one, which is Superseded. Expired secrets are
+// included until they are purged.
+func (s *Secret) List(ctx context.Context, userID string, page Page) ([]Credential, error) {
+	return s.list(ctx, userID, page)
 }
 
-// Reveal returns the account's current secret, for its owner to see again. The
-// caller has made sure that it is the owner who asks, and lately signed in. It
-// fails with errors.ErrUnsupported without RevealKeys, with [ErrNotFound] if the
-// account has no secret or it was made without RevealKeys, and with
-// [ErrUnavailable] if no key opens it: the one that sealed it was removed, or
-// the record was altered.
-func (s *Secret) Reveal(ctx context.Context, userID string) (string, error) {
+// Get returns one of a user's secrets, even if it has expired, or [ErrNotFound].
+func (s *Secret) Get(ctx context.Context, userID, id string) (Credential, error) {
+	return s.get(ctx, userID, id)
+}
+
+// Reveal returns the plaintext of a user's current secret. The caller must have
+// verified that the user is asking, and signed in recently. Reveal returns
+// [ErrNotFound] if the user has no such secret, if it has expired, or if it was
+// created without RevealKeys; [ErrConflict] if it has been rotated;
+// [errors.ErrUnsupported] if there are no RevealKeys; and [ErrUnavailable] if none of
+// them decrypts it, because a key was removed or the record was altered.
+func (s *Secret) Reveal(ctx context.Context, userID, id string) (string, error) {
 	if len(s.sealed) == 0 {
 		return "", errors.ErrUnsupported
 	}
-	c, err := s.current(ctx, userID)
-	if err != nil {
+	c, err := s.get(ctx, userID, id)
+	switch {
+	case err != nil:
 		return "", err
-	}
-	if len(c.Sealed) == 0 {
+	case c.Superseded:
+		return "", ErrConflict
+	case len(c.Sealed) == 0 || c.Expired(time.Now()):
 		return "", ErrNotFound
 	}
 	plaintext, ok := s.sealed.Open(c.Sealed, c.UserID, c.ID, c.Digest)
 	if !ok {
-		return "", unavailable(errors.New("no reveal key opens this secret"))
+		return "", asUnavailable(errors.New("no reveal key decrypts this secret"))
 	}
-	s.tell(ctx, Event{Kind: EventRevealed, UserID: userID, CredentialID: c.ID})
+	s.notify(ctx, Event{Type: EventRevealed, UserID: userID, CredentialID: c.ID})
 	return plaintext, nil
 }
 
-// Rotate replaces the account's secret. The old one works on for overlap, 0 to
-// MaxOverlap; at once, for 0, it is revoked. A rotation within an overlap ends
-// the previous one. It fails with [ErrNotFound] if the account has no secret,
-// and with [ErrConflict] if another rotation was faster.
-func (s *Secret) Rotate(ctx context.Context, userID string, overlap time.Duration) (plaintext string, c Credential, err error) {
-	return s.replace(ctx, userID, "", overlap)
+// Rotate replaces a user's current secret with a new one that has the same scopes and
+// lifetime. The old one works for another overlap, 0 to MaxOverlap, but not beyond its
+// own expiry; if overlap is 0, it is revoked. A secret that is still in the grace
+// period of an earlier rotation is revoked. Rotate returns [ErrNotFound] if the user
+// has no such secret or it has expired, and [ErrConflict] if it has been rotated
+// already: a form that is submitted twice rotates once.
+func (s *Secret) Rotate(ctx context.Context, userID, id string, overlap time.Duration) (plaintext string, c Credential, err error) {
+	return s.rotate(ctx, userID, id, overlap)
 }
 
-// RotateFrom is Rotate for somebody who has seen which secret is the current one:
-// it fails with [ErrConflict] unless that is still the one with this ID. So a form
-// that is sent twice rotates once, and does not end the secret that the first
-// rotation left in its overlap.
-func (s *Secret) RotateFrom(ctx context.Context, userID, id string, overlap time.Duration) (plaintext string, c Credential, err error) {
-	if id == "" {
-		return "", Credential{}, malformed("id", "must not be empty")
-	}
-	return s.replace(ctx, userID, id, overlap)
+// Revoke revokes a secret, and with it the secret that it replaced if that is in its
+// grace period. It returns [ErrNotFound] if the user has no such secret.
+func (s *Secret) Revoke(ctx context.Context, userID, id string) error {
+	return s.revoke(ctx, userID, id)
 }
 
-// replace rotates the current secret, if it is the one with the ID that is given.
-func (s *Secret) replace(ctx context.Context, userID, id string, overlap time.Duration) (plaintext string, c Credential, err error) {
-	if err := checkOverlap(overlap, s.maxOverlap); err != nil {
-		return "", Credential{}, err
-	}
-	old, err := s.current(ctx, userID)
-	switch {
-	case err != nil:
-		return "", Credential{}, err
-	case id != "" && old.ID != id:
-		return "", Credential{}, ErrConflict
-	}
-	plaintext = s.format.generate()
-	c = s.fill(s.draft(userID, 0), plaintext)
-	if err := s.rotate(ctx, old.Ref(), &c, overlap); err != nil {
-		return "", Credential{}, err
-	}
-	return plaintext, c, nil
+// RevokeAll revokes all of a user's secrets, and returns their number.
+func (s *Secret) RevokeAll(ctx context.Context, userID string) (int, error) {
+	return s.revokeAll(ctx, userID)
 }
 
-// Revoke ends the account's secret, the previous one of an overlap included. It
-// fails with [ErrNotFound] if there is none.
-func (s *Secret) Revoke(ctx context.Context, userID string) error {
-	n, err := s.revokeAll(ctx, userID)
-	if err == nil && n == 0 {
-		return ErrNotFound
-	}
-	return err
-}
-
-// RevokePrevious ends the overlap of a rotation now. It fails with [ErrNotFound]
-// if there is none.
-func (s *Secret) RevokePrevious(ctx context.Context, userID string) error {
-	live, err := s.List(ctx, userID)
-	if err != nil {
-		return err
-	}
-	for _, c := range live {
-		if c.Superseded {
-			return s.revoke(ctx, userID, c.ID, ReasonRevoked)
-		}
-	}
-	return ErrNotFound
-}
-
-// RevokePlaintext ends the secret that a plaintext is, whoever's it is: the
-// answer to a leak. If it is a current one, its previous one ends with it. It
-// returns the record, so that its owner can be told, and [ErrNotFound] if there is no
-// such secret, or it was revoked. One whose overlap is over is revoked as well.
+// RevokePlaintext revokes the secret with the given plaintext, whichever user it
+// belongs to, and with it the secret that it replaced if that is in its grace period.
+// Use it when a secret has leaked. It returns the secret, so that its user can be
+// notified, or [ErrNotFound] if there is no such secret or it is revoked. Expired
+// secrets are revoked too.
 func (s *Secret) RevokePlaintext(ctx context.Context, plaintext string) (Credential, error) {
 	return s.revokePlaintext(ctx, plaintext)
 }
 
-// A SecretPolicy is what a page that manages secrets needs to know of a Secret's
-// configuration.
-type SecretPolicy struct {
-	Prefix     string
-	MaxOverlap time.Duration // never 0
-	Revealable bool          // there are RevealKeys
-}
-
 // Policy returns the configuration, with its defaults.
 func (s *Secret) Policy() SecretPolicy {
-	return SecretPolicy{s.format.prefix, s.maxOverlap, len(s.sealed) > 0}
+	return SecretPolicy{s.format.prefix, s.format.acceptImported, s.maxOverlap, len(s.sealed) > 0}
 }
 
-// Close writes the last uses that are still held, within ctx. The Secret goes on
-// to answer requests, and records no further uses.
-func (s *Secret) Close(ctx context.Context) error { return s.uses.Close(ctx) }
+// Close writes pending last-use times, or returns when ctx is done. s can still
+// authenticate requests afterwards, but no longer records when secrets are used.
+func (s *Secret) Close(ctx context.Context) error { return s.recorder.Close(ctx) }
 
-// Format implements fmt.Formatter with the type's name for every verb: what is
-// inside is nobody's business, and changes while requests go on.
+// Format implements [fmt.Formatter]. It prints the type's name for every verb, so
+// that logging a Secret neither exposes its contents nor races with requests.
 func (s *Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, "*auth.Secret") }
-
-func (s *Secret) create(ctx context.Context, kind EventKind, userID, plaintext string) (Credential, error) {
-	if err := checkUserID(userID); err != nil {
-		return Credential{}, err
-	}
-	c := s.fill(s.draft(userID, 0), plaintext)
-	if err := s.store.Create(ctx, c, 0); err != nil {
-		return Credential{}, storeError(err)
-	}
-	s.tell(ctx, Event{Kind: kind, UserID: userID, CredentialID: c.ID})
-	return c, nil
-}
-
-func (s *Secret) fill(c Credential, plaintext string) Credential {
-	c.Digest, c.Hint = token.Digest(plaintext), s.format.hint(plaintext)
-	c.Sealed = s.sealed.Seal(plaintext, c.UserID, c.ID)
-	return c
-}
-
-// current returns the account's secret that no other has superseded.
-func (s *Secret) current(ctx context.Context, userID string) (Credential, error) {
-	live, err := s.List(ctx, userID)
-	if err != nil {
-		return Credential{}, err
-	}
-	for _, c := range live {
-		if !c.Superseded {
-			return c, nil
-		}
-	}
-	return Credential{}, ErrNotFound
-}

@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,23 +20,23 @@ func TestImportedSecret(t *testing.T) {
 	for name, change := range map[string]func(*configs){"without a prefix": func(*configs) {}, "with one": importing} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, change)
-			c, err := f.secret.Import(t.Context(), "ada", documented)
+			c, err := f.secret.Import(t.Context(), "ada", documented, fullSecret)
 			require.NoError(t, err)
 			require.Equal(t, "…Pcx3", c.Hint)
 			accepted(t, f.all().get(authorization("Secret "+documented)), "ada", auth.SchemeSecret)
-			shown, err := f.secret.Reveal(t.Context(), "ada")
+			shown, err := f.secret.Reveal(t.Context(), "ada", c.ID)
 			require.NoError(t, err)
 			require.Equal(t, documented, shown)
-			_, err = f.secret.Import(t.Context(), "ada", documented)
+			_, err = f.secret.Import(t.Context(), "ada", documented, fullSecret)
 			require.ErrorIs(t, err, auth.ErrConflict)
-			require.NoError(t, f.secret.Revoke(t.Context(), "ada"))
-			_, err = f.secret.Import(t.Context(), "ada", documented)
+			require.NoError(t, f.secret.Revoke(t.Context(), "ada", c.ID))
+			_, err = f.secret.Import(t.Context(), "ada", documented, fullSecret)
 			require.ErrorIs(t, err, auth.ErrConflict, "an import brought a revoked secret back")
 		})
 	}
 	f := newFixture(t, prefixed)
-	_, err := f.secret.Import(t.Context(), "ada", documented)
-	require.ErrorIs(t, err, auth.ErrMalformed)
+	_, err := f.secret.Import(t.Context(), "ada", documented, fullSecret)
+	require.ErrorIs(t, err, auth.ErrInvalidArgument)
 }
 
 // A secret in a browser has leaked, whatever else is right with it.
@@ -44,14 +45,14 @@ func TestSecretFromABrowser(t *testing.T) {
 	f := newFixture(t)
 	m := auth.Middleware{Observe: f.events.observe}
 	h := behind(m.Require(f.bearer, f.cookie, f.secret))
-	secret := f.assign("ada")
+	secret := f.issueSecret("ada")
 	f.events.take()
 	for _, site := range []string{"cross-site", "same-site", "same-origin", "none", ""} {
 		w := h.get(authorization("Secret "+secret), field("Sec-Fetch-Site", site))
 		refused(t, w, 401, plainBearer, plainSecret)
 		events := f.events.take()
 		require.Len(t, events, 1)
-		require.Equal(t, auth.EventRefused, events[0].Kind)
+		require.Equal(t, auth.EventRefused, events[0].Type)
 		require.Equal(t, auth.ReasonBrowser, events[0].Reason)
 		require.Equal(t, "ada", events[0].UserID)
 		require.NotEmpty(t, events[0].CredentialID)
@@ -67,7 +68,7 @@ func TestSecretFromABrowserThatAnotherDoesNotKnow(t *testing.T) {
 	other, err := auth.NewSecret(auth.NewMemoryStore(), auth.SecretConfig{Prefix: "acme_cs"})
 	require.NoError(t, err)
 	m := auth.Middleware{Observe: f.events.observe}
-	secret := f.assign("ada")
+	secret := f.issueSecret("ada")
 	for name, h := range map[string]*target{
 		"behind": behind(m.Require(f.secret, other)), "before": behind(m.Require(other, f.secret)),
 	} {
@@ -81,98 +82,163 @@ func TestSecretFromABrowserThatAnotherDoesNotKnow(t *testing.T) {
 	}
 }
 
-func TestSecretRotation(t *testing.T) {
+func TestSecret_rotate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		f := newFixture(t, func(c *configs) { c.secret.MaxOverlap = time.Hour })
 		h := f.all()
 		works := func(secret string) bool { return h.get(authorization("Secret "+secret)).Code == 200 }
-		first := f.assign("ada")
-		second, c, err := f.secret.Rotate(ctx, "ada", time.Hour)
-		require.NoError(t, err)
+		rotate := func(id string, overlap time.Duration) (string, auth.Credential) {
+			t.Helper()
+			plaintext, c, err := f.secret.Rotate(ctx, "ada", id, overlap)
+			require.NoError(t, err)
+			return plaintext, c
+		}
+		first, firstRecord := f.newSecret("ada")
+		second, c := rotate(firstRecord.ID, time.Hour)
+		require.Equal(t, firstRecord.ID, c.Previous)
 		require.True(t, works(first))
 		require.True(t, works(second))
-		live, err := f.secret.List(ctx, "ada")
+		list, err := f.secret.List(ctx, "ada", auth.Page{})
 		require.NoError(t, err)
-		require.Len(t, live, 2)
-		require.Equal(t, c.ID, live[0].ID, "the current one comes first")
-		require.True(t, live[1].Superseded)
-		shown, err := f.secret.Reveal(ctx, "ada")
+		require.Len(t, list, 2)
+		for _, got := range list {
+			require.Equal(t, got.ID == firstRecord.ID, got.Superseded)
+		}
+		shown, err := f.secret.Reveal(ctx, "ada", c.ID)
 		require.NoError(t, err)
 		require.Equal(t, second, shown)
+		_, err = f.secret.Reveal(ctx, "ada", firstRecord.ID)
+		require.ErrorIs(t, err, auth.ErrConflict, "it is not the current one")
 
 		time.Sleep(time.Hour - time.Microsecond)
 		require.True(t, works(first))
 		time.Sleep(time.Microsecond)
-		require.False(t, works(first), "at the end of the overlap")
+		require.False(t, works(first), "at the end of the grace period")
 		require.True(t, works(second))
-		live, err = f.secret.List(ctx, "ada")
-		require.NoError(t, err)
-		require.Len(t, live, 1)
-		require.ErrorIs(t, f.secret.RevokePrevious(ctx, "ada"), auth.ErrNotFound)
 
-		third, _, err := f.secret.Rotate(ctx, "ada", time.Hour)
-		require.NoError(t, err)
-		fourth, _, err := f.secret.Rotate(ctx, "ada", time.Hour)
-		require.NoError(t, err)
-		require.Equal(t, []bool{false, true, true}, []bool{works(second), works(third), works(fourth)}, "two live at most")
-		require.NoError(t, f.secret.RevokePrevious(ctx, "ada"))
-		require.Equal(t, []bool{false, true}, []bool{works(third), works(fourth)})
+		third, c := rotate(c.ID, time.Hour)
+		fourth, c := rotate(c.ID, time.Hour)
+		require.Equal(t, []bool{false, true, true}, []bool{works(second), works(third), works(fourth)}, "at most two are valid")
+		require.NoError(t, f.secret.Revoke(ctx, "ada", c.Previous))
+		require.Equal(t, []bool{false, true}, []bool{works(third), works(fourth)}, "only the previous one")
 
-		fifth, _, err := f.secret.Rotate(ctx, "ada", time.Minute)
-		require.NoError(t, err)
-		require.NoError(t, f.secret.Revoke(ctx, "ada"))
-		require.Equal(t, []bool{false, false}, []bool{works(fourth), works(fifth)}, "revoked in an overlap")
-		require.ErrorIs(t, f.secret.Revoke(ctx, "ada"), auth.ErrNotFound)
+		fifth, c := rotate(c.ID, time.Minute)
+		require.NoError(t, f.secret.Revoke(ctx, "ada", c.ID))
+		require.Equal(t, []bool{false, false}, []bool{works(fourth), works(fifth)}, "revoked during the grace period")
+		require.ErrorIs(t, f.secret.Revoke(ctx, "ada", c.ID), auth.ErrNotFound)
 
-		sixth := f.assign("ada")
-		seventh, _, err := f.secret.Rotate(ctx, "ada", 0)
-		require.NoError(t, err)
+		sixth, c := f.newSecret("ada")
+		seventh, c := rotate(c.ID, 0)
 		require.Equal(t, []bool{false, true}, []bool{works(sixth), works(seventh)})
 		for _, overlap := range []time.Duration{-1, time.Hour + 1} {
-			_, _, err = f.secret.Rotate(ctx, "ada", overlap)
-			require.ErrorIs(t, err, auth.ErrMalformed)
+			_, _, err = f.secret.Rotate(ctx, "ada", c.ID, overlap)
+			require.ErrorIs(t, err, auth.ErrInvalidArgument)
 		}
-		_, _, err = f.secret.Rotate(ctx, "grace", 0)
+		_, _, err = f.secret.Rotate(ctx, "grace", c.ID, 0)
 		require.ErrorIs(t, err, auth.ErrNotFound)
 		require.NoError(t, f.secret.Close(ctx))
 	})
 }
 
-// Two IDs of one millisecond are in no order.
-func TestCurrentSecretComesFirst(t *testing.T) {
+// A form that is submitted twice rotates once, and a confirmation that names an older
+// secret changes nothing.
+func TestSecret_olderID(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	old, seen := f.newSecret("ada")
+	next, c, err := f.secret.Rotate(t.Context(), "ada", seen.ID, time.Hour)
+	require.NoError(t, err)
+	for range 2 {
+		_, _, err = f.secret.Rotate(t.Context(), "ada", seen.ID, time.Hour)
+		require.ErrorIs(t, err, auth.ErrConflict)
+	}
+	h := f.all()
+	accepted(t, h.get(authorization("Secret "+old)), "ada", auth.SchemeSecret)
+	accepted(t, h.get(authorization("Secret "+next)), "ada", auth.SchemeSecret)
+
+	require.NoError(t, f.secret.Revoke(t.Context(), "ada", seen.ID))
+	accepted(t, h.get(authorization("Secret "+next)), "ada", auth.SchemeSecret)
+	for _, id := range []string{"", seen.ID, "absent"} {
+		require.ErrorIs(t, f.secret.Revoke(t.Context(), "ada", id), auth.ErrNotFound)
+		_, _, err = f.secret.Rotate(t.Context(), "ada", id, time.Hour)
+		require.ErrorIs(t, err, auth.ErrNotFound, "no ID is a wildcard")
+		_, err = f.secret.Reveal(t.Context(), "ada", id)
+		require.ErrorIs(t, err, auth.ErrNotFound)
+		_, err = f.secret.Get(t.Context(), "ada", id)
+		require.ErrorIs(t, err, auth.ErrNotFound)
+	}
+	_, _, err = f.secret.Rotate(t.Context(), "grace", c.ID, time.Hour)
+	require.ErrorIs(t, err, auth.ErrNotFound)
+	got, err := f.secret.Get(t.Context(), "ada", c.ID)
+	require.NoError(t, err)
+	require.Equal(t, c, got)
+}
+
+func TestSecret_options(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
 		f := newFixture(t)
-		f.assign("ada")
-		for range 50 {
-			fresh, c, err := f.secret.Rotate(t.Context(), "ada", time.Hour)
-			require.NoError(t, err)
-			live, err := f.secret.List(t.Context(), "ada")
-			require.NoError(t, err)
-			require.Len(t, live, 2)
-			require.Equal(t, c.ID, live[0].ID)
-			shown, err := f.secret.Reveal(t.Context(), "ada")
-			require.NoError(t, err)
-			require.Equal(t, fresh, shown)
+		for name, o := range map[string]auth.SecretOptions{
+			"nothing":      {},
+			"no scopes":    {Lifetime: time.Hour},
+			"empty scopes": {Scopes: []string{}, Lifetime: time.Hour},
+			"no lifetime":  {Scopes: []string{"read"}},
+			"too short":    {Scopes: []string{"read"}, Lifetime: time.Minute - 1},
+			"negative":     {Scopes: []string{"read"}, Lifetime: -time.Hour},
+		} {
+			_, _, err := f.secret.Issue(ctx, "ada", o)
+			require.ErrorIs(t, err, auth.ErrInvalidArgument, name)
+			_, err = f.secret.Import(ctx, "ada", repeated("x", 32), o)
+			require.ErrorIs(t, err, auth.ErrInvalidArgument, name)
 		}
+		secret, c, err := f.secret.Issue(ctx, "ada", auth.SecretOptions{Scopes: []string{"read"}, Lifetime: time.Hour})
+		require.NoError(t, err)
+		require.Equal(t, auth.Scopes("read"), c.Scopes)
+		require.Equal(t, c.CreatedAt.Add(time.Hour), c.ExpiresAt)
+		h := behind(func(next http.Handler) http.Handler {
+			return auth.Require(f.secret)(auth.RequireScope("write")(next))
+		})
+		refused(t, h.get(authorization("Secret "+secret)), 403, plainSecret)
+
+		time.Sleep(time.Minute)
+		rotated, c, err := f.secret.Rotate(ctx, "ada", c.ID, 0)
+		require.NoError(t, err)
+		require.Equal(t, auth.Scopes("read"), c.Scopes, "a rotation keeps the scopes")
+		require.Equal(t, c.CreatedAt.Add(time.Hour), c.ExpiresAt, "and the lifetime")
+
+		_, _, err = f.secret.Issue(ctx, "ada", fullSecret)
+		require.ErrorIs(t, err, auth.ErrConflict)
+		time.Sleep(time.Hour)
+		refused(t, f.all().get(authorization("Secret "+rotated)), 401, plainBearer, plainSecret)
+		_, err = f.secret.Reveal(ctx, "ada", c.ID)
+		require.ErrorIs(t, err, auth.ErrNotFound, "it has expired")
+		_, _, err = f.secret.Rotate(ctx, "ada", c.ID, 0)
+		require.ErrorIs(t, err, auth.ErrNotFound, "it has expired")
+		fresh, freshRecord, err := f.secret.Issue(ctx, "ada", fullSecret)
+		require.NoError(t, err, "an expired secret does not block the user")
+		require.Zero(t, freshRecord.ExpiresAt)
+		accepted(t, f.all().get(authorization("Secret "+fresh)), "ada", auth.SchemeSecret)
+		_, err = f.secret.Get(ctx, "ada", c.ID)
+		require.ErrorIs(t, err, auth.ErrNotFound, "the expired one is revoked in the same step")
 	})
 }
 
 func TestOneSecretPerAccount(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	secret := f.assign("ada")
-	_, _, err := f.secret.Assign(t.Context(), "ada")
+	secret := f.issueSecret("ada")
+	_, _, err := f.secret.Issue(t.Context(), "ada", fullSecret)
 	require.ErrorIs(t, err, auth.ErrConflict)
-	_, err = f.secret.Import(t.Context(), "ada", repeated("x", 32))
+	_, err = f.secret.Import(t.Context(), "ada", repeated("x", 32), fullSecret)
 	require.ErrorIs(t, err, auth.ErrConflict)
-	f.assign("grace")
+	f.issueSecret("grace")
 	c, err := f.secret.RevokePlaintext(t.Context(), secret)
 	require.NoError(t, err)
 	require.Equal(t, "ada", c.UserID)
-	require.NotEqual(t, secret, f.assign("ada"))
+	require.NotEqual(t, secret, f.issueSecret("ada"))
 	_, err = f.secret.RevokePlaintext(t.Context(), secret)
 	require.ErrorIs(t, err, auth.ErrNotFound)
 }
@@ -187,7 +253,7 @@ func TestReveal(t *testing.T) {
 		return s
 	}
 	older, newer := testKey(1), testKey(2)
-	secret, c, err := with(older).Assign(ctx, "ada")
+	secret, c, err := with(older).Issue(ctx, "ada", fullSecret)
 	require.NoError(t, err)
 	require.NotContains(t, string(c.Sealed), secret)
 	tests := []struct {
@@ -202,20 +268,20 @@ func TestReveal(t *testing.T) {
 		{"without the key", with(newer), "ada", "", auth.ErrUnavailable},
 		{"without keys", with(), "ada", "", errors.ErrUnsupported},
 		{"no secret", with(older), "grace", "", auth.ErrNotFound},
-		{"no user", with(older), "", "", auth.ErrMalformed},
+		{"no user", with(older), "", "", auth.ErrInvalidArgument},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := test.s.Reveal(ctx, test.user)
+			got, err := test.s.Reveal(ctx, test.user, c.ID)
 			require.ErrorIs(t, err, test.err)
 			require.Equal(t, test.want, got)
 		})
 	}
 	t.Run("made without keys", func(t *testing.T) {
-		_, c, err := with().Assign(ctx, "eve")
+		_, c, err := with().Issue(ctx, "eve", fullSecret)
 		require.NoError(t, err)
 		require.Nil(t, c.Sealed)
-		_, err = with(older).Reveal(ctx, "eve")
+		_, err = with(older).Reveal(ctx, "eve", c.ID)
 		require.ErrorIs(t, err, auth.ErrNotFound)
 	})
 	// Whoever can write to the database cannot have another one's secret shown,
@@ -226,7 +292,7 @@ func TestReveal(t *testing.T) {
 			Digest: auth.Digest{1}, Sealed: c.Sealed, CreatedAt: time.Now(),
 		}
 		require.NoError(t, store.Create(ctx, mallory, 0))
-		_, err := with(older).Reveal(ctx, "mallory")
+		_, err := with(older).Reveal(ctx, "mallory", "m")
 		require.ErrorIs(t, err, auth.ErrUnavailable)
 	})
 	t.Run("altered", func(t *testing.T) {
@@ -239,7 +305,7 @@ func TestReveal(t *testing.T) {
 			require.NoError(t, fresh.Create(ctx, altered, 0))
 			s, err := auth.NewSecret(fresh, auth.SecretConfig{RevealKeys: auth.Keys{older}})
 			require.NoError(t, err)
-			_, err = s.Reveal(ctx, "ada")
+			_, err = s.Reveal(ctx, "ada", c.ID)
 			require.ErrorIs(t, err, auth.ErrUnavailable)
 		}
 	})
@@ -255,7 +321,7 @@ func TestSecretsAreDistinct(t *testing.T) {
 	s, err := auth.NewSecret(store, auth.SecretConfig{})
 	require.NoError(t, err)
 	for range 1_000_000 {
-		secret, _, err := s.Assign(t.Context(), "ada")
+		secret, _, err := s.Issue(t.Context(), "ada", fullSecret)
 		if err != nil || len(secret) != 32 || !base62(secret) {
 			t.Fatal(secret, err)
 		}
@@ -264,7 +330,7 @@ func TestSecretsAreDistinct(t *testing.T) {
 }
 
 type countingDigests struct {
-	auth.LookupFunc
+	auth.Store
 	seen map[auth.Digest]bool
 }
 
@@ -285,7 +351,7 @@ func base62(s string) bool {
 func TestLeakedRecordHasNothingSealed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	c, err := f.secret.RevokePlaintext(t.Context(), f.assign("ada"))
+	c, err := f.secret.RevokePlaintext(t.Context(), f.issueSecret("ada"))
 	require.NoError(t, err)
 	require.Nil(t, c.Sealed)
 }
@@ -293,19 +359,17 @@ func TestLeakedRecordHasNothingSealed(t *testing.T) {
 func TestRevealOfAnotherDigest(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.assign("ada")
+	_, c := f.newSecret("ada")
 	s, err := auth.NewSecret(otherDigest{f.store}, auth.SecretConfig{RevealKeys: auth.Keys{testKey(2)}})
 	require.NoError(t, err)
-	_, err = s.Reveal(t.Context(), "ada")
+	_, err = s.Reveal(t.Context(), "ada", c.ID)
 	require.ErrorIs(t, err, auth.ErrUnavailable)
 }
 
 type otherDigest struct{ auth.Store }
 
-func (s otherDigest) List(ctx context.Context, k auth.Kind, u string, p auth.Page) ([]auth.Credential, error) {
-	list, err := s.Store.List(ctx, k, u, p)
-	for i := range list {
-		list[i].Digest[0] ^= 1
-	}
-	return list, err
+func (s otherDigest) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {
+	c, err := s.Store.Get(ctx, ref)
+	c.Digest[0] ^= 1
+	return c, err
 }

@@ -27,14 +27,14 @@ func TestSignInReplacesTheSession(t *testing.T) {
 			planted := f.signIn(test.before)
 			f.events.take()
 			w := httptest.NewRecorder()
-			_, err := f.cookie.SignIn(w, request("POST", withCookie(planted)), test.after, auth.NewSession{})
+			_, err := f.cookie.SignIn(w, request("POST", withCookie(planted)), test.after, auth.SessionOptions{})
 			require.NoError(t, err)
 			fresh := w.Result().Cookies()[0]
 			require.NotEqual(t, planted.Value, fresh.Value)
 			refused(t, h.get(withCookie(planted)), 401, plainBearer, plainSecret)
 			accepted(t, h.get(withCookie(fresh)), test.after, auth.SchemeCookie)
 			events := f.events.take()
-			require.Equal(t, []auth.EventKind{auth.EventRevoked, auth.EventSignedIn}, kinds(events))
+			require.Equal(t, []auth.EventType{auth.EventRevoked, auth.EventSignedIn}, eventTypes(events))
 			require.Equal(t, auth.ReasonReplaced, events[0].Reason)
 			require.Equal(t, test.before, events[0].UserID)
 		})
@@ -42,7 +42,7 @@ func TestSignInReplacesTheSession(t *testing.T) {
 	t.Run("chosen by the client", func(t *testing.T) {
 		f := newFixture(t)
 		w := httptest.NewRecorder()
-		_, err := f.cookie.SignIn(w, request("POST", field("Cookie", "__Host-session=chosen")), "ada", auth.NewSession{})
+		_, err := f.cookie.SignIn(w, request("POST", field("Cookie", "__Host-session=chosen")), "ada", auth.SessionOptions{})
 		require.NoError(t, err)
 		require.NotContains(t, w.Header().Get("Set-Cookie"), "chosen")
 	})
@@ -97,7 +97,7 @@ func TestSignOut(t *testing.T) {
 	t.Run("in the answer that signed in", func(t *testing.T) {
 		w := httptest.NewRecorder()
 		http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
-		_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.NewSession{})
+		_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.SessionOptions{})
 		require.NoError(t, err)
 		require.NoError(t, f.cookie.SignOut(w, request("POST")))
 		require.Equal(t, []string{"theme=dark", cleared}, w.Header().Values("Set-Cookie"))
@@ -116,7 +116,7 @@ func TestSignInWhileTheOldSessionEnds(t *testing.T) {
 		}
 	}
 	w := httptest.NewRecorder()
-	_, err := f.cookie.SignIn(w, request("POST", withCookie(cookie)), "ada", auth.NewSession{})
+	_, err := f.cookie.SignIn(w, request("POST", withCookie(cookie)), "ada", auth.SessionOptions{})
 	require.NoError(t, err)
 	accepted(t, f.all().get(withCookie(w.Result().Cookies()[0])), "ada", auth.SchemeCookie)
 }
@@ -132,7 +132,7 @@ func TestSignInWhileTheStoreFails(t *testing.T) {
 			cookie := f.signIn("ada")
 			failing(f, test.method, errors.New("connection refused"))
 			w := httptest.NewRecorder()
-			_, err := f.cookie.SignIn(w, request("POST", withCookie(cookie)), test.user, auth.NewSession{})
+			_, err := f.cookie.SignIn(w, request("POST", withCookie(cookie)), test.user, auth.SessionOptions{})
 			require.ErrorIs(t, err, auth.ErrUnavailable)
 			require.Empty(t, w.Header())
 			f.store.fail = nil
@@ -151,7 +151,7 @@ func TestSignInWhileTheStoreFails(t *testing.T) {
 			}
 			return nil
 		}
-		_, err := f.cookie.SignIn(httptest.NewRecorder(), request("POST", withCookie(cookie)), "grace", auth.NewSession{})
+		_, err := f.cookie.SignIn(httptest.NewRecorder(), request("POST", withCookie(cookie)), "grace", auth.SessionOptions{})
 		require.ErrorIs(t, err, auth.ErrUnavailable)
 		list, err := f.cookie.List(t.Context(), "grace", auth.Page{})
 		require.NoError(t, err)
@@ -178,7 +178,7 @@ func TestOldestSessionMakesRoom(t *testing.T) {
 		}
 		// Signing in anew in the same browser ends that session and no other.
 		w := httptest.NewRecorder()
-		_, err := f.cookie.SignIn(w, request("POST", withCookie(cookies[4])), "ada", auth.NewSession{})
+		_, err := f.cookie.SignIn(w, request("POST", withCookie(cookies[4])), "ada", auth.SessionOptions{})
 		require.NoError(t, err)
 		require.Equal(t, 200, h.get(withCookie(cookies[2])).Code)
 		require.NoError(t, f.cookie.Close(t.Context()))
@@ -188,7 +188,7 @@ func TestOldestSessionMakesRoom(t *testing.T) {
 		errs := make(chan error, 100)
 		for range 100 {
 			go func() {
-				_, err := f.cookie.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.NewSession{})
+				_, err := f.cookie.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.SessionOptions{})
 				errs <- err
 			}()
 		}
@@ -206,7 +206,7 @@ func TestOldestSessionMakesRoom(t *testing.T) {
 		}
 		strict, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, MaxPerUser: 2})
 		require.NoError(t, err)
-		_, err = strict.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.NewSession{})
+		_, err = strict.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.SessionOptions{})
 		require.NoError(t, err)
 		list, err := strict.List(t.Context(), "ada", auth.Page{})
 		require.NoError(t, err)
@@ -218,7 +218,7 @@ func TestOldestSessionMakesRoom(t *testing.T) {
 			cookie := f.signIn("ada")
 			failing(f, method, errors.New("connection refused"))
 			w := httptest.NewRecorder()
-			_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.NewSession{})
+			_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.SessionOptions{})
 			require.ErrorIs(t, err, auth.ErrUnavailable, method)
 			require.Empty(t, w.Header())
 			accepted(t, f.all().get(withCookie(cookie)), "ada", auth.SchemeCookie)
@@ -231,7 +231,7 @@ func TestOldestSessionMakesRoom(t *testing.T) {
 		}
 		strict, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, MaxPerUser: 1001})
 		require.NoError(t, err)
-		_, err = strict.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.NewSession{})
+		_, err = strict.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.SessionOptions{})
 		require.NoError(t, err)
 		n, err := strict.RevokeAll(t.Context(), "ada")
 		require.NoError(t, err)
@@ -240,7 +240,7 @@ func TestOldestSessionMakesRoom(t *testing.T) {
 	t.Run("expired ones are in nobody's way", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser, c.cookie.Lifetime = 2, time.Hour })
-			f.signIn("ada", auth.NewSession{Lifetime: time.Minute})
+			f.signIn("ada", auth.SessionOptions{Lifetime: time.Minute})
 			kept := f.signIn("ada")
 			time.Sleep(time.Minute)
 			f.signIn("ada")
@@ -251,7 +251,7 @@ func TestOldestSessionMakesRoom(t *testing.T) {
 	t.Run("a store that is always full", func(t *testing.T) {
 		f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 1 })
 		failing(f, "Create", auth.ErrLimit)
-		_, err := f.cookie.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.NewSession{})
+		_, err := f.cookie.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.SessionOptions{})
 		require.ErrorIs(t, err, auth.ErrLimit)
 	})
 }
@@ -344,7 +344,7 @@ func TestSignInWithAPlantedCookie(t *testing.T) {
 	f := newFixture(t)
 	own := f.signIn("ada")
 	planted := &http.Cookie{Name: own.Name, Value: "x"}
-	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(own, planted)), "ada", auth.NewSession{})
+	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(own, planted)), "ada", auth.SessionOptions{})
 	require.NoError(t, err)
 	require.Equal(t, 401, f.all().get(withCookie(own)).Code, "SignIn ends the one that came with the request")
 }
@@ -372,7 +372,7 @@ func TestSignOutWhereTheSessionLooksIdle(t *testing.T) {
 
 func TestIdleTimeoutOverALookupFunc(t *testing.T) {
 	t.Parallel()
-	store := auth.LookupFunc(auth.NewMemoryStore().Lookup) // which records no uses
+	store := auth.LookupStore(auth.NewMemoryStore().Lookup) // which records no uses
 	_, err := auth.NewCookie(store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
 	require.ErrorContains(t, err, "CookieConfig.IdleTimeout")
 }
@@ -388,7 +388,7 @@ func TestSessionIsTakenBackAlsoWhenTheClientIsGone(t *testing.T) {
 		}
 		return nil
 	}
-	_, err := f.cookie.SignIn(newRecorder(), r.WithContext(ctx), "grace", auth.NewSession{})
+	_, err := f.cookie.SignIn(newRecorder(), r.WithContext(ctx), "grace", auth.SessionOptions{})
 	require.Error(t, err)
 	list, err := f.cookie.List(t.Context(), "grace", auth.Page{})
 	require.NoError(t, err)
@@ -444,7 +444,7 @@ func TestSignOutReportsEveryOutage(t *testing.T) {
 func TestSessionsLastWholeSeconds(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	cookie, s := f.session("ada", auth.NewSession{Lifetime: 1500 * time.Millisecond})
+	cookie, s := f.session("ada", auth.SessionOptions{Lifetime: 1500 * time.Millisecond})
 	require.Equal(t, 2, cookie.MaxAge)
 	require.Equal(t, 2*time.Second, s.ExpiresAt.Sub(s.CreatedAt))
 }
@@ -454,7 +454,7 @@ func TestCookiesOfOthersStay(t *testing.T) {
 	f := newFixture(t)
 	w := newRecorder()
 	http.SetCookie(w, &http.Cookie{Name: "__Host-session2", Value: "x", Path: "/", Secure: true})
-	_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.NewSession{})
+	_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.SessionOptions{})
 	require.NoError(t, err)
 	require.Len(t, w.Result().Cookies(), 2)
 }
@@ -482,7 +482,7 @@ func TestOldSessionOfAnotherEndsMeanwhile(t *testing.T) {
 			require.NoError(t, f.store.Store.Revoke(t.Context(), old.Ref()))
 		}
 	}
-	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(cookie)), "ada", auth.NewSession{})
+	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(cookie)), "ada", auth.SessionOptions{})
 	require.NoError(t, err)
 }
 
@@ -499,7 +499,7 @@ func TestJunkInFrontSavesNoSession(t *testing.T) {
 	for name, act := range map[string]func(*fixture, *http.Request) error{
 		"SignOut": func(f *fixture, r *http.Request) error { return f.cookie.SignOut(newRecorder(), r) },
 		"SignIn": func(f *fixture, r *http.Request) error {
-			_, err := f.cookie.SignIn(newRecorder(), r, "ada", auth.NewSession{})
+			_, err := f.cookie.SignIn(newRecorder(), r, "ada", auth.SessionOptions{})
 			return err
 		},
 	} {
@@ -534,7 +534,7 @@ func TestFailedSignInKeepsTheEarlierSession(t *testing.T) {
 	f := newFixture(t)
 	own, planted := f.signIn("ada"), f.signIn("mallory")
 	failing(f, "Revoke", errors.New("connection reset"))
-	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(own, planted)), "ada", auth.NewSession{})
+	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(own, planted)), "ada", auth.SessionOptions{})
 	require.ErrorIs(t, err, auth.ErrUnavailable)
 	f.store.fail = nil
 	require.Equal(t, 200, f.all().get(withCookie(own)).Code)
@@ -553,7 +553,7 @@ func TestOutageOfASignInIsOne(t *testing.T) {
 		}
 		return nil
 	}
-	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(cookie)), "grace", auth.NewSession{})
+	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(cookie)), "grace", auth.SessionOptions{})
 	require.ErrorIs(t, err, auth.ErrUnavailable)
 	w := newRecorder()
 	auth.WriteError(w, request("POST"), err)
@@ -565,9 +565,9 @@ func TestOneEventForOneEnd(t *testing.T) {
 	f := newFixture(t)
 	own := f.signIn("mallory")
 	f.events.take()
-	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(own, own)), "ada", auth.NewSession{})
+	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(own, own)), "ada", auth.SessionOptions{})
 	require.NoError(t, err)
-	require.Equal(t, []auth.EventKind{auth.EventRevoked, auth.EventSignedIn}, kinds(f.events.take()))
+	require.Equal(t, []auth.EventType{auth.EventRevoked, auth.EventSignedIn}, eventTypes(f.events.take()))
 }
 
 // What stands behind the cookie and knows less does not hide whose session has ended.

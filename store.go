@@ -3,109 +3,108 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
-// A Store keeps credentials. [NewMemoryStore] is one; a service writes its own
-// by implementing these methods and running the package storetest over it.
+// A Store keeps the records of credentials. [NewMemoryStore] returns one. To write
+// another, implement these methods and run the suite of package storetest.
 //
-// Every method is safe for concurrent use, and all that it changes it changes
-// in one step that is durable when it returns: whoever asks afterwards, in this
-// process or another, sees it whole, and a fault half-way leaves nothing. Where
-// a store is shared by several processes, what is said of one winner and of
-// limits holds across all of them.
+// All methods are safe for concurrent use. Every change is one atomic step that is
+// durable when the method returns: later calls, in this process or another, see all of
+// it, and a failure leaves nothing behind. If several processes share a store, what is
+// said about winners and limits holds across all of them.
 //
-// An error for which errors.Is knows none of [ErrNotFound], [ErrConflict] and
-// [ErrLimit] means that the store is out: whoever asked is kept out, with a 503.
-// Methods return within a bounded time also when the server behind them hangs,
-// and soon after ctx ends. Times are UTC in whole microseconds; the zero time
-// means never. A record that was rotated away or has expired stays in Get, List
-// and Lookup until Purge: expiry is for the caller to check.
+// Any error that wraps none of [ErrNotFound], [ErrConflict] and [ErrLimit] means that
+// the store is unavailable, and is answered with 503. Methods return within a bounded
+// time even if the server behind them hangs, and soon after ctx is done. Times are UTC
+// in whole microseconds; the zero time means never. Get, List and Lookup return
+// records that have expired or were rotated until Purge removes them: callers check
+// the expiry.
 type Store interface {
-	// Create keeps c. With a limit above 0 it fails with ErrLimit if the user
-	// has that many live records of this kind already: neither revoked, nor
-	// superseded, nor expired at c.CreatedAt. It fails with ErrConflict if any
-	// record of any kind has the same digest, revoked tokens and secrets included
-	// until they are purged, or if c is a secret and the user has one that is
-	// neither revoked nor superseded. The store keeps no slice of the caller's.
+	// Create stores c. It returns ErrConflict if any record of any kind has the same
+	// digest, including revoked tokens and secrets until they are purged; or if c is a
+	// secret and the user has a secret that is neither revoked nor superseded nor
+	// expired. A secret that has expired is revoked in the same step. If limit is above
+	// 0, Create returns ErrLimit if the user has that many records of this kind that are
+	// neither revoked nor superseded nor expired. The present time counts, not
+	// c.CreatedAt. The store does not keep the caller's slices.
 	Create(ctx context.Context, c Credential, limit int) error
 
-	// Lookup finds a record of that kind by its digest, expired ones included.
-	// It fails with ErrNotFound if there is none, or it was revoked, for which a
-	// store that still knows may return [ErrRevoked]. It is called for each
-	// request: it compares all of the digest, byte by byte. The result may be
-	// shared: nobody writes to it.
+	// Lookup returns the record of that kind with that digest, even if it has expired.
+	// It returns ErrNotFound if there is none or it was revoked; a store that knows of
+	// the revocation may return [ErrRevoked]. It is called for each request, and must
+	// compare the whole digest byte by byte. The result may be shared and must not be
+	// modified.
 	Lookup(ctx context.Context, kind Kind, d Digest) (*Credential, error)
 
-	// Get returns the record, which is the caller's, or ErrNotFound if there is
-	// none, it was revoked, or it is another user's.
+	// Get returns a record, which is the caller's. It returns ErrNotFound if there is
+	// none, if it was revoked, or if it belongs to another user.
 	Get(ctx context.Context, ref Ref) (Credential, error)
 
-	// List returns a page of a user's records of one kind, without the revoked
-	// ones, the highest ID (so the newest) first. A record that is there from
-	// the first page to the last is in exactly one page, whatever comes and goes
-	// meanwhile. The result is the caller's.
+	// List returns a page of a user's records of one kind, highest ID first, which is
+	// newest first. Revoked records are left out. A record that exists from the first
+	// page to the last is in exactly one page, whatever is created or removed in
+	// between. The result is the caller's.
 	List(ctx context.Context, kind Kind, userID string, page Page) ([]Credential, error)
 
-	// Rotate puts next in the place of old, in one step. If oldUntil is after
-	// next.CreatedAt, old becomes superseded and expires at oldUntil or at its
-	// own expiry, whichever is first; otherwise it is revoked. What old itself
-	// had replaced is revoked in the same step, so that at most two records of
-	// one line are ever live. No limit applies. It fails with ErrNotFound if old
-	// is not there, revoked, another user's, or expired at next.CreatedAt, and
-	// with ErrConflict if old is superseded or next's digest is taken. So of
-	// several rotations of one record, one wins.
+	// Rotate atomically replaces old with next. If oldUntil is after next.CreatedAt, old
+	// becomes superseded and expires at oldUntil or at its own expiry, whichever is
+	// first. Otherwise old is revoked. If old itself replaced a record that is still in
+	// its grace period, that one is revoked, so that at most two generations are valid
+	// at a time. Limits do not apply. Rotate returns ErrNotFound if old does not exist,
+	// is revoked, belongs to another user, or has expired at next.CreatedAt; and
+	// ErrConflict if old is superseded, or if next's digest exists. Of several
+	// concurrent rotations of one record, exactly one succeeds.
 	Rotate(ctx context.Context, old Ref, next Credential, oldUntil time.Time) error
 
-	// Revoke ends a record, and with it the one that it replaced and that is
-	// still within its overlap. The digest of a token or a secret stays behind
-	// until Purge, so that nothing brings it back. It fails with ErrNotFound as
-	// Get does.
+	// Revoke revokes a record, and with it the record that it replaced if that is in
+	// its grace period. The digest of a token or a secret stays until Purge, so that it
+	// cannot be imported again. Revoke returns ErrNotFound as Get does.
 	Revoke(ctx context.Context, ref Ref) error
 
-	// RevokeAll revokes all of a user's records of one kind but those whose IDs
-	// are in except. It returns how many that were, superseded and expired ones
-	// included. None is no error.
+	// RevokeAll revokes all of a user's records of one kind except those with the given
+	// IDs. It returns their number, which includes superseded and expired ones. It is
+	// not an error if there are none.
 	RevokeAll(ctx context.Context, kind Kind, userID string, except ...string) (int, error)
 
-	// Touch records last uses, of any number of records. It moves LastUsedAt
-	// forward only, changes nothing else, and passes over records that are
-	// revoked or gone.
+	// Touch records last uses of any number of records. It moves LastUsedAt forward
+	// only, changes nothing else, and skips records that do not exist or were revoked.
 	Touch(ctx context.Context, uses []Use) error
 
-	// Purge removes what expired or was revoked before the given time, and
-	// returns how many records that were. Nothing calls it by itself: the
-	// application does now and then, once a day with a time a month ago, say.
-	// Until then a revoked token's digest cannot be used again.
+	// Purge removes records that expired or were revoked before the given time, and
+	// returns their number. The application calls it periodically, for example once a
+	// day with a time a month ago. Until then the digest of a revoked token cannot be
+	// used again.
 	Purge(ctx context.Context, before time.Time) (int, error)
 }
 
-// A Credential is the record of a token, a session or a secret. It holds no
-// plaintext.
+// A Credential is the record of a token, a session or a secret. It has no plaintext.
 type Credential struct {
-	// ID names the record in public. IDs sort by creation: 48 bits of
-	// milliseconds and 80 random ones, as 26 characters of a ULID.
-	ID     string
-	Kind   Kind
-	UserID string // the account that it was created for
-	Name   string // what its owner calls a token; a session's user agent
-	Hint   string // the prefix and the last four characters, to tell tokens apart by
-	Scopes Scopes
+	// ID names the record in public. It is a ULID of 26 characters, which sorts by
+	// creation.
+	ID     string `json:"id"`
+	Kind   Kind   `json:"kind"`
+	UserID string `json:"user_id"`        // the user that it belongs to
+	Name   string `json:"name,omitempty"` // of a token; a session's user agent
+	Hint   string `json:"hint,omitempty"` // the prefix and the last four characters, by which users recognize a token
+	Scopes Scopes `json:"scopes"`
 
 	Digest Digest `json:"-"`
-	Sealed []byte `json:"-"` // a secret under Secret's RevealKeys; nil without
+	Sealed []byte `json:"-"` // a secret encrypted under Secret's RevealKeys; nil without them
 
-	CreatedAt  time.Time
-	ExpiresAt  time.Time // zero: never
-	LastUsedAt time.Time // zero: not yet; at most a minute behind or so
+	CreatedAt  time.Time `json:"created_at,omitzero"`
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`   // zero means never
+	LastUsedAt time.Time `json:"last_used_at,omitzero"` // zero means not yet; up to about a minute late
 
-	Superseded bool   // rotated: valid to ExpiresAt, and outside the limit
-	Previous   string // the ID of the one that it replaced with an overlap; "" if none
+	Superseded bool   `json:"superseded,omitempty"` // rotated, and in its grace period until ExpiresAt; does not count against limits
+	Previous   string `json:"previous,omitempty"`   // the ID of the credential that it replaced with a grace period
 }
 
-// liveAt reports whether c, which is not revoked, has not expired.
-func (c *Credential) liveAt(now time.Time) bool {
-	return c.ExpiresAt.IsZero() || now.Before(c.ExpiresAt)
+// Expired reports whether c has expired at the given time. It does not know whether c
+// was revoked.
+func (c Credential) Expired(now time.Time) bool {
+	return !c.ExpiresAt.IsZero() && !now.Before(c.ExpiresAt)
 }
 
 // Ref returns the name by which a Store finds c.
@@ -118,8 +117,7 @@ func (c *Credential) identity() *Identity {
 	return id
 }
 
-// describe sets all of an identity: field by field, as a whole one would be copied
-// twice.
+// describe sets all fields of an identity. It is inlined, and copies no struct.
 func (c *Credential) describe(id *Identity) {
 	id.UserID = c.UserID
 	id.Scheme = c.Kind.scheme()
@@ -129,29 +127,29 @@ func (c *Credential) describe(id *Identity) {
 	id.ExpiresAt = c.ExpiresAt
 }
 
-// A Ref names a record: the ID alone is not enough, so that nobody reaches
-// another user's by its ID.
+// A Ref names a record. It has the user, so that an ID alone never reaches another
+// user's record.
 type Ref struct {
 	Kind   Kind
 	UserID string
 	ID     string
 }
 
-// A Use is a credential's last use, for Store.Touch.
+// A Use is a use of a credential, for Store.Touch.
 type Use struct {
 	Ref
 	Digest Digest
 	At     time.Time
 }
 
-// A Page is a part of a list. The zero value is the first 100.
+// A Page is a part of a list. The zero value is the first 100 records.
 type Page struct {
-	After string // the last ID seen, whether it is still there or not; "" starts
-	Limit int    // how many at the most; up to 1,000, and 0 is 100
+	After string // the last ID of the previous page, which need not exist anymore; empty for the first page
+	Limit int    // at most 1,000; zero means 100
 }
 
-// Max returns how many records the page holds at the most: Limit with its
-// default and its bound applied. It is for implementations of Store.
+// Max returns the maximum number of records on the page: Limit with its default and
+// its maximum applied. It is for implementations of Store.
 func (p Page) Max() int {
 	if p.Limit <= 0 {
 		return 100
@@ -159,18 +157,18 @@ func (p Page) Max() int {
 	return min(p.Limit, 1000)
 }
 
-// A Kind is what a record is for. A credential of one kind is never taken for
-// another. The zero Kind is none.
+// A Kind is what a credential is for. A credential of one kind is never accepted as
+// another. The zero Kind is none of them.
 type Kind uint8
 
-// The kinds.
+// Kinds of credentials.
 const (
 	KindToken   Kind = 1 // a personal access token: Bearer
 	KindSession Kind = 2 // a signed-in session: Cookie
 	KindSecret  Kind = 3 // a client secret: Secret
 )
 
-// String returns "token", "session" or "secret".
+// String returns "token", "session", "secret", or "none".
 func (k Kind) String() string {
 	switch k {
 	case KindToken:
@@ -181,6 +179,20 @@ func (k Kind) String() string {
 		return "secret"
 	}
 	return "none"
+}
+
+// MarshalText returns the same as String.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText accepts what MarshalText returns for a kind other than zero.
+func (k *Kind) UnmarshalText(text []byte) error {
+	for _, known := range [...]Kind{KindToken, KindSession, KindSecret} {
+		if string(text) == known.String() {
+			*k = known
+			return nil
+		}
+	}
+	return fmt.Errorf("auth: %.20q is not a kind of credential", text)
 }
 
 // scheme is the one by which credentials of a kind are presented.
@@ -196,23 +208,32 @@ func (k Kind) scheme() Scheme {
 	return ""
 }
 
-// A Digest is the SHA-256 of a plaintext. It needs no salt and no stretching:
-// the plaintext has 190 random bits (as OWASP's advice for session identifiers
-// and RFC 6749 section 10.10 ask for, and more).
+// A Digest is the SHA-256 of a plaintext. It needs no salt and no stretching, since
+// plaintexts have 190 random bits (OWASP asks for 64 in session identifiers, RFC 6749
+// section 10.10 for 128).
 type Digest [32]byte
 
-// A LookupFunc is a Store over rows of one's own: an existing table of tokens,
-// say, behind [Bearer]. It returns ErrNotFound for an unknown or revoked one;
-// UserID and Scopes have to be set, the zero Kind and Digest are filled in. Nobody
-// writes to what it returned. It bounds its own time. All other methods fail with errors.ErrUnsupported: the
-// table's life stays with the code that has it, and last uses are not recorded.
-type LookupFunc func(ctx context.Context, kind Kind, d Digest) (*Credential, error)
+// LookupStore returns a read-only Store over f, for example for an existing table of
+// tokens. f must return ErrNotFound for unknown and revoked credentials, set UserID and
+// Scopes, be safe for concurrent use, and return within a bounded time. If Kind and
+// Digest are zero, they are filled in. The result of f is not modified.
+//
+// All other methods return [errors.ErrUnsupported]: credentials are managed elsewhere,
+// and their last uses are not recorded.
+func LookupStore(f func(ctx context.Context, kind Kind, d Digest) (*Credential, error)) Store {
+	if f == nil {
+		return nil // which constructors reject
+	}
+	return lookupStore{f: f}
+}
 
-var _ Store = LookupFunc(nil)
+type lookupStore struct {
+	unsupportedStore
+	f func(context.Context, Kind, Digest) (*Credential, error)
+}
 
-// Lookup calls f.
-func (f LookupFunc) Lookup(ctx context.Context, kind Kind, d Digest) (*Credential, error) {
-	found, err := f(ctx, kind, d)
+func (s lookupStore) Lookup(ctx context.Context, kind Kind, d Digest) (*Credential, error) {
+	found, err := s.f(ctx, kind, d)
 	if err != nil || found == nil || found.Kind != 0 && found.Digest != (Digest{}) {
 		return found, err
 	}
@@ -226,34 +247,31 @@ func (f LookupFunc) Lookup(ctx context.Context, kind Kind, d Digest) (*Credentia
 	return &c, nil
 }
 
-// Create fails with errors.ErrUnsupported.
-func (LookupFunc) Create(context.Context, Credential, int) error { return errors.ErrUnsupported }
+// unsupportedStore is a Store without Lookup whose methods all fail.
+type unsupportedStore struct{}
 
-// Get fails with errors.ErrUnsupported.
-func (LookupFunc) Get(context.Context, Ref) (Credential, error) {
+func (unsupportedStore) Create(context.Context, Credential, int) error { return errors.ErrUnsupported }
+
+func (unsupportedStore) Get(context.Context, Ref) (Credential, error) {
 	return Credential{}, errors.ErrUnsupported
 }
 
-// List fails with errors.ErrUnsupported.
-func (LookupFunc) List(context.Context, Kind, string, Page) ([]Credential, error) {
+func (unsupportedStore) List(context.Context, Kind, string, Page) ([]Credential, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// Rotate fails with errors.ErrUnsupported.
-func (LookupFunc) Rotate(context.Context, Ref, Credential, time.Time) error {
+func (unsupportedStore) Rotate(context.Context, Ref, Credential, time.Time) error {
 	return errors.ErrUnsupported
 }
 
-// Revoke fails with errors.ErrUnsupported.
-func (LookupFunc) Revoke(context.Context, Ref) error { return errors.ErrUnsupported }
+func (unsupportedStore) Revoke(context.Context, Ref) error { return errors.ErrUnsupported }
 
-// RevokeAll fails with errors.ErrUnsupported.
-func (LookupFunc) RevokeAll(context.Context, Kind, string, ...string) (int, error) {
+func (unsupportedStore) RevokeAll(context.Context, Kind, string, ...string) (int, error) {
 	return 0, errors.ErrUnsupported
 }
 
-// Touch fails with errors.ErrUnsupported.
-func (LookupFunc) Touch(context.Context, []Use) error { return errors.ErrUnsupported }
+func (unsupportedStore) Touch(context.Context, []Use) error { return errors.ErrUnsupported }
 
-// Purge fails with errors.ErrUnsupported.
-func (LookupFunc) Purge(context.Context, time.Time) (int, error) { return 0, errors.ErrUnsupported }
+func (unsupportedStore) Purge(context.Context, time.Time) (int, error) {
+	return 0, errors.ErrUnsupported
+}

@@ -125,7 +125,7 @@ func TestLastUse(t *testing.T) {
 			require.True(t, used(t, f).IsZero())
 			events := f.events.take()
 			require.Len(t, events, 1)
-			require.Equal(t, auth.EventUseLost, events[0].Kind)
+			require.Equal(t, auth.EventUseLost, events[0].Type)
 			require.ErrorContains(t, events[0].Err, "read-only")
 			down.Store(false)
 			time.Sleep(time.Minute)
@@ -208,7 +208,7 @@ func TestObserverPanicsOverALostUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, func(c *configs) {
 			c.bearer.Observe = func(_ context.Context, e auth.Event) {
-				if e.Kind == auth.EventUseLost {
+				if e.Type == auth.EventUseLost {
 					panic("metrics: unknown label")
 				}
 			}
@@ -267,7 +267,7 @@ func TestTouchThatTheSystemDoesNotSupport(t *testing.T) {
 		f.events.take()
 		require.Equal(t, 200, f.all().get(token).Code)
 		synctest.Wait()
-		require.Equal(t, []auth.EventKind{auth.EventUseLost}, kinds(f.events.take()))
+		require.Equal(t, []auth.EventType{auth.EventUseLost}, eventTypes(f.events.take()))
 		f.bearer.Close(t.Context())
 	})
 }

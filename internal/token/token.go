@@ -1,20 +1,23 @@
-// Package token makes the plaintext of credentials and recognises it again
-// without asking anybody.
+// Package token makes the plaintexts of credentials, recognizes their form
+// without a store, and hashes them. It also makes what is shown of a credential:
+// its ID and its hint. All functions are safe for concurrent use.
 //
 // A plaintext is 32 random base62 characters (190 bits). With a prefix it is
 // <prefix>_<32 random><6 checksum>, where the checksum is the CRC-32 (IEEE) of
-// everything before it, written in base62 with the digits 0-9A-Za-z, most
-// significant first. A checksum is no security: it lets a server refuse typing
-// errors and junk before it asks its store, and a scanner of leaked
-// credentials tell a real one from a lookalike.
+// everything before it, in base62 with the digits 0-9A-Za-z, most significant
+// first. The checksum is not for security: it lets a server reject typing errors
+// and junk without a lookup, and lets secret scanners tell tokens from lookalikes.
 package token
 
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
 	"hash/crc32"
 	"strings"
 	"sync"
+	"time"
 )
 
 const (
@@ -40,9 +43,9 @@ func New(prefix string) string {
 	return string(append(b, sum[:]...))
 }
 
-// Digest hashes on the stack: a conversion to []byte would allocate for anything
-// over 32 bytes, on each request, and cost a quarter more than the hash
-// (BenchmarkDigest).
+// Digest returns the SHA-256 of a plaintext. It hashes from the stack: converting
+// to []byte would allocate for more than 32 bytes, on each request, and cost a
+// quarter more than the hash (BenchmarkDigest).
 func Digest(plaintext string) [32]byte {
 	var buf [64]byte
 	if len(plaintext) > len(buf) {
@@ -50,6 +53,27 @@ func Digest(plaintext string) [32]byte {
 	}
 	n := copy(buf[:], plaintext)
 	return sha256.Sum256(buf[:n])
+}
+
+// Hint returns the prefix, if the plaintext has it, and the last four characters,
+// by which users recognize a credential.
+func Hint(prefix, plaintext string) string {
+	hint := "…" + plaintext[len(plaintext)-4:]
+	if prefix != "" && strings.HasPrefix(plaintext, prefix+"_") {
+		return prefix + "_" + hint
+	}
+	return hint
+}
+
+var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
+
+// ID returns a new ULID: 48 bits of milliseconds since 1970 and 80 random bits, as
+// 26 characters. IDs sort by their times.
+func ID(t time.Time) string {
+	var raw [20]byte // 32 bits of padding, of which the first 30 are cut off, then the ULID
+	binary.BigEndian.PutUint64(raw[2:], uint64(t.UnixMilli()))
+	rand.Read(raw[10:])
+	return crockford.EncodeToString(raw[:])[6:]
 }
 
 // ValidPrefix reports whether p can be a prefix: 1 to 16 of [A-Za-z0-9_].
@@ -65,8 +89,8 @@ func ValidPrefix(p string) bool {
 	return true
 }
 
-// Shaped reports whether s has the prefix and the length of a plaintext made
-// by New with it. Whether its checksum fits, [Intact] says.
+// Shaped reports whether s has the prefix and the length of a plaintext that New
+// made with it. [Intact] checks the checksum.
 func Shaped(prefix, s string) bool {
 	return len(s) == len(prefix)+1+randomLen+checksumLen &&
 		s[:len(prefix)] == prefix && s[len(prefix)] == '_'
@@ -82,8 +106,8 @@ func Intact(s string) bool {
 	return s[body:] == string(sum[:])
 }
 
-// appendRandom takes one base62 character from each random byte. The bytes from
-// 248 on are thrown away: 248 is four times 62, so every character is as likely.
+// appendRandom takes one base62 character from each random byte below 248, which
+// is four times 62: so all characters are equally likely.
 func appendRandom(b []byte) []byte {
 	var random [randomLen]byte
 	for want := len(b) + randomLen; ; {
@@ -99,15 +123,15 @@ func appendRandom(b []byte) []byte {
 	}
 }
 
-// Behind crc32 is an indirect call, so that a buffer on the stack would be moved
-// to the heap for each request. The pool saves that allocation and a quarter of
-// the time (BenchmarkIntact).
+// crc32 makes an indirect call, which would move a buffer from the stack to the
+// heap on each request. The pool saves that allocation and a quarter of the time
+// (BenchmarkIntact).
 var buffers = sync.Pool{New: func() any { return new([MaxPrefix + 1 + randomLen]byte) }}
 
 func checksum(s string) (sum [checksumLen]byte) {
 	buf := buffers.Get().(*[MaxPrefix + 1 + randomLen]byte)
 	n := crc32.ChecksumIEEE(append(buf[:0], s...))
-	clear(buf[:]) // a plaintext, nearly
+	clear(buf[:]) // most of a plaintext
 	buffers.Put(buf)
 	for i := checksumLen - 1; i >= 0; i-- {
 		sum[i] = alphabet[n%62]
