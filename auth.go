@@ -147,7 +147,7 @@ func (k Keys) MarshalJSON() ([]byte, error) { return fmt.Appendf(nil, "%q", fmt.
 // MarshalText returns the same as Format.
 func (k Keys) MarshalText() ([]byte, error) { return fmt.Append(nil, k), nil }
 
-// check returns every fault of k. It names keys by their index.
+// check returns everything that is wrong with k. It names keys by their index.
 func (k Keys) check(config, field string) error {
 	var faults []error
 	for i, key := range k {

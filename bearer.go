@@ -114,7 +114,7 @@ func (o *ImportOptions) times(now time.Time, maxLifetime time.Duration) (created
 	return created, expires, err
 }
 
-// NewBearer returns a Bearer over store, or an error that lists every fault of cfg.
+// NewBearer returns a Bearer over store, or an error that lists everything wrong with cfg.
 //
 // All Bearers over one store share its tokens: a Bearer with another Prefix accepts
 // them too if it has AcceptImported set or no Prefix. To keep tokens of different
@@ -136,7 +136,7 @@ func NewBearer(store Store, cfg BearerConfig) (*Bearer, error) {
 	return b, nil
 }
 
-// check returns the faults of the fields that only tokens have.
+// check returns what is wrong with the fields that only tokens have.
 func (cfg *BearerConfig) check() error {
 	var faults []error
 	fault := func(field, format string, args ...any) {

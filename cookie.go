@@ -111,7 +111,7 @@ type CookiePolicy struct {
 	MaxPerUser  int           // zero means no limit
 }
 
-// NewCookie returns a Cookie over store, or an error that lists every fault of cfg.
+// NewCookie returns a Cookie over store, or an error that lists everything wrong with cfg.
 func NewCookie(store Store, cfg CookieConfig) (*Cookie, error) {
 	cfg.setDefaults()
 	if err := cfg.check(store); err != nil {
@@ -283,7 +283,7 @@ func (cfg *CookieConfig) prefix() string {
 	return "__Host-"
 }
 
-// check returns every fault of a configuration that has its defaults.
+// check returns everything that is wrong with a configuration that has its defaults.
 func (cfg *CookieConfig) check(store Store) error {
 	var faults []error
 	fault := func(field, format string, args ...any) {

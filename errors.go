@@ -50,7 +50,7 @@ var (
 )
 
 // A Reason says why a request was rejected, or why a credential was revoked, in
-// more detail than clients are told. It is one of the constants below, so it can
+// more detail than clients see. It is one of the constants below, so it can
 // be a metric's label.
 type Reason string
 

@@ -70,7 +70,7 @@ func (o SecretOptions) importOptions() ImportOptions {
 	return ImportOptions{TokenOptions: TokenOptions{Scopes: o.Scopes, Lifetime: o.Lifetime}}
 }
 
-// NewSecret returns a Secret over store, or an error that lists every fault of cfg.
+// NewSecret returns a Secret over store, or an error that lists everything wrong with cfg.
 func NewSecret(store Store, cfg SecretConfig) (*Secret, error) {
 	format, formatErr := newPlaintextFormat("SecretConfig", cfg.Prefix, cfg.AcceptImported)
 	overlap, overlapErr := overlapOf("SecretConfig", cfg.MaxOverlap)

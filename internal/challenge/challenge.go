@@ -1,4 +1,5 @@
-// Package challenge writes WWW-Authenticate challenges (RFC 9110 section 11.6.1).
+// Package challenge writes WWW-Authenticate challenges (RFC 9110 section 11.6.1). All
+// functions are safe for concurrent use.
 package challenge
 
 import (
@@ -7,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// A Param is one auth-param. An empty Value leaves it out.
+// A Param is an auth-param. One with an empty Value is left out.
 type Param struct{ Name, Value string }
 
-// Format returns one challenge: the scheme and its parameters, each a
-// quoted-string. The values have passed [Check].
+// Format returns a challenge: the scheme and its parameters, each a quoted-string. [Check]
+// must accept the values.
 func Format(scheme string, params ...Param) string {
 	var b strings.Builder
 	b.WriteString(scheme)
@@ -30,12 +31,12 @@ func Format(scheme string, params ...Param) string {
 	return b.String()
 }
 
-// Only these two need a backslash in a quoted-string (RFC 9110 section 5.6.4);
-// what lies above ASCII is obs-text there and goes as it is.
+// In a quoted-string only these two need a backslash (RFC 9110 section 5.6.4). Characters
+// above ASCII are obs-text, and allowed.
 var escape = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
-// Check returns an error if no quoted-string can hold s: a line break would end
-// the field and start another one of the caller's choosing.
+// Check returns an error if s cannot be in a quoted-string. A line break, for example,
+// would end the header and inject another one.
 func Check(s string) error {
 	if !utf8.ValidString(s) {
 		return fmt.Errorf("%q is not UTF-8", s)

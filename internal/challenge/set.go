@@ -9,7 +9,8 @@ import (
 	"github.com/seed-31c5bcb2/auth/internal/header"
 )
 
-// A Set is the challenges of one route, one line for each scheme, formatted once.
+// A Set is the challenges of one route, one line for each scheme, formatted once. It is
+// immutable: callers must not modify its lines.
 type Set struct {
 	Plain, InvalidToken, InvalidRequest []string
 
@@ -17,14 +18,14 @@ type Set struct {
 	schemes         []string
 }
 
-// NewSet returns the challenges for some schemes, of which it takes each once. It
-// panics for a realm or a metadata URL that cannot be sent.
+// NewSet returns the challenges for the schemes, each once. It panics if realm or metadata,
+// the URL of OAuth metadata (RFC 9728), cannot be sent.
 func NewSet(realm, metadata string, schemes []string) *Set {
 	if err := Check(realm); err != nil {
 		panic(fmt.Sprintf("auth: Middleware.Realm: %v", err))
 	}
 	if u, err := url.Parse(metadata); metadata != "" && (err != nil || u.Host == "") {
-		panic(fmt.Sprintf("auth: Middleware.ResourceMetadata: %q is no absolute URL", metadata))
+		panic(fmt.Sprintf("auth: Middleware.ResourceMetadata: %q is not an absolute URL", metadata))
 	}
 	s := &Set{realm: realm, metadata: metadata}
 	for _, scheme := range schemes {
@@ -39,12 +40,13 @@ func NewSet(realm, metadata string, schemes []string) *Set {
 	return s
 }
 
-// InsufficientScope returns the challenges that name the scopes needed.
+// InsufficientScope returns the challenges that name the required scopes, which must be
+// scope-tokens of RFC 6749 section 3.3.
 func (s *Set) InsufficientScope(scopes []string) []string {
 	return s.format("insufficient_scope", scopes)
 }
 
-// format writes the lines, with what RFC 6750 section 3 adds for Bearer. No other
+// format returns the lines. Bearer has the parameters of RFC 6750 section 3; no other
 // scheme has error codes.
 func (s *Set) format(code string, scopes []string) []string {
 	lines := make([]string, len(s.schemes))

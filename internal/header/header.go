@@ -1,5 +1,7 @@
-// Package header reads the two request fields that carry credentials:
-// Authorization (RFC 9110 section 11.6.2) and Cookie (RFC 6265 section 4.2.1).
+// Package header reads the two request headers that carry credentials: Authorization
+// (RFC 9110 section 11.6.2) and Cookie (RFC 6265 section 4.2.1). It allocates nothing for
+// rejected input, and its work on one header is bounded. All functions are safe for
+// concurrent use.
 package header
 
 import (
@@ -8,24 +10,24 @@ import (
 )
 
 const (
-	// maxAuthorization bounds the work on one field. Kerberos has the longest
-	// honest ones, at just under 64 KiB.
+	// maxAuthorization bounds the work on one header. The longest legitimate ones are
+	// Kerberos tickets of just under 64 KiB.
 	maxAuthorization = 64 << 10
 	maxScheme        = 64
 	maxSpaces        = 64
 )
 
-// Authorization is what the Authorization field of a request says.
+// An Authorization is the parsed Authorization header of a request.
 type Authorization struct {
-	Scheme     string // as sent; "" if there is no field, or a blank one
-	Credential string // what follows the scheme, not yet checked: see Token68
-	Malformed  bool   // the field breaks the grammar, so Credential is not to be used
-	Unreadable bool   // malformed whoever it is for: two fields, one of over 64 KiB, or with more than 64 spaces at an end
+	Scheme     string // as sent; empty if the header is missing or blank
+	Credential string // what follows the scheme, not checked: see IsToken68
+	Malformed  bool   // the header violates the grammar, and Credential must not be used
+	Unreadable bool   // malformed for any scheme: two headers, one over 64 KiB, or one with more than 64 spaces at an end
 }
 
-// ParseAuthorization reads the field. More than one field is malformed: a proxy
-// in front may have looked at another one than we would (RFC 9110 section 5.3
-// allows no list here, RFC 6750 section 3.1 calls it an invalid request).
+// ParseAuthorization reads the header. More than one header is malformed: a proxy in front
+// may have checked another one (RFC 9110 section 5.3 allows no list here, RFC 6750 section
+// 3.1 calls it an invalid request).
 func ParseAuthorization(h http.Header) (a Authorization) {
 	fields := h["Authorization"]
 	if len(fields) == 0 {
@@ -41,22 +43,22 @@ func ParseAuthorization(h http.Header) (a Authorization) {
 	// net/http has trimmed HTTP/1, but not HTTP/2 (RFC 9113 section 8.2.1).
 	if isPadded(field) {
 		if field = trimSome(field); isPadded(field) {
-			return Authorization{Malformed: true, Unreadable: true} // whosever it was
+			return Authorization{Malformed: true, Unreadable: true}
 		}
 	}
 	a.Scheme = leadingToken(field)
 	rest := field[len(a.Scheme):]
 	a.Credential = trimLeadingSpaces(rest)
-	// 1*SP stands between scheme and credential: no tab, and not nothing.
+	// Between scheme and credential is 1*SP: at least one space, and no tab.
 	a.Malformed = field != "" && (a.Credential == "" || len(a.Credential) == len(rest))
 	return a
 }
 
-// IsScheme reports whether two scheme names are the same, in ASCII case only
-// (RFC 9110 section 11.1): strings.EqualFold would take "ſecret" for "Secret".
+// IsScheme reports whether two scheme names are equal, ignoring ASCII case (RFC 9110
+// section 11.1). strings.EqualFold would take "ſecret" for "Secret".
 func IsScheme(a, b string) bool {
 	if a == b {
-		return true // as almost everybody writes it
+		return true // the common case
 	}
 	if len(a) != len(b) {
 		return false
@@ -69,8 +71,8 @@ func IsScheme(a, b string) bool {
 	return true
 }
 
-// IsToken reports whether s is a token of RFC 9110 section 5.6.2, short enough
-// for a scheme's name.
+// IsToken reports whether s is a token of RFC 9110 section 5.6.2, and short enough for the
+// name of a scheme: at most 63 bytes.
 func IsToken(s string) bool {
 	return s != "" && len(s) < maxScheme && leadingToken(s) == s
 }
@@ -86,9 +88,9 @@ func IsToken68(s string) bool {
 	return s != ""
 }
 
-// Cookie returns the value of the cookie of that name and how many there are.
-// It takes the name exactly as it stands, without trimming, so that a cookie
-// called "__Host-a " is not mistaken for "__Host-a".
+// Cookie returns the value of the first cookie of that name, and their number. Names are
+// not trimmed at their end, so that a cookie called "__Host-a " is not mistaken for
+// "__Host-a".
 func Cookie(h http.Header, name string) (value string, n int) {
 	for _, line := range h["Cookie"] {
 		for line != "" {
@@ -125,7 +127,7 @@ func valueOf(pair, name string) (string, bool) {
 	return "", false
 }
 
-// isPadded reports whether s begins or ends with space, or with a byte that no field has.
+// isPadded reports whether s begins or ends with white space or a control character.
 func isPadded(s string) bool {
 	return s != "" && (s[0] <= ' ' || s[len(s)-1] <= ' ')
 }
@@ -146,8 +148,8 @@ func trimLeadingSpaces(s string) string {
 	return s[i:]
 }
 
-// trimSome is trimSpace for at most maxSpaces on each side, so that 8 KiB of them
-// cost no more than other junk.
+// trimSome is trimSpace for at most maxSpaces on each side, so that 8 KiB of spaces cost no
+// more than other junk.
 func trimSome(s string) string {
 	i, j := 0, len(s)
 	for i < j && i < maxSpaces && (s[i] == ' ' || s[i] == '\t') {
@@ -159,7 +161,7 @@ func trimSome(s string) string {
 	return s[i:j]
 }
 
-// trimSpace is not strings.TrimSpace, which takes away NBSP and U+0085 as well.
+// trimSpace is not strings.TrimSpace, which also removes NBSP and U+0085.
 func trimSpace(s string) string {
 	for s != "" && (s[0] == ' ' || s[0] == '\t') {
 		s = s[1:]

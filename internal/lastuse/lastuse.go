@@ -1,4 +1,7 @@
-// Package lastuse records when credentials were last used, off the request path.
+// Package lastuse records when credentials were last used, without delaying requests:
+// it collects uses and writes them in batches, at most once a minute for each
+// credential. The latest use is never lost while the process runs, and never replaced
+// by an earlier one.
 package lastuse
 
 import (
@@ -10,14 +13,14 @@ import (
 )
 
 const (
-	// Interval is how often the last use of one credential is written at most.
+	// Interval is the least time between two writes for one credential.
 	Interval = time.Minute
 
 	timeout   = 10 * time.Second
 	batchSize = 256
 )
 
-// A Use is one credential's last use.
+// A Use is a use of one credential, which is identified by Digest.
 type Use struct {
 	Kind       uint8
 	UserID, ID string
@@ -26,47 +29,48 @@ type Use struct {
 }
 
 // A Recorder writes at most one use a minute for each credential. If every use
-// counts, or a write failed, the latest use in between is kept and written when
-// the minute is over, or by Close. A goroutine writes, and ends when nothing is
-// due: none stays behind an idle authenticator.
+// counts, or a write failed, the latest use is kept and written when the minute is
+// over, or by Close. The goroutine that writes ends when nothing is due, so an idle
+// Recorder has none. Write must be set; otherwise the zero value is ready. All methods
+// are safe for concurrent use.
 type Recorder struct {
-	// Write stores uses. It does not panic. errors.ErrUnsupported itself, and not
-	// an error that wraps it, ends the recording.
+	// Write stores uses. It must not panic. If it returns errors.ErrUnsupported itself,
+	// and not an error that wraps it, nothing is recorded anymore.
 	Write func(context.Context, []Use) error
 
-	off atomic.Bool // closed, or the store keeps no uses
+	closed atomic.Bool // by Close, or because the store keeps no uses
 
 	mu       sync.Mutex
 	pending  map[[32]byte]*pendingUse
 	due      []*pendingUse // to be written now
-	waiting  []*pendingUse // to be looked at again, the earliest first
-	timer    *time.Timer   // runs while something is waiting
-	flushing chan struct{} // not nil while a goroutine writes; closed at its end
+	waiting  []*pendingUse // until their minute is over, earliest first
+	timer    *time.Timer   // calls flushDue while something is waiting
+	flushing chan struct{} // not nil while a goroutine writes, which closes it at its end
 	err      error         // of the last write
 }
 
 type pendingUse struct {
 	Use
-	unwritten bool      // At is later than what the store has
-	again     time.Time // when it is looked at again, once it is waiting
+	unwritten bool      // At is later than what was written
+	until     time.Time // the end of its minute, once it is waiting
 }
 
-// Fresh reports whether a credential that was used at last needs no record of a
-// use now.
+// Fresh reports whether the last recorded use is so recent that a use now need not be
+// recorded.
 func Fresh(last, now time.Time) bool { return now.Before(last.Add(Interval)) }
 
-// Record notes a use at u.At. If exact, every use counts, as an idle timeout needs
-// it; otherwise a use within a minute of a recorded one costs nothing. fresh says
-// that the store's own record is less than a minute old.
+// Record records a use at u.At. If exact, every use counts, as idle timeouts require;
+// otherwise a use within a minute of a written one is dropped. fresh means that the
+// store's own record is less than a minute old.
 func (r *Recorder) Record(u Use, fresh, exact bool) {
-	if r.off.Load() {
+	if r.closed.Load() {
 		return
 	}
 	now := u.At
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.off.Load() {
-		return // closed meanwhile: nobody waits for what came now
+	if r.closed.Load() {
+		return // closed in the meantime
 	}
 	p := r.pending[u.Digest]
 	if p == nil {
@@ -81,41 +85,42 @@ func (r *Recorder) Record(u Use, fresh, exact bool) {
 		} else {
 			r.due = append(r.due, p)
 		}
-	} else if !exact && !p.unwritten && (p.again.IsZero() || now.Before(p.again)) {
-		return // written within the minute, and the caller has a cached record
+	} else if !exact && !p.unwritten && (p.until.IsZero() || now.Before(p.until)) {
+		return // written within the minute; the caller's record comes from a cache
 	}
 	if now.After(p.At) {
-		// Without the monotonic clock, which stands still while a machine sleeps.
+		// Round removes the monotonic clock, which stops while a machine sleeps.
 		p.At, p.unwritten = now.Round(0), true
 	}
 	r.startLocked()
 }
 
-// Last returns the last use of d that the store may not know of yet.
+// Last returns the latest use of d that may not be written yet, or the zero time.
 func (r *Recorder) Last(d [32]byte) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if h := r.pending[d]; h != nil {
-		return h.At
+	if p := r.pending[d]; p != nil {
+		return p.At
 	}
 	return time.Time{}
 }
 
-// Close writes all that is held, and returns what stood in the way. Uses that
-// come later are not recorded. A second call does the same with what is left.
+// Close writes all pending uses and returns the error of the last write that failed, or
+// ctx.Err() if ctx is done first. Later uses are not recorded. If Close returned an
+// error, calling it again retries.
 func (r *Recorder) Close(ctx context.Context) error {
 	r.mu.Lock()
-	r.off.Store(true)
+	r.closed.Store(true)
 	if r.timer != nil {
 		r.timer.Stop()
 	}
-	for _, h := range r.waiting {
-		if h.unwritten {
-			r.due = append(r.due, h)
+	for _, p := range r.waiting {
+		if p.unwritten {
+			r.due = append(r.due, p)
 		}
 	}
 	r.waiting = nil
-	r.err = nil // what failed so far is due again
+	r.err = nil // whatever failed is due again
 	r.startLocked()
 	done := r.flushing
 	r.mu.Unlock()
@@ -132,7 +137,7 @@ func (r *Recorder) Close(ctx context.Context) error {
 	}
 }
 
-// startLocked starts the goroutine that writes, unless there is one or nothing to do.
+// startLocked starts the goroutine that writes, if it is needed and does not run.
 func (r *Recorder) startLocked() {
 	if len(r.due) > 0 && r.flushing == nil {
 		r.flushing = make(chan struct{})
@@ -154,30 +159,30 @@ func (r *Recorder) flush() {
 
 var errNoReturn = errors.New("auth: Store.Touch did not return")
 
-// flushBatch gives up the lock while the store writes. What it defers puts things
-// right also after a call that ends the goroutine (runtime.Goexit).
+// flushBatch releases the lock while the store writes. Its deferred calls also run if
+// the store ends the goroutine (runtime.Goexit).
 func (r *Recorder) flushBatch() {
 	n := min(len(r.due), batchSize)
 	taken := r.due[:n:n]
 	r.due = r.due[n:]
 	batch := make([]Use, n)
-	for i, h := range taken {
-		batch[i] = h.Use
-		batch[i].At = h.At.UTC().Truncate(time.Microsecond)
-		h.unwritten = false
+	for i, p := range taken {
+		batch[i] = p.Use
+		batch[i].At = p.At.UTC().Truncate(time.Microsecond)
+		p.unwritten = false
 	}
 	err := errNoReturn
-	defer func() { r.settle(taken, err) }()
+	defer func() { r.requeue(taken, err) }()
 	r.mu.Unlock()
 	defer r.mu.Lock()
 	err = r.write(batch)
 }
 
-// settle puts what was written, or could not be, back to wait: a use that
-// failed is tried again in a minute, not at once, when the store is as ill.
-func (r *Recorder) settle(taken []*pendingUse, err error) {
+// requeue makes uses wait for another minute, whether they were written or not: at once
+// the store would only fail again.
+func (r *Recorder) requeue(taken []*pendingUse, err error) {
 	if err == errors.ErrUnsupported {
-		r.off.Store(true)
+		r.closed.Store(true)
 		r.pending, r.due, r.waiting = nil, nil, nil
 		return
 	}
@@ -185,41 +190,41 @@ func (r *Recorder) settle(taken []*pendingUse, err error) {
 		r.err = err
 	}
 	now := time.Now()
-	for _, h := range taken {
-		if r.off.Load() && h.unwritten && err == nil {
-			r.due = append(r.due, h) // used once more meanwhile, and closing waits for it
+	for _, p := range taken {
+		if r.closed.Load() && p.unwritten && err == nil {
+			r.due = append(r.due, p) // used again during the write, and Close waits for it
 			continue
 		}
-		h.unwritten = h.unwritten || err != nil
-		r.wait(h, now)
+		p.unwritten = p.unwritten || err != nil
+		r.wait(p, now)
 	}
 }
 
-func (r *Recorder) wait(h *pendingUse, now time.Time) {
-	h.again = now.Add(Interval)
-	r.waiting = append(r.waiting, h)
-	if len(r.waiting) == 1 && !r.off.Load() {
-		r.timer = time.AfterFunc(Interval, r.tick)
+func (r *Recorder) wait(p *pendingUse, now time.Time) {
+	p.until = now.Add(Interval)
+	r.waiting = append(r.waiting, p)
+	if len(r.waiting) == 1 && !r.closed.Load() {
+		r.timer = time.AfterFunc(Interval, r.flushDue)
 	}
 }
 
-// tick takes up those whose minute is over: what was used meanwhile is due, the
-// rest is forgotten, since the store has it.
-func (r *Recorder) tick() {
+// flushDue handles the uses whose minute is over. What was used in the meantime is due;
+// the rest is removed, since it is written.
+func (r *Recorder) flushDue() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now, n := time.Now(), 0
-	for ; n < len(r.waiting) && !now.Before(r.waiting[n].again); n++ {
-		if h := r.waiting[n]; h.unwritten {
-			r.due = append(r.due, h)
+	for ; n < len(r.waiting) && !now.Before(r.waiting[n].until); n++ {
+		if p := r.waiting[n]; p.unwritten {
+			r.due = append(r.due, p)
 		} else {
-			delete(r.pending, h.Digest)
+			delete(r.pending, p.Digest)
 		}
 		r.waiting[n] = nil
 	}
 	r.waiting = r.waiting[n:]
-	if len(r.waiting) > 0 && !r.off.Load() {
-		r.timer = time.AfterFunc(r.waiting[0].again.Sub(now), r.tick)
+	if len(r.waiting) > 0 && !r.closed.Load() {
+		r.timer = time.AfterFunc(r.waiting[0].until.Sub(now), r.flushDue)
 	}
 	r.startLocked()
 }

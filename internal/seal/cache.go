@@ -13,18 +13,18 @@ const (
 	shards   = 16
 	perShard = 1024 // of some 100 bytes each
 
-	// maxCacheable is longer than any value that SignIn makes.
+	// maxCacheable is longer than any value that SignIn makes, in bytes.
 	maxCacheable = 256
 )
 
-// A cache remembers which session token each cookie value holds. Opening one takes
-// two thirds of a request's time (BenchmarkChain/Cookie) and gives the same result
-// every time, since the keys do not change. It does not say whether the session is
-// still good: the store is asked for that on each request.
+// A cache keeps which session token each cookie value carries. Decrypting a value takes
+// two thirds of a request's time (BenchmarkChain/Cookie) and always has the same result,
+// since the keys do not change. Whether the session is valid is not cached: the store is
+// asked on each request.
 //
-// It holds only values that one of the keys has sealed, by their SHA-256, with the
-// digest of the token. Neither is of use to anyone. When a shard is full, an
-// arbitrary entry makes room.
+// It has only values that one of the keys encrypted: the SHA-256 of the value and the
+// digest of the token, neither of which can be used to authenticate. If a shard is full,
+// an arbitrary entry is evicted.
 type cache struct {
 	shards [shards]struct {
 		mu      sync.RWMutex
@@ -34,7 +34,7 @@ type cache struct {
 
 type entry struct {
 	token [32]byte
-	until int64 // in seconds since 1970: the last at which the codec would open it
+	until int64 // the last second, since 1970, in which the value opens
 }
 
 func (c *cache) get(value [32]byte, now time.Time) (token [32]byte, ok bool) {
@@ -53,7 +53,7 @@ func (c *cache) put(value, token [32]byte, until int64) {
 		shard.entries = make(map[[32]byte]entry)
 	}
 	if len(shard.entries) >= perShard {
-		for other := range shard.entries { // in no order
+		for other := range shard.entries { // in random order
 			delete(shard.entries, other)
 			break
 		}
@@ -70,7 +70,7 @@ func (c *cache) len() (n int) {
 	return n
 }
 
-// cacheKey hashes on the stack, as token.Digest does.
+// cacheKey hashes from the stack, as token.Digest does.
 func cacheKey(value string) (key [32]byte, cacheable bool) {
 	var buf [maxCacheable]byte
 	if len(value) > len(buf) {
@@ -79,8 +79,8 @@ func cacheKey(value string) (key [32]byte, cacheable bool) {
 	return sha256.Sum256(buf[:copy(buf[:], value)]), true
 }
 
-// sealedAt reads the time that securecookie puts in front of what it seals: seconds
-// since 1970, and a bar.
+// sealedAt reads the time that securecookie puts before what it encrypts: seconds since
+// 1970, and a vertical bar.
 func sealedAt(value string) (int64, bool) {
 	const first = 16 // characters, for twelve bytes
 	var head [12]byte

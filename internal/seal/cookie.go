@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// maxClockSkew is how far ahead, in seconds, the clock of the machine that
-	// sealed a cookie may be. securecookie itself accepts cookies from the future.
+	// maxClockSkew is how many seconds the clock of the machine that made a cookie may be
+	// ahead. securecookie itself accepts cookies from any future.
 	maxClockSkew = 60
 
-	// MaxCookie is the most that browsers accept for a cookie.
+	// MaxCookie is the longest cookie that browsers accept, in bytes.
 	MaxCookie = 4096
 )
 
-// Cookies seals session tokens into the values of one cookie and opens them. It
-// is made by [NewCookies] and safe for concurrent use.
+// Cookies encrypts session tokens into the values of one cookie, and decrypts them. It is
+// made by [NewCookies].
 type Cookies struct {
 	name     string
 	lifetime time.Duration
@@ -29,8 +29,8 @@ type Cookies struct {
 	cache    cache
 }
 
-// NewCookies returns Cookies for the cookie of that name. The first key seals,
-// all of them open.
+// NewCookies returns Cookies for the cookie of that name, which encrypt with the first key
+// and decrypt with all of them. Values older than lifetime do not open.
 func NewCookies(name string, keys [][]byte, lifetime time.Duration) *Cookies {
 	c := &Cookies{name: name, lifetime: lifetime}
 	for _, key := range keys {
@@ -43,14 +43,14 @@ func NewCookies(name string, keys [][]byte, lifetime time.Duration) *Cookies {
 	return c
 }
 
-// Seal returns the value of a cookie that carries a session token.
+// Seal returns a cookie value that carries a session token.
 func (c *Cookies) Seal(plaintext string) (string, error) {
 	return c.codecs[0].Encode(c.name, plaintext)
 }
 
-// Open returns the digest of the session token in a value. It reports false if
-// none of the keys sealed the value for this cookie, or it is not spelled as it
-// was made.
+// Open returns the digest of the session token in a value. It reports false unless one of
+// the keys encrypted the value for this cookie within its lifetime, and the value is
+// exactly what Seal returned.
 func (c *Cookies) Open(value string, now time.Time) (digest [32]byte, ok bool) {
 	key, cacheable := cacheKey(value)
 	if cacheable {
@@ -90,8 +90,8 @@ func decode(c *securecookie.SecureCookie, name, value string) (plaintext string,
 func (c *Cookies) Cached() (n, most int) { return c.cache.len(), shards * perShard }
 
 // canonical reports whether a base64 value re-encodes to itself. The decoder in
-// securecookie skips line breaks, and ignores the bits that padding leaves over
-// in the last four characters; what it reads otherwise has one spelling.
+// securecookie skips line breaks and ignores the unused bits of the last characters, so
+// one cookie would have many spellings.
 func canonical(value string) bool {
 	n := len(value)
 	if n < 4 || n%4 != 0 || n > MaxCookie || strings.IndexByte(value, '\r') >= 0 || strings.IndexByte(value, '\n') >= 0 {
@@ -104,7 +104,7 @@ func canonical(value string) bool {
 
 var strictBase64 = base64.URLEncoding.Strict()
 
-// stringSerializer is the serializer that adds nothing: what is sealed is a string.
+// stringSerializer is a serializer for securecookie that adds nothing to a string.
 type stringSerializer struct{}
 
 var errNotString = errors.New("not a string")

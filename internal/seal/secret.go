@@ -7,27 +7,27 @@ import (
 	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
-// Secrets seals client secrets so that their owner can see them again, under
-// AES-256-GCM with one key each, the newest first. An empty one seals nothing.
+// Secrets encrypts client secrets, so that users can see them again, with AES-256-GCM and
+// random nonces. It has one AEAD for each key, newest first. An empty Secrets encrypts
+// nothing.
 type Secrets []cipher.AEAD
 
-// NewSecrets returns Secrets of which the first key seals, and all of them open.
+// NewSecrets returns Secrets that encrypt with the first key, and decrypt with all of them.
 func NewSecrets(keys [][]byte) Secrets {
 	s := make(Secrets, len(keys))
 	for i, key := range keys {
 		block, err := aes.NewCipher(derive(key, "reveal AES-256-GCM"))
 		if err != nil {
-			panic(err) // only for a key of another length
+			panic(err) // impossible: the key has 32 bytes
 		}
 		if s[i], err = cipher.NewGCMWithRandomNonce(block); err != nil {
-			panic(err) // only for another block size
+			panic(err) // impossible: AES has the block size of GCM
 		}
 	}
 	return s
 }
 
-// Seal binds a plaintext to the record that it is kept in. Without keys it
-// returns nil.
+// Seal encrypts a plaintext and binds it to its record. Without keys it returns nil.
 func (s Secrets) Seal(plaintext, userID, id string) []byte {
 	if len(s) == 0 {
 		return nil
@@ -35,8 +35,8 @@ func (s Secrets) Seal(plaintext, userID, id string) []byte {
 	return s[0].Seal(nil, nil, []byte(plaintext), additionalData(userID, id))
 }
 
-// Open returns the plaintext, if one of the keys sealed it for that record and it
-// has that digest: one that was moved to another record does not open.
+// Open decrypts a plaintext. It reports false unless one of the keys encrypted it for this
+// record, and it has this digest: what was moved to another record does not open.
 func (s Secrets) Open(sealed []byte, userID, id string, digest [32]byte) (plaintext string, ok bool) {
 	for _, aead := range s {
 		opened, err := aead.Open(nil, nil, sealed, additionalData(userID, id))
@@ -47,5 +47,5 @@ func (s Secrets) Open(sealed []byte, userID, id string, digest [32]byte) (plaint
 	return "", false
 }
 
-// No user ID holds a NUL.
+// additionalData is unambiguous, since user IDs have no NUL.
 func additionalData(userID, id string) []byte { return []byte(userID + "\x00" + id) }
