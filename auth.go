@@ -28,7 +28,8 @@
 // store is unavailable.
 //
 // Package settings is a page on which users manage their credentials. Package sqlstore
-// is a Store over an SQL database; modules redisstore and cachestore have others.
+// has a Store over an SQL database, and module redisstore one over Redis; module
+// cachestore is a cache in front of either.
 //
 // # What it does not do
 //

@@ -266,9 +266,9 @@ func requestedAddress(r *http.Request) string {
 
 // LocalPath returns next if it is safe to redirect a browser there, and fallback
 // otherwise. It prevents open redirects. next is safe if it is an absolute path on
-// this site, with an optional query and fragment, that has no empty or dot segment
-// except at its end, and no backslash, space or control character, even after
-// decoding. The fallback is not checked.
+// this site, with an optional query and fragment, that has no space, no empty or dot
+// segment except at its end, and no backslash or control character even after decoding.
+// The fallback is not checked.
 func LocalPath(next, fallback string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {
