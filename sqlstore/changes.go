@@ -12,7 +12,7 @@ import (
 
 // Create implements auth.Store.
 func (s *Store) Create(ctx context.Context, c auth.Credential, limit int) error {
-	ctx, cancel := s.within(ctx)
+	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
 	inserted := false
 	err := s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
@@ -55,7 +55,7 @@ func (s *Store) insert(ctx context.Context, tx *sql.Conn, c auth.Credential) err
 	_, err := tx.ExecContext(ctx, s.dialect.bind(`INSERT INTO auth_credentials (`+columns+`, revoked, current_secret)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)`),
 		c.Kind, c.UserID, c.ID, c.Name, c.Hint, string(c.Scopes), c.Digest[:], c.Sealed,
-		c.CreatedAt.UnixMicro(), micros(c.ExpiresAt, never), micros(c.LastUsedAt, 0), number(c.Superseded), c.Previous, current)
+		c.CreatedAt.UnixMicro(), micros(c.ExpiresAt, never), micros(c.LastUsedAt, 0), toInt(c.Superseded), c.Previous, current)
 	return err
 }
 
@@ -83,7 +83,7 @@ func (s *Store) conflict(ctx context.Context, c auth.Credential, replaced string
 
 // Rotate implements auth.Store.
 func (s *Store) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, oldUntil time.Time) error {
-	ctx, cancel := s.within(ctx)
+	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
 	inserted := false
 	err := s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
@@ -176,7 +176,7 @@ func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, ex
 // in a circle.
 
 func (s *Store) lock(ctx context.Context, tx *sql.Conn, kind auth.Kind, userID string) error {
-	_, err := tx.ExecContext(ctx, s.dialect.bind(s.dialect.lockAccount), kind, userID)
+	_, err := tx.ExecContext(ctx, s.dialect.bind(s.dialect.lockUser), kind, userID)
 	return err
 }
 
@@ -209,7 +209,7 @@ func (s *Store) revokeWhere(ctx context.Context, tx *sql.Conn, kind auth.Kind, n
 	return int(n), err
 }
 
-func number(b bool) int {
+func toInt(b bool) int {
 	if b {
 		return 1
 	}

@@ -9,92 +9,102 @@ import (
 	"time"
 )
 
-// A Dialect says which database a Store talks to. All that differs between them
-// is in this file and in the migrations.
-type Dialect struct {
-	name string // of the folder with its migrations
+// A Dialect names the database that a [Store] uses. Its value is the name of its
+// folder in [Migrations]. The zero value is invalid.
+type Dialect string
 
-	numbered bool // placeholders are $1, $2, and not ?
+// The dialects.
+const (
+	// SQLite is SQLite 3.24 or later, with any driver. Open it with WAL and a busy
+	// timeout of some seconds. With ncruces/go-sqlite3 the permissions of the WAL
+	// file depend on the umask, so others may be able to read it, unless the URI has
+	// modeof=FILE with the path of the database, in which a space is written as %20.
+	// The permissions of FILE-shm always depend on the umask.
+	SQLite Dialect = "sqlite"
 
-	// oneWriter is for a database that lets one write at a time and keeps no queue:
-	// whoever waits tries again now and then, however long others have waited.
+	// PostgreSQL is PostgreSQL 12 or later.
+	PostgreSQL Dialect = "postgres"
+
+	// MySQL is MariaDB 10.5 or later and MySQL 8.0 or later, with InnoDB.
+	MySQL Dialect = "mysql"
+)
+
+// A dialect holds all differences between the databases, except for the migrations.
+type dialect struct {
+	folder string // of the migrations
+
+	numbered bool // placeholders are $1, $2, not ?
+
+	// oneWriter is set for a database that allows one writer at a time and has no
+	// queue: waiting connections retry from time to time, regardless of how long
+	// others have been waiting.
 	oneWriter bool
 
-	// lockAccount makes or changes the account's row, and so locks it until the
-	// transaction ends. In SQLite that locks the whole database, to begin with a
-	// write: a transaction that reads first can fail when it comes to write.
-	lockAccount string
+	// lockUser inserts or changes the user's row, and so locks it until the
+	// transaction ends. In SQLite this locks the whole database, with a write as the
+	// first statement: a transaction that reads first can fail when it writes.
+	lockUser string
 
-	// purge removes up to a number of records that expired before a time.
+	// purge deletes up to a number of records that expired before a time.
 	purge string
 
-	// begin starts a transaction for writing, in which a statement sees what was
-	// committed before it began: counting under the account's lock needs that.
+	// begin starts a write transaction in which each statement sees what was
+	// committed before it started. Counting under the user's lock needs that.
 	begin []string
 
-	// migrate runs f while no other process migrates the same database.
+	// migrate calls f while no other process migrates the same database.
 	migrate func(ctx context.Context, conn *sql.Conn, f func(execer) error) error
 }
 
-// The dialects.
-var (
-	// SQLite is any driver for SQLite 3.24 or later. Open it with WAL and a
-	// busy timeout of some seconds. With ncruces/go-sqlite3 the log beside the file
-	// is readable to others, as the umask has it, unless modeof=FILE names the file
-	// itself in the URI, where a space is %20; of FILE-shm the umask alone decides.
-	SQLite = Dialect{
-		name:      "sqlite",
+var dialects = map[Dialect]*dialect{
+	SQLite: {
+		folder:    "sqlite",
 		oneWriter: true,
-		lockAccount: `INSERT INTO auth_accounts (kind, user_id, changes) VALUES (?, ?, 1)
+		lockUser: `INSERT INTO auth_user_locks (kind, user_id, changes) VALUES (?, ?, 1)
 			ON CONFLICT (kind, user_id) DO UPDATE SET changes = changes + 1`,
 		purge: `DELETE FROM auth_credentials WHERE (kind, user_id, id) IN
 			(SELECT kind, user_id, id FROM auth_credentials WHERE expires_at < ? LIMIT ?)`,
-		begin: []string{"BEGIN IMMEDIATE"},
-		migrate: func(ctx context.Context, conn *sql.Conn, f func(execer) error) error {
-			if err := begin(ctx, conn, "BEGIN IMMEDIATE"); err != nil {
-				return err
-			}
-			return finish(ctx, conn, f(conn))
-		},
-	}
-
-	// PostgreSQL is PostgreSQL 12 or later.
-	PostgreSQL = Dialect{
-		name:     "postgres",
+		begin:   []string{"BEGIN IMMEDIATE"},
+		migrate: migrateIn("BEGIN IMMEDIATE"),
+	},
+	PostgreSQL: {
+		folder:   "postgres",
 		numbered: true,
-		lockAccount: `INSERT INTO auth_accounts (kind, user_id, changes) VALUES (?, ?, 1)
-			ON CONFLICT (kind, user_id) DO UPDATE SET changes = auth_accounts.changes + 1`,
+		lockUser: `INSERT INTO auth_user_locks (kind, user_id, changes) VALUES (?, ?, 1)
+			ON CONFLICT (kind, user_id) DO UPDATE SET changes = auth_user_locks.changes + 1`,
 		purge: `DELETE FROM auth_credentials WHERE (kind, user_id, id) IN
 			(SELECT kind, user_id, id FROM auth_credentials WHERE expires_at < ? LIMIT ? FOR UPDATE SKIP LOCKED)`,
 		begin: []string{"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"},
-		migrate: func(ctx context.Context, conn *sql.Conn, f func(execer) error) error {
-			// The number is this table's own: "auth" in ASCII.
-			err := begin(ctx, conn, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "SELECT pg_advisory_xact_lock(1635087464)")
-			if err != nil {
-				return err
-			}
-			return finish(ctx, conn, f(conn))
-		},
-	}
-
-	// MySQL is MariaDB 10.5 or later and MySQL 8.0 or later, with InnoDB.
-	MySQL = Dialect{
-		name: "mysql",
-		lockAccount: `INSERT INTO auth_accounts (kind, user_id, changes) VALUES (?, ?, 1)
+		// The lock's number is "auth" in ASCII.
+		migrate: migrateIn("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "SELECT pg_advisory_xact_lock(1635087464)"),
+	},
+	MySQL: {
+		folder: "mysql",
+		lockUser: `INSERT INTO auth_user_locks (kind, user_id, changes) VALUES (?, ?, 1)
 			ON DUPLICATE KEY UPDATE changes = changes + 1`,
 		purge:   `DELETE FROM auth_credentials WHERE expires_at < ? LIMIT ?`,
 		begin:   []string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION READ WRITE"},
 		migrate: migrateMySQL,
-	}
-)
+	},
+}
 
 type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// migrateMySQL takes a lock by name: each statement that changes a table commits
-// by itself there, so the migrations can be run again where one was cut off.
+// migrateIn migrates in one transaction, which the statements begin.
+func migrateIn(begin ...string) func(context.Context, *sql.Conn, func(execer) error) error {
+	return func(ctx context.Context, conn *sql.Conn, f func(execer) error) error {
+		if err := beginWith(ctx, conn, begin); err != nil {
+			return err
+		}
+		return finish(ctx, conn, f(conn))
+	}
+}
+
+// migrateMySQL holds a named lock instead of a transaction: each statement that
+// changes a table commits implicitly, so an interrupted migration can run again.
 func migrateMySQL(ctx context.Context, conn *sql.Conn, f func(execer) error) error {
 	const lock = "github.com/seed-31c5bcb2/auth"
 	var got sql.NullInt64
@@ -107,13 +117,13 @@ func migrateMySQL(ctx context.Context, conn *sql.Conn, f func(execer) error) err
 	err := f(conn)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_, undo := conn.ExecContext(ctx, "DO RELEASE_LOCK(CONCAT(?, '/', MD5(DATABASE())))", lock)
-	return errors.Join(err, undo)
+	_, errRelease := conn.ExecContext(ctx, "DO RELEASE_LOCK(CONCAT(?, '/', MD5(DATABASE())))", lock)
+	return errors.Join(err, errRelease)
 }
 
-// bind writes the placeholders as the database reads them. No statement here has
-// a question mark in a string.
-func (d *Dialect) bind(query string) string {
+// bind rewrites the placeholders for the database. No query in this package has a
+// question mark in a string.
+func (d *dialect) bind(query string) string {
 	if !d.numbered {
 		return query
 	}

@@ -27,7 +27,7 @@ func ExampleNew() {
 	//	sql.Open("mysql", "app@tcp(db.example.com)/app?tls=true")
 	defer db.Close()
 
-	store, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.WithTimeout(time.Second))
+	store, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.Config{Timeout: time.Second})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -39,5 +39,5 @@ func ExampleNew() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer bearer.Close(context.Background()) // before the store: it writes the last uses
+	defer bearer.Close(context.Background()) // before the store: Close writes pending last uses
 }

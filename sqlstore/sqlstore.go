@@ -1,53 +1,54 @@
 // Package sqlstore keeps credentials in SQLite, PostgreSQL, MariaDB or MySQL,
-// over database/sql. It imports no driver: the service opens the database with
-// the one that it uses anyway.
+// through database/sql. It imports no driver: the service opens the database with
+// the driver of its choice.
 //
 //	db, err := sql.Open("pgx", url)
-//	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
+//	store, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.Config{})
 //	err = store.Migrate(ctx)
 //
-// A record is found by its digest on a unique index, and all that names a record is
-// compared byte by byte, whatever the collation. The tables hold no plaintext: see
-// the migrations. [Store.Purge] removes what has ended; call it now and then.
+// Lookups use a unique index on the digest. Digests, user IDs and record IDs are
+// compared byte by byte, whatever the collation. The tables, which the migrations
+// document, hold no plaintext. [Store.Purge] deletes expired and revoked records; call
+// it periodically, for example once a day.
 //
-// # What it guarantees
+// # Guarantees
 //
-// Limits, rotations and revocations are atomic in the database, whichever process
-// asks: a change is made whole or not at all, also where the answer to it is lost.
-// A revocation that has returned holds for the next lookup of every process, and is as
-// durable as what the database commits. Reads must go to the primary: a replica
-// knows of a revocation when it has caught up.
+// Limits, rotations and revocations are atomic in the database, across processes.
+// A change is made completely or not at all, even if its response is lost. Once a
+// revocation has returned, the next lookup of every process sees it, and it is as
+// durable as a commit of the database. Reads must go to the primary: a replica does
+// not see a revocation until it has caught up.
 //
-// Whatever goes wrong is an error within the timeout ([WithTimeout]), never an
-// answer, and over once the database is well again.
+// Every failure is returned as an error within [Config].Timeout, and never as a
+// result. The store works again as soon as the database does.
 //
 // # How it was tested
 //
-// The suite in storetest runs over SQLite by two drivers, PostgreSQL and MariaDB.
-// So do tests in which each call of the driver fails, once and twice in a row;
-// connections are cut after each of several lengths, reset, or fall silent; backends
-// are terminated; servers are killed among eight writers, refuse to write or have no
-// room; the writing process is killed after each of its calls; others hold the locks;
-// and lookups are given up at random, a million for each database.
+// The suite in storetest runs over SQLite with two drivers, PostgreSQL and MariaDB.
+// Further tests make each call of the driver fail, once and twice in a row; cut,
+// reset or silence connections after various numbers of bytes; terminate backends;
+// kill servers with eight writers, make them read-only or fill their disks; kill the
+// writing process after each of its calls; hold locks in other sessions; and cancel
+// lookups at random, a million for each database.
 //
 // # What it costs
 //
-// At a million records, with two cores for the service and the server together, and
-// the servers as Debian configures them (BenchmarkStore in internal/integration):
+// With a million records, two cores shared by the service and the server, and
+// servers with Debian's configuration (BenchmarkStore in internal/integration):
 //
 //	                            SQLite   PostgreSQL   MariaDB
-//	lookup, one after another   15 us    55 us        150 us
-//	  16 in flight              8.5 us   18 us        48 us
-//	lookup of a thousand        12 us    43 us        62 us
-//	  16 in flight              9 us     16 us        18 us
+//	lookup                      15 us    55 us        150 us
+//	  16 concurrent             8.5 us   18 us        48 us
+//	lookup of 1,000 in use      12 us    43 us        62 us
+//	  16 concurrent             9 us     16 us        18 us
 //	create                      120 us   420 us       840 us
 //	revoke all of 10,000        53 ms    130 ms       37 ms
-//	bytes a record, with keys   390      420          580
+//	bytes per record and keys   390      420          580
 //
-// With SQLite a process writes one change after another: those who write queue up
-// in it, and keep no connection from lookups. By ncruces/go-sqlite3; modernc.org/sqlite
-// took a fifth more for a lookup. With package cachestore in front, a credential in
-// use costs 0.07 us.
+// With SQLite, a process writes one change at a time; waiting writers do not hold
+// connections that lookups need. The figures are for ncruces/go-sqlite3; lookups with
+// modernc.org/sqlite took a fifth longer. With package cachestore in front, looking up
+// a credential in use takes 0.07 us.
 package sqlstore
 
 import (
@@ -64,66 +65,60 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A Store is an auth.Store over a database. It is made by [New] and safe for
-// concurrent use, by several processes too.
+// A Store is an auth.Store in a database. Create one with [New]. It is safe for
+// concurrent use, and several processes can share a database.
 type Store struct {
 	db      *sql.DB
-	dialect Dialect
+	dialect *dialect
 	timeout time.Duration
-	writer  chan struct{} // holds whose turn it is to write; nil: nobody has to wait
+	writer  chan struct{} // a semaphore; nil if the database allows several writers
 
 	mu     sync.Mutex
-	lookup *sql.Stmt // prepared on first use
+	lookup *sql.Stmt // prepared by the first Lookup
 }
 
 var _ auth.Store = (*Store)(nil)
 
-// An Option changes a Store's defaults.
-type Option func(*Store) error
-
-// WithTimeout bounds each call of the store, retries of the driver and waiting for
-// a connection included. The default is 2 seconds. What it bounds of Purge is each
-// batch, and of Migrate nothing: that takes as long as its context.
-func WithTimeout(d time.Duration) Option {
-	return func(s *Store) error {
-		if d <= 0 {
-			return fmt.Errorf("sqlstore: WithTimeout: %v is no time", d)
-		}
-		s.timeout = d
-		return nil
-	}
+// Config holds the settings of a [Store]. The zero value is valid.
+type Config struct {
+	// Timeout bounds each call, including retries and waiting for a connection.
+	// For Purge it bounds each batch. It does not apply to Migrate, which only its
+	// context bounds. Zero means 2 seconds. It must not be negative.
+	Timeout time.Duration
 }
 
-// New returns a Store over db, which stays the caller's: the store does not close
-// it, and sets none of its limits. The tables are made by [Store.Migrate], or by
-// the SQL in [Migrations].
-func New(db *sql.DB, d Dialect, options ...Option) (*Store, error) {
-	s := &Store{db: db, dialect: d, timeout: 2 * time.Second}
-	if d.oneWriter {
-		s.writer = make(chan struct{}, 1)
-	}
+const defaultTimeout = 2 * time.Second
+
+// New returns a Store in db, which the caller still owns: the store neither closes
+// db nor changes its pool settings. New does not connect to the database. Create the
+// tables with [Store.Migrate], or with the SQL in [Migrations].
+//
+// New returns an error that lists all faults if db is nil, d is not one of the
+// dialects, or cfg is invalid.
+func New(db *sql.DB, d Dialect, cfg Config) (*Store, error) {
 	var faults []error
 	if db == nil {
 		faults = append(faults, errors.New("sqlstore: db is nil"))
 	}
-	if d.name == "" {
-		faults = append(faults, errors.New("sqlstore: the zero Dialect is none: use SQLite, PostgreSQL or MySQL"))
+	dialect := dialects[d]
+	if dialect == nil {
+		faults = append(faults, fmt.Errorf("sqlstore: unknown dialect %q: use SQLite, PostgreSQL or MySQL", d))
 	}
-	for _, o := range options {
-		if o == nil {
-			faults = append(faults, errors.New("sqlstore: an option is nil"))
-			continue
-		}
-		faults = append(faults, o(s))
+	if cfg.Timeout < 0 {
+		faults = append(faults, fmt.Errorf("sqlstore: Timeout: %v is negative", cfg.Timeout))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
+	s := &Store{db: db, dialect: dialect, timeout: cmp.Or(cfg.Timeout, defaultTimeout)}
+	if dialect.oneWriter {
+		s.writer = make(chan struct{}, 1)
+	}
 	return s, nil
 }
 
-// Close gives back the statement that the store has prepared. The database stays
-// open.
+// Close releases the statement that the store has prepared. It does not close the
+// database.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,8 +132,8 @@ func (s *Store) Close() error {
 
 const columns = `kind, user_id, id, name, hint, scopes, digest, sealed, created_at, expires_at, last_used_at, superseded, previous`
 
-// never is a time that none of ours reaches: expiry can be compared without a
-// special case.
+// never is the expiry of records that do not expire, so that queries need no special
+// case for them.
 const never = math.MaxInt64
 
 func micros(t time.Time, zero int64) int64 {
@@ -155,7 +150,7 @@ func fromMicros(n, zero int64) time.Time {
 	return time.UnixMicro(n).UTC()
 }
 
-// scan reads the columns, and revoked behind them.
+// scan reads a row of columns and revoked.
 func scan(row interface{ Scan(...any) error }) (c auth.Credential, revoked bool, err error) {
 	var digest []byte
 	var created, expires, lastUsed int64
@@ -165,20 +160,16 @@ func scan(row interface{ Scan(...any) error }) (c auth.Credential, revoked bool,
 		return auth.Credential{}, false, err
 	}
 	if len(digest) != len(c.Digest) {
-		return auth.Credential{}, false, errors.New("sqlstore: a digest in the database has another length")
+		return auth.Credential{}, false, fmt.Errorf("sqlstore: the database has a digest of %d bytes", len(digest))
 	}
 	copy(c.Digest[:], digest)
 	c.CreatedAt, c.ExpiresAt, c.LastUsedAt = fromMicros(created, 0), fromMicros(expires, never), fromMicros(lastUsed, 0)
 	return c, revoked, nil
 }
 
-func (s *Store) within(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, s.timeout)
-}
-
-// statement prepares without the lock: whoever waits for that would wait past
-// the end of its own context.
-func (s *Store) statement(ctx context.Context) (*sql.Stmt, error) {
+// lookupStatement does not hold the mutex while it prepares the statement: callers
+// that wait for a mutex cannot return when their context is done.
+func (s *Store) lookupStatement(ctx context.Context) (*sql.Stmt, error) {
 	s.mu.Lock()
 	stmt := s.lookup
 	s.mu.Unlock()
@@ -191,7 +182,7 @@ func (s *Store) statement(ctx context.Context) (*sql.Stmt, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lookup != nil { // another call was first
+	if s.lookup != nil { // a concurrent call was first
 		stmt.Close()
 		return s.lookup, nil
 	}
@@ -201,12 +192,12 @@ func (s *Store) statement(ctx context.Context) (*sql.Stmt, error) {
 
 // Lookup implements auth.Store.
 func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
-	ctx, cancel := s.within(ctx)
+	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
 	var c auth.Credential
 	var revoked bool
-	err := s.again(func() error {
-		stmt, err := s.statement(ctx)
+	err := s.retry(func() error {
+		stmt, err := s.lookupStatement(ctx)
 		if err == nil {
 			c, revoked, err = scan(stmt.QueryRowContext(ctx, d[:]))
 		}
@@ -227,16 +218,17 @@ func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*aut
 
 // Get implements auth.Store.
 func (s *Store) Get(ctx context.Context, ref auth.Ref) (c auth.Credential, err error) {
-	ctx, cancel := s.within(ctx)
+	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
-	err = s.again(func() error {
+	err = s.retry(func() error {
 		c, err = s.find(ctx, s.db, ref)
 		return err
 	})
 	return c, err
 }
 
-// find returns a record that is not revoked, within a transaction or not.
+// find returns the record, or ErrNotFound if it is revoked. q is the database or a
+// transaction.
 func (s *Store) find(ctx context.Context, q execer, ref auth.Ref) (auth.Credential, error) {
 	c, revoked, err := scan(q.QueryRowContext(ctx, s.dialect.bind(
 		`SELECT `+columns+`, revoked FROM auth_credentials WHERE kind = ? AND user_id = ? AND id = ?`),
@@ -249,7 +241,7 @@ func (s *Store) find(ctx context.Context, q execer, ref auth.Ref) (auth.Credenti
 
 // List implements auth.Store.
 func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) ([]auth.Credential, error) {
-	ctx, cancel := s.within(ctx)
+	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
 	query := `SELECT ` + columns + `, revoked FROM auth_credentials WHERE kind = ? AND user_id = ? AND revoked = 0`
 	args := []any{kind, userID}
@@ -259,7 +251,7 @@ func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page au
 	}
 	args = append(args, page.Max())
 	var rows *sql.Rows
-	err := s.again(func() (err error) {
+	err := s.retry(func() (err error) {
 		rows, err = s.db.QueryContext(ctx, s.dialect.bind(query+` ORDER BY id DESC LIMIT ?`), args...)
 		return err
 	})
@@ -283,15 +275,15 @@ func (s *Store) Touch(ctx context.Context, uses []auth.Use) error {
 	if len(uses) == 0 {
 		return ctx.Err()
 	}
-	// In the order of the primary key, so that two of these never wait for each
-	// other.
+	// Updates in the order of the primary key cannot deadlock with each other.
 	uses = slices.Clone(uses)
 	slices.SortFunc(uses, func(a, b auth.Use) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.UserID, b.UserID), cmp.Compare(a.ID, b.ID))
 	})
 	return s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		// Nothing is prepared: a connection that turns out bad is closed at once,
-		// and some drivers then panic when one of its statements is.
+		// The statement is not prepared: if a connection breaks, database/sql closes
+		// it at once, and some drivers panic when a statement of a closed connection
+		// is closed.
 		query := s.dialect.bind(`UPDATE auth_credentials SET last_used_at = ?
 			WHERE kind = ? AND user_id = ? AND id = ? AND revoked = 0 AND last_used_at < ?`)
 		for _, u := range uses {
@@ -304,11 +296,11 @@ func (s *Store) Touch(ctx context.Context, uses []auth.Use) error {
 	})
 }
 
-// purgeBatch keeps the locks of a purge short, and its log small.
+// purgeBatch keeps the transactions of a purge short.
 const purgeBatch = 1000
 
-// Purge implements auth.Store, in batches: what was removed before an error stays
-// so. Accounts without credentials keep a small row.
+// Purge implements auth.Store. It deletes in batches: after an error, the batches
+// before it remain deleted. For a user without credentials a small row remains.
 func (s *Store) Purge(ctx context.Context, before time.Time) (int, error) {
 	purged := 0
 	for {
@@ -321,13 +313,13 @@ func (s *Store) Purge(ctx context.Context, before time.Time) (int, error) {
 }
 
 func (s *Store) purgeSome(ctx context.Context, before time.Time) (int, error) {
-	ctx, cancel := s.within(ctx)
+	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
-	done, err := s.turn(ctx)
+	release, err := s.acquireWriter(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer done()
+	defer release()
 	result, err := s.db.ExecContext(ctx, s.dialect.bind(s.dialect.purge), before.UnixMicro(), purgeBatch)
 	if err != nil {
 		return 0, err

@@ -8,19 +8,23 @@ import (
 	"time"
 )
 
-// transact runs f in a transaction, within the timeout.
+func (s *Store) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.timeout)
+}
+
+// transact calls f in a transaction, within the timeout.
 //
-// It says BEGIN and COMMIT itself, as statements. A driver's own Commit and
-// Rollback have no context: over a server that hangs, some wait for ever.
+// It executes BEGIN and COMMIT as statements. The Commit and Rollback methods of
+// drivers have no context, and some block forever if the server hangs.
 func (s *Store) transact(ctx context.Context, f func(context.Context, *sql.Conn) error) error {
-	ctx, cancel := s.within(ctx)
+	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
-	done, err := s.turn(ctx)
+	release, err := s.acquireWriter(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
-	conn, err := s.begun(ctx)
+	defer release()
+	conn, err := s.begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -28,9 +32,10 @@ func (s *Store) transact(ctx context.Context, f func(context.Context, *sql.Conn)
 	return finish(ctx, conn, f(ctx, conn))
 }
 
-// turn waits until this store may write. It comes before the connection: those who
-// wait must not keep it from lookups, which SQLite lets go on.
-func (s *Store) turn(ctx context.Context) (done func(), err error) {
+// acquireWriter waits until this store may write. It is called before a connection
+// is taken from the pool, so that waiting writers leave the connections to lookups,
+// which SQLite runs in parallel with a writer.
+func (s *Store) acquireWriter(ctx context.Context) (release func(), err error) {
 	if s.writer == nil {
 		return func() {}, nil
 	}
@@ -42,13 +47,13 @@ func (s *Store) turn(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// begun returns a connection in a transaction.
-func (s *Store) begun(ctx context.Context) (conn *sql.Conn, err error) {
-	err = s.again(func() error {
+// begin returns a connection in a new transaction.
+func (s *Store) begin(ctx context.Context) (conn *sql.Conn, err error) {
+	err = s.retry(func() error {
 		if conn, err = s.db.Conn(ctx); err != nil {
 			return err
 		}
-		if err = begin(ctx, conn, s.dialect.begin...); err != nil {
+		if err = beginWith(ctx, conn, s.dialect.begin); err != nil {
 			conn.Close()
 		}
 		return err
@@ -56,12 +61,13 @@ func (s *Store) begun(ctx context.Context) (conn *sql.Conn, err error) {
 	return conn, err
 }
 
-// again calls f, which has changed nothing where it fails, until it meets a
-// connection that works: past as many closed ones as the pool has, and once more.
-// database/sql does so twice, and its third time is no new connection where the
-// pool is full. Requests that clients give up close connections, and must not cost
-// others an outage.
-func (s *Store) again(f func() error) error {
+// retry calls f until it gets a connection that works: once for each open
+// connection of the pool, and once more. f must not change anything if it fails.
+//
+// Canceled requests close connections, and must not cause an outage for others.
+// database/sql itself retries twice, and its last attempt does not use a new
+// connection if the pool is full.
+func (s *Store) retry(f func() error) error {
 	for closed := s.db.Stats().OpenConnections; ; closed-- {
 		err := f()
 		if closed <= 0 || !errors.Is(err, driver.ErrBadConn) {
@@ -70,43 +76,44 @@ func (s *Store) again(f func() error) error {
 	}
 }
 
-// begin starts a transaction. One that may have started is undone.
-func begin(ctx context.Context, conn *sql.Conn, statements ...string) error {
+// beginWith starts a transaction. If that fails, it rolls back, because the
+// transaction may have started.
+func beginWith(ctx context.Context, conn *sql.Conn, statements []string) error {
 	for _, statement := range statements {
 		if _, err := conn.ExecContext(ctx, statement); err != nil {
-			undo(ctx, conn)
+			rollback(ctx, conn)
 			return err
 		}
 	}
 	return nil
 }
 
-// finish commits, unless something failed.
-func finish(ctx context.Context, conn *sql.Conn, failed error) error {
-	if failed == nil {
-		_, failed = conn.ExecContext(ctx, "COMMIT")
+// finish commits if err is nil, and rolls back otherwise.
+func finish(ctx context.Context, conn *sql.Conn, err error) error {
+	if err == nil {
+		_, err = conn.ExecContext(ctx, "COMMIT")
 	}
-	if failed != nil {
-		undo(ctx, conn)
+	if err != nil {
+		rollback(ctx, conn)
 	}
-	return failed
+	return err
 }
 
-// undo rolls back, also when the context is over. The next user of a connection
-// must not find itself in a transaction: what cannot be rolled back is closed,
-// and the database then does it.
-func undo(ctx context.Context, conn *sql.Conn) {
+// rollback rolls back even if ctx is done. If that fails, it closes the connection,
+// so that the database rolls back and no other caller gets a connection with an open
+// transaction.
+func rollback(ctx context.Context, conn *sql.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 100*time.Millisecond)
 	defer cancel()
 	run := func(statement string) bool {
 		_, err := conn.ExecContext(ctx, statement)
 		return err == nil
 	}
-	// SQLite has no ROLLBACK where there is no transaction: then a savepoint begins
-	// one. BEGIN is not for this: MySQL commits what is open before it.
+	// SQLite rejects ROLLBACK outside of a transaction, and a savepoint starts one.
+	// BEGIN would not do: MySQL first commits the open transaction.
 	if run("ROLLBACK") || run("SAVEPOINT undone") && run("ROLLBACK") {
 		return
 	}
-	// The error is how database/sql is told to close it.
+	// This error makes database/sql close the connection.
 	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 }

@@ -1,8 +1,9 @@
--- Credentials of github.com/seed-31c5bcb2/auth. Times are microseconds since
--- 1970; 9223372036854775807 is never, and 0 in last_used_at is not yet. A record
--- that was revoked keeps its digest, and expires_at is then when that was.
--- Text is kept as bytes: every collation here takes some strings that differ,
--- in trailing spaces at the least, for the same.
+-- Credentials of github.com/seed-31c5bcb2/auth. Times are microseconds since 1970.
+-- In expires_at 9223372036854775807 means never; in last_used_at 0 means not yet
+-- used. A revoked record keeps its digest, and its expires_at is the time of the
+-- revocation.
+-- Text columns are binary: every collation treats some different strings as equal,
+-- at least those that differ in trailing spaces.
 CREATE TABLE IF NOT EXISTS auth_credentials (
 	kind           TINYINT         NOT NULL, -- 1 token, 2 session, 3 secret
 	user_id        VARBINARY(255)  NOT NULL,
@@ -18,15 +19,15 @@ CREATE TABLE IF NOT EXISTS auth_credentials (
 	superseded     TINYINT         NOT NULL,
 	revoked        TINYINT         NOT NULL,
 	previous       VARBINARY(64)   NOT NULL,
-	current_secret VARBINARY(255), -- the user's ID in the one secret that is current
+	current_secret VARBINARY(255), -- the user ID, in a user's current secret only
 	PRIMARY KEY (kind, user_id, id),
 	UNIQUE KEY auth_credentials_digest (digest),
 	UNIQUE KEY auth_credentials_current_secret (current_secret),
 	KEY auth_credentials_expires_at (expires_at)
 ) ENGINE = InnoDB;
 --;
--- A row for each account and kind, which whoever changes several records locks.
-CREATE TABLE IF NOT EXISTS auth_accounts (
+-- One row for each user and kind. Transactions that change several records lock it.
+CREATE TABLE IF NOT EXISTS auth_user_locks (
 	kind    TINYINT        NOT NULL,
 	user_id VARBINARY(255) NOT NULL,
 	changes BIGINT         NOT NULL,

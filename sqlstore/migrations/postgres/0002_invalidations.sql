@@ -1,21 +1,22 @@
--- Tells whoever listens on the channel auth_invalidations, as package pgnotify does,
--- that an account's credentials have changed: its kind, a space, its user ID; or
--- "0 " where nobody can say which. Services in other schemas of the database hear
--- it as well, which costs their caches a load. Last uses tell nobody.
+-- Notifies the channel auth_invalidations, on which package pgnotify listens, that
+-- credentials of a user have changed. The payload is the kind, a space and the user
+-- ID, or "0 " if the user is not known. The channel is shared by all schemas of the
+-- database: services in other schemas are notified as well, which costs their caches
+-- an extra load. Last uses do not notify.
 CREATE FUNCTION auth_invalidate() RETURNS trigger LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	account record;
+	changed record;
 BEGIN
 	IF TG_OP = 'TRUNCATE' THEN
 		PERFORM pg_notify('auth_invalidations', '0 ');
 		RETURN NULL;
 	END IF;
-	-- What is told twice in one transaction is sent once. There is room for 8,000
-	-- bytes, and a revocation must not fail for want of it.
-	FOREACH account IN ARRAY CASE TG_OP WHEN 'UPDATE' THEN ARRAY[OLD, NEW] ELSE ARRAY[OLD] END LOOP
-		PERFORM pg_notify('auth_invalidations', CASE WHEN octet_length(account.user_id) > 1000 THEN '0 '
-			ELSE account.kind || ' ' || account.user_id END);
+	-- PostgreSQL sends duplicates within a transaction once. A payload has at most
+	-- 8,000 bytes, and a revocation must not fail because of a longer one.
+	FOREACH changed IN ARRAY CASE TG_OP WHEN 'UPDATE' THEN ARRAY[OLD, NEW] ELSE ARRAY[OLD] END LOOP
+		PERFORM pg_notify('auth_invalidations', CASE WHEN octet_length(changed.user_id) > 1000 THEN '0 '
+			ELSE changed.kind || ' ' || changed.user_id END);
 	END LOOP;
 	RETURN NULL;
 END
@@ -29,7 +30,7 @@ CREATE TRIGGER auth_credentials_changed
 		(NEW.kind, NEW.user_id, NEW.id, NEW.scopes, NEW.digest, NEW.sealed, NEW.expires_at, NEW.superseded, NEW.revoked))
 	EXECUTE FUNCTION auth_invalidate();
 --;
--- What is purged has ended before. An hour covers a clock that is wrong.
+-- Purged records had expired or were revoked before. The hour allows for clock skew.
 CREATE TRIGGER auth_credentials_deleted
 	AFTER DELETE ON auth_credentials
 	FOR EACH ROW WHEN (OLD.revoked = 0 AND OLD.expires_at > EXTRACT(EPOCH FROM now() - INTERVAL '1 hour') * 1000000)

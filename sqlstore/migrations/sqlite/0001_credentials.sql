@@ -1,6 +1,7 @@
--- Credentials of github.com/seed-31c5bcb2/auth. Times are microseconds since
--- 1970; 9223372036854775807 is never, and 0 in last_used_at is not yet. A record
--- that was revoked keeps its digest, and expires_at is then when that was.
+-- Credentials of github.com/seed-31c5bcb2/auth. Times are microseconds since 1970.
+-- In expires_at 9223372036854775807 means never; in last_used_at 0 means not yet
+-- used. A revoked record keeps its digest, and its expires_at is the time of the
+-- revocation.
 CREATE TABLE auth_credentials (
 	kind           INTEGER NOT NULL, -- 1 token, 2 session, 3 secret
 	user_id        TEXT    NOT NULL,
@@ -16,7 +17,7 @@ CREATE TABLE auth_credentials (
 	superseded     INTEGER NOT NULL,
 	revoked        INTEGER NOT NULL,
 	previous       TEXT    NOT NULL,
-	current_secret TEXT, -- the user's ID in the one secret that is current
+	current_secret TEXT, -- the user ID, in a user's current secret only
 	PRIMARY KEY (kind, user_id, id)
 ) WITHOUT ROWID;
 --;
@@ -26,8 +27,8 @@ CREATE UNIQUE INDEX auth_credentials_current_secret ON auth_credentials (current
 --;
 CREATE INDEX auth_credentials_expires_at ON auth_credentials (expires_at);
 --;
--- A row for each account and kind, which whoever changes several records locks.
-CREATE TABLE auth_accounts (
+-- One row for each user and kind. Transactions that change several records lock it.
+CREATE TABLE auth_user_locks (
 	kind    INTEGER NOT NULL,
 	user_id TEXT    NOT NULL,
 	changes INTEGER NOT NULL,
