@@ -2,7 +2,7 @@ package redisstore
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -19,11 +19,12 @@ func (s *Store) Create(ctx context.Context, c auth.Credential, limit int) error 
 		return err
 	}
 	_, err = s.change(ctx, createScript, kindDigit(c.Kind), c.UserID, c.ID, string(c.Digest[:]), record,
-		digits(c.CreatedAt), s.drop(c.ExpiresAt), strconv.Itoa(max(limit, 0)), s.retentionSeconds())
-	if err == nil {
-		s.fences.set(c.Digest, there, time.Time{})
+		formatTime(c.CreatedAt), s.dropTime(c.ExpiresAt), strconv.Itoa(max(limit, 0)), s.retentionSeconds())
+	if err != nil {
+		return err
 	}
-	return err
+	s.guards.set(c.Digest, created, time.Time{})
+	return nil
 }
 
 // Rotate implements auth.Store.
@@ -34,39 +35,38 @@ func (s *Store) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, 
 	}
 	until, drop := "", ""
 	if oldUntil.After(next.CreatedAt) {
-		until, drop = digits(oldUntil), s.drop(oldUntil)
+		until, drop = formatTime(oldUntil), s.dropTime(oldUntil)
 	}
-	ended, err := s.change(ctx, rotateScript, kindDigit(old.Kind), old.UserID, next.ID, string(next.Digest[:]), record,
-		digits(next.CreatedAt), s.drop(next.ExpiresAt), old.ID, until, drop, digits(next.CreatedAt))
+	changed, err := s.change(ctx, rotateScript, kindDigit(old.Kind), old.UserID, next.ID, string(next.Digest[:]), record,
+		formatTime(next.CreatedAt), s.dropTime(next.ExpiresAt), old.ID, until, drop)
 	if err != nil {
 		return err
 	}
-	if len(ended) == 0 {
+	if len(changed) == 0 {
 		return errReply
 	}
-	s.fences.set(next.Digest, there, time.Time{})
-	s.fences.set(ended[0], superseded, time.Time{})
-	s.fenceGone(ended[1:])
+	s.guards.set(next.Digest, created, time.Time{})
+	s.guards.set(changed[0], superseded, time.Time{})
+	s.guards.setRemoved(changed[1:])
 	return nil
 }
 
 // Revoke implements auth.Store.
 func (s *Store) Revoke(ctx context.Context, ref auth.Ref) error {
-	ended, err := s.change(ctx, revokeScript, kindDigit(ref.Kind), ref.UserID, ref.ID, digits(time.Now()))
-	s.fenceGone(ended)
+	revoked, err := s.change(ctx, revokeScript, kindDigit(ref.Kind), ref.UserID, ref.ID, formatTime(time.Now()))
+	s.guards.setRemoved(revoked)
 	return err
 }
 
 // RevokeAll implements auth.Store.
 func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, except ...string) (int, error) {
-	args := append([]string{kindDigit(kind), userID, digits(time.Now())}, except...)
-	ended, err := s.change(ctx, revokeAllScript, args...)
-	s.fenceGone(ended)
-	return len(ended), err
+	args := append([]string{kindDigit(kind), userID, formatTime(time.Now())}, except...)
+	revoked, err := s.change(ctx, revokeAllScript, args...)
+	s.guards.setRemoved(revoked)
+	return len(revoked), err
 }
 
-// batch bounds how long Redis is busy with one script, which keeps all others
-// waiting.
+// batch bounds how long one script keeps Redis from serving other requests.
 const batch = 500
 
 // Touch implements auth.Store, in batches.
@@ -74,16 +74,16 @@ func (s *Store) Touch(ctx context.Context, uses []auth.Use) error {
 	if len(uses) == 0 {
 		return ctx.Err()
 	}
-	for some := range slices.Chunk(uses, batch) {
+	for chunk := range slices.Chunk(uses, batch) {
 		var args []string
-		for _, u := range some {
-			args = append(args, kindDigit(u.Kind), u.UserID, u.ID, string(u.Digest[:]), digits(u.At))
+		for _, u := range chunk {
+			args = append(args, kindDigit(u.Kind), u.UserID, u.ID, string(u.Digest[:]), formatTime(u.At))
 		}
 		if err := s.touch(ctx, args); err != nil {
 			return err
 		}
-		for _, u := range some {
-			s.fences.set(u.Digest, touched, u.At.Truncate(time.Microsecond))
+		for _, u := range chunk {
+			s.guards.set(u.Digest, touched, u.At.Truncate(time.Microsecond))
 		}
 	}
 	return nil
@@ -95,49 +95,49 @@ func (s *Store) touch(ctx context.Context, args []string) error {
 	return s.run(ctx, touchScript, args...).Error()
 }
 
-// Purge implements auth.Store, in batches: what was removed before an error stays
-// so.
+// Purge implements auth.Store. It removes in batches: after an error, the records of
+// the batches before it remain removed.
 func (s *Store) Purge(ctx context.Context, before time.Time) (int, error) {
 	purged := 0
 	for {
-		looked, removed, err := s.purgeSome(ctx, before)
+		examined, removed, err := s.purgeSome(ctx, before)
 		purged += removed
-		if err != nil || looked == 0 {
+		if err != nil || examined == 0 {
 			return purged, err
 		}
 	}
 }
 
-func (s *Store) purgeSome(ctx context.Context, before time.Time) (looked, removed int, err error) {
+func (s *Store) purgeSome(ctx context.Context, before time.Time) (examined, removed int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	reply, err := s.run(ctx, purgeScript, digits(before), strconv.Itoa(batch)).AsStrSlice()
+	reply, err := s.run(ctx, purgeScript, formatTime(before), strconv.Itoa(batch)).AsStrSlice()
 	if err != nil {
 		return 0, 0, err
 	}
 	if len(reply) < 2 {
 		return 0, 0, errReply
 	}
-	looked, errLooked := strconv.Atoi(reply[0])
+	examined, errExamined := strconv.Atoi(reply[0])
 	removed, errRemoved := strconv.Atoi(reply[1])
-	gone, ok := digestsOf(reply[2:])
-	if errLooked != nil || errRemoved != nil || !ok {
+	digests, ok := parseDigests(reply[2:])
+	if errExamined != nil || errRemoved != nil || !ok {
 		return 0, 0, errReply
 	}
-	s.fenceGone(gone)
-	return looked, removed, nil
+	s.guards.setRemoved(digests)
+	return examined, removed, nil
 }
 
-var errReply = fmt.Errorf("redisstore: a script's reply cannot be read")
+var errReply = errors.New("redisstore: invalid reply of a script")
 
-// change runs a script that answers with a word, and the digests of what it has
-// ended behind "done".
+// change runs a script whose reply is a word and, after "done", the digests of the
+// records that it has changed.
 func (s *Store) change(ctx context.Context, script *rueidis.Lua, args ...string) ([]auth.Digest, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	reply, err := s.run(ctx, script, args...).AsStrSlice()
 	if err != nil {
-		s.unknown(err)
+		s.guardUnknown(err)
 		return nil, err
 	}
 	if len(reply) == 0 {
@@ -145,11 +145,11 @@ func (s *Store) change(ctx context.Context, script *rueidis.Lua, args ...string)
 	}
 	switch reply[0] {
 	case "done":
-		ended, ok := digestsOf(reply[1:])
+		digests, ok := parseDigests(reply[1:])
 		if !ok {
 			return nil, errReply
 		}
-		return ended, nil
+		return digests, nil
 	case "not found":
 		return nil, auth.ErrNotFound
 	case "conflict":
@@ -160,23 +160,17 @@ func (s *Store) change(ctx context.Context, script *rueidis.Lua, args ...string)
 	return nil, errReply
 }
 
-// unknown takes care of a change that may have been made although there was an
-// error. What Redis itself refuses it has not begun. A use or a purge lets nobody
-// in or out: those fence nothing, or a failing last use would cost good credentials
-// their cache.
-func (s *Store) unknown(err error) {
-	if _, refused := rueidis.IsRedisErr(err); !refused {
-		s.fences.setAll()
+// guardUnknown guards all records if a change may have been made despite err. A
+// script that Redis itself rejects has not run. Touch and Purge need no such guard,
+// because they do not change who has access: otherwise a failed Touch would make valid
+// credentials bypass the cache.
+func (s *Store) guardUnknown(err error) {
+	if _, rejected := rueidis.IsRedisErr(err); !rejected {
+		s.guards.setAll()
 	}
 }
 
-func (s *Store) fenceGone(digests []auth.Digest) {
-	for _, d := range digests {
-		s.fences.set(d, gone, time.Time{})
-	}
-}
-
-func digestsOf(reply []string) ([]auth.Digest, bool) {
+func parseDigests(reply []string) ([]auth.Digest, bool) {
 	digests := make([]auth.Digest, len(reply))
 	for i, text := range reply {
 		if len(text) != len(digests[i]) {
@@ -187,8 +181,9 @@ func digestsOf(reply []string) ([]auth.Digest, bool) {
 	return digests, true
 }
 
-// drop is when Redis removes a record that expires, in its milliseconds.
-func (s *Store) drop(expires time.Time) string {
+// dropTime is when Redis removes a record that expires, in milliseconds since 1970.
+// It is empty for a record that does not expire.
+func (s *Store) dropTime(expires time.Time) string {
 	if expires.IsZero() {
 		return ""
 	}

@@ -14,13 +14,13 @@ import (
 func ExampleNew() {
 	client, err := rueidis.NewClient(rueidis.ClientOption{
 		InitAddress:      []string{"redis.example.com:6379"},
-		ConnWriteTimeout: 2 * time.Second, // a connection that is silent for longer is given up
+		ConnWriteTimeout: 2 * time.Second, // also closes connections that stay silent for longer
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer client.Close()
-	store, err := redisstore.New(client, redisstore.WithPrefix("myservice:auth:"))
+	store, err := redisstore.New(client, redisstore.Config{Prefix: "myservice:auth:"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -28,5 +28,5 @@ func ExampleNew() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer bearer.Close(context.Background()) // before the client: it writes the last uses
+	defer bearer.Close(context.Background()) // before the client: Close writes pending last uses
 }

@@ -10,29 +10,28 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// cacheFor is how long a client may keep what Redis has said, should it never
-// hear of a change.
+// cacheFor bounds how long a client keeps an answer if it never receives the
+// notification of a change.
 const cacheFor = 5 * time.Second
 
 // Lookup implements auth.Store.
 func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
-	within := &lateTimeout{Context: ctx, after: s.timeout}
-	defer within.cancel()
+	lazy := &lazyTimeout{Context: ctx, after: s.timeout}
+	defer lazy.cancel()
 	key := s.prefix + "c:" + string(d[:])
-	if !s.fences.everything() {
-		c, err := answer(s.client.DoCache(within, s.client.B().Get().Key(key).Cache(), cacheFor), kind, d)
-		if !s.fences.hold(d, c, err) && (err == nil || known(err)) {
+	if !s.guards.guardsAll() {
+		c, err := parseReply(s.client.DoCache(lazy, s.client.B().Get().Key(key).Cache(), cacheFor), kind, d)
+		if !s.guards.stale(d, c, err) && (err == nil || isAnswer(err)) {
 			return c, err
 		}
-		// What the cache has may be older than a change by this very process; or the
-		// request failed, of which several share one: the one that began it may
-		// have been given up, which is no outage for the others.
+		// Either the cached answer is older than a change by this process, or the
+		// request failed. Concurrent lookups share a request, whose caller may have
+		// canceled it: that is not an outage for the others.
 	}
-	return answer(s.client.Do(within, s.client.B().Get().Key(key).Build()), kind, d)
+	return parseReply(s.client.Do(lazy, s.client.B().Get().Key(key).Build()), kind, d)
 }
 
-// answer reads what Redis says of a digest.
-func answer(result rueidis.RedisResult, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+func parseReply(result rueidis.RedisResult, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
 	text, err := result.ToString()
 	if rueidis.IsRedisNil(err) {
 		return nil, auth.ErrNotFound
@@ -58,40 +57,40 @@ func answer(result rueidis.RedisResult, kind auth.Kind, d auth.Digest) (*auth.Cr
 	return &c, nil
 }
 
-// known reports whether err is an answer, and not that there is none.
-func known(err error) bool { return err == auth.ErrNotFound || err == auth.ErrRevoked }
+// isAnswer reports whether err is an answer of Redis, not an outage.
+func isAnswer(err error) bool { return err == auth.ErrNotFound || err == auth.ErrRevoked }
 
-// A lateTimeout is a context that ends some time after somebody first waits for
-// it. A lookup that the cache answers waits for nothing: it starts no timer, which
-// would cost as much as the rest of it (BenchmarkStore: 4 allocations, 350 ns).
-type lateTimeout struct {
+// A lazyTimeout is a context whose timeout starts when it is first waited for. A
+// lookup that is answered from the cache does not wait, and so starts no timer,
+// which would double its cost (BenchmarkStore: 4 allocations, 350 ns).
+type lazyTimeout struct {
 	context.Context
 	after time.Duration
 
-	once   sync.Once
-	within context.Context
-	end    context.CancelFunc
+	once    sync.Once
+	started context.Context
+	stop    context.CancelFunc
 }
 
-// over is for whoever first waits when the lookup has ended.
-var over = func() context.Context {
+// canceled is for calls that first wait after the lookup has returned.
+var canceled = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
 }()
 
-func (t *lateTimeout) start() context.Context {
-	t.once.Do(func() { t.within, t.end = context.WithTimeout(t.Context, t.after) })
-	return t.within
+func (t *lazyTimeout) start() context.Context {
+	t.once.Do(func() { t.started, t.stop = context.WithTimeout(t.Context, t.after) })
+	return t.started
 }
 
-func (t *lateTimeout) cancel() {
-	t.once.Do(func() { t.within = over })
-	if t.end != nil {
-		t.end()
+func (t *lazyTimeout) cancel() {
+	t.once.Do(func() { t.started = canceled })
+	if t.stop != nil {
+		t.stop()
 	}
 }
 
-func (t *lateTimeout) Deadline() (time.Time, bool) { return t.start().Deadline() }
-func (t *lateTimeout) Done() <-chan struct{}       { return t.start().Done() }
-func (t *lateTimeout) Err() error                  { return t.start().Err() }
+func (t *lazyTimeout) Deadline() (time.Time, bool) { return t.start().Deadline() }
+func (t *lazyTimeout) Done() <-chan struct{}       { return t.start().Done() }
+func (t *lazyTimeout) Err() error                  { return t.start().Err() }

@@ -11,53 +11,53 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A record is one string, under its digest. It begins with what the scripts read
-// and change, at fixed places:
+// A record is a string, stored under its digest. Its head has fixed positions, which
+// the scripts read and change:
 //
-//	1       "1"; of a revoked one "0", then kind, and nothing but the time of that
+//	1       "1"; "0" if revoked: then only the kind and the time of revocation follow
 //	2       kind
-//	3       "1" if it is superseded
-//	4-23    created   times are microseconds since 1970 as 20 digits;
-//	24-43   expires   all nines are never,
-//	44-63   last used and all zeros not yet
+//	3       "1" if superseded
+//	4-23    created    times are microseconds since 1970, as 20 digits;
+//	24-43   expires    all nines mean never,
+//	44-63   last used  and all zeros mean not yet
 //	64-95   digest
 //
-// and goes on with the texts, each behind its length in 5 digits: user ID, ID,
-// previous, name, hint, scopes, sealed.
+// The texts follow, each after its length in 5 digits: user ID, ID, previous, name,
+// hint, scopes, sealed.
 const (
-	headLength   = 95
-	timeLength   = 20
-	maxText      = 99999
-	tombLength   = 2 + timeLength
-	never        = "99999999999999999999"
-	notYet       = "00000000000000000000"
-	liveMark     = '1'
-	revokedMark  = '0'
-	createdAt    = 3
-	expiresAt    = createdAt + timeLength
-	lastUsedAt   = expiresAt + timeLength
-	digestAt     = lastUsedAt + timeLength
-	textsInOrder = 7
+	headLength    = 95
+	timeLength    = 20
+	maxText       = 99999
+	revokedLength = 2 + timeLength
+	never         = "99999999999999999999"
+	notYet        = "00000000000000000000"
+	liveMark      = '1'
+	revokedMark   = '0'
+	createdAt     = 3
+	expiresAt     = createdAt + timeLength
+	lastUsedAt    = expiresAt + timeLength
+	digestAt      = lastUsedAt + timeLength
+	textsInOrder  = 7
 )
 
-var errCorrupt = errors.New("redisstore: a record in Redis is corrupt, or not the one that was asked for")
+var errCorrupt = errors.New("redisstore: a record in Redis is corrupt, or not the requested one")
 
 func encode(c auth.Credential) (string, error) {
 	if !isKind(c.Kind) {
-		return "", fmt.Errorf("redisstore: there is no kind %d", c.Kind)
+		return "", fmt.Errorf("redisstore: invalid kind %d", c.Kind)
 	}
 	texts := [textsInOrder]string{c.UserID, c.ID, c.Previous, c.Name, c.Hint, string(c.Scopes), string(c.Sealed)}
 	var b strings.Builder
 	b.WriteByte(liveMark)
 	b.WriteString(kindDigit(c.Kind))
-	b.WriteString(digit(c.Superseded))
-	b.WriteString(digits(c.CreatedAt))
-	b.WriteString(expiry(c.ExpiresAt))
-	b.WriteString(digits(c.LastUsedAt))
+	b.WriteString(flag(c.Superseded))
+	b.WriteString(formatTime(c.CreatedAt))
+	b.WriteString(formatExpiry(c.ExpiresAt))
+	b.WriteString(formatTime(c.LastUsedAt))
 	b.Write(c.Digest[:])
 	for _, text := range texts {
 		if len(text) > maxText {
-			return "", fmt.Errorf("redisstore: a text of %d bytes is too long", len(text))
+			return "", fmt.Errorf("redisstore: a text of %d bytes exceeds the maximum of %d", len(text), maxText)
 		}
 		fmt.Fprintf(&b, "%05d", len(text))
 		b.WriteString(text)
@@ -65,7 +65,7 @@ func encode(c auth.Credential) (string, error) {
 	return b.String(), nil
 }
 
-// decode trusts nothing: other programs write to Redis as well.
+// decode validates the whole record, because other programs can write to Redis too.
 func decode(text string) (c auth.Credential, err error) {
 	if len(text) < headLength || text[0] != liveMark || text[2] != '0' && text[2] != '1' {
 		return auth.Credential{}, errCorrupt
@@ -77,7 +77,7 @@ func decode(text string) (c auth.Credential, err error) {
 	c.LastUsedAt, okUsed = parseTime(text[lastUsedAt:digestAt], notYet)
 	copy(c.Digest[:], text[digestAt:headLength])
 	var texts [textsInOrder]string
-	okTexts := cut(text[headLength:], &texts)
+	okTexts := splitTexts(text[headLength:], &texts)
 	if !isKind(c.Kind) || !okCreated || !okExpires || !okUsed || !okTexts {
 		return auth.Credential{}, errCorrupt
 	}
@@ -88,8 +88,8 @@ func decode(text string) (c auth.Credential, err error) {
 	return c, nil
 }
 
-// cut takes the texts apart, and wants nothing behind them.
-func cut(rest string, texts *[textsInOrder]string) bool {
+// splitTexts reports whether rest consists of exactly these texts.
+func splitTexts(rest string, texts *[textsInOrder]string) bool {
 	for i := range texts {
 		if len(rest) < 5 {
 			return false
@@ -104,9 +104,9 @@ func cut(rest string, texts *[textsInOrder]string) bool {
 	return rest == ""
 }
 
-// revokedKind reports whether a record is one that was revoked, and its kind.
+// revokedKind returns the kind of a revoked record, and whether text is one.
 func revokedKind(text string) (auth.Kind, bool) {
-	if len(text) != tombLength || text[0] != revokedMark {
+	if len(text) != revokedLength || text[0] != revokedMark {
 		return 0, false
 	}
 	return auth.Kind(text[1] - '0'), true
@@ -116,31 +116,30 @@ func isKind(k auth.Kind) bool { return k >= auth.KindToken && k <= auth.KindSecr
 
 func kindDigit(k auth.Kind) string { return strconv.Itoa(int(k)) }
 
-func digit(b bool) string {
+func flag(b bool) string {
 	if b {
 		return "1"
 	}
 	return "0"
 }
 
-// digits writes a time; the zero one is all zeros, and so is none other: what was
-// before 1970 ended, or was made, one microsecond later.
-func digits(t time.Time) string {
+// formatTime returns 20 digits. Only the zero time is all zeros: times before 1970
+// become the first microsecond of 1970.
+func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return notYet
 	}
 	return fmt.Sprintf("%020d", max(t.UnixMicro(), 1))
 }
 
-// expiry writes the time when something ends.
-func expiry(t time.Time) string {
+func formatExpiry(t time.Time) string {
 	if t.IsZero() {
 		return never
 	}
-	return digits(t)
+	return formatTime(t)
 }
 
-// parseTime reads a time, of which one spelling is the zero one.
+// parseTime parses 20 digits; zero is the representation of the zero time.
 func parseTime(s, zero string) (time.Time, bool) {
 	if s == zero {
 		return time.Time{}, true
@@ -152,8 +151,8 @@ func parseTime(s, zero string) (time.Time, bool) {
 	return time.UnixMicro(int64(n)).UTC(), true
 }
 
-// parseDigits takes digits and nothing else. The longest here are 20, of which a
-// uint64 holds all that begin with 0 or 1: those that do not are no time.
+// parseDigits accepts digits only. The longest input is a time of 20 digits, and it
+// rejects those that do not start with 0, which are not valid times and could overflow.
 func parseDigits(s string) (n uint64, ok bool) {
 	if len(s) == timeLength && s[0] > '0' {
 		return 0, false

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// The layout is between this file and the scripts, so its tests are inside.
+// Only record.go and the scripts know the layout, so these tests are in the package.
 
 func credentials() []auth.Credential {
 	at := time.UnixMicro(1795583847034923).UTC()
@@ -29,7 +29,7 @@ func credentials() []auth.Credential {
 	return []auth.Credential{whole, odd, far, {Kind: auth.KindSession}}
 }
 
-func TestRecordComesBackWhole(t *testing.T) {
+func TestDecode_roundTrip(t *testing.T) {
 	t.Parallel()
 	for _, c := range credentials() {
 		text, err := encode(c)
@@ -40,51 +40,51 @@ func TestRecordComesBackWhole(t *testing.T) {
 	}
 }
 
-func TestTimesBefore1970Ended(t *testing.T) {
+func TestDecode_expiryBefore1970(t *testing.T) {
 	t.Parallel()
 	for _, at := range []time.Time{time.Unix(0, 0), time.Unix(-1, 0), time.UnixMicro(-1 << 63)} {
 		text, err := encode(auth.Credential{Kind: auth.KindToken, ExpiresAt: at})
 		require.NoError(t, err)
 		got, err := decode(text)
 		require.NoError(t, err)
-		require.Equal(t, time.UnixMicro(1).UTC(), got.ExpiresAt, "an end, and not never")
+		require.Equal(t, time.UnixMicro(1).UTC(), got.ExpiresAt, "an expiry, not never")
 	}
 }
 
-func TestTooLongATextIsRefused(t *testing.T) {
+func TestEncode_textTooLong(t *testing.T) {
 	t.Parallel()
 	_, err := encode(auth.Credential{Kind: auth.KindToken, Name: strings.Repeat("x", maxText+1)})
 	require.Error(t, err)
 }
 
-// What is cut off, or has bytes of another, is no record; least of all one that
-// never expires.
-func TestSpoiltRecordIsRefused(t *testing.T) {
+// A truncated or corrupt record is rejected, and above all never read as one that does
+// not expire.
+func TestDecode_corruptRecord(t *testing.T) {
 	t.Parallel()
 	text, err := encode(credentials()[0])
 	require.NoError(t, err)
 	for n := range len(text) {
 		_, err := decode(text[:n])
-		require.Error(t, err, "cut to %d bytes", n)
+		require.Error(t, err, "truncated to %d bytes", n)
 	}
 	_, err = decode(text + "0")
-	require.Error(t, err, "with something behind it")
+	require.Error(t, err, "with a trailing byte")
 	set := func(at int, with string) string { return text[:at] + with + text[at+len(with):] }
-	for name, spoilt := range map[string]string{
+	for name, corrupt := range map[string]string{
 		"another version":         set(0, "2"),
-		"no kind":                 set(1, "0"),
-		"a kind that is none":     set(1, "4"),
-		"no flag":                 set(2, "2"),
+		"kind 0":                  set(1, "0"),
+		"an unknown kind":         set(1, "4"),
+		"an invalid flag":         set(2, "2"),
 		"a time in letters":       set(createdAt, "now"),
 		"a time with a sign":      set(createdAt, "-"),
 		"a time with spaces":      set(expiresAt, "  "),
-		"no expiry at all":        set(expiresAt, strings.Repeat("0", timeLength)),
-		"nearly never":            set(expiresAt, never[1:]+"8"),
-		"more than a time holds":  set(expiresAt, "09999999999999999999"),
+		"a zero expiry":           set(expiresAt, strings.Repeat("0", timeLength)),
+		"almost never":            set(expiresAt, never[1:]+"8"),
+		"a time that overflows":   set(expiresAt, "09999999999999999999"),
 		"a length with a sign":    set(headLength, "+0006"),
-		"a length that is longer": set(headLength, "00007"),
+		"a length beyond the end": set(headLength, "00007"),
 	} {
-		_, err := decode(spoilt)
+		_, err := decode(corrupt)
 		require.Error(t, err, name)
 	}
 }
@@ -101,8 +101,8 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := encode(c)
+		encoded, err := encode(c)
 		require.NoError(t, err)
-		require.Equal(t, text, again, "two spellings of one record")
+		require.Equal(t, text, encoded, "two encodings of one record")
 	})
 }

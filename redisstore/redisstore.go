@@ -1,68 +1,69 @@
-// Package redisstore keeps credentials in Redis 7 or Valkey, over rueidis.
+// Package redisstore keeps credentials in Redis 7 or Valkey, with the client rueidis.
 //
 //	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{"127.0.0.1:6379"}})
-//	store, err := redisstore.New(client)
+//	store, err := redisstore.New(client, redisstore.Config{})
 //
-// Lookups go through server-assisted client-side caching: a credential in use costs
-// no round trip, and Redis itself tells every process when it changes. Put no
-// other cache in front.
+// Lookups use server-assisted client-side caching: looking up a credential in use takes
+// no round trip, and Redis notifies every process when the credential changes. Do not
+// put another cache in front.
 //
-// # What it guarantees
+// # Guarantees
 //
-// Every change is one script, which Redis runs whole or not at all. A revocation
-// holds at once in the process that makes it, and in every other as soon as Redis
-// has told it; if it cannot, for 5 seconds at the most, since nothing is cached
-// for longer. A connection that is lost takes its cache with it. Limits, the one
-// current secret and the one winner of a rotation hold across all processes.
+// Every change is one script, which Redis runs completely or not at all. A revocation
+// takes effect immediately in the process that makes it, and in every other when the
+// notification of Redis arrives; without one, within 5 seconds, the longest that an
+// answer is cached. When a connection is lost, its cache is discarded. Limits, the one
+// current secret of a user and the one winner of concurrent rotations hold across all
+// processes.
 //
-// A record stays for [WithRetention] after it has expired, and then Redis removes
-// it. The digest of a revoked token or secret, some 150 bytes, stays until Purge.
+// Redis removes a record [Config].Retention after it has expired. The digest of a
+// revoked token or secret, about 150 bytes, stays until Purge.
 //
 // # What Redis can lose
 //
-// Redis answers before a change is on a disk or a replica. A server that dies
-// without appendfsync always, or a failover to a replica that lags behind, can
-// lose what was acknowledged last: tokens that were just made are unknown, and a
-// token that was just revoked is good again. The options wait for nothing; where
-// that matters, set appendfsync always, and min-replicas-to-write against a
-// primary that is cut off. A service for which a lost revocation is too much keeps its
+// Redis acknowledges a change before it has reached a disk or a replica. A server that
+// crashes without appendfsync always, or a failover to a replica that lags behind, can
+// lose the latest acknowledged changes: newly issued tokens are then unknown, and newly
+// revoked tokens are valid again. The store does not wait for replication. If that
+// matters, set appendfsync always, and min-replicas-to-write to guard against an
+// isolated primary. A service that cannot tolerate a lost revocation should keep its
 // credentials in a database.
 //
-// Keys must not be evicted: with any maxmemory-policy but noeviction Redis drops
-// credentials and revocations to make room. With noeviction a full server refuses
+// Keys must not be evicted: with any maxmemory-policy except noeviction, Redis drops
+// credentials and revocations to free memory. With noeviction, a full server rejects
 // new credentials and still revokes.
 //
-// # Where it runs
+// # Supported setups
 //
-// One primary, with or without replicas, Sentinel included. Reads must go to the
-// primary: a client that sends them to replicas serves what those have not
-// heard yet. A script touches an account's records, which have keys of their own:
-// in Redis Cluster all of them must be in one slot, by a prefix with a hash tag,
-// WithPrefix("{auth}:"), and so on one node.
+// The store needs one primary, with or without replicas; Sentinel works. Reads must go
+// to the primary: a client that reads from replicas serves outdated answers. A script
+// accesses all records of a user, each of which has its own key. In Redis Cluster, all
+// keys must be in one slot, and so on one node: use a Prefix with a hash tag, such as
+// "{auth}:".
 //
 // # How it was tested
 //
-// The suite in storetest runs over Redis 7.0 and Valkey 8.0. So do thousands of
-// trials of each change, here and in another process; tests in which each request
-// or its answer is lost, once and twice; connections that are cut after each of
-// several lengths or fall silent; a server that is killed among eight writers,
-// refuses to write, has no memory left, is emptied or comes up empty; a replica that
-// takes over; records that other programs have spoilt; and a million lookups given
-// up at random.
+// The suite in storetest runs over Redis 7.0 and Valkey 8.0. Further tests repeat each
+// change thousands of times, and check it here and in another process; lose each request
+// or its response, once and twice; cut or silence connections after various numbers of
+// bytes; kill a server with eight writers; make a server reject writes, run out of
+// memory, be emptied or restart empty; fail over to a replica; corrupt records; and
+// cancel lookups at random, a million of them.
 //
 // # What it costs
 //
-// At a million records, with two cores for the service and the server together
+// With a million records, and two cores shared by the service and the server
 // (BenchmarkStore in internal/integration):
 //
-//	lookup, not cached          58 us, 9.7 us with 16 in flight
-//	lookup of a thousand        1.1 us, 0.5 us with 16 in flight; 0.6 us at 10,000 records
-//	create                      75 us, 20 us with 16 in flight
-//	revoke all of 10,000        78 ms, for which Redis answers nobody else
-//	bytes a record              640, in the server's memory
+//	lookup, not cached          58 us; 16 concurrent: 9.7 us
+//	lookup of 1,000 in use      1.1 us; 16 concurrent: 0.5 us; of 10,000 records: 0.6 us
+//	create                      75 us; 16 concurrent: 20 us
+//	revoke all of 10,000        78 ms, during which Redis serves no other request
+//	bytes per record            640, in the server's memory
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,76 +75,68 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A Store is an auth.Store over Redis. It is made by [New] and safe for concurrent
-// use, by several processes too. It needs no Close.
+// A Store is an auth.Store in Redis. Create one with [New]. It is safe for concurrent
+// use, and several processes can share a server. It needs no Close.
 type Store struct {
 	client    rueidis.Client
 	prefix    string
 	timeout   time.Duration
 	retention time.Duration
-	fences    fences
+	guards    guards
 }
 
 var _ auth.Store = (*Store)(nil)
 
-// An Option changes a Store's defaults.
-type Option func(*Store) error
+// Config holds the settings of a [Store]. The zero value is valid.
+type Config struct {
+	// Prefix is prepended to every key. Stores with different prefixes can share a
+	// database. If empty, it is "auth:".
+	Prefix string
 
-// WithPrefix names what every key begins with, so that several stores can share a
-// database. The default is "auth:".
-func WithPrefix(prefix string) Option {
-	return func(s *Store) error {
-		s.prefix = prefix
-		return nil
-	}
+	// Timeout bounds each call, including retries and waiting for a connection. For
+	// Touch and Purge it bounds each batch. Zero means 2 seconds. It must not be
+	// negative.
+	Timeout time.Duration
+
+	// Retention is how long an expired record is kept, and so listed as expired.
+	// Zero means 24 hours. It must be at least one hour, because the clocks of the
+	// service and of Redis may differ.
+	Retention time.Duration
 }
 
-// WithTimeout bounds each call of the store, retries and waiting for a connection
-// included. The default is 2 seconds. What it bounds of Touch and Purge is each
-// batch.
-func WithTimeout(d time.Duration) Option {
-	return func(s *Store) error {
-		if d <= 0 {
-			return fmt.Errorf("redisstore: WithTimeout: %v is no time", d)
-		}
-		s.timeout = d
-		return nil
-	}
-}
+const (
+	defaultPrefix    = "auth:"
+	defaultTimeout   = 2 * time.Second
+	defaultRetention = 24 * time.Hour
+	minRetention     = time.Hour
+)
 
-// WithRetention says how long a record stays after it has expired, to be listed as
-// such. The default is 24 hours, and an hour the least: the clocks of the service
-// and of Redis may differ.
-func WithRetention(d time.Duration) Option {
-	return func(s *Store) error {
-		if d < time.Hour {
-			return fmt.Errorf("redisstore: WithRetention: %v is under an hour", d)
-		}
-		s.retention = d
-		return nil
-	}
-}
-
-// New returns a Store over client, which stays the caller's. It asks nothing of
-// the server yet. The client must have its client-side caching on, as is the
-// default, or each lookup is a round trip.
-func New(client rueidis.Client, options ...Option) (*Store, error) {
-	s := &Store{client: pinned{client}, prefix: "auth:", timeout: 2 * time.Second, retention: 24 * time.Hour}
-	s.fences.init()
+// New returns a Store that uses client, which the caller still owns and closes. New
+// does not connect to the server. Client-side caching, which rueidis enables by default,
+// must be enabled; otherwise each lookup takes a round trip.
+//
+// New returns an error that lists all faults if client is nil or cfg is invalid.
+func New(client rueidis.Client, cfg Config) (*Store, error) {
 	var faults []error
 	if v := reflect.ValueOf(client); client == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		faults = append(faults, errors.New("redisstore: client is nil"))
 	}
-	for _, o := range options {
-		if o == nil {
-			faults = append(faults, errors.New("redisstore: an option is nil"))
-			continue
-		}
-		faults = append(faults, o(s))
+	if cfg.Timeout < 0 {
+		faults = append(faults, fmt.Errorf("redisstore: Timeout: %v is negative", cfg.Timeout))
+	}
+	if cfg.Retention != 0 && cfg.Retention < minRetention {
+		faults = append(faults, fmt.Errorf("redisstore: Retention: %v is less than %v", cfg.Retention, minRetention))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
+	s := &Store{
+		client:    pinned{client},
+		prefix:    cmp.Or(cfg.Prefix, defaultPrefix),
+		timeout:   cmp.Or(cfg.Timeout, defaultTimeout),
+		retention: cmp.Or(cfg.Retention, defaultRetention),
+	}
+	s.guards.init()
 	return s, nil
 }
 
@@ -185,7 +178,7 @@ func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page au
 	return list, nil
 }
 
-// run runs a script. All that differs from key to key is computed there.
+// run runs a script, which computes the keys that depend on its arguments.
 func (s *Store) run(ctx context.Context, script *rueidis.Lua, args ...string) rueidis.RedisResult {
 	keys := []string{s.prefix + "expiring", s.prefix + "revoked"}
 	return script.Exec(ctx, s.client, keys, append([]string{s.prefix}, args...))

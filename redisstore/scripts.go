@@ -6,8 +6,8 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// The scripts. Their flags let Redis refuse one before it begins where it may not
-// write, and let it revoke also when its memory is full.
+// The flags make Redis reject a script that writes before it runs if the server is
+// read-only, and allow revocations when its memory is full.
 var (
 	//go:embed scripts/common.lua
 	common string

@@ -1,26 +1,27 @@
--- What the scripts share. KEYS are the two indexes over all accounts, ARGV begins
--- with the prefix. The layout of a record is in record.go.
+-- Shared by all scripts. KEYS are the two indexes over all users; ARGV starts with
+-- the prefix. record.go describes the layout of a record.
 --
--- <prefix>c:<digest>          a record, or what is left of a revoked one
--- <prefix>a:<kind>:<user ID>  the account's records that are not revoked: a sorted
---                             set of "<ID> NUL <digest>", in the order of IDs
--- <prefix>expiring            digests of records by their expiry
--- <prefix>revoked             digests of what is left by when it was revoked
+-- <prefix>c:<digest>          a record, or the remains of a revoked one
+-- <prefix>u:<kind>:<user ID>  the user's records that are not revoked: a sorted set
+--                             of "<ID> NUL <digest>", in the order of IDs
+-- <prefix>expiring            digests of records by expiry
+-- <prefix>revoked             digests of revoked records by time of revocation
 --
--- Redis removes a record some time after it has expired. The indexes then still
--- name it, until a script comes across that.
+-- Redis removes a record some time after it has expired. The indexes still name it
+-- then, until a script comes across the entry.
 local expiring, revoked, prefix = KEYS[1], KEYS[2], ARGV[1]
-local never = '99999999999999999999'
 
 local function record_key(digest) return prefix .. 'c:' .. digest end
-local function account_key(kind, user) return prefix .. 'a:' .. kind .. ':' .. user end
+local function user_key(kind, user) return prefix .. 'u:' .. kind .. ':' .. user end
 
 local function is_live(record) return record and record:sub(1, 1) == '1' end
 local function is_superseded(record) return record:sub(3, 3) == '1' end
 local function expires(record) return record:sub(24, 43) end
 local function last_used(record) return record:sub(44, 63) end
+local function is_expired(record, now) return tonumber(expires(record)) <= tonumber(now) end
 
--- owner returns the record's user ID, ID, and the ID that it replaced.
+-- owner returns the record's user ID, its ID, and the ID of the record that it
+-- replaced.
 local function owner(record)
 	local texts, at = {}, 96
 	for i = 1, 3 do
@@ -31,35 +32,43 @@ local function owner(record)
 	return texts[1], texts[2], texts[3]
 end
 
--- find returns the record with that ID, its digest, and its name in the account.
-local function find(account, id)
-	local member = redis.call('ZRANGEBYLEX', account, '[' .. id .. '\0', '(' .. id .. '\1', 'LIMIT', 0, 1)[1]
+-- find returns the record with that ID, its digest, and its member of the set.
+local function find(set, id)
+	local member = redis.call('ZRANGEBYLEX', set, '[' .. id .. '\0', '(' .. id .. '\1', 'LIMIT', 0, 1)[1]
 	if not member then return nil end
 	local digest = member:sub(#id + 2)
 	local record = redis.call('GET', record_key(digest))
 	if is_live(record) then return record, digest, member end
 end
 
--- each calls f with every record of an account, and forgets those that have gone.
-local function each(account, f)
-	local members = redis.call('ZRANGE', account, 0, -1)
+-- find_previous returns what find does, for the record that this one replaced.
+local function find_previous(set, record)
+	local _, _, id = owner(record)
+	if id ~= '' then return find(set, id) end
+end
+
+-- each calls f with every record of a set, and returns the members whose records no
+-- longer exist. It does not write.
+local function each(set, f)
+	local members, missing = redis.call('ZRANGE', set, 0, -1), {}
 	for from = 1, #members, 500 do
 		local keys = {}
 		for i = from, math.min(from + 499, #members) do keys[#keys + 1] = record_key(members[i]:sub(-32)) end
 		for i, record in ipairs(redis.call('MGET', unpack(keys))) do
 			local member = members[from + i - 1]
-			if is_live(record) then
-				f(record, member)
-			else
-				redis.call('ZREM', account, member)
-			end
+			if is_live(record) then f(record, member) else missing[#missing + 1] = member end
 		end
 	end
+	return missing
 end
 
--- revoke leaves the digest of a token or a secret behind: nothing may bring it back.
--- Nobody can import a session.
-local function revoke(account, kind, digest, member, now)
+local function forget(set, members)
+	for _, member in ipairs(members) do redis.call('ZREM', set, member) end
+end
+
+-- revoke keeps the digest of a token or a secret, so that it cannot be imported
+-- again. Sessions cannot be imported at all.
+local function revoke(set, kind, digest, member, now)
 	if kind == '2' then
 		redis.call('DEL', record_key(digest))
 	else
@@ -67,33 +76,34 @@ local function revoke(account, kind, digest, member, now)
 		redis.call('ZADD', revoked, now, digest)
 	end
 	redis.call('ZREM', expiring, digest)
-	redis.call('ZREM', account, member)
+	redis.call('ZREM', set, member)
 end
 
--- insert keeps a record; Redis removes it at drop, in milliseconds, or never if
--- that is empty.
-local function insert(account, record, digest, id, drop)
-	local key, is_new = record_key(digest), redis.call('EXISTS', account) == 0
+-- insert stores a record. Redis removes it at drop, in milliseconds; if drop is
+-- empty, never.
+local function insert(set, record, digest, id, drop)
+	local key, is_new = record_key(digest), redis.call('EXISTS', set) == 0
 	if drop == '' then
 		redis.call('SET', key, record)
 	else
 		redis.call('SET', key, record, 'PXAT', drop)
 		redis.call('ZADD', expiring, expires(record), digest)
 	end
-	redis.call('ZADD', account, 0, id .. '\0' .. digest)
+	redis.call('ZADD', set, 0, id .. '\0' .. digest)
 	if drop == '' then
-		redis.call('PERSIST', account)
+		redis.call('PERSIST', set)
 	elseif is_new then
-		redis.call('PEXPIREAT', account, drop)
+		redis.call('PEXPIREAT', set, drop)
 	else
-		redis.call('PEXPIREAT', account, drop, 'GT')
+		redis.call('PEXPIREAT', set, drop, 'GT')
 	end
 end
 
--- sweep forgets a few of those that Redis has removed: as many as come, and more.
-local function sweep(account, retention)
-	for _, member in ipairs(redis.call('ZRANDMEMBER', account, 3)) do
-		if redis.call('EXISTS', record_key(member:sub(-32))) == 0 then redis.call('ZREM', account, member) end
+-- sweep removes a few index entries of records that Redis has removed. Each call can
+-- remove more entries than an insert adds, so they do not accumulate.
+local function sweep(set, retention)
+	for _, member in ipairs(redis.call('ZRANDMEMBER', set, 3)) do
+		if redis.call('EXISTS', record_key(member:sub(-32))) == 0 then redis.call('ZREM', set, member) end
 	end
 	local time = redis.call('TIME')
 	local removed = string.format('%d', time[1] - retention)  .. '000000'

@@ -1,22 +1,23 @@
--- Returns how many were looked at and how many were removed, and the digests of
--- those that had expired.
-local before, most = ARGV[2], ARGV[3]
-local looked, removed, gone = 0, 0, {}
+-- Returns the number of entries examined, the number of records removed, and the
+-- digests of the removed records that had not been revoked.
+local before, limit = ARGV[2], ARGV[3]
+local revoked_digests = redis.call('ZRANGEBYSCORE', revoked, '-inf', '(' .. before, 'LIMIT', 0, limit)
+local expired_digests = redis.call('ZRANGEBYSCORE', expiring, '-inf', '(' .. before, 'LIMIT', 0, limit)
+local records = {}
+for i, digest in ipairs(expired_digests) do records[i] = redis.call('GET', record_key(digest)) end
 
-for _, digest in ipairs(redis.call('ZRANGEBYSCORE', revoked, '-inf', '(' .. before, 'LIMIT', 0, most)) do
-	looked = looked + 1
+local removed, result = 0, {}
+for _, digest in ipairs(revoked_digests) do
 	removed = removed + redis.call('DEL', record_key(digest))
 	redis.call('ZREM', revoked, digest)
 end
-for _, digest in ipairs(redis.call('ZRANGEBYSCORE', expiring, '-inf', '(' .. before, 'LIMIT', 0, most)) do
-	looked = looked + 1
-	local record = redis.call('GET', record_key(digest))
-	if is_live(record) then
-		local user, id = owner(record)
-		redis.call('ZREM', account_key(record:sub(2, 2), user), id .. '\0' .. digest)
+for i, digest in ipairs(expired_digests) do
+	if is_live(records[i]) then
+		local user, id = owner(records[i])
+		redis.call('ZREM', user_key(records[i]:sub(2, 2), user), id .. '\0' .. digest)
 		removed = removed + redis.call('DEL', record_key(digest))
-		gone[#gone + 1] = digest
+		result[#result + 1] = digest
 	end
 	redis.call('ZREM', expiring, digest)
 end
-return {tostring(looked), tostring(removed), unpack(gone)}
+return {tostring(#revoked_digests + #expired_digests), tostring(removed), unpack(result)}

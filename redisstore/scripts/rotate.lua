@@ -1,31 +1,29 @@
+-- Returns the digest of the rotated record, and then those of the revoked ones.
 local kind, user, id, digest, record = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local created, drop, old_id, old_until, old_drop, now = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
-local account = account_key(kind, user)
+local now, drop, old_id, old_until, old_drop = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
+local set = user_key(kind, user)
 
-local old, old_digest, old_member = find(account, old_id)
-if not old or tonumber(expires(old)) <= tonumber(created) then return {'not found'} end
-if is_superseded(old) or redis.call('EXISTS', record_key(digest)) == 1 or find(account, id) then return {'conflict'} end
+local old, old_digest, old_member = find(set, old_id)
+if not old or is_expired(old, now) then return {'not found'} end
+if is_superseded(old) or redis.call('EXISTS', record_key(digest)) == 1 or find(set, id) then return {'conflict'} end
+local previous, previous_digest, previous_member = find_previous(set, old)
+if old_until ~= '' and is_expired(old, old_until) then
+	old_until = expires(old)
+	old_drop = redis.call('PEXPIRETIME', record_key(old_digest))
+end
 
-local ended = {}
-local _, _, previous_id = owner(old)
-if previous_id ~= '' then
-	local previous, previous_digest, member = find(account, previous_id)
-	if previous then
-		revoke(account, kind, previous_digest, member, now)
-		ended[1] = previous_digest
-	end
+local result = {'done', old_digest}
+if previous then
+	revoke(set, kind, previous_digest, previous_member, now)
+	result[#result + 1] = previous_digest
 end
 if old_until == '' then
-	revoke(account, kind, old_digest, old_member, now)
-	ended[#ended + 1] = old_digest
+	revoke(set, kind, old_digest, old_member, now)
+	result[#result + 1] = old_digest
 else
-	if tonumber(expires(old)) < tonumber(old_until) then
-		old_until = expires(old)
-		old_drop = redis.call('PEXPIRETIME', record_key(old_digest))
-	end
 	old = '1' .. kind .. '1' .. old:sub(4, 23) .. old_until .. old:sub(44)
 	redis.call('SET', record_key(old_digest), old, 'PXAT', old_drop)
 	redis.call('ZADD', expiring, old_until, old_digest)
 end
-insert(account, record, digest, id, drop)
-return {'done', old_digest, unpack(ended)}
+insert(set, record, digest, id, drop)
+return result

@@ -1,4 +1,4 @@
--- Five arguments for each use.
+-- Takes five arguments for each use.
 for i = 2, #ARGV, 5 do
 	local kind, user, id, digest, at = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
 	local record = redis.call('GET', record_key(digest))

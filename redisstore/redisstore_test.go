@@ -1,0 +1,53 @@
+package redisstore_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth/redisstore"
+)
+
+// client is a client that New must not call.
+type client struct{ rueidis.Client }
+
+func TestNew(t *testing.T) {
+	t.Parallel()
+	for _, cfg := range []redisstore.Config{{}, {Prefix: "p:", Timeout: time.Nanosecond, Retention: time.Hour}} {
+		store, err := redisstore.New(client{}, cfg)
+		require.NoError(t, err)
+		require.NotNil(t, store)
+	}
+}
+
+func TestNew_reportsEveryFault(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		client rueidis.Client
+		cfg    redisstore.Config
+		faults []string // parts of the error
+	}{
+		{"no client", nil, redisstore.Config{}, []string{"client is nil"}},
+		{"a nil pointer", (*client)(nil), redisstore.Config{}, []string{"client is nil"}},
+		{"a negative timeout", client{}, redisstore.Config{Timeout: -time.Second}, []string{"Timeout: -1s"}},
+		{"a short retention", client{}, redisstore.Config{Retention: 59 * time.Minute}, []string{"Retention: 59m0s"}},
+		{"a negative retention", client{}, redisstore.Config{Retention: -1}, []string{"Retention: -1ns"}},
+		{
+			"all at once", nil, redisstore.Config{Timeout: -1, Retention: 1},
+			[]string{"client is nil", "Timeout: -1ns", "Retention: 1ns"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			store, err := redisstore.New(tt.client, tt.cfg)
+			require.Nil(t, store)
+			for _, fault := range tt.faults {
+				require.ErrorContains(t, err, fault)
+			}
+		})
+	}
+}
