@@ -18,12 +18,13 @@ func (s *Store) Create(ctx context.Context, c auth.Credential, limit int) error 
 	if err != nil {
 		return err
 	}
-	_, err = s.change(ctx, createScript, kindDigit(c.Kind), c.UserID, c.ID, string(c.Digest[:]), record,
-		formatTime(c.CreatedAt), s.dropTime(c.ExpiresAt), strconv.Itoa(max(limit, 0)), s.retentionSeconds())
+	revoked, err := s.change(ctx, createScript, kindDigit(c.Kind), c.UserID, c.ID, string(c.Digest[:]), record,
+		formatTime(time.Now()), s.dropTime(c.ExpiresAt), strconv.Itoa(max(limit, 0)), s.retentionSeconds())
 	if err != nil {
 		return err
 	}
 	s.guards.set(c.Digest, created, time.Time{})
+	s.guards.setRemoved(revoked)
 	return nil
 }
 

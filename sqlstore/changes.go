@@ -12,39 +12,90 @@ import (
 
 // Create implements auth.Store.
 func (s *Store) Create(ctx context.Context, c auth.Credential, limit int) error {
-	ctx, cancel := s.withTimeout(ctx)
-	defer cancel()
-	inserted := false
-	err := s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		if limit > 0 {
-			if err := s.checkLimit(ctx, tx, c, limit); err != nil {
+	return s.insertAfter(ctx, c, func(ctx context.Context, tx *sql.Conn) error {
+		if limit <= 0 && c.Kind != auth.KindSecret {
+			return nil
+		}
+		// Without the lock two transactions could both count before either inserts,
+		// at this isolation level.
+		if err := s.lock(ctx, tx, c.Kind, c.UserID); err != nil {
+			return err
+		}
+		now := time.Now()
+		if c.Kind == auth.KindSecret {
+			if err := s.revokeExpiredSecret(ctx, tx, c.UserID, now); err != nil {
 				return err
 			}
 		}
-		err := s.insert(ctx, tx, c)
-		inserted = err == nil
-		return err
+		return s.checkLimit(ctx, tx, c, limit, now)
 	})
-	if inserted {
-		return err
-	}
-	return s.conflict(ctx, c, "", err)
 }
 
-// checkLimit counts under the account's lock: at this level of isolation two
-// transactions would otherwise both count before either inserts.
-func (s *Store) checkLimit(ctx context.Context, tx *sql.Conn, c auth.Credential, limit int) error {
-	if err := s.lock(ctx, tx, c.Kind, c.UserID); err != nil {
+// revokeExpiredSecret revokes the user's current secret if it has expired, and
+// returns ErrConflict if it has not.
+func (s *Store) revokeExpiredSecret(ctx context.Context, tx *sql.Conn, userID string, now time.Time) error {
+	current, _, err := scan(tx.QueryRowContext(ctx, s.dialect.bind(
+		`SELECT `+columns+`, revoked FROM auth_credentials WHERE current_secret = ?`), userID))
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
 		return err
+	case !current.Expired(now):
+		return auth.ErrConflict
+	}
+	return s.revokeWithPrevious(ctx, tx, current, now)
+}
+
+func (s *Store) checkLimit(ctx context.Context, tx *sql.Conn, c auth.Credential, limit int, now time.Time) error {
+	if limit <= 0 {
+		return nil
 	}
 	var live int
 	err := tx.QueryRowContext(ctx, s.dialect.bind(`SELECT COUNT(*) FROM auth_credentials
 		WHERE kind = ? AND user_id = ? AND revoked = 0 AND superseded = 0 AND expires_at > ?`),
-		c.Kind, c.UserID, c.CreatedAt.UnixMicro()).Scan(&live)
+		c.Kind, c.UserID, now.UnixMicro()).Scan(&live)
 	if err == nil && live >= limit {
 		return auth.ErrLimit
 	}
 	return err
+}
+
+// Rotate implements auth.Store.
+func (s *Store) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, oldUntil time.Time) error {
+	return s.insertAfter(ctx, next, func(ctx context.Context, tx *sql.Conn) error {
+		if err := s.lock(ctx, tx, old.Kind, old.UserID); err != nil {
+			return err
+		}
+		c, err := s.find(ctx, tx, old)
+		switch {
+		case err != nil:
+			return err
+		case c.Expired(next.CreatedAt):
+			return auth.ErrNotFound
+		case c.Superseded:
+			return auth.ErrConflict
+		}
+		return s.supersede(ctx, tx, c, next.CreatedAt, oldUntil)
+	})
+}
+
+// insertAfter calls prepare and then inserts c, in one transaction.
+func (s *Store) insertAfter(ctx context.Context, c auth.Credential, prepare func(context.Context, *sql.Conn) error) error {
+	ctx, cancel := s.withTimeout(ctx)
+	defer cancel()
+	var failed error // the insert's error; after any other one, no other record is in the way
+	err := s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		if err := prepare(ctx, tx); err != nil {
+			return err
+		}
+		failed = s.insert(ctx, tx, c)
+		return failed
+	})
+	if failed == nil {
+		return err
+	}
+	return s.conflictOr(ctx, c, failed)
 }
 
 func (s *Store) insert(ctx context.Context, tx *sql.Conn, c auth.Credential) error {
@@ -59,70 +110,32 @@ func (s *Store) insert(ctx context.Context, tx *sql.Conn, c auth.Credential) err
 	return err
 }
 
-// conflict tells an insert that met another record from an outage, by looking for
-// that record: the drivers' own errors for it cannot be imported here. It is asked
-// where nothing was inserted, so that what it finds is not c itself, whose COMMIT
-// got no answer. The secret that c was to replace is current again by then, and in
-// nobody's way.
-func (s *Store) conflict(ctx context.Context, c auth.Credential, replaced string, failed error) error {
-	if failed == nil || errors.Is(failed, auth.ErrLimit) || errors.Is(failed, auth.ErrNotFound) || errors.Is(failed, auth.ErrConflict) {
-		return failed
-	}
+// conflictOr returns ErrConflict if a record has the digest or the ID of c, which
+// could not be inserted, and failed otherwise. It reads the table because recognizing
+// the drivers' errors would take importing the drivers.
+func (s *Store) conflictOr(ctx context.Context, c auth.Credential, failed error) error {
 	if ctx.Err() != nil {
 		return failed
 	}
 	var taken int
 	err := s.db.QueryRowContext(ctx, s.dialect.bind(`SELECT COUNT(*) FROM auth_credentials
-		WHERE digest = ? OR kind = ? AND user_id = ? AND id = ? OR ? = 3 AND current_secret = ? AND id <> ?`),
-		c.Digest[:], c.Kind, c.UserID, c.ID, int(c.Kind), c.UserID, replaced).Scan(&taken)
+		WHERE digest = ? OR kind = ? AND user_id = ? AND id = ?`),
+		c.Digest[:], c.Kind, c.UserID, c.ID).Scan(&taken)
 	if err == nil && taken > 0 {
 		return auth.ErrConflict
 	}
 	return errors.Join(failed, err)
 }
 
-// Rotate implements auth.Store.
-func (s *Store) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, oldUntil time.Time) error {
-	ctx, cancel := s.withTimeout(ctx)
-	defer cancel()
-	inserted := false
-	err := s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		if err := s.lock(ctx, tx, old.Kind, old.UserID); err != nil {
-			return err
-		}
-		c, err := s.find(ctx, tx, old)
-		switch {
-		case err != nil:
-			return err
-		case !c.ExpiresAt.IsZero() && !next.CreatedAt.Before(c.ExpiresAt):
-			return auth.ErrNotFound
-		case c.Superseded:
-			return auth.ErrConflict
-		}
-		if err := s.end(ctx, tx, c, next.CreatedAt, oldUntil); err != nil {
-			return err
-		}
-		if err := s.revokePrevious(ctx, tx, c, next.CreatedAt); err != nil {
-			return err
-		}
-		err = s.insert(ctx, tx, next)
-		inserted = err == nil
-		return err
-	})
-	if inserted {
-		return err
-	}
-	return s.conflict(ctx, next, old.ID, err)
-}
-
-// end supersedes what was rotated until a time, or revokes it if that is not
-// after now.
-func (s *Store) end(ctx context.Context, tx *sql.Conn, c auth.Credential, now, until time.Time) error {
+// supersede makes c expire at until, or revokes it if until is not after now.
+func (s *Store) supersede(ctx context.Context, tx *sql.Conn, c auth.Credential, now, until time.Time) error {
 	if !until.After(now) {
-		_, err := s.revoke(ctx, tx, c.Ref(), now)
+		return s.revokeWithPrevious(ctx, tx, c, now)
+	}
+	if err := s.revokePrevious(ctx, tx, c, now); err != nil {
 		return err
 	}
-	if !c.ExpiresAt.IsZero() && c.ExpiresAt.Before(until) {
+	if c.Expired(until) {
 		until = c.ExpiresAt
 	}
 	_, err := tx.ExecContext(ctx, s.dialect.bind(`UPDATE auth_credentials SET superseded = 1, expires_at = ?, current_secret = NULL
@@ -141,26 +154,23 @@ func (s *Store) Revoke(ctx context.Context, ref auth.Ref) error {
 		if err != nil {
 			return err
 		}
-		if _, err := s.revoke(ctx, tx, ref, now); err != nil {
-			return err
-		}
-		return s.revokePrevious(ctx, tx, c, now)
+		return s.revokeWithPrevious(ctx, tx, c, now)
 	})
 }
 
 // RevokeAll implements auth.Store.
 func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, except ...string) (n int, err error) {
 	now := time.Now()
+	where, args := ` WHERE kind = ? AND user_id = ? AND revoked = 0`, []any{kind, userID}
+	if len(except) > 0 {
+		where += ` AND id NOT IN (?` + strings.Repeat(`, ?`, len(except)-1) + `)`
+		for _, id := range except {
+			args = append(args, id)
+		}
+	}
 	err = s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		if err := s.lock(ctx, tx, kind, userID); err != nil {
 			return err
-		}
-		where, args := ` WHERE kind = ? AND user_id = ? AND revoked = 0`, []any{kind, userID}
-		if len(except) > 0 {
-			where += ` AND id NOT IN (?` + strings.Repeat(`, ?`, len(except)-1) + `)`
-			for _, id := range except {
-				args = append(args, id)
-			}
 		}
 		n, err = s.revokeWhere(ctx, tx, kind, now, where, args)
 		return err
@@ -171,30 +181,38 @@ func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, ex
 	return n, nil
 }
 
-// The methods below run in a transaction that holds the account's lock, so that
-// changes of one account come one after the other and never wait for each other
-// in a circle.
-
+// lock locks the user's row until the transaction ends. Changes that touch several
+// records of a user take it first, so that they run one after another.
 func (s *Store) lock(ctx context.Context, tx *sql.Conn, kind auth.Kind, userID string) error {
 	_, err := tx.ExecContext(ctx, s.dialect.bind(s.dialect.lockUser), kind, userID)
 	return err
+}
+
+// revokeWithPrevious revokes c and the record that it replaced. That one comes
+// first: Touch, which does not take the user's lock, locks records by ascending ID,
+// and another order could deadlock.
+func (s *Store) revokeWithPrevious(ctx context.Context, tx *sql.Conn, c auth.Credential, now time.Time) error {
+	if err := s.revokePrevious(ctx, tx, c, now); err != nil {
+		return err
+	}
+	return s.revoke(ctx, tx, c.Ref(), now)
 }
 
 func (s *Store) revokePrevious(ctx context.Context, tx *sql.Conn, c auth.Credential, now time.Time) error {
 	if c.Previous == "" {
 		return nil
 	}
-	_, err := s.revoke(ctx, tx, auth.Ref{Kind: c.Kind, UserID: c.UserID, ID: c.Previous}, now)
+	return s.revoke(ctx, tx, auth.Ref{Kind: c.Kind, UserID: c.UserID, ID: c.Previous}, now)
+}
+
+func (s *Store) revoke(ctx context.Context, tx *sql.Conn, ref auth.Ref, now time.Time) error {
+	_, err := s.revokeWhere(ctx, tx, ref.Kind, now, ` WHERE kind = ? AND user_id = ? AND id = ? AND revoked = 0`,
+		[]any{ref.Kind, ref.UserID, ref.ID})
 	return err
 }
 
-func (s *Store) revoke(ctx context.Context, tx *sql.Conn, ref auth.Ref, now time.Time) (int, error) {
-	return s.revokeWhere(ctx, tx, ref.Kind, now, ` WHERE kind = ? AND user_id = ? AND id = ? AND revoked = 0`,
-		[]any{ref.Kind, ref.UserID, ref.ID})
-}
-
-// revokeWhere keeps the digests of tokens and secrets, and nothing that was sealed.
-// Sessions go: nobody can import one.
+// revokeWhere deletes sessions, which cannot be imported again. Of tokens and
+// secrets it keeps the digest, but not the sealed plaintext.
 func (s *Store) revokeWhere(ctx context.Context, tx *sql.Conn, kind auth.Kind, now time.Time, where string, args []any) (int, error) {
 	query := `DELETE FROM auth_credentials` + where
 	if kind != auth.KindSession {

@@ -2,71 +2,55 @@ package storetest
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// taken fails unless nobody can have the digest of c again, by Create or Rotate.
-func (t *run) taken(c auth.Credential) {
-	t.Helper()
-	for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
-		again := record(kind, user())
-		again.Digest = c.Digest
-		t.want(t.store.Create(t.Context(), again, 0), auth.ErrConflict)
-	}
-	other := t.create(record(auth.KindToken, user()))
-	next := successor(other)
-	next.Digest = c.Digest
-	t.want(t.store.Rotate(t.Context(), other.Ref(), next, now().Add(time.Hour)), auth.ErrConflict)
-	t.same(t.lookup(other), other)
-}
-
-// What stores get wrong where the plain rules hold.
+// detailCases are about what a store can get wrong even if it passes recordCases and
+// lifeCases.
 var detailCases = []testCase{
 	{
-		name: "a digest stays taken",
-		why:  "until Purge, however its record ended: expired, revoked by itself, with its successor, by a rotation or all at once.",
+		name: "Create_digestStaysTaken",
+		why:  "until Purge, whether the record expired or was revoked: by itself, with its successor, by a rotation or by RevokeAll.",
 		run: func(t *run) {
 			ctx := t.Context()
-			expired := record(auth.KindToken, user())
-			expired.ExpiresAt = expired.CreatedAt
-			t.taken(t.create(expired))
+			t.digestTaken(t.createExpired(auth.KindToken, user()))
 			revoked := t.create(record(auth.KindToken, user()))
 			t.ok(t.store.Revoke(ctx, revoked.Ref()))
-			t.taken(revoked)
+			t.digestTaken(revoked)
 			first := t.create(record(auth.KindToken, user()))
 			second := t.rotate(first)
 			third := t.rotate(second)
-			t.taken(first) // ended by the second rotation
+			t.digestTaken(first) // revoked by the second rotation
 			t.ok(t.store.Revoke(ctx, third.Ref()))
-			t.taken(second) // ended with its successor
+			t.digestTaken(second) // revoked with its successor
 			old := t.create(record(auth.KindToken, user()))
 			next := t.rotate(old)
 			_, err := t.store.RevokeAll(ctx, old.Kind, old.UserID)
 			t.ok(err)
-			t.taken(old)
-			t.taken(next)
+			t.digestTaken(old)
+			t.digestTaken(next)
 		},
 	},
 	{
-		name: "the limit counts at CreatedAt",
-		why:  "the clock that counts is the caller's: superseded ones do not, and what has expired by then does not.",
+		name: "Create_countsLimitNow",
+		why:  "an import sets CreatedAt to a time in the past, when records were still valid that have expired since, and a limit bounds the records that are valid at the same time.",
 		run: func(t *run) {
-			u := user()
-			soon := record(auth.KindToken, u)
-			soon.ExpiresAt = soon.CreatedAt.Add(time.Minute)
-			t.ok(t.store.Create(t.Context(), soon, 1))
-			later := record(auth.KindToken, u)
-			later.CreatedAt, later.ExpiresAt = soon.ExpiresAt, time.Time{}
-			t.ok(t.store.Create(t.Context(), later, 1))
-			earlier := record(auth.KindToken, user())
-			earlier.CreatedAt = earlier.CreatedAt.Add(-time.Hour)
-			earlier.ExpiresAt = earlier.CreatedAt.Add(time.Minute)
-			t.create(earlier)
-			second := record(auth.KindToken, earlier.UserID)
-			second.CreatedAt = earlier.CreatedAt
-			t.want(t.store.Create(t.Context(), second, 1), auth.ErrLimit)
+			live := t.create(record(auth.KindToken, user()))
+			later := record(auth.KindToken, live.UserID)
+			later.CreatedAt, later.ExpiresAt = live.ExpiresAt, time.Time{}
+			t.want(t.store.Create(t.Context(), later, 1), auth.ErrLimit)
+
+			expired := record(auth.KindToken, user())
+			expired.CreatedAt = expired.CreatedAt.Add(-time.Hour)
+			expired.ExpiresAt = expired.CreatedAt.Add(time.Minute)
+			t.create(expired)
+			imported := record(auth.KindToken, expired.UserID)
+			imported.CreatedAt = expired.CreatedAt
+			t.ok(t.store.Create(t.Context(), imported, 1))
+			t.same(t.get(imported), imported)
 
 			old := t.create(record(auth.KindToken, user()))
 			t.rotate(old)
@@ -74,18 +58,69 @@ var detailCases = []testCase{
 		},
 	},
 	{
-		name: "an expired secret is a current one",
-		why:  "only revoking or superseding makes room for another.",
+		name: "Create_replacesExpiredSecret",
+		why:  "a user whose secret has expired gets a new one in one step. The expired one is revoked as by Revoke.",
 		run: func(t *run) {
-			c := record(auth.KindSecret, user())
-			c.ExpiresAt = c.CreatedAt
-			t.create(c)
-			t.want(t.store.Create(t.Context(), record(auth.KindSecret, c.UserID), 0), auth.ErrConflict)
+			expired := t.createExpired(auth.KindSecret, user())
+			imported := record(auth.KindSecret, expired.UserID)
+			imported.CreatedAt = expired.CreatedAt.Add(-time.Hour) // when the old one had not expired
+			t.ok(t.store.Create(t.Context(), imported, 1))
+			t.same(t.lookup(imported), imported)
+			t.notFound(expired)
+			t.digestTaken(expired)
+			t.wantCount(auth.KindSecret, expired.UserID, 1)
+			t.want(t.store.Create(t.Context(), record(auth.KindSecret, expired.UserID), 0), auth.ErrConflict)
 		},
 	},
 	{
-		name: "all of the digest",
-		why:  "a plaintext whose hash begins like another's is another plaintext.",
+		name: "Create_replacesOnlyExpired",
+		why:  "ErrConflict for a secret that is still valid, even if it expires before the new one's CreatedAt.",
+		run: func(t *run) {
+			live := record(auth.KindSecret, user())
+			live.ExpiresAt = live.CreatedAt.Add(time.Hour)
+			t.create(live)
+			later := record(auth.KindSecret, live.UserID)
+			later.CreatedAt = live.ExpiresAt.Add(time.Hour)
+			t.want(t.store.Create(t.Context(), later, 0), auth.ErrConflict)
+			t.same(t.lookup(live), live)
+			t.notFound(later)
+		},
+	},
+	{
+		name: "Create_failureKeepsExpiredSecret",
+		why:  "a Create that returns an error changes nothing: the expired secret can still be listed.",
+		run: func(t *run) {
+			taken := t.create(record(auth.KindToken, user()))
+			expired := t.createExpired(auth.KindSecret, user())
+			for _, digest := range []auth.Digest{taken.Digest, expired.Digest} {
+				next := record(auth.KindSecret, expired.UserID)
+				next.Digest = digest
+				t.want(t.store.Create(t.Context(), next, 0), auth.ErrConflict)
+				t.same(t.get(expired), expired)
+				t.same(t.lookup(expired), expired)
+			}
+			t.create(record(auth.KindSecret, expired.UserID))
+			t.notFound(expired)
+		},
+	},
+	{
+		name: "Create_revokesPreviousOfExpiredSecret",
+		why:  "the secret that an expired one had replaced is revoked with it, so that at most two generations are ever valid.",
+		run: func(t *run) {
+			first := t.create(record(auth.KindSecret, user()))
+			expired := successor(first)
+			expired.ExpiresAt = expired.CreatedAt
+			t.ok(t.store.Rotate(t.Context(), first.Ref(), expired, expired.CreatedAt.Add(time.Hour)))
+			third := t.create(record(auth.KindSecret, first.UserID))
+			t.notFound(first)
+			t.notFound(expired)
+			t.same(t.lookup(third), third)
+			t.digestTaken(first)
+		},
+	},
+	{
+		name: "Lookup_comparesWholeDigest",
+		why:  "plaintexts whose hashes share a part are different plaintexts.",
 		run: func(t *run) {
 			c := t.create(record(auth.KindToken, user()))
 			for _, i := range []int{0, 1, 7, 8, 15, 16, 23, 24, 31} {
@@ -102,8 +137,8 @@ var detailCases = []testCase{
 		},
 	},
 	{
-		name: "lists go by ID",
-		why:  "CreatedAt is of several clocks, and not unique: paging by it skips and repeats.",
+		name: "List_ordersByID",
+		why:  "CreatedAt comes from several clocks and is not unique, so paging by it skips and repeats records.",
 		run: func(t *run) {
 			u := user()
 			first, second, third := record(auth.KindToken, u), record(auth.KindToken, u), record(auth.KindToken, u)
@@ -113,13 +148,13 @@ var detailCases = []testCase{
 				t.create(c)
 			}
 			if got := ids(t.all(auth.KindToken, u)); got[0] != third.ID || got[2] != first.ID {
-				t.fail("%v is not in the order of IDs", got)
+				t.fail("the IDs %v are not in descending order", got)
 			}
 		},
 	},
 	{
-		name: "no page over a thousand",
-		why:  "a limit out of a URL must not make a server load an account's whole past.",
+		name: "List_atMostThousand",
+		why:  "a limit from a URL must not make a server load all records that a user ever had.",
 		run: func(t *run) {
 			u := user()
 			for range 1001 {
@@ -133,31 +168,29 @@ var detailCases = []testCase{
 		},
 	},
 	{
-		name: "a rotation without an overlap within an overlap",
-		why:  "what the old one had replaced ends as well: a leaked credential that was rotated twice is out.",
+		name: "Rotate_revokesPrevious",
+		why:  "a rotation without a grace period also revokes the record that the old one had replaced: rotating a leaked credential twice disables it.",
 		run: func(t *run) {
 			first := t.create(record(auth.KindToken, user()))
 			second := t.rotate(first)
 			third := successor(second)
 			third.Previous = ""
 			t.ok(t.store.Rotate(t.Context(), second.Ref(), third, time.Time{}))
-			t.gone(first)
-			t.gone(second)
-			if n := len(t.all(first.Kind, first.UserID)); n != 1 {
-				t.fail("%d are left, want 1", n)
-			}
+			t.notFound(first)
+			t.notFound(second)
+			t.wantCount(first.Kind, first.UserID, 1)
 		},
 	},
 	{
-		name: "a rotation shares nothing",
-		why:  "neither the caller's slice, nor a record that a request is looking at.",
+		name: "Rotate_sharesNoSlice",
+		why:  "the store keeps no slice of the caller, and does not change the result of an earlier lookup.",
 		run: func(t *run) {
 			old := t.create(record(auth.KindSecret, user()))
 			seen, err := t.store.Lookup(t.Context(), old.Kind, old.Digest)
 			t.ok(err)
 			next := successor(old)
 			want := next
-			want.Sealed = append([]byte(nil), next.Sealed...)
+			want.Sealed = slices.Clone(next.Sealed)
 			t.ok(t.store.Rotate(t.Context(), old.Ref(), next, next.CreatedAt.Add(time.Hour)))
 			next.Sealed[0] ^= 0xFF
 			t.same(t.get(want), want)
@@ -165,8 +198,8 @@ var detailCases = []testCase{
 		},
 	},
 	{
-		name: "all revoked: expired and superseded ones count",
-		why:  "an expired one that is left is rotated or shown again by a service with another clock.",
+		name: "RevokeAll_includesExpired",
+		why:  "a process whose clock is behind could still accept or rotate an expired record that is not revoked.",
 		run: func(t *run) {
 			c := record(auth.KindToken, user())
 			c.ExpiresAt = c.CreatedAt.Add(-time.Hour)
@@ -174,14 +207,14 @@ var detailCases = []testCase{
 			n, err := t.store.RevokeAll(t.Context(), c.Kind, c.UserID)
 			t.ok(err)
 			if n != 1 {
-				t.fail("RevokeAll ended %d, want the expired one", n)
+				t.fail("RevokeAll returned %d, want 1", n)
 			}
-			t.gone(c)
+			t.notFound(c)
 		},
 	},
 	{
-		name: "a use changes nothing else",
-		why:  "writing the whole record back undoes a rotation; and one bad use must not stop the others.",
+		name: "Touch_changesNothingElse",
+		why:  "writing back the whole record would undo a rotation, and one invalid use must not prevent the others.",
 		run: func(t *run) {
 			old := t.create(record(auth.KindToken, user()))
 			next := successor(old)
@@ -208,8 +241,8 @@ var detailCases = []testCase{
 		},
 	},
 	{
-		name: "purging by what ended when",
-		why:  "a revoked one stays by the time of its revocation, whatever its expiry was; and Purge reports all that it removed.",
+		name: "Purge_revoked",
+		why:  "revoked records are purged by the time of their revocation, whatever their expiry was, and are part of the count.",
 		run: func(t *run) {
 			c := record(auth.KindToken, user())
 			c.ExpiresAt = now().Add(-2 * time.Hour)
@@ -218,52 +251,44 @@ var detailCases = []testCase{
 			session := record(auth.KindSession, user())
 			session.ExpiresAt = now().Add(-2 * time.Hour)
 			t.create(session)
-			n, err := t.store.Purge(t.Context(), now().Add(-time.Hour))
-			t.ok(err)
-			if n != 1 {
-				t.fail("Purge removed %d, want the session", n)
-			}
-			t.gone(session)
-			again := record(auth.KindToken, user())
-			again.Digest = c.Digest
-			t.want(t.store.Create(t.Context(), again, 0), auth.ErrConflict)
-			n, err = t.store.Purge(t.Context(), now().Add(time.Minute))
-			t.ok(err)
-			if n != 1 {
-				t.fail("Purge removed %d, want the revoked one", n)
-			}
+			t.purge(now().Add(-time.Hour), 1)
+			t.notFound(session)
+			imported := record(auth.KindToken, user())
+			imported.Digest = c.Digest
+			t.want(t.store.Create(t.Context(), imported, 0), auth.ErrConflict)
+			t.purge(now().Add(time.Minute), 1)
 		},
 	},
 	{
-		name: "a question whose context is over",
-		why:  "whoever is not asked has not said no: ErrNotFound would tell a client to throw its credential away.",
+		name: "Lookup_canceled",
+		why:  "a canceled call must not return ErrNotFound, which would make the client discard its credential.",
 		run: func(t *run) {
 			c := t.create(record(auth.KindToken, user()))
 			_, errLookup := t.store.Lookup(canceled(), c.Kind, c.Digest)
 			_, errGet := t.store.Get(canceled(), c.Ref())
 			for _, err := range []error{errLookup, errGet} {
 				if errors.Is(err, auth.ErrNotFound) {
-					t.fail("got %v for a record that is there", err)
+					t.fail("got the error %v for a record that exists", err)
 				}
 			}
 			if list, err := t.store.List(canceled(), c.Kind, c.UserID, auth.Page{}); err == nil && len(list) == 0 {
-				t.fail("List says there is none")
+				t.fail("List returned no records and no error")
 			}
 		},
 	},
 	{
-		name: "times are UTC",
-		why:  "they are shown, and compared as text, by people's own code.",
+		name: "Get_timesAreUTC",
+		why:  "applications print times and compare them as text.",
 		run: func(t *run) {
 			c := t.create(record(auth.KindToken, user()))
 			if got := t.get(c); got.CreatedAt.Location() != time.UTC || got.ExpiresAt.Location() != time.UTC {
-				t.fail("got %v", got.CreatedAt)
+				t.fail("got the time %v", got.CreatedAt)
 			}
 		},
 	},
 	{
-		name: "a rotation keeps to its kind",
-		why:  "a Ref names kind, user and ID.",
+		name: "Rotate_kindsAreSeparate",
+		why:  "a Ref consists of kind, user and ID.",
 		run: func(t *run) {
 			c := t.create(record(auth.KindSession, user()))
 			ref := c.Ref()

@@ -7,56 +7,56 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// What happens to a record between Create and Purge.
+// lifeCases are about what happens to a record between Create and Purge.
 var lifeCases = []testCase{
 	{
-		name: "revoked is gone, and stays so",
-		why:  "nothing brings a revoked token or secret back: neither a use on its way to the store, nor an import of the same plaintext.",
+		name: "Revoke_isPermanent",
+		why:  "nothing makes a revoked token or secret valid again: neither a late use, nor an import of the same plaintext.",
 		run: func(t *run) {
 			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
 				c := t.create(record(kind, user()))
 				t.ok(t.store.Revoke(t.Context(), c.Ref()))
-				t.gone(c)
+				t.notFound(c)
 				t.want(t.store.Revoke(t.Context(), c.Ref()), auth.ErrNotFound)
 				t.ok(t.store.Touch(t.Context(), []auth.Use{{Ref: c.Ref(), Digest: c.Digest, At: now()}}))
 				t.want(t.store.Rotate(t.Context(), c.Ref(), successor(c), now().Add(time.Hour)), auth.ErrNotFound)
-				t.gone(c)
+				t.notFound(c)
 				if kind != auth.KindSession {
-					again := record(kind, user())
-					again.Digest = c.Digest
-					t.want(t.store.Create(t.Context(), again, 0), auth.ErrConflict)
+					imported := record(kind, user())
+					imported.Digest = c.Digest
+					t.want(t.store.Create(t.Context(), imported, 0), auth.ErrConflict)
 				}
-				t.gone(c)
+				t.notFound(c)
 			}
 		},
 	},
 	{
-		name: "all revoked",
-		why:  "after a change of password nothing of the account is left but what is named, and nobody else's is touched.",
+		name: "RevokeAll_except",
+		why:  "after a change of password only the excepted records of the user remain. Other users' records are not affected.",
 		run: func(t *run) {
 			u := user()
-			kept, ended, old := t.create(record(auth.KindToken, u)), t.create(record(auth.KindToken, u)), t.create(record(auth.KindToken, u))
+			kept, revoked, old := t.create(record(auth.KindToken, u)), t.create(record(auth.KindToken, u)), t.create(record(auth.KindToken, u))
 			next := t.rotate(old)
 			session, stranger := t.create(record(auth.KindSession, u)), t.create(record(auth.KindToken, user()))
 			n, err := t.store.RevokeAll(t.Context(), auth.KindToken, u, kept.ID, stranger.ID, "no such ID")
 			t.ok(err)
 			if n != 3 {
-				t.fail("RevokeAll says that it ended %d, want 3", n)
+				t.fail("RevokeAll returned %d, want 3", n)
 			}
-			for _, c := range []auth.Credential{ended, old, next} {
-				t.gone(c)
+			for _, c := range []auth.Credential{revoked, old, next} {
+				t.notFound(c)
 			}
 			for _, c := range []auth.Credential{kept, session, stranger} {
 				t.same(t.lookup(c), c)
 			}
-			again := record(auth.KindToken, u)
-			again.Digest = ended.Digest
-			t.want(t.store.Create(t.Context(), again, 0), auth.ErrConflict)
+			imported := record(auth.KindToken, u)
+			imported.Digest = revoked.Digest
+			t.want(t.store.Create(t.Context(), imported, 0), auth.ErrConflict)
 		},
 	},
 	{
-		name: "rotation with an overlap",
-		why:  "old and new both work until the overlap ends, or the old one's own expiry.",
+		name: "Rotate_gracePeriod",
+		why:  "old and new both work until the grace period ends or the old one expires, whichever is first.",
 		run: func(t *run) {
 			old := t.create(record(auth.KindToken, user()))
 			next := successor(old)
@@ -82,8 +82,8 @@ var lifeCases = []testCase{
 		},
 	},
 	{
-		name: "rotation without an overlap",
-		why:  "the old one ends at once, and cannot come back.",
+		name: "Rotate_withoutGracePeriod",
+		why:  "the old record is revoked immediately, and for good.",
 		run: func(t *run) {
 			for _, until := range []func(auth.Credential) time.Time{
 				func(auth.Credential) time.Time { return time.Time{} },
@@ -93,66 +93,64 @@ var lifeCases = []testCase{
 				next := successor(old)
 				next.Previous = ""
 				t.ok(t.store.Rotate(t.Context(), old.Ref(), next, until(next)))
-				t.gone(old)
+				t.notFound(old)
 				t.same(t.lookup(next), next)
 				t.want(t.store.Rotate(t.Context(), old.Ref(), successor(old), time.Time{}), auth.ErrNotFound)
-				again := record(auth.KindToken, user())
-				again.Digest = old.Digest
-				t.want(t.store.Create(t.Context(), again, 0), auth.ErrConflict)
+				imported := record(auth.KindToken, user())
+				imported.Digest = old.Digest
+				t.want(t.store.Create(t.Context(), imported, 0), auth.ErrConflict)
 			}
 		},
 	},
 	{
-		name: "rotation of an expired one",
-		why:  "what has expired does not live again, nor slip in over the limit, by being rotated.",
+		name: "Rotate_expired",
+		why:  "a rotation must not make an expired record valid again, nor bypass the limit.",
 		run: func(t *run) {
 			old := record(auth.KindToken, user())
 			next := successor(old)
 			old.ExpiresAt = next.CreatedAt
 			t.create(old)
 			t.want(t.store.Rotate(t.Context(), old.Ref(), next, next.CreatedAt.Add(time.Hour)), auth.ErrNotFound)
-			t.gone(next)
+			t.notFound(next)
 			t.same(t.lookup(old), old)
 		},
 	},
 	{
-		name: "fifty rotations in a row",
-		why:  "at most two of one line are live: each rotation ends what the one before had left.",
+		name: "Rotate_atMostTwoGenerations",
+		why:  "at most two generations are valid: each rotation revokes the record that the one before it had superseded.",
 		run: func(t *run) {
-			line := []auth.Credential{t.create(record(auth.KindSecret, user()))}
+			generations := []auth.Credential{t.create(record(auth.KindSecret, user()))}
 			for range 50 {
-				line = append(line, t.rotate(line[len(line)-1]))
-				if live := t.all(auth.KindSecret, line[0].UserID); len(live) != 2 {
-					t.fail("%d are live, want 2", len(live))
-				}
+				generations = append(generations, t.rotate(generations[len(generations)-1]))
+				t.wantCount(auth.KindSecret, generations[0].UserID, 2)
 			}
-			for _, c := range line[:49] {
-				t.gone(c)
+			for _, c := range generations[:49] {
+				t.notFound(c)
 			}
 		},
 	},
 	{
-		name: "revoking in an overlap",
-		why:  "whoever ends a token ends the one that it replaced with it; the old one alone can be ended first.",
+		name: "Revoke_inGracePeriod",
+		why:  "revoking a token also revokes the one that it replaced. The old one can be revoked alone first.",
 		run: func(t *run) {
 			old := t.create(record(auth.KindToken, user()))
 			next := t.rotate(old)
 			t.ok(t.store.Revoke(t.Context(), next.Ref()))
-			t.gone(next)
-			t.gone(old)
+			t.notFound(next)
+			t.notFound(old)
 
 			old = t.create(record(auth.KindToken, user()))
 			next = t.rotate(old)
 			t.ok(t.store.Revoke(t.Context(), old.Ref()))
-			t.gone(old)
+			t.notFound(old)
 			t.same(t.lookup(next), next)
 			t.ok(t.store.Revoke(t.Context(), next.Ref()))
-			t.gone(next)
+			t.notFound(next)
 		},
 	},
 	{
-		name: "one current secret",
-		why:  "ErrConflict for a second secret of an account, unless the first was revoked; a superseded one does not count.",
+		name: "Create_oneCurrentSecret",
+		why:  "ErrConflict for a second secret of a user until the first is revoked. Superseded secrets do not count.",
 		run: func(t *run) {
 			first := t.create(record(auth.KindSecret, user()))
 			second := record(auth.KindSecret, first.UserID)
@@ -165,8 +163,8 @@ var lifeCases = []testCase{
 		},
 	},
 	{
-		name: "limits",
-		why:  "a limit counts an account's live records of a kind: not those of others, nor expired, superseded and revoked ones.",
+		name: "Create_limit",
+		why:  "a limit counts the valid records of one user and kind, without expired, superseded and revoked ones.",
 		run: func(t *run) {
 			u, ctx := user(), t.Context()
 			add := func(c auth.Credential) error { return t.store.Create(ctx, c, 2) }
@@ -180,7 +178,7 @@ var lifeCases = []testCase{
 			t.ok(add(second))
 			third := record(auth.KindToken, u)
 			t.want(add(third), auth.ErrLimit)
-			t.gone(third)
+			t.notFound(third)
 			next := t.rotate(first)
 			t.want(add(third), auth.ErrLimit)
 			t.ok(t.store.Revoke(ctx, next.Ref()))
@@ -190,8 +188,8 @@ var lifeCases = []testCase{
 		},
 	},
 	{
-		name: "last use goes forward",
-		why:  "uses arrive late and out of order, from several processes; and they change nothing else.",
+		name: "Touch_onlyForward",
+		why:  "uses arrive late and out of order, from several processes. They change nothing else.",
 		run: func(t *run) {
 			c := t.create(record(auth.KindToken, user()))
 			at := c.CreatedAt.Add(time.Minute)
@@ -207,8 +205,8 @@ var lifeCases = []testCase{
 		},
 	},
 	{
-		name: "many uses at once",
-		why:  "a busy process writes the uses of a minute in one call, among them those of what was revoked meanwhile.",
+		name: "Touch_manyUses",
+		why:  "a busy process writes the uses of a minute in one call, including those of records that have been revoked since.",
 		run: func(t *run) {
 			u := user()
 			var uses []auth.Use
@@ -221,14 +219,14 @@ var lifeCases = []testCase{
 			}
 			t.ok(t.store.Revoke(t.Context(), records[0].Ref()))
 			t.ok(t.store.Touch(t.Context(), uses))
-			t.gone(records[0])
+			t.notFound(records[0])
 			t.same(t.get(records[1]), records[1])
 			t.same(t.get(records[999]), records[999])
 		},
 	},
 	{
-		name: "purging",
-		why:  "Purge removes what ended before a time, to the microsecond, and nothing that may still let somebody in, or keep somebody out.",
+		name: "Purge_expired",
+		why:  "Purge removes records that expired or were revoked before a time, to the microsecond, and no record that can still grant access or keep a digest from being imported.",
 		run: func(t *run) {
 			at := now().Add(-time.Hour)
 			u := user()
@@ -240,30 +238,35 @@ var lifeCases = []testCase{
 			before, exact, live, endless := make(at.Add(-time.Microsecond)), make(at), make(now().Add(time.Hour)), make(time.Time{})
 			revoked := make(time.Time{})
 			t.ok(t.store.Revoke(t.Context(), revoked.Ref()))
-			n, err := t.store.Purge(t.Context(), at)
-			t.ok(err)
-			if n != 1 {
-				t.fail("Purge says that it removed %d, want 1", n)
-			}
-			t.gone(before)
+			t.purge(at, 1)
+			t.notFound(before)
 			for _, c := range []auth.Credential{exact, live, endless} {
 				t.same(t.lookup(c), c)
 			}
-			again := record(auth.KindToken, u)
-			again.Digest = revoked.Digest
-			t.want(t.store.Create(t.Context(), again, 0), auth.ErrConflict)
+			imported := record(auth.KindToken, u)
+			imported.Digest = revoked.Digest
+			t.want(t.store.Create(t.Context(), imported, 0), auth.ErrConflict)
 
-			_, err = t.store.Purge(t.Context(), now().Add(time.Minute))
-			t.ok(err)
-			t.gone(exact)
+			t.purge(now().Add(time.Minute), 2)
+			t.notFound(exact)
 			t.same(t.lookup(live), live)
 			t.same(t.lookup(endless), endless)
-			t.create(again)
-			t.same(t.lookup(again), again)
-			_, err = t.store.Lookup(t.Context(), auth.KindToken, before.Digest)
+			t.create(imported)
+			t.same(t.lookup(imported), imported)
+			_, err := t.store.Lookup(t.Context(), auth.KindToken, before.Digest)
 			if errors.Is(err, auth.ErrRevoked) {
-				t.fail("a purged record is remembered as revoked")
+				t.fail("Lookup returned ErrRevoked for a purged record")
 			}
 		},
 	},
+}
+
+// purge fails unless Purge removes n records.
+func (t *run) purge(before time.Time, n int) {
+	t.Helper()
+	purged, err := t.store.Purge(t.Context(), before)
+	t.ok(err)
+	if purged != n {
+		t.fail("Purge returned %d, want %d", purged, n)
+	}
 }

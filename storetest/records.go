@@ -10,28 +10,25 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// What is kept, and how it is found again.
+// recordCases are about how records are stored and found.
 var recordCases = []testCase{
 	{
-		name: "what is created is found, whole",
-		why:  "Lookup, Get and List return every field as Create got it, times to the microsecond.",
+		name: "Create_keepsEveryField",
+		why:  "Lookup, Get and List return every field as it was passed to Create, with times in microseconds.",
 		run: func(t *run) {
 			u := user()
 			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
 				c := t.create(record(kind, u))
 				t.same(t.lookup(c), c)
 				t.same(t.get(c), c)
-				list := t.all(kind, u)
-				if len(list) != 1 {
-					t.fail("List has %d records, want the one of its kind", len(list))
-				}
-				t.same(list[0], c)
+				t.wantCount(kind, u, 1)
+				t.same(t.all(kind, u)[0], c)
 			}
 		},
 	},
 	{
-		name: "the longest and oddest values",
-		why:  "whatever the authenticators accept comes back unchanged: nothing is cut, folded or trimmed.",
+		name: "Create_longestValues",
+		why:  "all values that authenticators accept are returned unchanged: nothing is truncated, folded or trimmed.",
 		run: func(t *run) {
 			c := record(auth.KindToken, strings.Repeat("\U0001F600", 63)+"abc")
 			c.Name = strings.Repeat("\U0001F469\u200D\U0001F4BB", 23) // 253 bytes
@@ -46,26 +43,26 @@ var recordCases = []testCase{
 		},
 	},
 	{
-		name: "no record",
-		why:  "ErrNotFound is the answer to what is not there. Any other error is an outage, and none lets somebody in.",
+		name: "Store_unknownRecord",
+		why:  "for an unknown record methods return ErrNotFound. Any other error is treated as an outage, and no error must grant access.",
 		run: func(t *run) {
 			c := record(auth.KindToken, user())
-			t.gone(c)
+			t.notFound(c)
 			t.want(t.store.Revoke(t.Context(), c.Ref()), auth.ErrNotFound)
 			t.want(t.store.Rotate(t.Context(), c.Ref(), successor(c), time.Time{}), auth.ErrNotFound)
 			n, err := t.store.RevokeAll(t.Context(), c.Kind, c.UserID)
 			t.ok(err)
 			if n != 0 {
-				t.fail("RevokeAll ended %d of none", n)
+				t.fail("RevokeAll returned %d for a user without records", n)
 			}
 			t.ok(t.store.Touch(t.Context(), nil))
 			t.ok(t.store.Touch(t.Context(), []auth.Use{{Ref: c.Ref(), Digest: c.Digest, At: now()}}))
-			t.gone(c)
+			t.notFound(c)
 		},
 	},
 	{
-		name: "kinds are apart",
-		why:  "a session's token presented as a personal access token opens nothing.",
+		name: "Lookup_kindsAreSeparate",
+		why:  "a session's token must not be accepted as a personal access token.",
 		run: func(t *run) {
 			c := t.create(record(auth.KindSession, user()))
 			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSecret, 0} {
@@ -81,8 +78,8 @@ var recordCases = []testCase{
 		},
 	},
 	{
-		name: "users are apart, byte by byte",
-		why:  "whoever can choose a name like another's, but for case, accents or a space, does not reach that one's records. Databases compare text so by default.",
+		name: "Get_comparesUsersByteByByte",
+		why:  "a user whose ID differs from another's only in case, accents or a space must not reach that user's records. By default many databases treat such texts as equal.",
 		run: func(t *run) {
 			u := user()
 			names := []string{u, strings.ToUpper(u), u + " ", u + "é", u + "e", u + "e\u0301", u + "\u00AD"}
@@ -93,7 +90,7 @@ var recordCases = []testCase{
 			for i, name := range names {
 				list := t.all(auth.KindToken, name)
 				if len(list) != 1 || list[0].ID != records[i].ID {
-					t.fail("%q has the records %+v, want its one", name, list)
+					t.fail("List returned %+v for %q, want its one record", list, name)
 				}
 			}
 			stranger := auth.Ref{Kind: auth.KindToken, UserID: names[1], ID: records[0].ID}
@@ -103,23 +100,21 @@ var recordCases = []testCase{
 			next := record(auth.KindToken, stranger.UserID)
 			t.want(t.store.Rotate(t.Context(), stranger, next, time.Time{}), auth.ErrNotFound)
 			if n, err := t.store.RevokeAll(t.Context(), auth.KindToken, names[1]); n != 1 || err != nil {
-				t.fail("RevokeAll ended %d (%v), want the one of %q", n, err, names[1])
+				t.fail("RevokeAll returned %d and the error %v, want the one of %q", n, err, names[1])
 			}
 			t.same(t.lookup(records[0]), records[0])
 		},
 	},
 	{
-		name: "one digest, one record",
-		why:  "ErrConflict for a digest that a record of any kind or user has: a plaintext names one account.",
+		name: "Create_uniqueDigest",
+		why:  "ErrConflict for the digest of any other record, of any kind and user: a plaintext identifies one user.",
 		run: func(t *run) {
 			c := t.create(record(auth.KindToken, user()))
 			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
 				other := record(kind, user())
 				other.Digest = c.Digest
 				t.want(t.store.Create(t.Context(), other, 0), auth.ErrConflict)
-				if list := t.all(kind, other.UserID); len(list) != 0 {
-					t.fail("a refused Create left %+v", list)
-				}
+				t.wantCount(kind, other.UserID, 0)
 			}
 			t.same(t.lookup(c), c)
 			old := t.create(record(auth.KindToken, user()))
@@ -131,24 +126,20 @@ var recordCases = []testCase{
 		},
 	},
 	{
-		name: "expired ones are kept",
-		why:  "authenticators check expiry and say so in events; a page shows what has expired. Only Purge removes it.",
+		name: "Lookup_findsExpired",
+		why:  "authenticators check the expiry and report it in events, and pages list expired credentials. Only Purge removes them.",
 		run: func(t *run) {
-			c := record(auth.KindToken, user())
-			c.ExpiresAt = c.CreatedAt
-			t.create(c)
+			c := t.createExpired(auth.KindToken, user())
 			t.same(t.lookup(c), c)
 			t.same(t.get(c), c)
-			if list := t.all(c.Kind, c.UserID); len(list) != 1 {
-				t.fail("List has %d records, want the expired one", len(list))
-			}
+			t.wantCount(c.Kind, c.UserID, 1)
 			t.ok(t.store.Revoke(t.Context(), c.Ref()))
-			t.gone(c)
+			t.notFound(c)
 		},
 	},
 	{
-		name: "lists are in order",
-		why:  "the newest first, by ID; 100 to a page unless asked otherwise, and never over 1,000.",
+		name: "List_newestFirst",
+		why:  "the highest ID first, 100 records to a page by default, and at most 1,000.",
 		run: func(t *run) {
 			u := user()
 			var want []string
@@ -163,14 +154,14 @@ var recordCases = []testCase{
 			}
 			for _, limit := range []int{0, -1, 1, 7, 103, 104, 5000} {
 				if got := ids(t.pages(auth.KindToken, u, limit, func() {})); !slices.Equal(got, want) {
-					t.fail("pages of %d come to %v, want %v", limit, got, want)
+					t.fail("pages of %d have the IDs %v, want %v", limit, got, want)
 				}
 			}
 		},
 	},
 	{
-		name: "pages neither skip nor repeat",
-		why:  "whoever pages through tokens to revoke one sees it, though others are made and end meanwhile; the last ID seen may be gone.",
+		name: "List_pagesNeitherSkipNorRepeat",
+		why:  "a user who pages through tokens to find one must see it, even if others are created and revoked in the meantime. The last ID of a page may be revoked by then.",
 		run: func(t *run) {
 			u := user()
 			stay := make(map[string]int)
@@ -185,7 +176,7 @@ var recordCases = []testCase{
 			}
 			all := t.pages(auth.KindToken, u, 4, func() {
 				t.create(record(auth.KindToken, u))
-				t.create(record(auth.KindToken, u)) // more than leave, so that counting from the front goes wrong
+				t.create(record(auth.KindToken, u)) // more than are revoked, so that offsets shift
 				if last := len(leave) - 1; last >= 0 {
 					t.ok(t.store.Revoke(t.Context(), leave[last].Ref()))
 					leave = leave[:last]
@@ -198,14 +189,14 @@ var recordCases = []testCase{
 			}
 			for id, n := range stay {
 				if n != 1 {
-					t.fail("%s was there all the time and in %d pages", id, n)
+					t.fail("%s, which existed all the time, is in %d pages, want 1", id, n)
 				}
 			}
 		},
 	},
 	{
-		name: "a page after an ID that is gone",
-		why:  "the last token of a page may have been revoked before the next page is asked for.",
+		name: "List_afterRevokedID",
+		why:  "the last token of a page may be revoked before the next page is requested.",
 		run: func(t *run) {
 			u := user()
 			var records []auth.Credential
@@ -221,8 +212,8 @@ var recordCases = []testCase{
 		},
 	},
 	{
-		name: "no slice is shared",
-		why:  "a caller that writes to what it passed or got does not change the record, and a record that was looked up does not change under a request.",
+		name: "Store_sharesNoSlice",
+		why:  "a caller that modifies a slice that it passed or received does not change the record, and the result of a lookup does not change during a request.",
 		run: func(t *run) {
 			c := record(auth.KindSecret, user())
 			sealed := slices.Clone(c.Sealed)
@@ -243,8 +234,8 @@ var recordCases = []testCase{
 		},
 	},
 	{
-		name: "a context that is over",
-		why:  "a change that was given up is not made, and says so with an error that nobody takes for an answer.",
+		name: "Store_canceledChange",
+		why:  "a canceled change is not made, and returns an error that is not mistaken for a result.",
 		run: func(t *run) {
 			kept := t.create(record(auth.KindToken, user()))
 			c := record(auth.KindToken, kept.UserID)
@@ -256,10 +247,10 @@ var recordCases = []testCase{
 				errAll,
 			} {
 				if err == nil || errors.Is(err, auth.ErrNotFound) || errors.Is(err, auth.ErrConflict) || errors.Is(err, auth.ErrLimit) {
-					t.fail("got the error %v, want one that tells of the context", err)
+					t.fail("got the error %v, want that of the context", err)
 				}
 			}
-			t.gone(c)
+			t.notFound(c)
 			t.same(t.lookup(kept), kept)
 		},
 	},

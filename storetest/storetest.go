@@ -1,5 +1,5 @@
-// Package storetest checks that an auth.Store keeps its contract. Whoever writes
-// a Store runs it over the real thing:
+// Package storetest checks that an auth.Store fulfills its contract. Authors of a
+// Store run it over the real database or server:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T) auth.Store {
@@ -7,7 +7,7 @@
 //		})
 //	}
 //
-// Run it with the race detector as well.
+// Run it with the race detector, too.
 package storetest
 
 import (
@@ -24,9 +24,9 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// Run checks the store that open returns, by one subtest a rule. Each calls open
-// for a store of its own, which is empty, and closed by a t.Cleanup of open's.
-// The subtests run in parallel.
+// Run runs one subtest for each rule of the contract, named after the method that the
+// rule is about. Each subtest calls open for an empty store, which open closes with
+// t.Cleanup if necessary. The subtests run in parallel.
 func Run(t *testing.T, open func(t *testing.T) auth.Store) {
 	for _, c := range slices.Concat(recordCases, lifeCases, detailCases, raceCases) {
 		t.Run(c.name, func(t *testing.T) {
@@ -39,12 +39,11 @@ func Run(t *testing.T, open func(t *testing.T) auth.Store) {
 // A testCase is one rule of the contract.
 type testCase struct {
 	name string
-	why  string // what goes wrong in a service if the rule does not hold
+	why  string // the rule, or what goes wrong in a service that relies on it
 	run  func(t *run)
 }
 
-// A run is one case over one store. Its methods fail the test with the reason
-// that the rule exists for.
+// A run is one case over one store. If one of its checks fails, the test prints why.
 type run struct {
 	*testing.T
 	store auth.Store
@@ -56,7 +55,7 @@ func (t *run) fail(format string, args ...any) {
 	t.Fatalf("%s\nThe rule: %s", fmt.Sprintf(format, args...), t.why)
 }
 
-// want fails unless err is of that kind; nil wants success.
+// want fails unless err matches want. If want is nil, err must be nil.
 func (t *run) want(err, want error) {
 	t.Helper()
 	if want == nil && err != nil || !errors.Is(err, want) {
@@ -69,13 +68,13 @@ func (t *run) ok(err error) {
 	t.want(err, nil)
 }
 
-// now is a time as stores keep it.
+// now returns the time with the precision of stores.
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
-// serial numbers the records, so that their order is known within a millisecond.
+// serial numbers the records, so that those of one millisecond have a known order.
 var serial atomic.Int64
 
-// record makes one up that is valid for an hour.
+// record returns a new record. Tokens and sessions expire after an hour, secrets never.
 func record(kind auth.Kind, user string) auth.Credential {
 	created := now()
 	c := auth.Credential{
@@ -98,28 +97,36 @@ func record(kind auth.Kind, user string) auth.Credential {
 	return c
 }
 
-// user returns a name that no other case uses, should they share a database.
+// user returns a user ID that no other case uses, in case they share a database.
 func user() string {
 	var b [8]byte
 	rand.Read(b[:])
 	return "user-" + hex.EncodeToString(b[:])
 }
 
-// create keeps a record and returns it.
+// create stores a record without a limit and returns it.
 func (t *run) create(c auth.Credential) auth.Credential {
 	t.Helper()
 	t.ok(t.store.Create(t.Context(), c, 0))
 	return c
 }
 
-// successor is what replaces c in a rotation with an overlap.
+// createExpired stores a record that has expired, and returns it.
+func (t *run) createExpired(kind auth.Kind, user string) auth.Credential {
+	t.Helper()
+	c := record(kind, user)
+	c.ExpiresAt = c.CreatedAt
+	return t.create(c)
+}
+
+// successor returns the record that replaces c in a rotation with a grace period.
 func successor(c auth.Credential) auth.Credential {
 	next := record(c.Kind, c.UserID)
 	next.Name, next.Scopes, next.Previous = c.Name, c.Scopes, c.ID
 	return next
 }
 
-// rotate puts a successor in c's place, with an overlap of half an hour.
+// rotate replaces c with a successor, with a grace period of half an hour.
 func (t *run) rotate(c auth.Credential) auth.Credential {
 	t.Helper()
 	next := successor(c)
@@ -131,7 +138,7 @@ func (t *run) rotate(c auth.Credential) auth.Credential {
 func (t *run) same(got, want auth.Credential) {
 	t.Helper()
 	if d := difference(got, want); d != "" {
-		t.fail("the record came back with another %s\ngot  %+v\nwant %+v", d, got, want)
+		t.fail("the record has a different %s\ngot  %+v\nwant %+v", d, got, want)
 	}
 }
 
@@ -156,7 +163,7 @@ func difference(a, b auth.Credential) string {
 	return ""
 }
 
-// lookup returns what requests see of a record.
+// lookup returns the record that a request with c's plaintext finds.
 func (t *run) lookup(c auth.Credential) auth.Credential {
 	t.Helper()
 	got, err := t.store.Lookup(t.Context(), c.Kind, c.Digest)
@@ -174,8 +181,8 @@ func (t *run) get(c auth.Credential) auth.Credential {
 	return got
 }
 
-// gone fails unless no call finds the record.
-func (t *run) gone(c auth.Credential) {
+// notFound fails if any method finds the record.
+func (t *run) notFound(c auth.Credential) {
 	t.Helper()
 	ctx := t.Context()
 	_, err := t.store.Lookup(ctx, c.Kind, c.Digest)
@@ -184,15 +191,38 @@ func (t *run) gone(c auth.Credential) {
 	t.want(err, auth.ErrNotFound)
 	for _, listed := range t.all(c.Kind, c.UserID) {
 		if listed.ID == c.ID {
-			t.fail("List still has %s", c.ID)
+			t.fail("List returned %s", c.ID)
 		}
 	}
+}
+
+// digestTaken fails if Create or Rotate accepts the digest of c for another record.
+func (t *run) digestTaken(c auth.Credential) {
+	t.Helper()
+	for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
+		same := record(kind, user())
+		same.Digest = c.Digest
+		t.want(t.store.Create(t.Context(), same, 0), auth.ErrConflict)
+	}
+	other := t.create(record(auth.KindToken, user()))
+	next := successor(other)
+	next.Digest = c.Digest
+	t.want(t.store.Rotate(t.Context(), other.Ref(), next, now().Add(time.Hour)), auth.ErrConflict)
+	t.same(t.lookup(other), other)
 }
 
 // all lists a user's records over all pages.
 func (t *run) all(kind auth.Kind, user string) []auth.Credential {
 	t.Helper()
 	return t.pages(kind, user, 0, func() {})
+}
+
+// wantCount fails unless the user has n records of the kind.
+func (t *run) wantCount(kind auth.Kind, user string, n int) {
+	t.Helper()
+	if list := t.all(kind, user); len(list) != n {
+		t.fail("List returned %d records, want %d: %+v", len(list), n, list)
+	}
 }
 
 // pages lists a user's records and calls between after each page.
@@ -214,8 +244,8 @@ func (t *run) pages(kind auth.Kind, user string, limit int, between func()) []au
 	}
 }
 
-// together calls f from n goroutines at once and returns their errors.
-func together(n int, f func(i int) error) []error {
+// concurrently calls f from n goroutines at once and returns their errors.
+func concurrently(n int, f func(i int) error) []error {
 	start, done := make(chan struct{}), make(chan error, n)
 	for i := range n {
 		go func() {
@@ -231,7 +261,7 @@ func together(n int, f func(i int) error) []error {
 	return errs
 }
 
-// count returns how many of the errors are of each kind; the test fails for any other.
+// count returns how many errors match each kind. It fails if an error matches none.
 func (t *run) count(errs []error, kinds ...error) []int {
 	t.Helper()
 	counts := make([]int, len(kinds))
@@ -247,7 +277,14 @@ func (t *run) count(errs []error, kinds ...error) []int {
 	return counts
 }
 
-// canceled is a context that is over.
+// oneSucceeds fails unless one error is nil and all others match lost.
+func (t *run) oneSucceeds(errs []error, lost error) {
+	t.Helper()
+	if n := t.count(errs, nil, lost); n[0] != 1 {
+		t.fail("%d calls succeeded, want 1", n[0])
+	}
+}
+
 func canceled() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -17,61 +17,70 @@ import (
 	"github.com/seed-31c5bcb2/auth/storetest"
 )
 
-// broken is how this test binary is told, when it runs itself, which fault to have.
+// broken is the environment variable that tells this test binary which broken store
+// to run the suite over.
 const broken = "AUTH_STORETEST_BROKEN"
 
-// Each fault breaks one sentence of the contract, and the suite has to say which.
-var faults = map[string]struct {
-	rule string // the subtest that fails, among others perhaps
+// Each of these stores breaks one rule of the contract, which the suite must report.
+var brokenStores = map[string]struct {
+	rule string // the subtest that fails; others may fail, too
 	make func() auth.Store
 }{
-	"Create keeps the caller's slice":          {"no slice is shared", func() auth.Store { return &sharing{MemoryStore: auth.NewMemoryStore()} }},
-	"Create counts, then inserts":              {"a hundred creators at a limit", func() auth.Store { return &counting{auth.NewMemoryStore()} }},
-	"Create ignores the limit":                 {"limits", func() auth.Store { return &unlimited{auth.NewMemoryStore()} }},
-	"Lookup ignores the kind":                  {"kinds are apart", func() auth.Store { return &kindless{auth.NewMemoryStore()} }},
-	"Lookup hides expired records":             {"expired ones are kept", func() auth.Store { return &strict{auth.NewMemoryStore()} }},
-	"Lookup rounds times to seconds":           {"what is created is found, whole", func() auth.Store { return &rounding{auth.NewMemoryStore()} }},
-	"Get ignores the user":                     {"users are apart, byte by byte", func() auth.Store { return &folding{auth.NewMemoryStore()} }},
-	"List is oldest first":                     {"lists are in order", func() auth.Store { return &reversed{auth.NewMemoryStore()} }},
-	"List pages by offset":                     {"pages neither skip nor repeat", func() auth.Store { return &offset{MemoryStore: auth.NewMemoryStore()} }},
-	"Rotate is two steps":                      {"fifty rotations at once, with an overlap", func() auth.Store { return &twoSteps{auth.NewMemoryStore()} }},
-	"Rotate lets the old one live on":          {"rotation with an overlap", func() auth.Store { return &lenient{auth.NewMemoryStore()} }},
-	"Rotate takes expired ones":                {"rotation of an expired one", func() auth.Store { return &reviving{auth.NewMemoryStore()} }},
-	"Revoke leaves what was replaced":          {"revoking in an overlap", func() auth.Store { return &forgetful{auth.NewMemoryStore()} }},
-	"Revoke forgets the digest":                {"revoked is gone, and stays so", func() auth.Store { return &amnesiac{auth.NewMemoryStore()} }},
-	"RevokeAll ignores except":                 {"all revoked", func() auth.Store { return &thorough{auth.NewMemoryStore()} }},
-	"Touch goes backward":                      {"last use goes forward", func() auth.Store { return &backward{MemoryStore: auth.NewMemoryStore()} }},
-	"Purge takes what expires at the time":     {"purging", func() auth.Store { return &eager{auth.NewMemoryStore()} }},
-	"Create counts the limit at its own clock": {"the limit counts at CreatedAt", func() auth.Store { return &ownClock{auth.NewMemoryStore()} }},
-	"Lookup compares half of the digest":       {"all of the digest", func() auth.Store { return &half{MemoryStore: auth.NewMemoryStore()} }},
-	"Lookup takes a lost caller for no record": {"a question whose context is over", func() auth.Store { return &deaf{auth.NewMemoryStore()} }},
-	"List goes by CreatedAt":                   {"lists go by ID", func() auth.Store { return &byTime{auth.NewMemoryStore()} }},
-	"Rotate leaves what was replaced":          {"a rotation without an overlap within an overlap", func() auth.Store { return &leaving{auth.NewMemoryStore()} }},
-	"RevokeAll passes over expired ones":       {"all revoked: expired and superseded ones count", func() auth.Store { return &sparing{auth.NewMemoryStore()} }},
-	"Touch stops at an expired one":            {"a use changes nothing else", func() auth.Store { return &picky{auth.NewMemoryStore()} }},
-	"an outage is told as not found":           {"a context that is over", func() auth.Store { return &silent{auth.NewMemoryStore()} }},
-	"a conflict is told as an unknown error":   {"one digest, one record", func() auth.Store { return &vague{auth.NewMemoryStore()} }},
+	"Create keeps the caller's slice":               {"Store_sharesNoSlice", func() auth.Store { return &sharing{MemoryStore: auth.NewMemoryStore()} }},
+	"Create counts and inserts in two steps":        {"Create_concurrentLimit", func() auth.Store { return &counting{auth.NewMemoryStore(), presentTime} }},
+	"Create ignores the limit":                      {"Create_limit", func() auth.Store { return &unlimited{auth.NewMemoryStore()} }},
+	"Create counts the limit at CreatedAt":          {"Create_countsLimitNow", func() auth.Store { return &counting{auth.NewMemoryStore(), creationTime} }},
+	"Create rejects a secret after an expired one":  {"Create_replacesExpiredSecret", func() auth.Store { return &occupied{auth.NewMemoryStore()} }},
+	"Create leaves the expired secret":              {"Create_replacesExpiredSecret", func() auth.Store { return &remembering{MemoryStore: auth.NewMemoryStore()} }},
+	"Create replaces a secret that is still valid":  {"Create_replacesOnlyExpired", func() auth.Store { return &replacing{auth.NewMemoryStore(), creationTime} }},
+	"Create revokes the expired secret, then fails": {"Create_failureKeepsExpiredSecret", func() auth.Store { return &replacing{auth.NewMemoryStore(), presentTime} }},
+	"Create replaces what a replica has":            {"Create_concurrentReplacements", func() auth.Store { return &lagging{MemoryStore: auth.NewMemoryStore()} }},
+	"Create leaves the previous secret":             {"Create_revokesPreviousOfExpiredSecret", func() auth.Store { return &remembering{MemoryStore: auth.NewMemoryStore()} }},
+	"Lookup ignores the kind":                       {"Lookup_kindsAreSeparate", func() auth.Store { return &kindless{auth.NewMemoryStore()} }},
+	"Lookup hides expired records":                  {"Lookup_findsExpired", func() auth.Store { return &strict{auth.NewMemoryStore()} }},
+	"Create rounds times to seconds":                {"Create_keepsEveryField", func() auth.Store { return &rounding{auth.NewMemoryStore()} }},
+	"Create sets CreatedAt":                         {"Create_countsLimitNow", func() auth.Store { return &ownClock{auth.NewMemoryStore()} }},
+	"Get ignores case and spaces of the user":       {"Get_comparesUsersByteByByte", func() auth.Store { return &folding{auth.NewMemoryStore()} }},
+	"List is oldest first":                          {"List_newestFirst", func() auth.Store { return &reversed{auth.NewMemoryStore()} }},
+	"List pages by offset":                          {"List_pagesNeitherSkipNorRepeat", func() auth.Store { return &offset{MemoryStore: auth.NewMemoryStore()} }},
+	"List sorts by CreatedAt":                       {"List_ordersByID", func() auth.Store { return &byTime{auth.NewMemoryStore()} }},
+	"Rotate has two steps":                          {"Rotate_concurrentWithGracePeriod", func() auth.Store { return &twoSteps{auth.NewMemoryStore()} }},
+	"Rotate extends the grace period":               {"Rotate_gracePeriod", func() auth.Store { return &lenient{auth.NewMemoryStore()} }},
+	"Rotate accepts expired records":                {"Rotate_expired", func() auth.Store { return &reviving{auth.NewMemoryStore()} }},
+	"Rotate leaves the previous record":             {"Rotate_revokesPrevious", func() auth.Store { return &leaving{auth.NewMemoryStore()} }},
+	"Revoke leaves the previous record":             {"Revoke_inGracePeriod", func() auth.Store { return &forgetful{auth.NewMemoryStore()} }},
+	"Revoke forgets the digest":                     {"Revoke_isPermanent", func() auth.Store { return &amnesiac{auth.NewMemoryStore()} }},
+	"RevokeAll ignores except":                      {"RevokeAll_except", func() auth.Store { return &thorough{auth.NewMemoryStore()} }},
+	"RevokeAll skips expired records":               {"RevokeAll_includesExpired", func() auth.Store { return &sparing{auth.NewMemoryStore()} }},
+	"Touch moves backward":                          {"Touch_onlyForward", func() auth.Store { return &backward{MemoryStore: auth.NewMemoryStore()} }},
+	"Touch stops at an expired record":              {"Touch_changesNothingElse", func() auth.Store { return &picky{auth.NewMemoryStore()} }},
+	"Purge removes what expires at the time":        {"Purge_expired", func() auth.Store { return &eager{auth.NewMemoryStore()} }},
+	"Lookup compares half of the digest":            {"Lookup_comparesWholeDigest", func() auth.Store { return &half{MemoryStore: auth.NewMemoryStore()} }},
+	"Lookup returns ErrNotFound if canceled":        {"Lookup_canceled", func() auth.Store { return &canceledLookup{auth.NewMemoryStore()} }},
+	"Revoke returns ErrNotFound if canceled":        {"Store_canceledChange", func() auth.Store { return &canceledRevoke{auth.NewMemoryStore()} }},
+	"Create returns the driver's error":             {"Create_uniqueDigest", func() auth.Store { return &vague{auth.NewMemoryStore()} }},
 }
 
-func TestBrokenStore(t *testing.T) {
+// TestRun_brokenStore is run by TestRun_reportsBrokenStores, as another process.
+func TestRun_brokenStore(t *testing.T) {
 	name, ok := os.LookupEnv(broken)
 	if !ok {
-		t.Skip("runs by itself only in TestSuiteCatchesBrokenStores")
+		t.Skip("only runs in a process that TestRun_reportsBrokenStores starts")
 	}
-	storetest.Run(t, func(*testing.T) auth.Store { return faults[name].make() })
+	storetest.Run(t, func(*testing.T) auth.Store { return brokenStores[name].make() })
 }
 
-func TestSuiteCatchesBrokenStores(t *testing.T) {
+func TestRun_reportsBrokenStores(t *testing.T) {
 	t.Parallel()
-	for name, fault := range faults {
+	for name, store := range brokenStores {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command(os.Args[0], "-test.run=^TestBrokenStore$", "-test.v", "-test.timeout=60s")
+			cmd := exec.Command(os.Args[0], "-test.run=^TestRun_brokenStore$", "-test.v", "-test.timeout=60s")
 			cmd.Env = append(os.Environ(), broken+"="+name)
 			out, err := cmd.CombinedOutput()
 			var exit *exec.ExitError
-			require.ErrorAs(t, err, &exit, "the suite passed it:\n%s", out)
-			failed := "--- FAIL: TestBrokenStore/" + strings.ReplaceAll(fault.rule, " ", "_")
+			require.ErrorAs(t, err, &exit, "the suite passed:\n%s", out)
+			failed := "--- FAIL: TestRun_brokenStore/" + store.rule + " "
 			require.Contains(t, string(out), failed, "another rule failed, or none:\n%s", out)
 			require.Contains(t, string(out), "The rule: ")
 		})
@@ -96,7 +105,16 @@ func (s *sharing) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error
 	return c, err
 }
 
-type counting struct{ *auth.MemoryStore }
+// at returns a time at which a broken Create checks which records have expired.
+type at func(auth.Credential) time.Time
+
+func presentTime(auth.Credential) time.Time    { return time.Now() }
+func creationTime(c auth.Credential) time.Time { return c.CreatedAt }
+
+type counting struct {
+	*auth.MemoryStore
+	at at
+}
 
 func (s *counting) Create(ctx context.Context, c auth.Credential, limit int) error {
 	live := 0
@@ -105,7 +123,7 @@ func (s *counting) Create(ctx context.Context, c auth.Credential, limit int) err
 		return err
 	}
 	for _, other := range list {
-		if !other.Superseded && (other.ExpiresAt.IsZero() || c.CreatedAt.Before(other.ExpiresAt)) {
+		if !other.Superseded && !other.Expired(s.at(c)) {
 			live++
 		}
 	}
@@ -114,6 +132,79 @@ func (s *counting) Create(ctx context.Context, c auth.Credential, limit int) err
 	}
 	time.Sleep(time.Millisecond) // a round trip to the database
 	return s.MemoryStore.Create(ctx, c, 0)
+}
+
+type occupied struct{ *auth.MemoryStore }
+
+func (s *occupied) Create(ctx context.Context, c auth.Credential, limit int) error {
+	list, err := s.List(ctx, c.Kind, c.UserID, auth.Page{})
+	if err != nil {
+		return err
+	}
+	if c.Kind == auth.KindSecret && slices.ContainsFunc(list, func(c auth.Credential) bool { return !c.Superseded }) {
+		return auth.ErrConflict
+	}
+	return s.MemoryStore.Create(ctx, c, limit)
+}
+
+type remembering struct {
+	*auth.MemoryStore
+	secrets sync.Map
+}
+
+func (s *remembering) Create(ctx context.Context, c auth.Credential, limit int) error {
+	list, err := s.List(ctx, auth.KindSecret, c.UserID, auth.Page{})
+	if err != nil {
+		return err
+	}
+	for _, secret := range list {
+		s.secrets.Store(secret.Digest, secret)
+	}
+	return s.MemoryStore.Create(ctx, c, limit)
+}
+
+func (s *remembering) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+	if secret, ok := s.secrets.Load(d); ok && kind == auth.KindSecret {
+		c := secret.(auth.Credential)
+		return &c, nil
+	}
+	return s.MemoryStore.Lookup(ctx, kind, d)
+}
+
+type replacing struct {
+	*auth.MemoryStore
+	at at
+}
+
+func (s *replacing) Create(ctx context.Context, c auth.Credential, limit int) error {
+	list, err := s.List(ctx, c.Kind, c.UserID, auth.Page{})
+	if err != nil {
+		return err
+	}
+	if c.Kind == auth.KindSecret && len(list) == 1 && list[0].Expired(s.at(c)) {
+		if _, err := s.RevokeAll(ctx, c.Kind, c.UserID); err != nil {
+			return err
+		}
+	}
+	return s.MemoryStore.Create(ctx, c, limit)
+}
+
+// lagging reads expired secrets from a replica that never catches up.
+type lagging struct {
+	*auth.MemoryStore
+	expired sync.Map // users
+}
+
+func (s *lagging) Create(ctx context.Context, c auth.Credential, limit int) error {
+	if _, ok := s.expired.Load(c.UserID); ok && c.Kind == auth.KindSecret {
+		if _, err := s.RevokeAll(ctx, c.Kind, c.UserID); err != nil {
+			return err
+		}
+	}
+	if c.Expired(time.Now()) {
+		s.expired.Store(c.UserID, true)
+	}
+	return s.MemoryStore.Create(ctx, c, limit)
 }
 
 type unlimited struct{ *auth.MemoryStore }
@@ -137,7 +228,7 @@ type strict struct{ *auth.MemoryStore }
 
 func (s *strict) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
 	c, err := s.MemoryStore.Lookup(ctx, kind, d)
-	if err == nil && !c.ExpiresAt.IsZero() && !time.Now().Before(c.ExpiresAt) {
+	if err == nil && c.Expired(time.Now()) {
 		return nil, auth.ErrNotFound
 	}
 	return c, err
@@ -233,7 +324,7 @@ func (s *lenient) Rotate(ctx context.Context, old auth.Ref, next auth.Credential
 type reviving struct{ *auth.MemoryStore }
 
 func (s *reviving) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, until time.Time) error {
-	if c, err := s.Get(ctx, old); err == nil && !c.ExpiresAt.IsZero() && !next.CreatedAt.Before(c.ExpiresAt) {
+	if c, err := s.Get(ctx, old); err == nil && c.Expired(next.CreatedAt) {
 		return s.MemoryStore.Create(ctx, next, 0)
 	}
 	return s.MemoryStore.Rotate(ctx, old, next, until)
@@ -305,9 +396,9 @@ func (s *eager) Purge(ctx context.Context, before time.Time) (int, error) {
 	return s.MemoryStore.Purge(ctx, before.Add(time.Microsecond))
 }
 
-type silent struct{ *auth.MemoryStore }
+type canceledRevoke struct{ *auth.MemoryStore }
 
-func (s *silent) Revoke(ctx context.Context, ref auth.Ref) error {
+func (s *canceledRevoke) Revoke(ctx context.Context, ref auth.Ref) error {
 	if ctx.Err() != nil {
 		return auth.ErrNotFound
 	}
@@ -327,7 +418,7 @@ func (s *vague) Create(ctx context.Context, c auth.Credential, limit int) error 
 type ownClock struct{ *auth.MemoryStore }
 
 func (s *ownClock) Create(ctx context.Context, c auth.Credential, limit int) error {
-	c.CreatedAt = time.Now() // which is also what it keeps
+	c.CreatedAt = time.Now()
 	return s.MemoryStore.Create(ctx, c, limit)
 }
 
@@ -348,9 +439,9 @@ func (s *half) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth
 	return s.MemoryStore.Lookup(ctx, kind, d)
 }
 
-type deaf struct{ *auth.MemoryStore }
+type canceledLookup struct{ *auth.MemoryStore }
 
-func (s *deaf) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+func (s *canceledLookup) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
 	if ctx.Err() != nil {
 		return nil, auth.ErrNotFound
 	}
@@ -392,7 +483,7 @@ func (s *sparing) RevokeAll(ctx context.Context, kind auth.Kind, user string, ex
 		return 0, err
 	}
 	for _, c := range list {
-		if !c.ExpiresAt.IsZero() && !time.Now().Before(c.ExpiresAt) {
+		if c.Expired(time.Now()) {
 			except = append(except, c.ID)
 		}
 	}
@@ -403,7 +494,7 @@ type picky struct{ *auth.MemoryStore }
 
 func (s *picky) Touch(ctx context.Context, uses []auth.Use) error {
 	for _, u := range uses {
-		if c, err := s.Get(ctx, u.Ref); err == nil && !c.ExpiresAt.IsZero() && time.Now().After(c.ExpiresAt) {
+		if c, err := s.Get(ctx, u.Ref); err == nil && c.Expired(time.Now()) {
 			return errors.New("the record has expired")
 		}
 	}
