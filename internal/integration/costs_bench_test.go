@@ -206,7 +206,7 @@ func insert(b *testing.B, db *sql.DB, numbered bool, records []auth.Credential) 
 func filledRedis(b *testing.B) filled {
 	b.Helper()
 	server := startRedis(b)
-	store, client := server.store(b, redisstore.WithTimeout(time.Minute))
+	store, client := server.store(b, redisstore.Config{Timeout: time.Minute})
 	empty := redisInfo(b, client, "memory", "used_memory")
 	return filled{
 		store: store,

@@ -56,17 +56,17 @@ func each(t *testing.T, test func(t *testing.T, d database)) {
 	}
 }
 
-func (d database) store(t testing.TB, options ...sqlstore.Option) (*sqlstore.Store, *sql.DB) {
+func (d database) store(t testing.TB, cfg ...sqlstore.Config) (*sqlstore.Store, *sql.DB) {
 	t.Helper()
 	db := d.make(t).open(t)
-	return d.over(t, db, options...), db
+	return d.over(t, db, cfg...), db
 }
 
 // over returns a store over db, with its tables. It has the time that a busy machine
 // takes, unless the options say otherwise: few tests are about that.
-func (d database) over(t testing.TB, db *sql.DB, options ...sqlstore.Option) *sqlstore.Store {
+func (d database) over(t testing.TB, db *sql.DB, cfg ...sqlstore.Config) *sqlstore.Store {
 	t.Helper()
-	store, err := sqlstore.New(db, d.dialect, append([]sqlstore.Option{sqlstore.WithTimeout(20 * time.Second)}, options...)...)
+	store, err := sqlstore.New(db, d.dialect, cmp.Or(append(cfg, sqlstore.Config{Timeout: 20 * time.Second})...))
 	require.NoError(t, err)
 	t.Cleanup(func() { store.Close() })
 	require.NoError(t, store.Migrate(t.Context()))

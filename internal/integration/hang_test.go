@@ -36,7 +36,7 @@ func TestHangingServerIsAnOutage(t *testing.T) {
 					a := newAccount(t, direct)
 					db, p := source.openHanging(t)
 					db.SetMaxOpenConns(2)
-					store, err := sqlstore.New(db, d.dialect, sqlstore.WithTimeout(timeout))
+					store, err := sqlstore.New(db, d.dialect, sqlstore.Config{Timeout: timeout})
 					require.NoError(t, err)
 					cases = append(cases, func() error {
 						defer db.Close()

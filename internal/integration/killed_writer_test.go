@@ -69,7 +69,7 @@ func beVictim(text string) error {
 	}
 	d := databases[slices.IndexFunc(databases, func(d database) bool { return d.name == v.Database })]
 	m := methods[slices.IndexFunc(methods, func(m method) bool { return m.name == v.Method })]
-	store, err := sqlstore.New(db, d.dialect)
+	store, err := sqlstore.New(db, d.dialect, sqlstore.Config{})
 	if err != nil {
 		return err
 	}

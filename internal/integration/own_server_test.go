@@ -175,8 +175,8 @@ func (s *ownServer) kill() {
 }
 
 // store returns one over a handle of its own, with its tables.
-func (s *ownServer) store(t *testing.T, options ...sqlstore.Option) (*sqlstore.Store, *sql.DB) {
+func (s *ownServer) store(t *testing.T, cfg ...sqlstore.Config) (*sqlstore.Store, *sql.DB) {
 	t.Helper()
 	db := s.open(t)
-	return s.over(t, db, options...), db
+	return s.over(t, db, cfg...), db
 }

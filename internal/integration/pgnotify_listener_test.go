@@ -117,7 +117,7 @@ func TestPostgresWithoutTriggers(t *testing.T) {
 	}
 	run(t, db, "CREATE TABLE auth_migrations (version INTEGER NOT NULL PRIMARY KEY)")
 	run(t, db, "INSERT INTO auth_migrations VALUES (1)")
-	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
+	store, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.Config{})
 	require.NoError(t, err)
 	defer store.Close()
 	a := newAccount(t, store)

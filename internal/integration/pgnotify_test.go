@@ -75,7 +75,7 @@ func openPostgres(t *testing.T) (*sqlstore.Store, *sql.DB, source) {
 	t.Helper()
 	source := postgresDatabase(t)
 	db := source.open(t)
-	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
+	store, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.Config{})
 	require.NoError(t, err)
 	t.Cleanup(func() { store.Close() })
 	require.NoError(t, store.Migrate(t.Context()))

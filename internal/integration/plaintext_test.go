@@ -145,7 +145,7 @@ func requireNoPlaintext(t *testing.T, opens map[string]string, places map[string
 func dump(t *testing.T, db *sql.DB) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	for _, table := range []string{"auth_credentials", "auth_accounts", "auth_migrations"} {
+	for _, table := range []string{"auth_credentials", "auth_user_locks", "auth_migrations"} {
 		rows, err := db.QueryContext(t.Context(), "SELECT * FROM "+table)
 		require.NoError(t, err)
 		defer rows.Close()

@@ -33,7 +33,7 @@ func TestRedisFaultsLeaveAllOrNothing(t *testing.T) {
 			ctx := t.Context()
 			_, _, prefix := openRedisStore(t)
 			option, p := redisThroughProxy(t)
-			store := redisStoreOver(t, option, prefix, redisstore.WithTimeout(300*time.Millisecond))
+			store := redisStoreOver(t, option, prefix, redisstore.Config{Timeout: 300 * time.Millisecond})
 			uncached := redisOption(t)
 			uncached.DisableCache = true
 			direct := redisStoreOver(t, uncached, prefix)
@@ -78,7 +78,7 @@ func TestRedisUseWithoutAnAnswer(t *testing.T) {
 	ctx := t.Context()
 	here, _, prefix := openRedisStore(t)
 	option, p := redisThroughProxy(t)
-	store := redisStoreOver(t, option, prefix, redisstore.WithTimeout(200*time.Millisecond))
+	store := redisStoreOver(t, option, prefix, redisstore.Config{Timeout: 200 * time.Millisecond})
 	c := record(auth.KindToken, "alice")
 	require.NoError(t, here.Create(ctx, c, 0))
 	_, err := store.Lookup(ctx, c.Kind, c.Digest)

@@ -83,7 +83,7 @@ func replace(old, with string) func(string) string {
 func TestRedisRemovesWhatHasExpired(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	store, client, prefix := openRedisStore(t, redisstore.WithRetention(time.Hour))
+	store, client, prefix := openRedisStore(t, redisstore.Config{Retention: time.Hour})
 	// expired is one whose retention ends soon.
 	expired := func(soon time.Duration) auth.Credential {
 		c := record(auth.KindSession, "alice")
@@ -113,7 +113,7 @@ func TestRedisRemovesWhatHasExpired(t *testing.T) {
 		c := record(auth.KindSession, "alice")
 		require.NoError(t, store.Create(ctx, c, 0))
 		require.NoError(t, store.Revoke(ctx, c.Ref()))
-		return length(t, client, prefix+"a:2:alice") == 1 && length(t, client, prefix+"expiring") == 1
+		return length(t, client, prefix+"u:2:alice") == 1 && length(t, client, prefix+"expiring") == 1
 	}, 10*time.Second, time.Microsecond)
 	_, err = store.Lookup(ctx, kept.Kind, kept.Digest)
 	require.NoError(t, err)

@@ -224,7 +224,7 @@ func TestRedisRevocationWithoutAnAnswer(t *testing.T) {
 	ctx := t.Context()
 	here, client, prefix := openRedisStore(t)
 	option, p := redisThroughProxy(t)
-	store := redisStoreOver(t, option, prefix, redisstore.WithTimeout(200*time.Millisecond))
+	store := redisStoreOver(t, option, prefix, redisstore.Config{Timeout: 200 * time.Millisecond})
 	made := 0
 	for range 10 {
 		c := record(auth.KindToken, "alice")
@@ -252,9 +252,9 @@ func TestRedisRevocationWithoutAnAnswer(t *testing.T) {
 	require.NotZero(t, made)
 }
 
-func redisStoreOver(t *testing.T, option rueidis.ClientOption, prefix string, options ...redisstore.Option) *redisstore.Store {
+func redisStoreOver(t *testing.T, option rueidis.ClientOption, prefix string, cfg ...redisstore.Config) *redisstore.Store {
 	t.Helper()
-	store, err := redisstore.New(openRedis(t, option), append(options, redisstore.WithPrefix(prefix))...)
+	store, err := redisstore.New(openRedis(t, option), withPrefix(prefix, cfg))
 	require.NoError(t, err)
 	return store
 }

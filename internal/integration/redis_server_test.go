@@ -81,10 +81,10 @@ func (s *redisServer) kill() {
 }
 
 // store returns one over a client of its own.
-func (s *redisServer) store(t testing.TB, options ...redisstore.Option) (*redisstore.Store, rueidis.Client) {
+func (s *redisServer) store(t testing.TB, cfg ...redisstore.Config) (*redisstore.Store, rueidis.Client) {
 	t.Helper()
 	client := openRedis(t, s.option())
-	store, err := redisstore.New(client, options...)
+	store, err := redisstore.New(client, cmp.Or(cfg...))
 	require.NoError(t, err)
 	return store, client
 }

@@ -67,11 +67,11 @@ func redisKeys(t testing.TB, client rueidis.Client, prefix string) (keys []strin
 	}
 }
 
-func openRedisStore(t testing.TB, options ...redisstore.Option) (*redisstore.Store, rueidis.Client, string) {
+func openRedisStore(t testing.TB, cfg ...redisstore.Config) (*redisstore.Store, rueidis.Client, string) {
 	t.Helper()
 	client := openRedis(t, redisOption(t))
 	prefix := redisPrefix(t, client)
-	store, err := redisstore.New(client, append([]redisstore.Option{redisstore.WithPrefix(prefix)}, options...)...)
+	store, err := redisstore.New(client, withPrefix(prefix, cfg))
 	require.NoError(t, err)
 	return store, client, prefix
 }
@@ -79,7 +79,14 @@ func openRedisStore(t testing.TB, options ...redisstore.Option) (*redisstore.Sto
 func TestRedisStoreKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) auth.Store {
-		store, _, _ := openRedisStore(t, redisstore.WithTimeout(20*time.Second))
+		store, _, _ := openRedisStore(t, redisstore.Config{Timeout: 20 * time.Second})
 		return store
 	})
+}
+
+// withPrefix returns the configuration, if there is one, with a prefix.
+func withPrefix(prefix string, cfg []redisstore.Config) redisstore.Config {
+	c := cmp.Or(cfg...)
+	c.Prefix = prefix
+	return c
 }

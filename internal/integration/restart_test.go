@@ -29,7 +29,7 @@ func TestCredentialsOutliveTheProcess(t *testing.T) {
 		require.NoError(t, db.Close())
 
 		// Without Migrate: the tables are there.
-		store, err = sqlstore.New(source.open(t), d.dialect)
+		store, err = sqlstore.New(source.open(t), d.dialect, sqlstore.Config{})
 		require.NoError(t, err)
 		t.Cleanup(func() { store.Close() })
 		require.Equal(t, before, a.state(t, store))

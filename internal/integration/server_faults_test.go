@@ -108,7 +108,7 @@ func TestServerThatDoesNotWrite(t *testing.T) {
 			run(t, db, "GRANT ALL ON test.* TO app")
 			limited := source{s.driver, strings.Replace(s.dsn, "root@", "app:app@", 1)}
 			var err error
-			store, err = sqlstore.New(limited.open(t), s.dialect)
+			store, err = sqlstore.New(limited.open(t), s.dialect, sqlstore.Config{})
 			require.NoError(t, err)
 		}
 		recoversSoon(t, store)
@@ -152,7 +152,7 @@ func TestSQLiteFileThatIsReadOnly(t *testing.T) {
 		}
 		s := d.make(t)
 		a := newAccount(t, d.over(t, s.open(t)))
-		store, err := sqlstore.New(source{s.driver, s.dsn + "&mode=ro"}.open(t), d.dialect)
+		store, err := sqlstore.New(source{s.driver, s.dsn + "&mode=ro"}.open(t), d.dialect, sqlstore.Config{})
 		require.NoError(t, err)
 		t.Cleanup(func() { store.Close() })
 		writesNothing(t, store, a)
@@ -166,7 +166,7 @@ func TestDiskThatIsFull(t *testing.T) {
 	t.Run("of a server", func(t *testing.T) {
 		eachOwnServer(t, func(t *testing.T, s *ownServer) {
 			disk := smallDisk(t, s)
-			store, db := s.store(t, sqlstore.WithTimeout(10*time.Second))
+			store, db := s.store(t, sqlstore.Config{Timeout: 10 * time.Second})
 			if s.isPostgres() {
 				// Tables alone: where its log finds no room PostgreSQL ends, and that
 				// is a server that was killed.
@@ -273,7 +273,7 @@ func TestLocksOfOthers(t *testing.T) {
 		}
 		ctx := t.Context()
 		db := d.make(t).open(t)
-		store := d.over(t, db, sqlstore.WithTimeout(time.Second))
+		store := d.over(t, db, sqlstore.Config{Timeout: time.Second})
 		hold := func(t *testing.T, query string) (other func(query string) error, end func()) {
 			t.Helper()
 			conn, err := db.Conn(ctx)
@@ -304,7 +304,7 @@ func TestLocksOfOthers(t *testing.T) {
 					require.NoError(t, err)
 				}
 				before := a.state(t, store)
-				_, end := hold(t, "UPDATE auth_accounts SET changes = changes + 1 WHERE user_id = '"+a.userID+"'")
+				_, end := hold(t, "UPDATE auth_user_locks SET changes = changes + 1 WHERE user_id = '"+a.userID+"'")
 				start := time.Now()
 				outage(t, m.call(ctx, store, a))
 				require.Less(t, time.Since(start), 5*time.Second, m.name)
@@ -322,7 +322,7 @@ func TestLocksOfOthers(t *testing.T) {
 			require.Eventually(t, func() bool { // it holds the account, and waits for the record
 				return store.Create(ctx, record(auth.KindToken, a.userID), 100) != nil
 			}, 15*time.Second, time.Millisecond)
-			errOther := other("UPDATE auth_accounts SET changes = changes + 1 WHERE user_id = '" + a.userID + "'")
+			errOther := other("UPDATE auth_user_locks SET changes = changes + 1 WHERE user_id = '" + a.userID + "'")
 			if errOther != nil { // the database has ended the other one
 				end()
 				require.NoError(t, <-revoked)

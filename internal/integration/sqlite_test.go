@@ -22,7 +22,7 @@ func TestSQLiteReadersDoNotWaitForWriters(t *testing.T) {
 		ctx, source := t.Context(), d.make(t)
 		db := source.open(t)
 		db.SetMaxOpenConns(4)
-		store := d.over(t, db, sqlstore.WithTimeout(time.Minute))
+		store := d.over(t, db, sqlstore.Config{Timeout: time.Minute})
 		c := record(auth.KindToken, "alice")
 		require.NoError(t, store.Create(ctx, c, 0))
 

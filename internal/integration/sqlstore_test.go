@@ -30,7 +30,7 @@ func TestMigrateByTenAtOnce(t *testing.T) {
 		errs := make(chan error, 10)
 		for i := range cap(errs) {
 			go func() {
-				store, err := sqlstore.New(handles[i%len(handles)], d.dialect)
+				store, err := sqlstore.New(handles[i%len(handles)], d.dialect, sqlstore.Config{})
 				if err == nil {
 					err = store.Migrate(t.Context())
 				}

@@ -47,7 +47,7 @@ func (d database) remote(t *testing.T) remote {
 		func(t *testing.T, address string, timeout time.Duration) auth.Store {
 			db := source.at(t, address)
 			require.NoError(t, db.PingContext(t.Context())) // however long the server takes to start a process
-			store, err := sqlstore.New(db, d.dialect, sqlstore.WithTimeout(timeout))
+			store, err := sqlstore.New(db, d.dialect, sqlstore.Config{Timeout: timeout})
 			require.NoError(t, err)
 			return store
 		}}
@@ -63,7 +63,7 @@ func remoteRedis(t *testing.T) remote {
 		func(t *testing.T, address string, timeout time.Duration) auth.Store {
 			option := option
 			option.InitAddress, option.ConnWriteTimeout = []string{address}, 2*time.Second
-			return redisStoreOver(t, option, prefix, redisstore.WithTimeout(timeout))
+			return redisStoreOver(t, option, prefix, redisstore.Config{Timeout: timeout})
 		}}
 }
 
