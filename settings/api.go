@@ -9,199 +9,199 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// maxPage is how many records an answer lists at the most, and by default.
+// maxPage is the maximum and the default number of records in a page of a list.
 const maxPage = 100
 
 func (h *handler) apiRoutes() []route {
 	routes := []route{
-		{method: "GET", path: "/api/policy", serve: (*call).getPolicy},
-		{method: "GET", path: "/api/tokens", serve: (*call).getTokens},
-		{method: "POST", path: "/api/tokens", recent: true, serve: (*call).postToken},
-		{method: "DELETE", path: "/api/tokens", serve: (*call).deleteTokens},
-		{method: "GET", path: "/api/tokens/{id}", serve: (*call).getToken},
-		{method: "DELETE", path: "/api/tokens/{id}", serve: (*call).deleteToken},
-		{method: "POST", path: "/api/tokens/{id}/rotate", recent: true, serve: (*call).postTokenRotation},
-		{method: "GET", path: "/api/sessions", serve: (*call).getSessions},
-		{method: "DELETE", path: "/api/sessions", serve: (*call).deleteSessions},
-		{method: "DELETE", path: "/api/sessions/{id}", serve: (*call).deleteSession},
+		{method: "GET", path: "/api/policy", serve: (*request).getPolicy},
+		{method: "GET", path: "/api/tokens", serve: (*request).getTokens},
+		{method: "POST", path: "/api/tokens", recent: true, serve: (*request).postToken},
+		{method: "DELETE", path: "/api/tokens", serve: (*request).deleteTokens},
+		{method: "GET", path: "/api/tokens/{id}", serve: (*request).getToken},
+		{method: "DELETE", path: "/api/tokens/{id}", serve: (*request).deleteToken},
+		{method: "POST", path: "/api/tokens/{id}/rotate", recent: true, serve: (*request).postTokenRotation},
+		{method: "GET", path: "/api/sessions", serve: (*request).getSessions},
+		{method: "DELETE", path: "/api/sessions", serve: (*request).deleteSessions},
+		{method: "DELETE", path: "/api/sessions/{id}", serve: (*request).deleteSession},
 	}
 	if h.secret != nil {
 		routes = append(routes,
-			route{method: "GET", path: "/api/secret", serve: (*call).getSecret},
-			route{method: "POST", path: "/api/secret", recent: true, serve: (*call).postSecret},
-			route{method: "DELETE", path: "/api/secret", serve: (*call).deleteSecret},
-			route{method: "POST", path: "/api/secret/reveal", recent: true, serve: (*call).postSecretReveal},
-			route{method: "POST", path: "/api/secret/rotate", recent: true, serve: (*call).postSecretRotation},
-			route{method: "DELETE", path: "/api/secret/previous/{id}", serve: (*call).deletePrevious},
+			route{method: "GET", path: "/api/secret", serve: (*request).getSecret},
+			route{method: "POST", path: "/api/secret", recent: true, serve: (*request).postSecret},
+			route{method: "DELETE", path: "/api/secret", serve: (*request).deleteSecret},
+			route{method: "POST", path: "/api/secret/reveal", recent: true, serve: (*request).postSecretReveal},
+			route{method: "POST", path: "/api/secret/rotate", recent: true, serve: (*request).postSecretRotation},
+			route{method: "DELETE", path: "/api/secret/previous/{id}", serve: (*request).deletePreviousSecret},
 		)
 	}
 	return routes
 }
 
-// refuseAPI is the Middleware.OnError of the API.
-func (h *handler) refuseAPI(w http.ResponseWriter, _ *http.Request, err error) {
+// rejectAPI is the Middleware.OnError of the API.
+func (h *handler) rejectAPI(w http.ResponseWriter, _ *http.Request, err error) {
 	problemOf(err).write(w)
 }
 
-func writeAPI(c *call, p *problem) { p.write(c.w) }
+func writeAPI(r *request, p *problem) { p.write(r.w) }
 
-func (c *call) answer(status int, v any) error {
-	c.w.Header().Set("Content-Type", "application/json")
-	c.w.WriteHeader(status)
-	json.NewEncoder(c.w).Encode(v) // that fails only if the client has gone
+func (r *request) writeJSON(status int, v any) error {
+	r.w.Header().Set("Content-Type", "application/json")
+	r.w.WriteHeader(status)
+	json.NewEncoder(r.w).Encode(v) // fails only if the client has disconnected
 	return nil
 }
 
-func (c *call) noContent(err error) error {
+// writeNoContent answers with 204, or returns err.
+func (r *request) writeNoContent(err error) error {
 	if err == nil {
-		c.w.WriteHeader(http.StatusNoContent)
+		r.w.WriteHeader(http.StatusNoContent)
 	}
 	return err
 }
 
-// A tokenAnswer is a token as the API shows it.
-type tokenAnswer struct {
+// writeCount answers how many credentials were revoked, or returns err.
+func (r *request) writeCount(revoked int, err error) error {
+	if err != nil {
+		return err
+	}
+	return r.writeJSON(http.StatusOK, map[string]int{"revoked": revoked})
+}
+
+// A tokenJSON is a token in the API.
+type tokenJSON struct {
 	ID         string     `json:"id"`
 	Name       string     `json:"name"`
 	Hint       string     `json:"hint"`
-	Scopes     []string   `json:"scopes"` // ["*"]: full access
+	Scopes     []string   `json:"scopes"` // ["*"] for full access
 	State      state      `json:"state"`
 	CreatedAt  time.Time  `json:"created_at"`
-	ExpiresAt  *time.Time `json:"expires_at"`   // null: never
-	LastUsedAt *time.Time `json:"last_used_at"` // null: not yet
+	ExpiresAt  *time.Time `json:"expires_at"`   // null if never
+	LastUsedAt *time.Time `json:"last_used_at"` // null if not yet used
 	Plaintext  string     `json:"token,omitempty"`
 }
 
-func (c *call) token(t auth.Credential, plaintext string) tokenAnswer {
-	return tokenAnswer{
-		ID: t.ID, Name: t.Name, Hint: t.Hint, Scopes: t.Scopes.List(), State: stateOf(t, c.now),
-		CreatedAt: t.CreatedAt, ExpiresAt: orNull(t.ExpiresAt), LastUsedAt: orNull(t.LastUsedAt), Plaintext: plaintext,
+func (r *request) tokenJSON(t auth.Credential, plaintext string) tokenJSON {
+	return tokenJSON{
+		ID: t.ID, Name: t.Name, Hint: t.Hint, Scopes: t.Scopes.List(), State: stateOf(t, r.now),
+		CreatedAt: t.CreatedAt, ExpiresAt: timeOrNull(t.ExpiresAt), LastUsedAt: timeOrNull(t.LastUsedAt), Plaintext: plaintext,
 	}
 }
 
-func orNull(t time.Time) *time.Time {
+func timeOrNull(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
 	return &t
 }
 
-// page reads what part of a list is asked for.
-func (c *call) page() (auth.Page, error) {
-	q := c.r.URL.Query()
+// listPage lists the page that the query asks for. next is the ID after which the
+// following page begins, nil for the last page.
+func (r *request) listPage(list func(auth.Page) ([]auth.Credential, error)) (records []auth.Credential, next *string, err error) {
+	q := r.URL.Query()
 	page := auth.Page{After: q.Get("after"), Limit: maxPage}
 	if text := q.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > maxPage {
-			return page, invalid(fieldError{"limit", "must be 1 to " + strconv.Itoa(maxPage)})
+			return nil, nil, invalidArgument(fieldError{"limit", "must be 1 to " + strconv.Itoa(maxPage)})
 		}
 		page.Limit = n
 	}
-	page.Limit++ // one more tells whether the list goes on
-	return page, nil
-}
-
-// next cuts a list to its page, and returns what the next page comes after.
-func next(list []auth.Credential, page auth.Page) ([]auth.Credential, *string) {
-	if len(list) < page.Limit {
-		return list, nil
+	page.Limit++ // one more shows whether there is a following page
+	records, err = list(page)
+	if err != nil || len(records) < page.Limit {
+		return records, nil, err
 	}
-	list = list[:page.Limit-1]
-	last := list[len(list)-1].ID
-	return list, &last
+	records = records[:page.Limit-1]
+	return records, &records[len(records)-1].ID, nil
 }
 
-func (c *call) getTokens() error {
-	page, err := c.page()
+func (r *request) getTokens() error {
+	list, next, err := r.listPage(func(page auth.Page) ([]auth.Credential, error) {
+		return r.bearer.List(r.Context(), r.id.UserID, page)
+	})
 	if err != nil {
 		return err
 	}
-	list, err := c.bearer.List(c.r.Context(), c.id.UserID, page)
-	if err != nil {
-		return err
-	}
-	list, after := next(list, page)
-	tokens := make([]tokenAnswer, len(list))
+	tokens := make([]tokenJSON, len(list))
 	for i, t := range list {
-		tokens[i] = c.token(t, "")
+		tokens[i] = r.tokenJSON(t, "")
 	}
-	return c.answer(http.StatusOK, map[string]any{"tokens": tokens, "next": after})
+	return r.writeJSON(http.StatusOK, map[string]any{"tokens": tokens, "next": next})
 }
 
-func (c *call) getToken() error {
-	t, err := c.bearer.Get(c.r.Context(), c.id.UserID, c.r.PathValue("id"))
+func (r *request) getToken() error {
+	t, err := r.pathToken()
 	if err != nil {
 		return err
 	}
-	return c.answer(http.StatusOK, c.token(t, ""))
+	return r.writeJSON(http.StatusOK, r.tokenJSON(t, ""))
 }
 
-func (c *call) postToken() error {
+func (r *request) postToken() error {
 	var t auth.NewToken
 	var seconds *int64
-	err := readJSON(c.w, c.r, field{"name", &t.Name, false}, field{"scopes", &t.Scopes, false}, field{"expires_in", &seconds, true})
+	err := readJSON(r.w, r.Request, field{"name", &t.Name, false}, field{"scopes", &t.Scopes, false}, field{"expires_in", &seconds, true})
 	if err != nil {
 		return err
 	}
 	if seconds != nil {
 		var ok bool
-		// 0 is for ever to Issue, and null is that here.
+		// Zero means forever to Issue, and null does here.
 		if t.Lifetime, ok = inSeconds(*seconds); !ok || t.Lifetime == 0 {
-			return invalid(fieldError{"expires_in", "must be a number of seconds, or null for never"})
+			return invalidArgument(fieldError{"expires_in", "must be a number of seconds, or null for never"})
 		}
 	}
-	plaintext, made, err := c.issue(t)
+	plaintext, made, err := r.issue(t)
 	if err != nil {
 		return err
 	}
-	c.w.Header().Set("Location", "tokens/"+made.ID)
-	return c.answer(http.StatusCreated, c.token(made, plaintext))
+	r.w.Header().Set("Location", "tokens/"+made.ID)
+	return r.writeJSON(http.StatusCreated, r.tokenJSON(made, plaintext))
 }
 
-// inSeconds reports whether n seconds are a duration: some are too long for one.
+// inSeconds returns a duration of n seconds. It reports false if n is negative or
+// the duration would overflow.
 func inSeconds(n int64) (time.Duration, bool) {
 	d := time.Duration(n) * time.Second
 	return d, n >= 0 && d/time.Second == time.Duration(n)
 }
 
-func (c *call) readOverlap(more ...field) (time.Duration, error) {
+// readOverlap reads a body with the field overlap, and the other fields given.
+func (r *request) readOverlap(others ...field) (time.Duration, error) {
 	var seconds int64
-	if err := readJSON(c.w, c.r, append(more, field{"overlap", &seconds, false})...); err != nil {
+	if err := readJSON(r.w, r.Request, append(others, field{"overlap", &seconds, false})...); err != nil {
 		return 0, err
 	}
 	overlap, ok := inSeconds(seconds)
 	if !ok {
-		return 0, invalid(fieldError{"overlap", "must be a number of seconds"})
+		return 0, invalidArgument(fieldError{"overlap", "must be a number of seconds"})
 	}
 	return overlap, nil
 }
 
-func (c *call) postTokenRotation() error {
-	overlap, err := c.readOverlap()
+func (r *request) postTokenRotation() error {
+	overlap, err := r.readOverlap()
 	if err != nil {
 		return err
 	}
-	plaintext, made, err := c.rotateToken(c.r.PathValue("id"), overlap)
+	plaintext, made, err := r.rotateToken(r.PathValue("id"), overlap)
 	if err != nil {
 		return err
 	}
-	return c.answer(http.StatusOK, c.token(made, plaintext))
+	return r.writeJSON(http.StatusOK, r.tokenJSON(made, plaintext))
 }
 
-func (c *call) deleteToken() error {
-	return c.noContent(c.bearer.Revoke(c.r.Context(), c.id.UserID, c.r.PathValue("id")))
+func (r *request) deleteToken() error {
+	return r.writeNoContent(r.bearer.Revoke(r.Context(), r.id.UserID, r.PathValue("id")))
 }
 
-func (c *call) deleteTokens() error {
-	n, err := c.bearer.RevokeAll(c.r.Context(), c.id.UserID)
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, map[string]int{"revoked": n})
+func (r *request) deleteTokens() error {
+	return r.writeCount(r.bearer.RevokeAll(r.Context(), r.id.UserID))
 }
 
-// A secretAnswer is a client secret as the API shows it.
-type secretAnswer struct {
+// A secretJSON is a client secret in the API.
+type secretJSON struct {
 	ID         string     `json:"id"`
 	Hint       string     `json:"hint"`
 	CreatedAt  time.Time  `json:"created_at"`
@@ -210,82 +210,82 @@ type secretAnswer struct {
 	Plaintext  string     `json:"secret,omitempty"`
 }
 
-func secretOf(s *auth.Credential, plaintext string) *secretAnswer {
+func newSecretJSON(s *auth.Credential, plaintext string) *secretJSON {
 	if s == nil {
 		return nil
 	}
-	return &secretAnswer{s.ID, s.Hint, s.CreatedAt, orNull(s.ExpiresAt), orNull(s.LastUsedAt), plaintext}
+	return &secretJSON{s.ID, s.Hint, s.CreatedAt, timeOrNull(s.ExpiresAt), timeOrNull(s.LastUsedAt), plaintext}
 }
 
-func (c *call) getSecret() error {
-	if err := c.checkDeveloper(); err != nil {
+func (r *request) getSecret() error {
+	if err := r.checkDeveloper(); err != nil {
 		return err
 	}
-	current, previous, err := c.secrets()
+	current, previous, err := r.secrets()
 	if err != nil {
 		return err
 	}
-	return c.answer(http.StatusOK, map[string]any{"current": secretOf(current, ""), "previous": secretOf(previous, "")})
+	return r.writeJSON(http.StatusOK, map[string]any{"current": newSecretJSON(current, ""), "previous": newSecretJSON(previous, "")})
 }
 
-func (c *call) postSecret() error {
-	if err := c.checkSecret(); err != nil {
+func (r *request) postSecret() error {
+	if err := r.checkSecret(); err != nil {
 		return err
 	}
-	if err := readNothing(c.w, c.r); err != nil {
+	if err := readEmptyJSON(r.w, r.Request); err != nil {
 		return err
 	}
-	plaintext, made, err := c.secret.Assign(c.r.Context(), c.id.UserID)
+	plaintext, made, err := r.secret.Assign(r.Context(), r.id.UserID)
 	if err != nil {
 		return err
 	}
-	return c.answer(http.StatusCreated, secretOf(&made, plaintext))
+	return r.writeJSON(http.StatusCreated, newSecretJSON(&made, plaintext))
 }
 
-func (c *call) postSecretReveal() error {
-	if err := c.checkSecret(); err != nil {
+func (r *request) postSecretReveal() error {
+	if err := r.checkSecret(); err != nil {
 		return err
 	}
-	if err := readNothing(c.w, c.r); err != nil {
+	if err := readEmptyJSON(r.w, r.Request); err != nil {
 		return err
 	}
-	plaintext, err := c.reveal()
+	plaintext, err := r.reveal()
 	if err != nil {
 		return err
 	}
-	return c.answer(http.StatusOK, map[string]string{"secret": plaintext})
+	return r.writeJSON(http.StatusOK, map[string]string{"secret": plaintext})
 }
 
-func (c *call) postSecretRotation() error {
-	if err := c.checkSecret(); err != nil {
+func (r *request) postSecretRotation() error {
+	if err := r.checkSecret(); err != nil {
 		return err
 	}
 	var id string
-	overlap, err := c.readOverlap(field{"id", &id, false})
+	overlap, err := r.readOverlap(field{"id", &id, false})
 	if err != nil {
 		return err
 	}
-	plaintext, made, err := c.secret.RotateFrom(c.r.Context(), c.id.UserID, id, overlap)
+	plaintext, made, err := r.secret.RotateFrom(r.Context(), r.id.UserID, id, overlap)
 	if err != nil {
 		return err
 	}
-	return c.answer(http.StatusOK, secretOf(&made, plaintext))
+	return r.writeJSON(http.StatusOK, newSecretJSON(&made, plaintext))
 }
 
-// deleteSecret and deletePrevious ask for no developer: an account that is one no
-// more may still end what it has.
-func (c *call) deleteSecret() error {
-	return c.noContent(c.secret.Revoke(c.r.Context(), c.id.UserID))
+// deleteSecret and deletePreviousSecret do not call checkDeveloper: a user who may
+// no longer have a secret can still revoke it.
+func (r *request) deleteSecret() error {
+	return r.writeNoContent(r.secret.Revoke(r.Context(), r.id.UserID))
 }
 
-func (c *call) deletePrevious() error {
-	return c.noContent(c.revokePrevious(c.r.PathValue("id")))
+func (r *request) deletePreviousSecret() error {
+	return r.writeNoContent(r.revokePrevious(r.PathValue("id")))
 }
 
-// A sessionAnswer is a session as the API shows it.
-type sessionAnswer struct {
+// A sessionJSON is a session in the API.
+type sessionJSON struct {
 	ID         string     `json:"id"`
-	Current    bool       `json:"current"` // the one that asks
+	Current    bool       `json:"current"` // the session of this request
 	UserAgent  string     `json:"user_agent"`
 	Scopes     []string   `json:"scopes"`
 	CreatedAt  time.Time  `json:"created_at"`
@@ -293,72 +293,63 @@ type sessionAnswer struct {
 	LastUsedAt *time.Time `json:"last_used_at"`
 }
 
-func (c *call) getSessions() error {
-	page, err := c.page()
+func (r *request) getSessions() error {
+	list, next, err := r.listPage(func(page auth.Page) ([]auth.Credential, error) {
+		return r.cookie.List(r.Context(), r.id.UserID, page)
+	})
 	if err != nil {
 		return err
 	}
-	list, err := c.cookie.List(c.r.Context(), c.id.UserID, page)
-	if err != nil {
-		return err
-	}
-	list, after := next(list, page)
-	sessions := []sessionAnswer{}
-	for _, s := range c.usable(list) {
-		sessions = append(sessions, sessionAnswer{
-			s.ID, s.ID == c.id.CredentialID, s.Name, s.Scopes.List(), s.CreatedAt, orNull(s.ExpiresAt), orNull(s.LastUsedAt),
+	sessions := []sessionJSON{}
+	for _, s := range r.liveSessions(list) {
+		sessions = append(sessions, sessionJSON{
+			s.ID, s.ID == r.id.CredentialID, s.Name, s.Scopes.List(), s.CreatedAt, timeOrNull(s.ExpiresAt), timeOrNull(s.LastUsedAt),
 		})
 	}
-	return c.answer(http.StatusOK, map[string]any{"sessions": sessions, "next": after})
+	return r.writeJSON(http.StatusOK, map[string]any{"sessions": sessions, "next": next})
 }
 
-func (c *call) deleteSession() error { return c.noContent(c.endSession(c.r.PathValue("id"))) }
+func (r *request) deleteSession() error { return r.writeNoContent(r.revokeSession(r.PathValue("id"))) }
 
-func (c *call) deleteSessions() error {
-	n, err := c.endOtherSessions()
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, map[string]int{"ended": n})
-}
+func (r *request) deleteSessions() error { return r.writeCount(r.revokeOtherSessions()) }
 
-// getPolicy tells a user interface what it may offer.
-func (c *call) getPolicy() error {
-	p := c.bearer.Policy()
-	may, err := c.mayHaveSecret()
+// getPolicy returns what a user interface needs to offer only valid choices.
+func (r *request) getPolicy() error {
+	p := r.bearer.Policy()
+	may, err := r.mayHaveSecret()
 	if err != nil {
 		return err
 	}
 	answer := map[string]any{
-		"scopes": c.scopeAnswers(),
+		"scopes": r.scopesJSON(),
 		"token":  map[string]any{"max_lifetime": seconds(p.MaxLifetime), "max_overlap": seconds(p.MaxOverlap), "max_per_user": p.MaxPerUser},
 		"secret": nil,
 		"authentication": map[string]any{
-			"max_age": seconds(c.maxAge), "authenticated_at": c.id.AuthenticatedAt, "scopes": c.id.Scopes.List(),
+			"max_age": seconds(r.maxAge), "authenticated_at": r.id.AuthenticatedAt, "scopes": r.id.Scopes.List(),
 		},
 	}
 	if may {
-		s := c.secret.Policy()
+		s := r.secret.Policy()
 		answer["secret"] = map[string]any{"max_overlap": seconds(s.MaxOverlap), "revealable": s.Revealable}
 	}
-	return c.answer(http.StatusOK, answer)
+	return r.writeJSON(http.StatusOK, answer)
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
-// A scopeAnswer is a scope that a token can have.
-type scopeAnswer struct {
+// A scopeJSON is a scope that tokens can have.
+type scopeJSON struct {
 	Name        string `json:"name"`
 	Group       string `json:"group"`
 	Description string `json:"description"`
 }
 
-func (c *call) scopeAnswers() []scopeAnswer {
-	answers := []scopeAnswer{}
-	for _, g := range c.scopes {
+func (r *request) scopesJSON() []scopeJSON {
+	scopes := []scopeJSON{}
+	for _, g := range r.scopes {
 		for _, s := range g.Scopes {
-			answers = append(answers, scopeAnswer{s.Name, g.Title, s.Description})
+			scopes = append(scopes, scopeJSON{s.Name, g.Title, s.Description})
 		}
 	}
-	return answers
+	return scopes
 }

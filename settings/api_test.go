@@ -93,9 +93,9 @@ func TestAPIPages(t *testing.T) {
 		require.Len(t, seen, want)
 		require.Equal(t, 2, pages)
 		for _, odd := range []string{"0", "-1", "101", "x", "9999999999999999999999"} {
-			ada.get(path+"?limit="+odd).problem(http.StatusBadRequest, "invalid").blames("limit")
+			ada.get(path+"?limit="+odd).problem(http.StatusBadRequest, "invalid_argument").blames("limit")
 		}
-		ada.get(path+"?after=%00").problem(http.StatusBadRequest, "invalid").blames("after")
+		ada.get(path+"?after=%00").problem(http.StatusBadRequest, "invalid_argument").blames("after")
 		require.Len(t, ada.get(path + "?limit=7").object()[name], 7)
 	}
 }
@@ -149,13 +149,13 @@ func TestAPISessions(t *testing.T) {
 		require.NotContains(t, fmt.Sprint(session), ada.cookie.Value)
 	}
 	ada.do("DELETE", "/api/sessions/"+phone.session.ID, "").status(http.StatusNoContent)
-	phone.get("/api/sessions").problem(http.StatusUnauthorized, "unauthenticated")
-	require.EqualValues(t, 1, ada.do("DELETE", "/api/sessions", "").status(http.StatusOK).object()["ended"])
-	laptop.get("/api/sessions").problem(http.StatusUnauthorized, "unauthenticated")
+	phone.get("/api/sessions").problem(http.StatusUnauthorized, "invalid_credential")
+	require.EqualValues(t, 1, ada.do("DELETE", "/api/sessions", "").status(http.StatusOK).object()["revoked"])
+	laptop.get("/api/sessions").problem(http.StatusUnauthorized, "invalid_credential")
 
 	got := ada.do("DELETE", "/api/sessions/"+ada.session.ID, "").status(http.StatusNoContent)
 	require.Contains(t, got.Header().Get("Set-Cookie"), "Max-Age=0")
-	ada.get("/api/sessions").problem(http.StatusUnauthorized, "unauthenticated")
+	ada.get("/api/sessions").problem(http.StatusUnauthorized, "invalid_credential")
 }
 
 func TestAPIPolicy(t *testing.T) {
@@ -226,16 +226,16 @@ func TestAPIArguments(t *testing.T) {
 		{"a field twice", `{"name": "x", "name": "y"}`, []string{"name"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			ada.json("POST", "/api/tokens", test.body).problem(http.StatusBadRequest, "invalid").blames(test.fields...)
+			ada.json("POST", "/api/tokens", test.body).problem(http.StatusBadRequest, "invalid_argument").blames(test.fields...)
 			require.Empty(t, ada.tokens())
 		})
 	}
 	made := ada.json("POST", "/api/tokens", token(name, scopes, "31536000")).status(http.StatusCreated).object()
 	ada.json("POST", "/api/tokens", token(name, scopes, expires)).problem(http.StatusConflict, "limit_reached")
 	for _, overlap := range []string{"-1", "604801", "null", `"1"`, "9223372037"} {
-		ada.json("POST", "/api/tokens/"+made["id"].(string)+"/rotate", `{"overlap": `+overlap+`}`).problem(http.StatusBadRequest, "invalid").blames("overlap")
+		ada.json("POST", "/api/tokens/"+made["id"].(string)+"/rotate", `{"overlap": `+overlap+`}`).problem(http.StatusBadRequest, "invalid_argument").blames("overlap")
 	}
-	ada.json("POST", "/api/secret/rotate", `{"id": "", "overlap": 0}`).problem(http.StatusBadRequest, "invalid").blames("id")
+	ada.json("POST", "/api/secret/rotate", `{"id": "", "overlap": 0}`).problem(http.StatusBadRequest, "invalid_argument").blames("id")
 	require.Len(t, ada.tokens(), 1)
 }
 
@@ -243,7 +243,7 @@ func TestAPIArguments(t *testing.T) {
 func TestAPINoTimeIsNotForEver(t *testing.T) {
 	t.Parallel()
 	ada := newService(t).signIn("ada")
-	ada.json("POST", "/api/tokens", `{"name": "x", "scopes": ["*"], "expires_in": 0}`).problem(http.StatusBadRequest, "invalid").blames("expires_in")
+	ada.json("POST", "/api/tokens", `{"name": "x", "scopes": ["*"], "expires_in": 0}`).problem(http.StatusBadRequest, "invalid_argument").blames("expires_in")
 	require.Empty(t, ada.tokens())
 }
 
@@ -268,7 +268,7 @@ func TestAPIBodies(t *testing.T) {
 			require.Equal(t, http.StatusBadRequest, got.Code, "%s to %s: %s", name, e.path, got.Body)
 		}
 	}
-	ada.json("POST", "/api/tokens", "{\"name\": \"a\xff\", \"scopes\": [\"*\"], \"expires_in\": null}").problem(http.StatusBadRequest, "malformed")
+	ada.json("POST", "/api/tokens", "{\"name\": \"a\xff\", \"scopes\": [\"*\"], \"expires_in\": null}").problem(http.StatusBadRequest, "malformed_request")
 	ada.untouched()
 	ada.do("POST", "/api/tokens", `{"name": "x", "scopes": ["*"], "expires_in": null}`, field("Content-Type", "Application/JSON; charset=utf-8")).status(http.StatusCreated)
 }
@@ -335,7 +335,7 @@ func TestNothingLoggedIsACredential(t *testing.T) {
 	ada.json("POST", "/api/secret/reveal", "").status(http.StatusOK)
 	page := plaintext(ada.post("/tokens", newToken(ada.get("/tokens/new").Body.String())).page(http.StatusOK))
 	ada.do("DELETE", "/api/tokens", "", field("Authorization", "Bearer "+next["token"].(string))).problem(http.StatusForbidden, "session_required")
-	ada.do("DELETE", "/api/tokens", "", field("Authorization", "Bearer "+next["token"].(string)+"x")).problem(http.StatusUnauthorized, "unauthenticated")
+	ada.do("DELETE", "/api/tokens", "", field("Authorization", "Bearer "+next["token"].(string)+"x")).problem(http.StatusUnauthorized, "invalid_credential")
 	ada.do("DELETE", "/api/tokens/"+next["id"].(string), "").status(http.StatusNoContent)
 	s.store.setFailing("List")
 	ada.get("/").page(http.StatusServiceUnavailable)

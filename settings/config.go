@@ -33,50 +33,58 @@ func (cfg *Config) setDefaults() {
 }
 
 var (
-	colour   = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
-	language = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
+	hexColor    = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
+	languageTag = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
 )
 
-// check returns every fault of a configuration that has its defaults.
-func (cfg *Config) check() error {
-	var faults []error
-	fault := func(field, format string, args ...any) {
-		faults = append(faults, fmt.Errorf("settings: Config.%s: "+format, append([]any{field}, args...)...))
-	}
-	if cfg.Bearer == nil {
-		fault("Bearer", "is nil: use auth.NewBearer")
-	}
-	if cfg.Cookie == nil {
-		fault("Cookie", "is nil: use auth.NewCookie, as only signed-in sessions manage credentials")
-	}
-	if auth.LocalPath(cfg.SignInPath, "") == "" || strings.Contains(cfg.SignInPath, "#") {
-		fault("SignInPath", "%q is not a path on this site, such as /signin", cfg.SignInPath)
-	}
-	if cfg.MaxAge < 0 {
-		fault("MaxAge", "is %v: use 0 for %v", cfg.MaxAge, defaultMaxAge)
-	}
-	if !colour.MatchString(cfg.Accent) {
-		fault("Accent", "%q is not a colour of the form #rrggbb", cfg.Accent)
-	}
-	if !language.MatchString(cfg.Language) {
-		fault("Language", "%q is not a language tag, such as en or pt-BR", cfg.Language)
-	}
-	if !webAddress(cfg.ExampleURL) {
-		fault("ExampleURL", "%q is neither a path nor a URL of http or https", cfg.ExampleURL)
-	}
-	for _, link := range cfg.Links {
-		if link.Text == "" || !webAddress(link.URL) {
-			fault("Links", "%q to %q: needs a text, and a path or a URL of http or https", link.Text, link.URL)
-		}
-	}
-	cfg.checkScopes(fault)
-	for _, err := range checkTexts(cfg.Texts) {
-		fault("Texts", "%w", err)
-	}
-	return errors.Join(faults...)
+// configErrors collects the mistakes in a Config.
+type configErrors []error
+
+func (e *configErrors) add(field, format string, args ...any) {
+	*e = append(*e, fmt.Errorf("settings: Config.%s: "+format, append([]any{field}, args...)...))
 }
 
-func (cfg *Config) checkScopes(fault func(field, format string, args ...any)) {
+// check returns all mistakes in a Config whose defaults have been set.
+func (cfg *Config) check() error {
+	var e configErrors
+	if cfg.Bearer == nil {
+		e.add("Bearer", "is nil: use auth.NewBearer")
+	}
+	if cfg.Cookie == nil {
+		e.add("Cookie", "is nil: use auth.NewCookie, since only signed-in sessions can manage credentials")
+	}
+	if auth.LocalPath(cfg.SignInPath, "") == "" || strings.Contains(cfg.SignInPath, "#") {
+		e.add("SignInPath", "%q is not a path on this site, such as /signin", cfg.SignInPath)
+	}
+	if cfg.MaxAge < 0 {
+		e.add("MaxAge", "is %v: use 0 for %v", cfg.MaxAge, defaultMaxAge)
+	}
+	cfg.checkBrand(&e)
+	cfg.checkScopes(&e)
+	for _, err := range checkTexts(cfg.Texts) {
+		e.add("Texts", "%w", err)
+	}
+	return errors.Join(e...)
+}
+
+func (cfg *Config) checkBrand(e *configErrors) {
+	if !hexColor.MatchString(cfg.Accent) {
+		e.add("Accent", "%q is not a color of the form #rrggbb", cfg.Accent)
+	}
+	if !languageTag.MatchString(cfg.Language) {
+		e.add("Language", "%q is not a language tag, such as en or pt-BR", cfg.Language)
+	}
+	if !isWebAddress(cfg.ExampleURL) {
+		e.add("ExampleURL", "%q is neither a path nor an http or https URL", cfg.ExampleURL)
+	}
+	for _, link := range cfg.Links {
+		if link.Text == "" || !isWebAddress(link.URL) {
+			e.add("Links", "%q to %q: needs a text, and a path or an http or https URL", link.Text, link.URL)
+		}
+	}
+}
+
+func (cfg *Config) checkScopes(e *configErrors) {
 	var known []string
 	if cfg.Bearer != nil {
 		known = cfg.Bearer.Policy().Scopes
@@ -86,18 +94,18 @@ func (cfg *Config) checkScopes(fault func(field, format string, args ...any)) {
 		for _, s := range group.Scopes {
 			switch {
 			case seen[s.Name]:
-				fault("Scopes", "%q is there twice", s.Name)
+				e.add("Scopes", "%q is repeated", s.Name)
 			case !auth.Scopes(s.Name).Has(s.Name) || s.Name == "*":
-				fault("Scopes", "%q is not a scope's name: RFC 6749 section 3.3", s.Name)
+				e.add("Scopes", "%q is not a scope name: RFC 6749 section 3.3", s.Name)
 			case known != nil && !slices.Contains(known, s.Name):
-				fault("Scopes", "%q is not among the Bearer's Scopes", s.Name)
+				e.add("Scopes", "%q is not among the Bearer's Scopes", s.Name)
 			}
 			seen[s.Name] = true
 		}
 	}
 }
 
-// scopeGroups are those of the configuration, and what the policy has besides.
+// scopeGroups returns the configured groups, and the other scopes of the policy.
 func (cfg *Config) scopeGroups() []ScopeGroup {
 	var groups []ScopeGroup
 	seen := make(map[string]bool)
@@ -119,8 +127,8 @@ func (cfg *Config) scopeGroups() []ScopeGroup {
 	return groups
 }
 
-// webAddress reports whether s is a path on this site or a URL of the web.
-func webAddress(s string) bool {
+// isWebAddress reports whether s is a path on this site or an http or https URL.
+func isWebAddress(s string) bool {
 	if auth.LocalPath(s, "") != "" {
 		return true
 	}

@@ -42,10 +42,10 @@ func TestEveryFaultOfAConfigurationIsReported(t *testing.T) {
 		{"example", func(c *settings.Config) { c.ExampleURL = "ftp://example.com" }, []string{"Config.ExampleURL"}},
 		{"scopes", func(c *settings.Config) {
 			c.Scopes = []settings.ScopeGroup{{Scopes: []settings.Scope{{Name: "notes:read"}, {Name: "notes:read"}, {Name: "notes:admin"}, {Name: "a b"}, {Name: "*"}, {}}}}
-		}, []string{`"notes:read" is there twice`, `"notes:admin" is not among`, `"a b" is not a scope`, `"*" is not a scope`, `"" is not a scope`}},
+		}, []string{`"notes:read" is repeated`, `"notes:admin" is not among`, `"a b" is not a scope name`, `"*" is not a scope name`, `"" is not a scope name`}},
 		{"texts", func(c *settings.Config) {
 			c.Texts = map[string]string{"nothing": "x", "cancel": " ", "time.in": "in {tyme}"}
-		}, []string{`"nothing" is not the key`, `"cancel" is blank`, `"time.in" has {tyme}`}},
+		}, []string{`"nothing" is not a key`, `"cancel" is blank`, `"time.in" has {tyme}`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -7,61 +7,63 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// What the page and the API have in common: which credentials there are, and what a
-// session may do to them.
+// This file has what the page and the API share: reading and changing credentials
+// within the limits of the session.
 
-// issue makes a token with no more access than the session has.
-func (c *call) issue(t auth.NewToken) (plaintext string, made auth.Credential, err error) {
-	if err := c.within(t.Scopes); err != nil {
+// issue creates a token with no more access than the session has.
+func (r *request) issue(t auth.NewToken) (plaintext string, c auth.Credential, err error) {
+	if err := r.checkScopes(t.Scopes); err != nil {
 		return "", auth.Credential{}, err
 	}
-	return c.bearer.Issue(c.r.Context(), c.id.UserID, t)
+	return r.bearer.Issue(r.Context(), r.id.UserID, t)
 }
 
-func (c *call) rotateToken(id string, overlap time.Duration) (plaintext string, made auth.Credential, err error) {
-	old, err := c.bearer.Get(c.r.Context(), c.id.UserID, id)
+// rotateToken replaces a token that has no more access than the session.
+func (r *request) rotateToken(id string, overlap time.Duration) (plaintext string, c auth.Credential, err error) {
+	old, err := r.bearer.Get(r.Context(), r.id.UserID, id)
 	if err != nil {
 		return "", auth.Credential{}, err
 	}
-	if err := c.within(old.Scopes.List()); err != nil {
+	if err := r.checkScopes(old.Scopes.List()); err != nil {
 		return "", auth.Credential{}, err
 	}
-	return c.bearer.Rotate(c.r.Context(), c.id.UserID, id, overlap)
+	return r.bearer.Rotate(r.Context(), r.id.UserID, id, overlap)
 }
 
-// checkDeveloper refuses accounts that have no client secret.
-func (c *call) checkDeveloper() error {
-	may, err := c.mayHaveSecret()
+// checkDeveloper rejects users who may not have a client secret.
+func (r *request) checkDeveloper() error {
+	may, err := r.mayHaveSecret()
 	if err == nil && !may {
 		return errDeveloper
 	}
 	return err
 }
 
-// mayHaveSecret asks once for each request: it may be a query.
-func (c *call) mayHaveSecret() (bool, error) {
-	if c.secret == nil || c.developer == nil || c.asked {
-		return c.secret != nil && (c.developer == nil || c.may), nil
+// mayHaveSecret calls Config.Developer at most once per request: it may be a query.
+func (r *request) mayHaveSecret() (bool, error) {
+	if r.secret == nil || r.developer == nil || r.developerAsked {
+		return r.secret != nil && (r.developer == nil || r.isDeveloper), nil
 	}
-	may, err := c.developer(c.r.Context(), c.id)
+	may, err := r.developer(r.Context(), r.id)
 	if err == nil {
-		c.asked, c.may = true, may
+		r.developerAsked, r.isDeveloper = true, may
 	}
 	return may, err
 }
 
-// checkSecret refuses to hand out a secret, which has the account's full access, to
-// whom that does not belong.
-func (c *call) checkSecret() error {
-	if err := c.checkDeveloper(); err != nil {
+// checkSecret rejects a request for the plaintext of a client secret, which has full
+// access, unless the user may have one and the session has full access too.
+func (r *request) checkSecret() error {
+	if err := r.checkDeveloper(); err != nil {
 		return err
 	}
-	return c.within([]string{"*"})
+	return r.checkScopes([]string{"*"})
 }
 
-// secrets returns the current secret and the previous one of an overlap; nil: none.
-func (c *call) secrets() (current, previous *auth.Credential, err error) {
-	list, err := c.secret.List(c.r.Context(), c.id.UserID)
+// secrets returns the user's current secret and, in the grace period of a rotation,
+// the previous one. They are nil if there are none.
+func (r *request) secrets() (current, previous *auth.Credential, err error) {
+	list, err := r.secret.List(r.Context(), r.id.UserID)
 	for i := range list {
 		if list[i].Superseded {
 			previous = &list[i]
@@ -72,57 +74,56 @@ func (c *call) secrets() (current, previous *auth.Credential, err error) {
 	return current, previous, err
 }
 
-// reveal returns the current secret, if it was sealed when it was made.
-func (c *call) reveal() (string, error) {
-	current, _, err := c.secrets()
+// reveal returns the plaintext of the current secret, if it was stored.
+func (r *request) reveal() (string, error) {
+	current, _, err := r.secrets()
 	switch {
 	case err != nil:
 		return "", err
 	case current == nil:
 		return "", auth.ErrNotFound
-	case !c.revealable(current):
-		return "", errUnrevealable
+	case !r.revealable(current):
+		return "", errNotRevealable
 	}
-	return c.secret.Reveal(c.r.Context(), c.id.UserID)
+	return r.secret.Reveal(r.Context(), r.id.UserID)
 }
 
-func (c *call) revealable(s *auth.Credential) bool {
-	return s != nil && len(s.Sealed) > 0 && c.secret.Policy().Revealable
+func (r *request) revealable(s *auth.Credential) bool {
+	return s != nil && len(s.Sealed) > 0 && r.secret.Policy().Revealable
 }
 
-// revokePrevious ends the secret that somebody saw as the previous one, and not one
-// that has become that since.
-func (c *call) revokePrevious(id string) error {
-	_, previous, err := c.secrets()
+// revokePrevious revokes the previous secret, if it is still the one with this ID.
+func (r *request) revokePrevious(id string) error {
+	_, previous, err := r.secrets()
 	switch {
 	case err != nil:
 		return err
 	case previous == nil:
 		return auth.ErrNotFound
 	case previous.ID != id:
-		return errMoved
+		return errConflict
 	}
-	return c.secret.RevokePrevious(c.r.Context(), c.id.UserID)
+	return r.secret.RevokePrevious(r.Context(), r.id.UserID)
 }
 
-// endSession ends a session, and with this one its cookie.
-func (c *call) endSession(id string) error {
-	if id == c.id.CredentialID {
-		return c.cookie.SignOut(c.w, c.r)
+// revokeSession revokes a session. For the current one, it also clears the cookie.
+func (r *request) revokeSession(id string) error {
+	if id == r.id.CredentialID {
+		return r.cookie.SignOut(r.w, r.Request)
 	}
-	return c.cookie.Revoke(c.r.Context(), c.id.UserID, id)
+	return r.cookie.Revoke(r.Context(), r.id.UserID, id)
 }
 
-func (c *call) endOtherSessions() (int, error) {
-	return c.cookie.RevokeAll(c.r.Context(), c.id.UserID, c.id.CredentialID)
+func (r *request) revokeOtherSessions() (int, error) {
+	return r.cookie.RevokeAll(r.Context(), r.id.UserID, r.id.CredentialID)
 }
 
-// A state is what a token is good for.
+// A state says whether a token can be used.
 type state string
 
 const (
 	stateActive     state = "active"
-	stateSuperseded state = "superseded" // rotated: still good, until it expires
+	stateSuperseded state = "superseded" // rotated, and valid until it expires
 	stateExpired    state = "expired"
 )
 
@@ -136,32 +137,31 @@ func stateOf(t auth.Credential, now time.Time) state {
 	return stateActive
 }
 
-// usable leaves out the sessions that have expired, or were left alone for too long:
-// nobody can come in by them.
-func (c *call) usable(sessions []auth.Credential) []auth.Credential {
-	idle := c.cookie.Policy().IdleTimeout
+// liveSessions removes the sessions that have expired or timed out.
+func (r *request) liveSessions(sessions []auth.Credential) []auth.Credential {
+	idle := r.cookie.Policy().IdleTimeout
 	return slices.DeleteFunc(sessions, func(s auth.Credential) bool {
-		if s.ID == c.id.CredentialID {
+		if s.ID == r.id.CredentialID {
 			return false
 		}
-		return stateOf(s, c.now) == stateExpired || idle > 0 && c.now.Sub(seen(s)) > idle+useDelay
+		return stateOf(s, r.now) == stateExpired || idle > 0 && r.now.Sub(lastSeen(s)) > idle+useDelay
 	})
 }
 
-// useDelay is by how much the record of a last use may be behind.
+// useDelay is how late a last use may be recorded.
 const useDelay = 2 * time.Minute
 
-// seen is when a session was last used, as far as is known.
-func seen(s auth.Credential) time.Time {
+// lastSeen returns the last recorded use of a session, or when it was created.
+func lastSeen(s auth.Credential) time.Time {
 	if s.LastUsedAt.IsZero() {
 		return s.CreatedAt
 	}
 	return s.LastUsedAt
 }
 
-// soonestFirst sorts tokens by what becomes of them: those that expire, the soonest
-// first; those that never do, the newest first; those that have.
-func soonestFirst(tokens []auth.Credential, now time.Time) {
+// sortByExpiry sorts tokens: first those that expire, the soonest first; then those
+// that never do, the newest first; then the expired ones.
+func sortByExpiry(tokens []auth.Credential, now time.Time) {
 	rank := func(t auth.Credential) int {
 		switch {
 		case stateOf(t, now) == stateExpired:
@@ -172,8 +172,8 @@ func soonestFirst(tokens []auth.Credential, now time.Time) {
 		return 0
 	}
 	slices.SortStableFunc(tokens, func(a, b auth.Credential) int {
-		if by := rank(a) - rank(b); by != 0 {
-			return by
+		if order := rank(a) - rank(b); order != 0 {
+			return order
 		}
 		switch rank(a) {
 		case 0:

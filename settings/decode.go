@@ -8,35 +8,37 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"unicode/utf8"
 )
 
 // maxBody is more than any name and scopes need: a store takes 2,048 bytes of them.
 const maxBody = 16 << 10
 
-// A field is a member of a JSON body, and where its value goes.
+// A field is a member of a JSON body.
 type field struct {
 	name     string
-	into     any // a pointer
+	into     any // a pointer to where its value is stored
 	nullable bool
 }
 
-// readJSON reads the object in a request's body. It has all of the fields once each,
-// and no other: json.Unmarshal would also take a field twice, in another case, or
-// text that is not UTF-8, and leave it to two readers to see different things.
+// readJSON reads the JSON object in a request's body. It must have each of the
+// fields exactly once, and no others. json.Unmarshal alone would also accept
+// repeated fields, names in another case and invalid UTF-8, which other parsers of
+// the same body may interpret differently.
 func readJSON(w http.ResponseWriter, r *http.Request, fields ...field) error {
-	body, err := read(w, r, "application/json")
+	body, err := readBody(w, r, "application/json")
 	if err != nil {
 		return err
 	}
 	if !utf8.Valid(body) {
-		return unreadable("The body is not UTF-8.")
+		return malformed("The body is not UTF-8.")
 	}
 	return decode(body, fields)
 }
 
-// readNothing is readJSON for what has no fields: the body may be absent as well.
-func readNothing(w http.ResponseWriter, r *http.Request) error {
+// readEmptyJSON is readJSON without fields. The body may also be absent.
+func readEmptyJSON(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
@@ -46,7 +48,7 @@ func readNothing(w http.ResponseWriter, r *http.Request) error {
 func decode(body []byte, fields []field) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return unreadable("The body is not a JSON object.")
+		return malformed("The body is not a JSON object.")
 	}
 	seen := make(map[string]bool)
 	for d.More() {
@@ -55,10 +57,10 @@ func decode(body []byte, fields []field) error {
 		}
 	}
 	if _, err := d.Token(); err != nil {
-		return unreadable("The body is not valid JSON.")
+		return malformed("The body is not valid JSON.")
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return unreadable("The body goes on after the JSON object.")
+		return malformed("The body has data after the JSON object.")
 	}
 	var missing []fieldError
 	for _, f := range fields {
@@ -67,7 +69,7 @@ func decode(body []byte, fields []field) error {
 		}
 	}
 	if missing != nil {
-		return invalid(missing...)
+		return invalidArgument(missing...)
 	}
 	return nil
 }
@@ -75,50 +77,47 @@ func decode(body []byte, fields []field) error {
 func decodeMember(d *json.Decoder, fields []field, seen map[string]bool) error {
 	key, err := d.Token()
 	if err != nil {
-		return unreadable("The body is not valid JSON.")
+		return malformed("The body is not valid JSON.")
 	}
 	name, _ := key.(string)
 	var value json.RawMessage
 	if err := d.Decode(&value); err != nil {
-		return unreadable("The body is not valid JSON.")
+		return malformed("The body is not valid JSON.")
 	}
-	if seen[name] {
-		return invalid(fieldError{name, "is there twice"})
+	i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
+	switch {
+	case seen[name]:
+		return invalidArgument(fieldError{name, "is repeated"})
+	case i < 0:
+		return invalidArgument(fieldError{name, "is unknown"})
+	case string(value) == "null" && !fields[i].nullable || json.Unmarshal(value, fields[i].into) != nil:
+		return invalidArgument(fieldError{name, "has the wrong type"})
 	}
 	seen[name] = true
-	for _, f := range fields {
-		if f.name != name {
-			continue
-		}
-		if string(value) == "null" && !f.nullable || json.Unmarshal(value, f.into) != nil {
-			return invalid(fieldError{name, "has another type"})
-		}
-		return nil
-	}
-	return invalid(fieldError{name, "is not known here"})
+	return nil
 }
 
-// readForm reads the form in a request's body. A field that is there twice has two
-// readings, but for those that may be several.
-func readForm(w http.ResponseWriter, r *http.Request, several ...string) (url.Values, error) {
-	body, err := read(w, r, "application/x-www-form-urlencoded")
+// readForm reads the form in a request's body. A repeated field is ambiguous, and an
+// error unless its name is among repeatable.
+func readForm(w http.ResponseWriter, r *http.Request, repeatable ...string) (url.Values, error) {
+	body, err := readBody(w, r, "application/x-www-form-urlencoded")
 	if err != nil {
 		return nil, err
 	}
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
-		return nil, unreadable("The form could not be read.")
+		return nil, malformed("The form is malformed.")
 	}
 	for name, values := range form {
-		if len(values) > 1 && (len(several) == 0 || name != several[0]) {
-			return nil, unreadable("The form has a field twice.")
+		if len(values) > 1 && !slices.Contains(repeatable, name) {
+			return nil, malformed("The form repeats a field.")
 		}
 	}
 	return form, nil
 }
 
-// read returns a request's body of that media type.
-func read(w http.ResponseWriter, r *http.Request, mediaType string) ([]byte, error) {
+// readBody returns a request's body, which must have the media type.
+func readBody(w http.ResponseWriter, r *http.Request, mediaType string) ([]byte, error) {
 	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != mediaType {
 		return nil, errMediaType
 	}
@@ -128,7 +127,7 @@ func read(w http.ResponseWriter, r *http.Request, mediaType string) ([]byte, err
 	case errors.As(err, &tooLarge):
 		return nil, errTooLarge
 	case err != nil:
-		return nil, unreadable("The body could not be read.")
+		return nil, malformed("The body could not be read.")
 	}
 	return body, nil
 }

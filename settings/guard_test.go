@@ -25,7 +25,7 @@ func endpoints(token, secret, previous, session string) (pages, api []endpoint) 
 		{"GET", "/tokens/" + token + "/rotate"}, {"POST", "/tokens/" + token + "/rotate"},
 		{"GET", "/tokens/" + token + "/revoke"}, {"POST", "/tokens/" + token + "/revoke"},
 		{"GET", "/tokens/revoke"}, {"POST", "/tokens/revoke"},
-		{"GET", "/secret"}, {"POST", "/secret/assign"}, {"POST", "/secret/reveal"},
+		{"GET", "/secret"}, {"POST", "/secret/create"}, {"POST", "/secret/reveal"},
 		{"GET", "/secret/rotate"}, {"POST", "/secret/rotate"}, {"GET", "/secret/revoke"}, {"POST", "/secret/revoke"},
 		{"GET", "/secret/previous/" + previous + "/revoke"}, {"POST", "/secret/previous/" + previous + "/revoke"},
 		{"GET", "/sessions"}, {"GET", "/sessions/" + session + "/end"}, {"POST", "/sessions/" + session + "/end"},
@@ -121,14 +121,14 @@ func TestNobodyIsNotSignedIn(t *testing.T) {
 		got := s.do(e.method, e.path, body, field("Content-Type", contentType))
 		switch {
 		case isAPI(e):
-			got.problem(http.StatusUnauthorized, "unauthenticated")
+			got.problem(http.StatusUnauthorized, "missing_credential")
 			require.NotEmpty(t, got.Header()["Www-Authenticate"])
 		case e.method == "GET":
 			require.Equal(t, "/signin?next="+strings.ReplaceAll(mount+e.path, "/", "%2F"), got.Header().Get("Location"))
 			got.redirects(got.Header().Get("Location"))
 			require.Empty(t, got.Header()["Www-Authenticate"])
 		default:
-			got.page(http.StatusUnauthorized, "You are not signed in any more", `href="/signin?next=`)
+			got.page(http.StatusUnauthorized, "You are not signed in", `href="/signin?next=`)
 		}
 		require.Contains(t, strings.Join(got.Header()["Vary"], ", "), "Cookie")
 	})
@@ -150,7 +150,7 @@ func TestTokensAndSecretsManageNothing(t *testing.T) {
 			if isAPI(e) {
 				got.problem(http.StatusForbidden, "session_required")
 			} else {
-				got.page(http.StatusForbidden, "Only people who are signed in")
+				got.page(http.StatusForbidden, "Only signed-in users")
 			}
 			events := s.events.take()
 			require.Len(t, events, 1)
@@ -169,7 +169,7 @@ func TestATokenBesideACookieManagesNothing(t *testing.T) {
 	s := newService(t)
 	h := newHousehold(t, s, "ada")
 	h.do("DELETE", "/api/tokens", "", field("Authorization", "Bearer "+h.token)).problem(http.StatusForbidden, "session_required")
-	h.do("DELETE", "/api/tokens", "", field("Authorization", "Bearer acme_pat_junk")).problem(http.StatusUnauthorized, "unauthenticated")
+	h.do("DELETE", "/api/tokens", "", field("Authorization", "Bearer acme_pat_junk")).problem(http.StatusUnauthorized, "invalid_credential")
 	// A program has no use for a sign-in page.
 	got := h.get("/", field("Authorization", "Bearer acme_pat_junk"))
 	got.page(http.StatusUnauthorized)
@@ -196,7 +196,7 @@ func TestOtherSitesChangeNothing(t *testing.T) {
 				got.problem(http.StatusForbidden, "cross_origin")
 				require.Empty(t, got.Header()["Www-Authenticate"])
 			} else {
-				got.page(http.StatusForbidden, "Another site tried to do this")
+				got.page(http.StatusForbidden, "Another site sent this request")
 			}
 		}
 	})
@@ -241,7 +241,7 @@ func TestOthersRecordsAreNotThere(t *testing.T) {
 func TestOldSignInsSeeNoPlaintext(t *testing.T) {
 	t.Parallel()
 	recent := map[string]bool{
-		"GET /tokens/new": true, "POST /tokens": true, "POST /secret/assign": true, "POST /secret/reveal": true,
+		"GET /tokens/new": true, "POST /tokens": true, "POST /secret/create": true, "POST /secret/reveal": true,
 		"GET /secret/rotate": true, "POST /secret/rotate": true, "POST /api/tokens": true, "POST /api/secret": true,
 		"POST /api/secret/reveal": true, "POST /api/secret/rotate": true,
 	}
@@ -264,7 +264,7 @@ func TestOldSignInsSeeNoPlaintext(t *testing.T) {
 				require.EqualValues(t, 600, got.object()["max_age"])
 				require.Empty(t, got.Header()["Www-Authenticate"], "no other credential would do")
 			} else {
-				back := map[string]string{"/tokens": "/tokens/new", "/secret/assign": "/secret", "/secret/reveal": "/secret"}[e.path]
+				back := map[string]string{"/tokens": "/tokens/new", "/secret/create": "/secret", "/secret/reveal": "/secret"}[e.path]
 				if back == "" {
 					back = e.path
 				}
@@ -308,14 +308,14 @@ func TestLimitedSessionsGiveOutNoMoreThanTheyHave(t *testing.T) {
 	require.NotContains(t, limited.get("/tokens/new").Body.String(), "notes:write")
 	require.NotContains(t, limited.get("/tokens/new").Body.String(), "Full access")
 	form.Set("access", "full")
-	limited.post("/tokens", form).page(http.StatusForbidden, "has not the access")
+	limited.post("/tokens", form).page(http.StatusForbidden, "does not have the access")
 
 	// One with full access is there already, and its successor would have it too.
 	rotation := `{"overlap": 0}`
 	limited.json("POST", "/api/tokens/"+ada.tokenID+"/rotate", rotation).problem(http.StatusForbidden, "insufficient_scope")
-	limited.post("/tokens/"+ada.tokenID+"/rotate", map[string][]string{"overlap": {"0s"}}).page(http.StatusForbidden, "has not the access")
+	limited.post("/tokens/"+ada.tokenID+"/rotate", map[string][]string{"overlap": {"0s"}}).page(http.StatusForbidden, "does not have the access")
 	for _, e := range []endpoint{
-		{"POST", "/secret/assign"}, {"POST", "/secret/reveal"}, {"GET", "/secret/rotate"}, {"POST", "/secret/rotate"},
+		{"POST", "/secret/create"}, {"POST", "/secret/reveal"}, {"GET", "/secret/rotate"}, {"POST", "/secret/rotate"},
 		{"POST", "/api/secret"}, {"POST", "/api/secret/reveal"}, {"POST", "/api/secret/rotate"},
 	} {
 		body, contentType := filled(e, ada.secretID)
@@ -339,7 +339,7 @@ func TestDisabledAccountsStayOut(t *testing.T) {
 		}
 	})
 	ada := s.signIn("ada")
-	ada.get("/api/tokens").problem(http.StatusUnauthorized, "unauthenticated")
+	ada.get("/api/tokens").problem(http.StatusUnauthorized, "invalid_credential")
 	ada.get("/").redirects("/signin?next=%2Faccount%2Fdeveloper%2F")
 }
 
@@ -369,7 +369,7 @@ func TestOnlyDevelopersHaveSecrets(t *testing.T) {
 	bob.json("POST", "/api/secret/rotate", `{"id": "x", "overlap": 0}`).problem(http.StatusForbidden, "developer_required")
 	bob.get("/api/secret").problem(http.StatusForbidden, "developer_required")
 	bob.get("/secret").page(http.StatusForbidden, "Client secrets are for developer accounts.")
-	bob.post("/secret/assign", nil).page(http.StatusForbidden)
+	bob.post("/secret/create", nil).page(http.StatusForbidden)
 	require.Empty(t, bob.secrets())
 	require.Nil(t, bob.get("/api/policy").object()["secret"])
 	require.NotContains(t, bob.get("/").page(http.StatusOK), "Client secret")
@@ -387,7 +387,7 @@ func TestOnlyDevelopersHaveSecrets(t *testing.T) {
 		require.NotContains(t, got.Body.String(), "refused")
 	}
 	ada.json("POST", "/api/secret/reveal", "").problem(http.StatusServiceUnavailable, "unavailable")
-	require.NotContains(t, ada.get("/secret").page(http.StatusServiceUnavailable, "out of service"), "refused")
+	require.NotContains(t, ada.get("/secret").page(http.StatusServiceUnavailable, "temporarily unavailable"), "refused")
 	require.NotContains(t, ada.get("/").page(http.StatusOK), "Client secret", "the rest goes on")
 	form := newToken(ada.get("/tokens/new").page(http.StatusOK))
 	require.NotEmpty(t, plaintext(ada.post("/tokens", form).page(http.StatusOK)), "a token that was made is shown")
@@ -468,7 +468,7 @@ func TestOutages(t *testing.T) {
 				if isAPI(e) {
 					got.problem(http.StatusServiceUnavailable, "unavailable")
 				} else {
-					got.page(http.StatusServiceUnavailable, "out of service")
+					got.page(http.StatusServiceUnavailable, "temporarily unavailable")
 				}
 				require.NotContains(t, got.Body.String(), `id="plaintext"`)
 				require.Empty(t, got.Header()["Set-Cookie"], "the cookie is left alone")

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// describe makes the OpenAPI document of this configuration: the cookie has its own
-// name, and where there are no client secrets they are not in it.
-func (h *handler) describe() {
+// openAPI returns the OpenAPI document of this configuration, with its cookie name,
+// and without client secrets if there are none.
+func (h *handler) openAPI() asset {
 	var doc map[string]any
 	must(0, json.Unmarshal(must(files.ReadFile("openapi.json")), &doc))
 	paths := doc["paths"].(map[string]any)
@@ -19,5 +19,5 @@ func (h *handler) describe() {
 		maps.DeleteFunc(paths, func(path string, _ any) bool { return strings.HasPrefix(path, "/secret") })
 		delete(schemes, "secret")
 	}
-	h.assets["/api/openapi.json"] = asset{"application/json", "no-cache", must(json.MarshalIndent(doc, "", "  "))}
+	return asset{"application/json", "no-cache", must(json.MarshalIndent(doc, "", "  "))}
 }

@@ -10,65 +10,65 @@ import (
 
 func (h *handler) pageRoutes() []route {
 	routes := []route{
-		{method: "GET", path: "/{$}", serve: (*call).tokensPage},
-		{method: "GET", path: "/tokens/new", recent: true, serve: (*call).newTokenPage},
-		{method: "POST", path: "/tokens", recent: true, serve: (*call).createToken, back: "/tokens/new"},
-		{method: "GET", path: "/tokens/{id}/rotate", recent: true, serve: (*call).rotateTokenPage},
-		{method: "POST", path: "/tokens/{id}/rotate", recent: true, serve: (*call).rotateTokenForm},
-		{method: "GET", path: "/tokens/{id}/revoke", serve: (*call).revokeTokenPage},
-		{method: "POST", path: "/tokens/{id}/revoke", serve: (*call).revokeToken},
-		{method: "GET", path: "/tokens/revoke", serve: (*call).revokeTokensPage},
-		{method: "POST", path: "/tokens/revoke", serve: (*call).revokeTokens},
-		{method: "GET", path: "/sessions", serve: (*call).sessionsPage},
-		{method: "GET", path: "/sessions/{id}/end", serve: (*call).endSessionPage},
-		{method: "POST", path: "/sessions/{id}/end", serve: (*call).endSessionForm},
-		{method: "GET", path: "/sessions/end", serve: (*call).endSessionsPage},
-		{method: "POST", path: "/sessions/end", serve: (*call).endSessions},
+		{method: "GET", path: "/{$}", serve: (*request).tokensPage},
+		{method: "GET", path: "/tokens/new", recent: true, serve: (*request).newTokenPage},
+		{method: "POST", path: "/tokens", recent: true, serve: (*request).createToken, back: "/tokens/new"},
+		{method: "GET", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenPage},
+		{method: "POST", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenForm},
+		{method: "GET", path: "/tokens/{id}/revoke", serve: (*request).revokeTokenPage},
+		{method: "POST", path: "/tokens/{id}/revoke", serve: (*request).revokeTokenForm},
+		{method: "GET", path: "/tokens/revoke", serve: (*request).revokeTokensPage},
+		{method: "POST", path: "/tokens/revoke", serve: (*request).revokeTokensForm},
+		{method: "GET", path: "/sessions", serve: (*request).sessionsPage},
+		{method: "GET", path: "/sessions/{id}/end", serve: (*request).endSessionPage},
+		{method: "POST", path: "/sessions/{id}/end", serve: (*request).endSessionForm},
+		{method: "GET", path: "/sessions/end", serve: (*request).endSessionsPage},
+		{method: "POST", path: "/sessions/end", serve: (*request).endSessionsForm},
 	}
 	if h.secret != nil {
 		routes = append(routes,
-			route{method: "GET", path: "/secret", serve: (*call).secretPage},
-			route{method: "POST", path: "/secret/assign", recent: true, serve: (*call).assignSecret, back: "/secret"},
-			route{method: "POST", path: "/secret/reveal", recent: true, serve: (*call).revealSecret, back: "/secret"},
-			route{method: "GET", path: "/secret/rotate", recent: true, serve: (*call).rotateSecretPage},
-			route{method: "POST", path: "/secret/rotate", recent: true, serve: (*call).rotateSecret},
-			route{method: "GET", path: "/secret/revoke", serve: (*call).revokeSecretPage},
-			route{method: "POST", path: "/secret/revoke", serve: (*call).revokeSecret},
-			route{method: "GET", path: "/secret/previous/{id}/revoke", serve: (*call).revokePreviousPage},
-			route{method: "POST", path: "/secret/previous/{id}/revoke", serve: (*call).revokePreviousForm},
+			route{method: "GET", path: "/secret", serve: (*request).secretPage},
+			route{method: "POST", path: "/secret/create", recent: true, serve: (*request).createSecretForm, back: "/secret"},
+			route{method: "POST", path: "/secret/reveal", recent: true, serve: (*request).revealSecretForm, back: "/secret"},
+			route{method: "GET", path: "/secret/rotate", recent: true, serve: (*request).rotateSecretPage},
+			route{method: "POST", path: "/secret/rotate", recent: true, serve: (*request).rotateSecretForm},
+			route{method: "GET", path: "/secret/revoke", serve: (*request).revokeSecretPage},
+			route{method: "POST", path: "/secret/revoke", serve: (*request).revokeSecretForm},
+			route{method: "GET", path: "/secret/previous/{id}/revoke", serve: (*request).revokePreviousPage},
+			route{method: "POST", path: "/secret/previous/{id}/revoke", serve: (*request).revokePreviousForm},
 		)
 	}
 	return routes
 }
 
-// A view is what a page shows.
+// A view is the data of a page.
 type view struct {
-	Section string // of the navigation, for "this page": "tokens", "secret", "sessions"; "" has none
+	Section string // the current tab of the navigation: "tokens", "secret" or "sessions"; if empty, there is no navigation
 	Heading string
-	Problem bool   // the title says so
-	Notice  string // what was done
+	Problem bool   // shown in the title
+	Notice  string // the change that was just made
 	Data    any
 
-	Root   string // leads to where we are mounted
-	Secret bool   // the navigation has the client secret
+	Root   string // the relative path to the mount
+	Secret bool   // whether the navigation has the client secret
 }
 
-// show ends a call. It does not fail: what was done by then may be a new token, of
-// which this page alone tells. If nobody knows whether there is a client secret,
-// the navigation goes without.
-func (c *call) show(status int, page string, v view) error {
-	may, err := c.mayHaveSecret()
+// show answers a request with a page. It does not return an error, even if
+// Config.Developer does: the page may be the only one that shows a new token. The
+// navigation then has no client secret.
+func (r *request) show(status int, page string, v view) error {
+	may, err := r.mayHaveSecret()
 	v.Secret = may && err == nil
-	c.render(c.w, c.r, status, page, v)
+	r.render(r.w, r.Request, status, page, v)
 	return nil
 }
 
-// render runs a template to its end before it writes: a failure is a clean 500.
+// render executes a template before it writes, so that a failure is a clean 500.
 func (h *handler) render(w http.ResponseWriter, r *http.Request, status int, page string, v view) {
-	v.Root = root(r)
+	v.Root = relativeRoot(r)
 	var body bytes.Buffer
 	if err := h.pages[page].Execute(&body, v); err != nil {
-		// Not with the error: it may quote what was to be shown.
+		// The error is not shown: it may quote a plaintext.
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}
@@ -80,89 +80,100 @@ func (h *handler) render(w http.ResponseWriter, r *http.Request, status int, pag
 	}
 }
 
-// done leads from a form that was carried out to a page that says so, so that to
-// load that again repeats nothing.
-func (c *call) done(page, what string) error {
-	c.w.Header().Set("Location", root(c.r)+page+"?done="+what)
-	c.w.WriteHeader(http.StatusSeeOther)
+// redirectDone redirects from a form to a page with a notice, so that reloading that
+// page does not submit the form again.
+func (r *request) redirectDone(page, notice string) error {
+	r.w.Header().Set("Location", relativeRoot(r.Request)+page+"?done="+notice)
+	r.w.WriteHeader(http.StatusSeeOther)
 	return nil
 }
 
-// notice is what was done, where the address says so. A link on another site is not
-// to make our page claim anything, so it is said after our own forms alone.
-func (c *call) notice() string {
-	key := "done." + c.r.URL.Query().Get("done")
+// notice returns the notice that the query names. It is shown only after our own
+// forms: a link on another site must not make the page claim that something was done.
+func (r *request) notice() string {
+	key := "done." + r.URL.Query().Get("done")
 	if _, known := defaultTexts[key]; !known {
 		return ""
 	}
-	if site := c.r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
 		return ""
 	}
-	return c.texts.get(key)
+	return r.texts.get(key)
 }
 
-// perPage is how many records a page shows, and mostShown how many there are on all
-// pages together: nobody looks through more.
+// perPage is how many records a page shows, and maxShown is the limit for all pages
+// together.
 const (
-	perPage   = 50
-	mostShown = 1000
+	perPage  = 50
+	maxShown = 1000
 )
 
-// A pager is the links to the neighbours of a page.
+// A pager links to the neighbors of a page.
 type pager struct {
-	Number, Previous, Next int    // 0: there is none
-	Cut                    string // that there are more on no page; "" if there are not
+	Number, Previous, Next int    // zero if there is no such page
+	Cut                    string // says that not all records are shown, if so
 }
 
-// slice returns the part of a list that is asked for.
-func (c *call) slice(list []auth.Credential) ([]auth.Credential, pager) {
+// paginate returns the part of list that the query asks for.
+func (r *request) paginate(list []auth.Credential) ([]auth.Credential, pager) {
 	pages := max(1, (len(list)+perPage-1)/perPage)
-	n, _ := strconv.Atoi(c.r.URL.Query().Get("page"))
+	n, _ := strconv.Atoi(r.URL.Query().Get("page"))
 	n = min(max(n, 1), pages)
 	p := pager{Number: n, Previous: n - 1}
 	if n < pages {
 		p.Next = n + 1
 	}
-	if len(list) == mostShown {
-		p.Cut = c.texts.get("pager.cut", "n", strconv.Itoa(mostShown))
+	if len(list) == maxShown {
+		p.Cut = r.texts.get("pager.cut", "n", strconv.Itoa(maxShown))
 	}
 	return list[(n-1)*perPage : min(n*perPage, len(list))], p
 }
 
-// A confirmation asks before something ends, and names it.
+// A confirmation asks before something is revoked.
 type confirmation struct {
 	Text   string
-	Names  []string // what ends
-	More   string   // what ends besides
+	Names  []string // of the credentials that will be revoked
+	More   string   // how many more there are, if not all are named
 	Facts  []fact
 	Button string
-	Back   string // from Root
+	Back   string // relative to Root
 }
 
-// A fact is a line of a list of terms.
+// A fact is an entry of a description list.
 type fact struct {
 	Term, Text string
 	Code       bool
 	Time       *moment
 }
 
-func (c *call) confirm(section, heading string, ask confirmation) error {
-	return c.show(http.StatusOK, "confirm", view{Section: section, Heading: heading, Data: ask})
+func (r *request) confirm(section, heading string, c confirmation) error {
+	return r.show(http.StatusOK, "confirm", view{Section: section, Heading: heading, Data: c})
 }
 
-// readEmptyForm is for forms without fields: what they do is in their address.
-func (c *call) readEmptyForm() error {
-	_, err := readForm(c.w, c.r)
+// submitEmpty reads a form without fields, calls submit, and redirects to a page with
+// a notice.
+func (r *request) submitEmpty(submit func() error, page, notice string) error {
+	if err := r.readEmptyForm(); err != nil {
+		return err
+	}
+	if err := submit(); err != nil {
+		return err
+	}
+	return r.redirectDone(page, notice)
+}
+
+func (r *request) readEmptyForm() error {
+	_, err := readForm(r.w, r.Request)
 	return err
 }
 
-// refusePage is the Middleware.OnError of the pages.
-func (h *handler) refusePage(w http.ResponseWriter, r *http.Request, err error) {
+// rejectPage is the Middleware.OnError of the pages.
+func (h *handler) rejectPage(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
 	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
 	if p.Status == http.StatusUnauthorized && reading && len(r.Header["Authorization"]) == 0 {
 		w.Header().Del("WWW-Authenticate")
-		w.Header().Set("Location", h.signIn(address(r, pathAndQuery(r)), false))
+		w.Header().Set("Location", h.signInURL(absolutePath(r, pathAndQuery(r)), false))
 		w.WriteHeader(http.StatusSeeOther)
 		return
 	}
@@ -176,32 +187,33 @@ func pathAndQuery(r *http.Request) string {
 	return r.URL.EscapedPath() + "?" + r.URL.RawQuery
 }
 
-// A problemView is the page of a problem.
+// A problemView is the data of a problem's page.
 type problemView struct {
 	Text   string
-	SignIn string // where to sign in and come back from; "" if that is no help
-	Again  bool   // that is all that is wanted
+	SignIn string // the address to sign in and return from, if that helps
+	Again  bool   // only a new sign-in is required
 }
 
-func (h *handler) writePage(c *call, p *problem) {
-	back := c.rt.back
+func writePage(r *request, p *problem) {
+	back := r.route.back
 	if back == "" {
-		back = c.r.URL.EscapedPath()
+		back = r.URL.EscapedPath()
 	}
-	h.showProblem(c.w, c.r, p, back)
+	r.showProblem(r.w, r.Request, p, back)
 }
 
-// showProblem explains a problem. A sign-in leads back to the page named.
+// showProblem explains a problem. A sign-in returns to the page back.
 func (h *handler) showProblem(w http.ResponseWriter, r *http.Request, p *problem, back string) {
-	v := problemView{Text: h.texts.get("problem." + string(p.Code))}
+	key := "problem." + string(p.Code)
+	v := problemView{Text: h.texts.get(key)}
 	heading := h.texts.get("problem.heading")
 	switch p.Code {
-	case codeUnauthenticated:
-		v.SignIn = h.signIn(address(r, back), false)
+	case codeMissingCredential, codeInvalidCredential:
+		v.SignIn = h.signInURL(absolutePath(r, back), false)
 	case codeAge:
 		heading = h.texts.get("problem.again")
-		v.Text = h.texts.get("problem."+string(p.Code), "time", h.texts.exactly(h.maxAge))
-		v.SignIn, v.Again = h.signIn(address(r, back), true), true
+		v.Text = h.texts.get(key, "time", h.texts.exactly(h.maxAge))
+		v.SignIn, v.Again = h.signInURL(absolutePath(r, back), true), true
 	}
 	h.render(w, r, p.Status, "problem", view{Heading: heading, Problem: !v.Again, Data: v})
 }

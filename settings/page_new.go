@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,25 +12,25 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A tokenForm is the form for a new token: what can be chosen, and what was.
+// A tokenForm is the form for a new token, with its choices and what was filled in.
 type tokenForm struct {
-	After      string // the newest token when the form was made
+	After      string // the ID of the newest token when the form was rendered
 	Name       string
-	Expires    string // the value of the choice; "custom" is with Days
+	Expires    string // the value of the choice; "custom" means Days
 	Days       string
 	Access     string // "full" or "scopes"
 	Choices    []lifetimeChoice
 	Custom     bool
-	CustomDays int // at the most; 0: any
+	CustomDays int // the maximum of Days, zero for no limit
 	Never      bool
 	Full       bool
 	Groups     []scopeGroup
-	Problem    string // of the form as a whole
-	Errors     map[string]string
+	Problem    string            // with the form as a whole
+	Errors     map[string]string // by field
 }
 
-// Wrong says whether something has to be put right.
-func (f *tokenForm) Wrong() bool { return f.Problem != "" || len(f.Errors) > 0 }
+// Invalid reports whether the form has errors.
+func (f *tokenForm) Invalid() bool { return f.Problem != "" || len(f.Errors) > 0 }
 
 type lifetimeChoice struct {
 	Value, Text string
@@ -46,130 +47,153 @@ type scopeChoice struct {
 	Chosen bool
 }
 
-// tokenForm offers what the policy allows, and what the session itself may do.
-func (c *call) tokenForm(chosen map[string]bool) (*tokenForm, error) {
-	newest, err := c.bearer.List(c.r.Context(), c.id.UserID, auth.Page{Limit: 1})
+// tokenForm returns a form with the choices that the policy and the session allow.
+func (r *request) tokenForm(chosen []string) (*tokenForm, error) {
+	after, err := r.newestToken()
 	if err != nil {
 		return nil, err
 	}
-	most := c.bearer.Policy().MaxLifetime
-	f := &tokenForm{
-		Choices: c.lifetimes(most), Custom: most == 0 || most >= day, CustomDays: int(most / day),
-		Never: most == 0, Full: c.id.Scopes.Has("*"), Errors: make(map[string]string),
+	limit := r.bearer.Policy().MaxLifetime
+	return &tokenForm{
+		After: after, Choices: r.lifetimes(limit), Custom: limit == 0 || limit >= day, CustomDays: int(limit / day),
+		Never: limit == 0, Full: r.id.Scopes.Has("*"), Groups: r.scopeChoices(chosen), Errors: make(map[string]string),
+	}, nil
+}
+
+// newestToken returns the ID of the user's newest token, "" if there is none.
+func (r *request) newestToken() (string, error) {
+	newest, err := r.bearer.List(r.Context(), r.id.UserID, auth.Page{Limit: 1})
+	if err != nil || len(newest) == 0 {
+		return "", err
 	}
-	if len(newest) > 0 {
-		f.After = newest[0].ID
-	}
-	for _, group := range c.scopes {
+	return newest[0].ID, nil
+}
+
+// scopeChoices returns the scopes that the session may grant.
+func (r *request) scopeChoices(chosen []string) []scopeGroup {
+	var groups []scopeGroup
+	for _, group := range r.scopes {
 		g := scopeGroup{Title: group.Title}
 		for _, s := range group.Scopes {
-			if c.id.Scopes.Has(s.Name) {
-				g.Scopes = append(g.Scopes, scopeChoice{s, chosen[s.Name]})
+			if r.id.Scopes.Has(s.Name) {
+				g.Scopes = append(g.Scopes, scopeChoice{s, slices.Contains(chosen, s.Name)})
 			}
 		}
 		if g.Scopes != nil {
-			f.Groups = append(f.Groups, g)
+			groups = append(groups, g)
 		}
 	}
-	return f, nil
+	return groups
 }
 
-// lifetimes are those that people choose from, and the longest that is allowed.
-func (c *call) lifetimes(most time.Duration) []lifetimeChoice {
-	lifetimes := []time.Duration{7 * day, 30 * day, 60 * day, 90 * day}
+// lifetimes returns the lifetimes to choose from, up to the limit. Zero means no
+// limit.
+func (r *request) lifetimes(limit time.Duration) []lifetimeChoice {
 	var choices []lifetimeChoice
-	for _, d := range lifetimes {
-		if most == 0 || d < most {
-			choices = append(choices, c.lifetimeChoice(d))
+	for _, d := range []time.Duration{7 * day, 30 * day, 60 * day, 90 * day} {
+		if limit == 0 || d < limit {
+			choices = append(choices, r.lifetimeChoice(d))
 		}
 	}
-	if most > 0 {
-		choices = append(choices, c.lifetimeChoice(most))
+	if limit > 0 {
+		choices = append(choices, r.lifetimeChoice(limit))
 	}
 	return choices
 }
 
-func (c *call) lifetimeChoice(d time.Duration) lifetimeChoice {
-	return lifetimeChoice{d.String(), c.texts.exactly(d), c.texts.moment(c.now.Add(d), c.now)}
+func (r *request) lifetimeChoice(d time.Duration) lifetimeChoice {
+	return lifetimeChoice{d.String(), r.texts.exactly(d), r.texts.moment(r.now.Add(d), r.now)}
 }
 
-func (c *call) newTokenPage() error {
-	f, err := c.tokenForm(nil)
+func (r *request) newTokenPage() error {
+	f, err := r.tokenForm(nil)
 	if err != nil {
 		return err
 	}
-	return c.showTokenForm(http.StatusOK, f)
+	return r.showTokenForm(http.StatusOK, f)
 }
 
-func (c *call) showTokenForm(status int, f *tokenForm) error {
-	return c.show(status, "new", view{
-		Section: "tokens", Heading: c.texts.get("new.heading"), Problem: f.Wrong(), Data: f,
+func (r *request) showTokenForm(status int, f *tokenForm) error {
+	return r.show(status, "new", view{
+		Section: "tokens", Heading: r.texts.get("new.heading"), Problem: f.Invalid(), Data: f,
 	})
 }
 
-func (c *call) createToken() error {
-	form, err := readForm(c.w, c.r, "scope")
+func (r *request) createToken() error {
+	form, err := readForm(r.w, r.Request, "scope")
 	if err != nil {
 		return err
 	}
-	t, faults := c.readToken(form)
-	if faults != nil {
-		return c.createAgain(http.StatusBadRequest, form, "", faults)
+	t, invalid := readToken(form)
+	if invalid != nil {
+		return r.showInvalidToken(form, invalid)
 	}
-	// A second click comes while the first one is still at work.
-	sent := c.id.UserID + "\x00" + form.Get("after")
-	if _, working := c.sent.LoadOrStore(sent, true); working {
-		return c.createAgain(http.StatusConflict, form, c.texts.get("new.twice"), nil)
+	// A double click submits the form again while the first request is in progress.
+	key := r.id.UserID + "\x00" + form.Get("after")
+	if _, busy := r.creating.LoadOrStore(key, true); busy {
+		return r.showTokenConflict(form, "new.twice")
 	}
-	defer c.sent.Delete(sent)
-	newest, err := c.bearer.List(c.r.Context(), c.id.UserID, auth.Page{Limit: 1})
-	if err != nil {
+	defer r.creating.Delete(key)
+	newest, err := r.newestToken()
+	switch {
+	case err != nil:
 		return err
+	case newest > form.Get("after"):
+		// The form may have created that token: reloading the page that shows a
+		// token must not create a second one.
+		return r.showTokenConflict(form, "new.twice")
 	}
-	// The form was sent already, if it is not older than the newest token: to load
-	// the page with that token again must make no second one.
-	if len(newest) > 0 && newest[0].ID > form.Get("after") {
-		return c.createAgain(http.StatusConflict, form, c.texts.get("new.twice"), nil)
-	}
-	plaintext, made, err := c.issue(t)
-	switch faults := blamed(err); {
-	case faults != nil:
-		return c.createAgain(http.StatusBadRequest, form, "", faults)
+	plaintext, made, err := r.issue(t)
+	switch invalid := fieldErrors(err); {
+	case invalid != nil:
+		return r.showInvalidToken(form, invalid)
 	case errors.Is(err, auth.ErrLimit):
-		return c.createAgain(http.StatusConflict, form, c.texts.get("problem."+string(codeLimit)), nil)
+		return r.showTokenConflict(form, "problem."+string(codeLimit))
 	case err != nil:
 		return err
 	}
-	return c.showToken("plaintext.token.heading", made, plaintext)
+	return r.showToken("plaintext.token.heading", made, plaintext)
 }
 
-// createAgain shows the form as it was filled in, and what is wrong with it.
-func (c *call) createAgain(status int, form url.Values, problem string, faults []fieldError) error {
-	chosen := make(map[string]bool)
-	for _, s := range form["scope"] {
-		chosen[s] = true
+// filledForm returns the form with what was filled in.
+func (r *request) filledForm(form url.Values) (*tokenForm, error) {
+	f, err := r.tokenForm(form["scope"])
+	if err != nil {
+		return nil, err
 	}
-	f, err := c.tokenForm(chosen)
+	f.Name, f.Expires, f.Days, f.Access = form.Get("name"), form.Get("expires"), form.Get("days"), form.Get("access")
+	return f, nil
+}
+
+func (r *request) showInvalidToken(form url.Values, invalid []fieldError) error {
+	f, err := r.filledForm(form)
 	if err != nil {
 		return err
 	}
-	f.Name, f.Expires, f.Days, f.Access = form.Get("name"), form.Get("expires"), form.Get("days"), form.Get("access")
-	f.Problem = problem
-	for _, fault := range faults {
-		f.Errors[fault.Field] = c.texts.get("error."+fault.Field, "time", c.texts.exactly(c.bearer.Policy().MaxLifetime))
+	for _, e := range invalid {
+		f.Errors[e.Field] = r.texts.get("error." + e.Field)
 	}
-	return c.showTokenForm(status, f)
+	return r.showTokenForm(http.StatusBadRequest, f)
 }
 
-// readToken makes a token's data of the form's fields. Nothing is a default.
-func (c *call) readToken(form url.Values) (t auth.NewToken, faults []fieldError) {
+func (r *request) showTokenConflict(form url.Values, text string) error {
+	f, err := r.filledForm(form)
+	if err != nil {
+		return err
+	}
+	f.Problem = r.texts.get(text)
+	return r.showTokenForm(http.StatusConflict, f)
+}
+
+// readToken reads the fields of the form. None of them has a default.
+func readToken(form url.Values) (t auth.NewToken, invalid []fieldError) {
 	t.Name = strings.TrimSpace(form.Get("name"))
 	if t.Name == "" {
-		faults = append(faults, fieldError{Field: "name"})
+		invalid = append(invalid, fieldError{Field: "name"})
 	}
 	var ok bool
 	if t.Lifetime, ok = readLifetime(form.Get("expires"), form.Get("days")); !ok {
-		faults = append(faults, fieldError{Field: "expires_in"})
+		invalid = append(invalid, fieldError{Field: "expires_in"})
 	}
 	switch chosen := form["scope"]; {
 	case form.Get("access") == "full" && len(chosen) == 0:
@@ -177,12 +201,12 @@ func (c *call) readToken(form url.Values) (t auth.NewToken, faults []fieldError)
 	case form.Get("access") == "scopes" && len(chosen) > 0:
 		t.Scopes = chosen
 	default:
-		faults = append(faults, fieldError{Field: "scopes"})
+		invalid = append(invalid, fieldError{Field: "scopes"})
 	}
-	return t, faults
+	return t, invalid
 }
 
-// readLifetime reads the choice of an expiry; days are for "custom".
+// readLifetime reads the choice of a lifetime. It uses days if that is "custom".
 func readLifetime(choice, days string) (time.Duration, bool) {
 	switch choice {
 	case "never":

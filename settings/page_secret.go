@@ -1,8 +1,8 @@
 package settings
 
 import (
-	"errors"
 	"net/http"
+	"net/url"
 
 	"github.com/seed-31c5bcb2/auth"
 )
@@ -11,71 +11,82 @@ import (
 type secretRow struct {
 	ID, Hint string
 	Created  moment
-	Expires  *moment // of the previous one: the end of the overlap
+	Expires  *moment // of the previous one: the end of the grace period
 	Used     *moment
 }
 
-func (c *call) secretRow(s *auth.Credential) *secretRow {
+func (r *request) secretRow(s *auth.Credential) *secretRow {
 	if s == nil {
 		return nil
 	}
-	return &secretRow{s.ID, s.Hint, c.texts.moment(s.CreatedAt, c.now), c.optional(s.ExpiresAt), c.optional(s.LastUsedAt)}
+	return &secretRow{s.ID, s.Hint, r.texts.moment(s.CreatedAt, r.now), r.optionalMoment(s.ExpiresAt), r.optionalMoment(s.LastUsedAt)}
 }
 
-func (c *call) secretPage() error {
-	if err := c.checkDeveloper(); err != nil {
+func (r *request) secretPage() error {
+	if err := r.checkDeveloper(); err != nil {
 		return err
 	}
-	current, previous, err := c.secrets()
+	current, previous, err := r.secrets()
 	if err != nil {
 		return err
 	}
-	return c.show(http.StatusOK, "secret", view{
-		Section: "secret", Heading: c.texts.get("secret.heading"), Notice: c.notice(),
+	return r.show(http.StatusOK, "secret", view{
+		Section: "secret", Heading: r.texts.get("secret.heading"), Notice: r.notice(),
 		Data: map[string]any{
-			"Current": c.secretRow(current), "Previous": c.secretRow(previous),
-			"Revealable": c.revealable(current), "Full": c.id.Scopes.Has("*"),
+			"Current": r.secretRow(current), "Previous": r.secretRow(previous),
+			"Revealable": r.revealable(current), "Full": r.id.Scopes.Has("*"),
 		},
 	})
 }
 
-func (c *call) assignSecret() error {
-	if err := errors.Join(c.checkSecret(), c.readEmptyForm()); err != nil {
+// secretForm checks that the request may receive the plaintext of a client secret,
+// and reads its form.
+func (r *request) secretForm() (url.Values, error) {
+	if err := r.checkSecret(); err != nil {
+		return nil, err
+	}
+	return readForm(r.w, r.Request)
+}
+
+func (r *request) createSecretForm() error {
+	if _, err := r.secretForm(); err != nil {
 		return err
 	}
-	plaintext, _, err := c.secret.Assign(c.r.Context(), c.id.UserID)
+	plaintext, _, err := r.secret.Assign(r.Context(), r.id.UserID)
 	if err != nil {
 		return err
 	}
-	return c.showSecret("plaintext.secret.heading", c.secretText(), plaintext)
+	return r.showSecret("plaintext.secret.heading", r.secretText(), plaintext)
 }
 
-// secretText says whether a new secret can be seen again.
-func (c *call) secretText() string {
-	if c.secret.Policy().Revealable {
+// secretText returns the key of the text for a new secret.
+func (r *request) secretText() string {
+	if r.secret.Policy().Revealable {
 		return "plaintext.secret.again"
 	}
 	return "plaintext.secret.once"
 }
 
-func (c *call) revealSecret() error {
-	if err := errors.Join(c.checkSecret(), c.readEmptyForm()); err != nil {
+func (r *request) revealSecretForm() error {
+	if _, err := r.secretForm(); err != nil {
 		return err
 	}
-	plaintext, err := c.reveal()
+	plaintext, err := r.reveal()
 	if err != nil {
 		return err
 	}
-	return c.showSecret("plaintext.revealed.heading", "plaintext.secret.again", plaintext)
+	return r.showSecret("plaintext.revealed.heading", "plaintext.secret.again", plaintext)
 }
 
-func (c *call) rotateSecretPage() error { return c.rotateSecretAgain(http.StatusOK, "") }
-
-func (c *call) rotateSecretAgain(status int, fault string) error {
-	if err := c.checkSecret(); err != nil {
+func (r *request) rotateSecretPage() error {
+	if err := r.checkSecret(); err != nil {
 		return err
 	}
-	current, previous, err := c.secrets()
+	return r.showSecretRotation(true)
+}
+
+func (r *request) showSecretRotation(valid bool) error {
+	current, previous, err := r.secrets()
 	switch {
 	case err != nil:
 		return err
@@ -86,85 +97,69 @@ func (c *call) rotateSecretAgain(status int, fault string) error {
 	if previous != nil {
 		text = "rotate.secret.previous"
 	}
-	return c.show(status, "rotate", view{
-		Section: "secret", Heading: c.texts.get("rotate.secret.heading"), Problem: fault != "",
-		Data: rotation{
-			Text: c.texts.get(text), ID: current.ID, Choices: c.overlaps(c.secret.Policy().MaxOverlap, current.ExpiresAt),
-			Fault: fault, Back: "secret",
-		},
-	})
+	return r.showRotation("secret", r.texts.get("rotate.secret.heading"), rotation{
+		Text: r.texts.get(text), ID: current.ID,
+		Choices: r.overlaps(r.secret.Policy().MaxOverlap, current.ExpiresAt), Back: "secret",
+	}, valid)
 }
 
-func (c *call) rotateSecret() error {
-	if err := c.checkSecret(); err != nil {
-		return err
-	}
-	form, err := readForm(c.w, c.r)
+func (r *request) rotateSecretForm() error {
+	form, err := r.secretForm()
 	if err != nil {
 		return err
 	}
-	overlap, ok := readOverlap(form.Get("overlap"))
-	if !ok || overlap > c.secret.Policy().MaxOverlap {
-		return c.rotateSecretAgain(http.StatusBadRequest, c.texts.get("error.overlap"))
+	overlap, ok := parseOverlap(form.Get("overlap"))
+	if !ok || overlap > r.secret.Policy().MaxOverlap {
+		return r.showSecretRotation(false)
 	}
-	plaintext, _, err := c.secret.RotateFrom(c.r.Context(), c.id.UserID, form.Get("id"), overlap)
+	plaintext, _, err := r.secret.RotateFrom(r.Context(), r.id.UserID, form.Get("id"), overlap)
 	if err != nil {
 		return err
 	}
-	return c.showSecret("plaintext.rotated.secret", c.secretText(), plaintext)
+	return r.showSecret("plaintext.rotated.secret", r.secretText(), plaintext)
 }
 
-func (c *call) revokeSecretPage() error {
-	current, previous, err := c.secrets()
+func (r *request) revokeSecretPage() error {
+	current, previous, err := r.secrets()
 	switch {
 	case err != nil:
 		return err
 	case current == nil && previous == nil:
 		return auth.ErrNotFound
 	}
-	ask := confirmation{Text: c.texts.get("revoke.secret.text"), Button: c.texts.get("revoke.secret.button"), Back: "secret"}
+	c := confirmation{Text: r.texts.get("revoke.secret.text"), Button: r.texts.get("revoke.secret.button"), Back: "secret"}
 	for _, s := range []*auth.Credential{current, previous} {
 		if s != nil {
-			ask.Names = append(ask.Names, s.Hint)
+			c.Names = append(c.Names, s.Hint)
 		}
 	}
-	return c.confirm("secret", c.texts.get("revoke.secret.heading"), ask)
+	return r.confirm("secret", r.texts.get("revoke.secret.heading"), c)
 }
 
-func (c *call) revokeSecret() error {
-	if err := c.readEmptyForm(); err != nil {
-		return err
-	}
-	if err := c.secret.Revoke(c.r.Context(), c.id.UserID); err != nil {
-		return err
-	}
-	return c.done("secret", "secret_revoked")
+func (r *request) revokeSecretForm() error {
+	return r.submitEmpty(func() error {
+		return r.secret.Revoke(r.Context(), r.id.UserID)
+	}, "secret", "secret_revoked")
 }
 
-func (c *call) revokePreviousPage() error {
-	_, previous, err := c.secrets()
+func (r *request) revokePreviousPage() error {
+	_, previous, err := r.secrets()
 	switch {
 	case err != nil:
 		return err
-	case previous == nil || previous.ID != c.r.PathValue("id"):
+	case previous == nil || previous.ID != r.PathValue("id"):
 		return auth.ErrNotFound
 	}
-	return c.confirm("secret", c.texts.get("revoke.previous.heading"), confirmation{
-		Text: c.texts.get("revoke.previous.text"), Button: c.texts.get("revoke.previous.button"), Back: "secret",
+	return r.confirm("secret", r.texts.get("revoke.previous.heading"), confirmation{
+		Text: r.texts.get("revoke.previous.text"), Button: r.texts.get("revoke.previous.button"), Back: "secret",
 		Facts: []fact{
-			{Term: c.texts.get("field.secret"), Text: previous.Hint, Code: true},
-			c.timeFact("field.used", previous.LastUsedAt, "time.unused"),
-			c.timeFact("field.ends", previous.ExpiresAt, "time.never"),
+			{Term: r.texts.get("field.secret"), Text: previous.Hint, Code: true},
+			r.timeFact("field.used", previous.LastUsedAt, "time.unused"),
+			r.timeFact("field.expires", previous.ExpiresAt, "time.never"),
 		},
 	})
 }
 
-func (c *call) revokePreviousForm() error {
-	if err := c.readEmptyForm(); err != nil {
-		return err
-	}
-	if err := c.revokePrevious(c.r.PathValue("id")); err != nil {
-		return err
-	}
-	return c.done("secret", "previous_revoked")
+func (r *request) revokePreviousForm() error {
+	return r.submitEmpty(func() error { return r.revokePrevious(r.PathValue("id")) }, "secret", "previous_revoked")
 }

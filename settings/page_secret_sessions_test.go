@@ -19,14 +19,14 @@ func TestSecretPage(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	ada := s.signIn("ada")
-	ada.get("/secret").page(http.StatusOK, "You have no client secret", "secret/assign")
+	ada.get("/secret").page(http.StatusOK, "You have no client secret", "secret/create")
 	ada.post("/secret/reveal", nil).page(http.StatusNotFound)
 	ada.get("/secret/rotate").page(http.StatusNotFound)
 	ada.get("/secret/revoke").page(http.StatusNotFound)
 
-	first := plaintext(ada.post("/secret/assign", nil).page(http.StatusOK, "Client secret created", "Authorization: Secret "))
+	first := plaintext(ada.post("/secret/create", nil).page(http.StatusOK, "Client secret created", "Authorization: Secret "))
 	require.True(t, s.works(auth.SchemeSecret, first))
-	require.Empty(t, plaintext(ada.post("/secret/assign", nil).page(http.StatusConflict)))
+	require.Empty(t, plaintext(ada.post("/secret/create", nil).page(http.StatusConflict)))
 	text := ada.get("/secret").page(http.StatusOK, "acme_cs_…"+first[len(first)-4:], "Reveal")
 	require.NotContains(t, text, first)
 	require.NotContains(t, text, "Previous secret")
@@ -41,15 +41,15 @@ func TestSecretPage(t *testing.T) {
 	ada.post("/secret/rotate", url.Values{"id": form["id"], "overlap": {"169h"}}).page(http.StatusBadRequest, "Choose how long")
 	second := plaintext(ada.post("/secret/rotate", form).page(http.StatusOK, "Client secret rotated"))
 	for range 2 {
-		require.Empty(t, plaintext(ada.post("/secret/rotate", form).page(http.StatusConflict, "It has changed since")))
+		require.Empty(t, plaintext(ada.post("/secret/rotate", form).page(http.StatusConflict, "It was changed in the meantime")))
 	}
 	require.True(t, s.works(auth.SchemeSecret, first), "the form that was sent again ended nothing")
 	require.True(t, s.works(auth.SchemeSecret, second))
 	ada.get("/secret").page(http.StatusOK, "Previous secret", "in 7 days")
-	ada.get("/secret/rotate").page(http.StatusOK, "the one before it, which still works, ends now")
+	ada.get("/secret/rotate").page(http.StatusOK, "The previous one, which still works, stops working now")
 
 	previous := "/secret/previous/" + ada.secrets()[1].ID + "/revoke"
-	ada.get(previous).page(http.StatusOK, "End the previous secret now?", ada.secrets()[1].Hint)
+	ada.get(previous).page(http.StatusOK, "Revoke the previous secret now?", ada.secrets()[1].Hint)
 	ada.post("/secret/previous/"+ada.secrets()[0].ID+"/revoke", nil).page(http.StatusConflict)
 	ada.post(previous, nil).redirects("../../../secret?done=previous_revoked")
 	require.False(t, s.works(auth.SchemeSecret, first))
@@ -65,7 +65,7 @@ func TestSecretsThatAreShownOnce(t *testing.T) {
 	t.Parallel()
 	s := newService(t, func(c *configs) { c.secret.RevealKeys = nil })
 	ada := s.signIn("ada")
-	ada.post("/secret/assign", nil).page(http.StatusOK, "It is not shown again")
+	ada.post("/secret/create", nil).page(http.StatusOK, "It will not be shown again")
 	require.NotContains(t, ada.get("/secret").page(http.StatusOK), "Reveal")
 	ada.post("/secret/reveal", nil).page(http.StatusConflict, "was shown once")
 
@@ -110,7 +110,7 @@ func TestSessionsPage(t *testing.T) {
 	require.Equal(t, 1, strings.Count(text, "This session"))
 
 	other := s.signIn("ada")
-	ada.get("/sessions/"+other.session.ID+"/end").page(http.StatusOK, "End Firefox on Linux?")
+	ada.get("/sessions/"+other.session.ID+"/end").page(http.StatusOK, "Sign out Firefox on Linux?")
 	other.get("/").page(http.StatusOK)
 	ada.post("/sessions/"+other.session.ID+"/end", nil).redirects("../../sessions?done=session_ended")
 	other.get("/").status(http.StatusSeeOther)
@@ -120,7 +120,7 @@ func TestSessionsPage(t *testing.T) {
 	require.NotContains(t, names, "Firefox on Linux", "this one goes on")
 	ada.post("/sessions/end", nil).redirects("../sessions?done=sessions_ended")
 	require.Len(t, ada.sessions(), 1)
-	require.NotContains(t, ada.get("/sessions").page(http.StatusOK), "End all others")
+	require.NotContains(t, ada.get("/sessions").page(http.StatusOK), "Sign out all others")
 
 	got := ada.post("/sessions/"+ada.session.ID+"/end", nil)
 	got.redirects("/signin")

@@ -11,115 +11,112 @@ import (
 type sessionRow struct {
 	ID      string
 	Device  string
-	Current bool // the one that looks at the page
+	Current bool // the session of this request
 	Started moment
 	Seen    *moment
-	Ends    *moment
+	Expires *moment
 }
 
-func (c *call) sessionRow(s auth.Credential) sessionRow {
+func (r *request) sessionRow(s auth.Credential) sessionRow {
 	row := sessionRow{
-		ID: s.ID, Device: c.texts.device(s.Name), Current: s.ID == c.id.CredentialID,
-		Started: c.texts.moment(s.CreatedAt, c.now), Ends: c.optional(s.ExpiresAt),
+		ID: s.ID, Device: r.texts.device(s.Name), Current: s.ID == r.id.CredentialID,
+		Started: r.texts.moment(s.CreatedAt, r.now), Expires: r.optionalMoment(s.ExpiresAt),
 	}
-	last := seen(s)
+	seen := lastSeen(s)
 	if row.Current {
-		last = c.now // this request; the record may be a minute behind
+		seen = r.now // this request: its use has not been recorded yet
 	}
-	row.Seen = c.optional(last)
+	row.Seen = r.optionalMoment(seen)
 	return row
 }
 
-func (c *call) allSessions() ([]auth.Credential, error) {
-	sessions, err := c.cookie.List(c.r.Context(), c.id.UserID, auth.Page{Limit: mostShown})
-	return c.usable(sessions), err
+func (r *request) allSessions() ([]auth.Credential, error) {
+	sessions, err := r.cookie.List(r.Context(), r.id.UserID, auth.Page{Limit: maxShown})
+	return r.liveSessions(sessions), err
 }
 
-// sessionsPage has this session first, and then those that were used last.
-func (c *call) sessionsPage() error {
-	sessions, err := c.allSessions()
+// sessionsPage lists the current session first, then the most recently used ones.
+func (r *request) sessionsPage() error {
+	sessions, err := r.allSessions()
 	if err != nil {
 		return err
 	}
 	slices.SortStableFunc(sessions, func(a, b auth.Credential) int {
-		switch c.id.CredentialID {
+		switch r.id.CredentialID {
 		case a.ID:
 			return -1
 		case b.ID:
 			return 1
 		}
-		return seen(b).Compare(seen(a))
+		return lastSeen(b).Compare(lastSeen(a))
 	})
-	shown, pager := c.slice(sessions)
+	shown, pager := r.paginate(sessions)
 	rows := make([]sessionRow, len(shown))
 	for i, s := range shown {
-		rows[i] = c.sessionRow(s)
+		rows[i] = r.sessionRow(s)
 	}
-	return c.show(http.StatusOK, "sessions", view{
-		Section: "sessions", Heading: c.texts.get("sessions.heading"), Notice: c.notice(),
+	return r.show(http.StatusOK, "sessions", view{
+		Section: "sessions", Heading: r.texts.get("sessions.heading"), Notice: r.notice(),
 		Data: map[string]any{"Sessions": rows, "Pager": pager, "Others": len(sessions) > 1},
 	})
 }
 
-func (c *call) endSessionPage() error {
-	s, err := c.cookie.Get(c.r.Context(), c.id.UserID, c.r.PathValue("id"))
+func (r *request) endSessionPage() error {
+	s, err := r.cookie.Get(r.Context(), r.id.UserID, r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	row := c.sessionRow(s)
-	ask := confirmation{
-		Text: c.texts.get("end.session.text"), Button: c.texts.get("end.session.button"), Back: "sessions",
+	row := r.sessionRow(s)
+	c := confirmation{
+		Text: r.texts.get("end.session.text"), Button: r.texts.get("end.session.button"), Back: "sessions",
 		Facts: []fact{
-			{Term: c.texts.get("field.device"), Text: row.Device},
-			{Term: c.texts.get("field.started"), Time: &row.Started},
-			{Term: c.texts.get("field.seen"), Time: row.Seen},
+			{Term: r.texts.get("field.device"), Text: row.Device},
+			{Term: r.texts.get("field.started"), Time: &row.Started},
+			{Term: r.texts.get("field.seen"), Time: row.Seen},
 		},
 	}
 	if row.Current {
-		ask.Text, ask.Button = c.texts.get("end.this.text"), c.texts.get("end.this.button")
+		c.Text, c.Button = r.texts.get("end.this.text"), r.texts.get("end.this.button")
 	}
-	return c.confirm("sessions", c.texts.get("end.session.heading", "device", row.Device), ask)
+	return r.confirm("sessions", r.texts.get("end.session.heading", "device", row.Device), c)
 }
 
-func (c *call) endSessionForm() error {
-	if err := c.readEmptyForm(); err != nil {
+func (r *request) endSessionForm() error {
+	if err := r.readEmptyForm(); err != nil {
 		return err
 	}
-	id := c.r.PathValue("id")
-	if err := c.endSession(id); err != nil {
+	id := r.PathValue("id")
+	if err := r.revokeSession(id); err != nil {
 		return err
 	}
-	if id == c.id.CredentialID {
-		c.w.Header().Set("Location", c.signInPath)
-		c.w.WriteHeader(http.StatusSeeOther)
+	if id == r.id.CredentialID {
+		r.w.Header().Set("Location", r.signInPath)
+		r.w.WriteHeader(http.StatusSeeOther)
 		return nil
 	}
-	return c.done("sessions", "session_ended")
+	return r.redirectDone("sessions", "session_ended")
 }
 
-func (c *call) endSessionsPage() error {
-	sessions, err := c.allSessions()
+func (r *request) endSessionsPage() error {
+	sessions, err := r.allSessions()
 	if err != nil {
 		return err
 	}
 	var names []string
 	for _, s := range sessions {
-		if s.ID != c.id.CredentialID {
-			names = append(names, c.texts.get("end.sessions.item",
-				"device", c.texts.device(s.Name), "time", c.texts.relative(seen(s), c.now)))
+		if s.ID != r.id.CredentialID {
+			names = append(names, r.texts.get("end.sessions.item",
+				"device", r.texts.device(s.Name), "time", r.texts.relative(lastSeen(s), r.now)))
 		}
 	}
-	ask := confirmation{Text: c.texts.get("end.sessions.text"), Button: c.texts.get("end.sessions.button"), Back: "sessions"}
-	ask.Names, ask.More = c.some(names)
-	return c.confirm("sessions", c.texts.get("end.sessions.heading"), ask)
+	c := confirmation{Text: r.texts.get("end.sessions.text"), Button: r.texts.get("end.sessions.button"), Back: "sessions"}
+	c.Names, c.More = r.firstNames(names)
+	return r.confirm("sessions", r.texts.get("end.sessions.heading"), c)
 }
 
-func (c *call) endSessions() error {
-	if err := c.readEmptyForm(); err != nil {
+func (r *request) endSessionsForm() error {
+	return r.submitEmpty(func() error {
+		_, err := r.revokeOtherSessions()
 		return err
-	}
-	if _, err := c.endOtherSessions(); err != nil {
-		return err
-	}
-	return c.done("sessions", "sessions_ended")
+	}, "sessions", "sessions_ended")
 }

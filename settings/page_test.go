@@ -118,7 +118,7 @@ func TestMethodsAndPathsThatAreNotThere(t *testing.T) {
 	t.Parallel()
 	ada := newService(t).signIn("ada")
 	require.Equal(t, "GET, HEAD", ada.do("POST", "/", "").Header().Get("Allow"))
-	ada.do("POST", "/", "").page(http.StatusMethodNotAllowed, "That cannot be done here.")
+	ada.do("POST", "/", "").page(http.StatusMethodNotAllowed, "This page does not support that action.")
 	ada.json("PUT", "/api/tokens", "{}").problem(http.StatusMethodNotAllowed, "method_not_allowed")
 	require.Equal(t, "DELETE, GET, HEAD, POST", ada.json("PUT", "/api/tokens", "{}").Header().Get("Allow"))
 	ada.get("/api/nothing").problem(http.StatusNotFound, "not_found")

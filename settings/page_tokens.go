@@ -11,175 +11,183 @@ import (
 // A tokenRow is a token in the list.
 type tokenRow struct {
 	ID, Name, Hint string
-	Scopes         []string // nil: full access
+	Scopes         []string // nil for full access
 	State          string
-	Live, Current  bool // not expired; nor rotated away
+	Live           bool // not expired
+	Current        bool // neither expired nor rotated
 	Created        moment
-	Expires        *moment // nil: never
-	Used           *moment // nil: not yet
+	Expires        *moment // nil if never
+	Used           *moment // nil if not yet used
 }
 
-func (c *call) tokenRow(t auth.Credential) tokenRow {
+func (r *request) tokenRow(t auth.Credential) tokenRow {
 	row := tokenRow{
-		ID: t.ID, Name: t.Name, Hint: t.Hint, Created: c.texts.moment(t.CreatedAt, c.now),
-		Expires: c.optional(t.ExpiresAt), Used: c.optional(t.LastUsedAt),
+		ID: t.ID, Name: t.Name, Hint: t.Hint, Created: r.texts.moment(t.CreatedAt, r.now),
+		Expires: r.optionalMoment(t.ExpiresAt), Used: r.optionalMoment(t.LastUsedAt),
 	}
 	if t.Scopes != "*" {
 		row.Scopes = t.Scopes.List()
 	}
-	s := stateOf(t, c.now)
+	s := stateOf(t, r.now)
 	row.Live, row.Current = s != stateExpired, s == stateActive
-	row.State = c.texts.get("state." + string(s))
-	if row.Current && !t.ExpiresAt.IsZero() && t.ExpiresAt.Sub(c.now) < 7*day && t.ExpiresAt.Sub(t.CreatedAt) > 8*day {
-		row.State = c.texts.get("state.expiring")
+	row.State = r.texts.get("state." + string(s))
+	if row.Current && !t.ExpiresAt.IsZero() && t.ExpiresAt.Sub(r.now) < 7*day && t.ExpiresAt.Sub(t.CreatedAt) > 8*day {
+		row.State = r.texts.get("state.expiring")
 	}
 	return row
 }
 
-// optional is nil for the time that stands for never.
-func (c *call) optional(t time.Time) *moment {
+// optionalMoment returns nil for the zero time.
+func (r *request) optionalMoment(t time.Time) *moment {
 	if t.IsZero() {
 		return nil
 	}
-	m := c.texts.moment(t, c.now)
+	m := r.texts.moment(t, r.now)
 	return &m
 }
 
-func (c *call) tokensPage() error {
-	tokens, err := c.bearer.List(c.r.Context(), c.id.UserID, auth.Page{Limit: mostShown})
+// allTokens returns the user's newest tokens, sorted for the page.
+func (r *request) allTokens() ([]auth.Credential, error) {
+	tokens, err := r.bearer.List(r.Context(), r.id.UserID, auth.Page{Limit: maxShown})
+	sortByExpiry(tokens, r.now)
+	return tokens, err
+}
+
+func (r *request) tokensPage() error {
+	tokens, err := r.allTokens()
 	if err != nil {
 		return err
 	}
-	soonestFirst(tokens, c.now)
-	shown, pager := c.slice(tokens)
+	shown, pager := r.paginate(tokens)
 	rows := make([]tokenRow, len(shown))
 	for i, t := range shown {
-		rows[i] = c.tokenRow(t)
+		rows[i] = r.tokenRow(t)
 	}
-	return c.show(http.StatusOK, "tokens", view{
-		Section: "tokens", Heading: c.texts.get("tokens.heading"), Notice: c.notice(),
+	return r.show(http.StatusOK, "tokens", view{
+		Section: "tokens", Heading: r.texts.get("tokens.heading"), Notice: r.notice(),
 		Data: map[string]any{"Tokens": rows, "Pager": pager},
 	})
 }
 
-// pathToken finds the token that the address names.
-func (c *call) pathToken() (auth.Credential, error) {
-	return c.bearer.Get(c.r.Context(), c.id.UserID, c.r.PathValue("id"))
+// pathToken returns the token whose ID is in the path.
+func (r *request) pathToken() (auth.Credential, error) {
+	return r.bearer.Get(r.Context(), r.id.UserID, r.PathValue("id"))
 }
 
-func (c *call) rotateTokenPage() error { return c.rotateTokenAgain(http.StatusOK, "") }
+func (r *request) rotateTokenPage() error { return r.showTokenRotation(true) }
 
-func (c *call) rotateTokenAgain(status int, fault string) error {
-	t, err := c.pathToken()
+func (r *request) showTokenRotation(valid bool) error {
+	t, err := r.pathToken()
 	switch {
 	case err != nil:
 		return err
-	case stateOf(t, c.now) != stateActive:
-		return errMoved
+	case stateOf(t, r.now) != stateActive:
+		return errConflict
 	}
-	return c.show(status, "rotate", view{
-		Section: "tokens", Heading: c.texts.get("rotate.token.heading", "name", t.Name), Problem: fault != "",
-		Data: rotation{
-			Text: c.texts.get("rotate.token.text"), Choices: c.overlaps(c.bearer.Policy().MaxOverlap, t.ExpiresAt),
-			Fault: fault, Back: "",
-		},
+	return r.showRotation("tokens", r.texts.get("rotate.token.heading", "name", t.Name), rotation{
+		Text: r.texts.get("rotate.token.text"), Choices: r.overlaps(r.bearer.Policy().MaxOverlap, t.ExpiresAt), Back: "",
+	}, valid)
+}
+
+func (r *request) rotateTokenForm() error {
+	form, err := readForm(r.w, r.Request)
+	if err != nil {
+		return err
+	}
+	overlap, ok := parseOverlap(form.Get("overlap"))
+	if !ok {
+		return r.showTokenRotation(false)
+	}
+	plaintext, made, err := r.rotateToken(r.PathValue("id"), overlap)
+	switch {
+	case fieldErrors(err) != nil:
+		return r.showTokenRotation(false)
+	case err != nil:
+		return err
+	}
+	return r.showToken("plaintext.rotated.heading", made, plaintext)
+}
+
+func (r *request) revokeTokenPage() error {
+	t, err := r.pathToken()
+	if err != nil {
+		return err
+	}
+	replaced, err := r.replacedFacts(t)
+	if err != nil {
+		return err
+	}
+	return r.confirm("tokens", r.texts.get("revoke.token.heading", "name", t.Name), confirmation{
+		Text: r.texts.get("revoke.token.text"), Button: r.texts.get("revoke.token.button"),
+		Facts: append([]fact{
+			{Term: r.texts.get("field.token"), Text: t.Hint, Code: true},
+			r.timeFact("field.created", t.CreatedAt, ""),
+			r.timeFact("field.used", t.LastUsedAt, "time.unused"),
+		}, replaced...),
 	})
 }
 
-func (c *call) rotateTokenForm() error {
-	form, err := readForm(c.w, c.r)
-	if err != nil {
-		return err
+// replacedFacts names the token that t has replaced, if that is in its grace period
+// and will be revoked with t.
+func (r *request) replacedFacts(t auth.Credential) ([]fact, error) {
+	if t.Previous == "" {
+		return nil, nil
 	}
-	overlap, ok := readOverlap(form.Get("overlap"))
-	if !ok {
-		return c.rotateTokenAgain(http.StatusBadRequest, c.texts.get("error.overlap"))
-	}
-	plaintext, made, err := c.rotateToken(c.r.PathValue("id"), overlap)
+	old, err := r.bearer.Get(r.Context(), r.id.UserID, t.Previous)
 	switch {
-	case blamed(err) != nil:
-		return c.rotateTokenAgain(http.StatusBadRequest, c.texts.get("error.overlap"))
+	case errors.Is(err, auth.ErrNotFound):
+		return nil, nil
 	case err != nil:
-		return err
+		return nil, err
+	case stateOf(old, r.now) == stateExpired:
+		return nil, nil
 	}
-	return c.showToken("plaintext.rotated.heading", made, plaintext)
+	return []fact{{Term: r.texts.get("field.replaced"), Text: old.Hint, Code: true}}, nil
 }
 
-func (c *call) revokeTokenPage() error {
-	t, err := c.pathToken()
-	if err != nil {
-		return err
-	}
-	ask := confirmation{
-		Text: c.texts.get("revoke.token.text"), Button: c.texts.get("revoke.token.button"),
-		Facts: []fact{
-			{Term: c.texts.get("field.token"), Text: t.Hint, Code: true},
-			c.timeFact("field.created", t.CreatedAt, ""),
-			c.timeFact("field.used", t.LastUsedAt, "time.unused"),
-		},
-	}
-	if t.Previous != "" {
-		switch old, err := c.bearer.Get(c.r.Context(), c.id.UserID, t.Previous); {
-		case err == nil && stateOf(old, c.now) != stateExpired:
-			ask.Facts = append(ask.Facts, fact{Term: c.texts.get("field.replaced"), Text: old.Hint, Code: true})
-		case err != nil && !errors.Is(err, auth.ErrNotFound):
-			return err
-		}
-	}
-	return c.confirm("tokens", c.texts.get("revoke.token.heading", "name", t.Name), ask)
-}
-
-// timeFact has a time, or the text that stands for none.
-func (c *call) timeFact(term string, t time.Time, none string) fact {
-	f := fact{Term: c.texts.get(term), Time: c.optional(t)}
+// timeFact is a fact with a time, or with the text none if the time is zero.
+func (r *request) timeFact(term string, t time.Time, none string) fact {
+	f := fact{Term: r.texts.get(term), Time: r.optionalMoment(t)}
 	if f.Time == nil {
-		f.Text = c.texts.get(none)
+		f.Text = r.texts.get(none)
 	}
 	return f
 }
 
-func (c *call) revokeToken() error {
-	if err := c.readEmptyForm(); err != nil {
-		return err
-	}
-	if err := c.bearer.Revoke(c.r.Context(), c.id.UserID, c.r.PathValue("id")); err != nil {
-		return err
-	}
-	return c.done("", "token_revoked")
+func (r *request) revokeTokenForm() error {
+	return r.submitEmpty(func() error {
+		return r.bearer.Revoke(r.Context(), r.id.UserID, r.PathValue("id"))
+	}, "", "token_revoked")
 }
 
-func (c *call) revokeTokensPage() error {
-	tokens, err := c.bearer.List(c.r.Context(), c.id.UserID, auth.Page{Limit: mostShown})
+func (r *request) revokeTokensPage() error {
+	tokens, err := r.allTokens()
 	if err != nil {
 		return err
 	}
-	soonestFirst(tokens, c.now)
 	var names []string
 	for _, t := range tokens {
-		if stateOf(t, c.now) != stateExpired {
+		if stateOf(t, r.now) != stateExpired {
 			names = append(names, t.Name+" ("+t.Hint+")")
 		}
 	}
-	ask := confirmation{Text: c.texts.get("revoke.tokens.text"), Button: c.texts.get("revoke.tokens.button")}
-	ask.Names, ask.More = c.some(names)
-	return c.confirm("tokens", c.texts.get("revoke.tokens.heading"), ask)
+	c := confirmation{Text: r.texts.get("revoke.tokens.text"), Button: r.texts.get("revoke.tokens.button")}
+	c.Names, c.More = r.firstNames(names)
+	return r.confirm("tokens", r.texts.get("revoke.tokens.heading"), c)
 }
 
-// some names the first of many.
-func (c *call) some(names []string) (first []string, more string) {
-	const most = 20
-	if len(names) <= most {
+// firstNames returns the first of many names, and a text that counts the others.
+func (r *request) firstNames(names []string) (first []string, more string) {
+	const limit = 20
+	if len(names) <= limit {
 		return names, ""
 	}
-	return names[:most], c.texts.plural("more", len(names)-most)
+	return names[:limit], r.texts.plural("more", len(names)-limit)
 }
 
-func (c *call) revokeTokens() error {
-	if err := c.readEmptyForm(); err != nil {
+func (r *request) revokeTokensForm() error {
+	return r.submitEmpty(func() error {
+		_, err := r.bearer.RevokeAll(r.Context(), r.id.UserID)
 		return err
-	}
-	if _, err := c.bearer.RevokeAll(c.r.Context(), c.id.UserID); err != nil {
-		return err
-	}
-	return c.done("", "tokens_revoked")
+	}, "", "tokens_revoked")
 }

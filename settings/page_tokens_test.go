@@ -102,7 +102,7 @@ func TestCreateAToken(t *testing.T) {
 	s.events.take()
 
 	got := ada.post("/tokens", form)
-	text := got.page(http.StatusOK, "Token “deploy” created", "It is not shown again", "readonly", "in 30 days", "notes:read")
+	text := got.page(http.StatusOK, "Token “deploy” created", "It will not be shown again", "readonly", "in 30 days", "notes:read")
 	token := plaintext(text)
 	require.True(t, s.works(auth.SchemeBearer, token))
 	require.Contains(t, html.UnescapeString(text), `curl -H 'Authorization: Bearer `+token+`' '`+origin+`/v1/me'`)
@@ -118,7 +118,7 @@ func TestCreateAToken(t *testing.T) {
 		require.NotContains(t, ada.get(path).status(http.StatusOK).Body.String(), token)
 	}
 	for range 2 {
-		text = ada.post("/tokens", form).page(http.StatusConflict, "You have made a token since you opened this form")
+		text = ada.post("/tokens", form).page(http.StatusConflict, "You have created a token since you opened this form")
 		require.Empty(t, plaintext(text))
 		require.Len(t, ada.tokens(), 1)
 	}
@@ -137,8 +137,8 @@ func TestTokenFormsThatAreWrong(t *testing.T) {
 	page := ada.get("/tokens/new").page(http.StatusOK, `value="8760h0m0s"`, `max="365"`)
 	require.NotContains(t, page, `value="never"`)
 	const (
-		name    = "Give it a name"
-		expires = "Choose when it expires"
+		name    = "Enter a name"
+		expires = "Choose when the token expires"
 		access  = "Choose either full access"
 	)
 	for _, test := range []struct {
@@ -202,7 +202,7 @@ func TestTokenFormsThatAreWrong(t *testing.T) {
 	})
 	t.Run("at the limit", func(t *testing.T) {
 		form := newToken(ada.get("/tokens/new").page(http.StatusOK))
-		ada.post("/tokens", form).page(http.StatusConflict, "You have as many tokens")
+		ada.post("/tokens", form).page(http.StatusConflict, "You have reached the maximum number of tokens")
 		require.Len(t, ada.tokens(), 1)
 	})
 }
@@ -217,7 +217,7 @@ func TestTokenFormsWithoutAPolicy(t *testing.T) {
 	} {
 		form := newToken(ada.get("/tokens/new").page(http.StatusOK))
 		maps.Copy(form, choice)
-		ada.post("/tokens", form).page(http.StatusBadRequest, "Choose when it expires")
+		ada.post("/tokens", form).page(http.StatusBadRequest, "Choose when the token expires")
 	}
 	require.Empty(t, ada.tokens())
 }
@@ -289,7 +289,7 @@ func TestRotateAToken(t *testing.T) {
 
 	old, c := ada.token("deploy", "notes:read")
 	path := "/tokens/" + c.ID + "/rotate"
-	page = ada.get(path).page(http.StatusOK, "Rotate “deploy”", "No longer", "1 hour", "1 day")
+	page = ada.get(path).page(http.StatusOK, "Rotate “deploy”", "None: it stops working now", "1 hour", "1 day")
 	require.NotContains(t, page, "168h0m0s", "longer than the policy")
 	require.NotContains(t, page, "checked")
 	for _, odd := range []string{"", "x", "-1h", "49h", "99999999999h"} {
@@ -304,11 +304,11 @@ func TestRotateAToken(t *testing.T) {
 	require.Equal(t, auth.EventRotated, s.events.take()[0].Kind)
 	ada.get("/").page(http.StatusOK, "Replaced: works until it expires")
 	newer := slices.IndexFunc(ada.tokens(), func(c auth.Credential) bool { return !c.Superseded })
-	ada.get("/tokens/"+ada.tokens()[newer].ID+"/revoke").page(http.StatusOK, "Ends with it", c.Hint)
+	ada.get("/tokens/"+ada.tokens()[newer].ID+"/revoke").page(http.StatusOK, "Also revoked", c.Hint)
 
 	// The same form again rotates nothing.
-	ada.post(path, url.Values{"overlap": {"1h0m0s"}}).page(http.StatusConflict, "It has changed since")
-	ada.get(path).page(http.StatusConflict, "It has changed since")
+	ada.post(path, url.Values{"overlap": {"1h0m0s"}}).page(http.StatusConflict, "It was changed in the meantime")
+	ada.get(path).page(http.StatusConflict, "It was changed in the meantime")
 	require.Len(t, ada.tokens(), 2)
 	require.True(t, s.works(auth.SchemeBearer, next))
 

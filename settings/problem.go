@@ -9,41 +9,42 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A code names a kind of problem, for programs.
+// A code identifies a kind of problem for programs.
 type code string
 
 const (
-	codeUnauthenticated code = "unauthenticated"                  // 401
-	codeAge             code = "insufficient_user_authentication" // 403: as RFC 9470 calls it
-	codeSession         code = "session_required"                 // 403: a token or a secret
-	codeScope           code = "insufficient_scope"               // 403: the session has less than this needs
-	codeCrossOrigin     code = "cross_origin"                     // 403
-	codeDeveloper       code = "developer_required"               // 403: the account has no client secret
-	codeInvalid         code = "invalid"                          // 400: errors says which fields
-	codeMalformed       code = "malformed"                        // 400: what cannot be read
-	codeNotFound        code = "not_found"                        // 404
-	codeMethod          code = "method_not_allowed"               // 405
-	codeConflict        code = "conflict"                         // 409: changed meanwhile, or there already
-	codeLimit           code = "limit_reached"                    // 409
-	codeTooLarge        code = "too_large"                        // 413
-	codeMediaType       code = "unsupported_media_type"           // 415
-	codeUnrevealable    code = "not_revealable"                   // 409: kept as a digest alone
-	codeUnavailable     code = "unavailable"                      // 503
-	codeInternal        code = "internal"                         // 500
+	codeMissingCredential code = "missing_credential"               // 401
+	codeInvalidCredential code = "invalid_credential"               // 401
+	codeAge               code = "insufficient_user_authentication" // 403: the name of RFC 9470
+	codeSession           code = "session_required"                 // 403: a token or client secret was sent
+	codeScope             code = "insufficient_scope"               // 403: the session has less access than this requires
+	codeCrossOrigin       code = "cross_origin"                     // 403
+	codeDeveloper         code = "developer_required"               // 403: the user may not have a client secret
+	codeInvalidArgument   code = "invalid_argument"                 // 400: errors has the fields
+	codeMalformed         code = "malformed_request"                // 400: the request cannot be parsed
+	codeNotFound          code = "not_found"                        // 404
+	codeMethod            code = "method_not_allowed"               // 405
+	codeConflict          code = "conflict"                         // 409: changed in the meantime, or exists already
+	codeLimit             code = "limit_reached"                    // 409
+	codeTooLarge          code = "too_large"                        // 413
+	codeMediaType         code = "unsupported_media_type"           // 415
+	codeNotRevealable     code = "not_revealable"                   // 409: only the digest is stored
+	codeUnavailable       code = "unavailable"                      // 503
+	codeInternal          code = "internal"                         // 500
 )
 
-// A problem is an answer to a request that was not fulfilled: a problem document
-// (RFC 9457) of the API, and a page for people. It has no internal text.
+// A problem is the answer to a request that was not fulfilled: a problem document
+// (RFC 9457) of the API, or a page. It is safe to send to clients.
 type problem struct {
 	Status int          `json:"status"`
 	Code   code         `json:"code"`
 	Detail string       `json:"detail"`
 	Errors []fieldError `json:"errors,omitempty"`
-	MaxAge int          `json:"max_age,omitempty"` // in seconds: how old a sign-in may be
-	Scopes []string     `json:"scopes,omitempty"`  // that the session lacks
+	MaxAge int          `json:"max_age,omitempty"` // seconds since a sign-in that is recent enough
+	Scopes []string     `json:"scopes,omitempty"`  // the scopes that the session lacks
 }
 
-// A fieldError blames a field of the request's body or query.
+// A fieldError is an invalid field of the request's body or query.
 type fieldError struct {
 	Field  string `json:"field"`
 	Detail string `json:"detail"`
@@ -52,80 +53,88 @@ type fieldError struct {
 func (p *problem) Error() string { return "settings: " + string(p.Code) }
 
 var (
-	errSession      = &problem{Status: http.StatusForbidden, Code: codeSession, Detail: "Only a signed-in session manages credentials."}
-	errDeveloper    = &problem{Status: http.StatusForbidden, Code: codeDeveloper, Detail: "This account has no client secret."}
-	errNotFound     = &problem{Status: http.StatusNotFound, Code: codeNotFound, Detail: "There is no such thing."}
-	errMethod       = &problem{Status: http.StatusMethodNotAllowed, Code: codeMethod, Detail: "The method is not one of those in Allow."}
-	errMediaType    = &problem{Status: http.StatusUnsupportedMediaType, Code: codeMediaType, Detail: "The body has another Content-Type than is expected here."}
-	errTooLarge     = &problem{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Detail: "The body is too large."}
-	errUnrevealable = &problem{Status: http.StatusConflict, Code: codeUnrevealable, Detail: "It was shown once and is kept nowhere."}
-	errMoved        = &problem{Status: http.StatusConflict, Code: codeConflict, Detail: "It has changed since you looked at it."}
+	errMissingCredential = &problem{Status: http.StatusUnauthorized, Code: codeMissingCredential, Detail: "Sign in first."}
+	errInvalidCredential = &problem{Status: http.StatusUnauthorized, Code: codeInvalidCredential, Detail: "The credential is invalid or has expired."}
+	errSession           = &problem{Status: http.StatusForbidden, Code: codeSession, Detail: "Only a signed-in session can manage credentials."}
+	errDeveloper         = &problem{Status: http.StatusForbidden, Code: codeDeveloper, Detail: "This user cannot have a client secret."}
+	errCrossOrigin       = &problem{Status: http.StatusForbidden, Code: codeCrossOrigin, Detail: "The request comes from another origin."}
+	errMalformed         = malformed("The request could not be read.")
+	errNotFound          = &problem{Status: http.StatusNotFound, Code: codeNotFound, Detail: "Not found."}
+	errMethod            = &problem{Status: http.StatusMethodNotAllowed, Code: codeMethod, Detail: "The method is not allowed. See the Allow header."}
+	errMediaType         = &problem{Status: http.StatusUnsupportedMediaType, Code: codeMediaType, Detail: "The Content-Type of the body is not supported here."}
+	errTooLarge          = &problem{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Detail: "The body is too large."}
+	errNotRevealable     = &problem{Status: http.StatusConflict, Code: codeNotRevealable, Detail: "The secret was shown once and cannot be shown again."}
+	errConflict          = &problem{Status: http.StatusConflict, Code: codeConflict, Detail: "It was changed in the meantime, or exists already."}
+	errLimit             = &problem{Status: http.StatusConflict, Code: codeLimit, Detail: "The maximum number of tokens has been reached."}
+	errInternal          = &problem{Status: http.StatusInternalServerError, Code: codeInternal, Detail: "An internal error occurred."}
+	errUnavailable       = &problem{Status: http.StatusServiceUnavailable, Code: codeUnavailable, Detail: "The service is temporarily unavailable."}
 )
 
-func tooOld(maxAge time.Duration) *problem {
+func signInTooOld(maxAge time.Duration) *problem {
 	return &problem{
 		Status: http.StatusForbidden, Code: codeAge, MaxAge: int(maxAge / time.Second),
-		Detail: "This needs a sign-in that is not so long ago.",
+		Detail: "This requires a more recent sign-in.",
 	}
 }
 
-func lacking(scopes []string) *problem {
+func insufficientScope(missing []string) *problem {
 	return &problem{
-		Status: http.StatusForbidden, Code: codeScope, Scopes: scopes,
-		Detail: "The session itself has not the access that it would give out.",
+		Status: http.StatusForbidden, Code: codeScope, Scopes: missing,
+		Detail: "This session does not have the access you are trying to grant.",
 	}
 }
 
-func unreadable(detail string) *problem {
+func malformed(detail string) *problem {
 	return &problem{Status: http.StatusBadRequest, Code: codeMalformed, Detail: detail}
 }
 
-func invalid(faults ...fieldError) *problem {
-	return &problem{Status: http.StatusBadRequest, Code: codeInvalid, Detail: "Some fields are not what they should be.", Errors: faults}
+func invalidArgument(fields ...fieldError) *problem {
+	return &problem{Status: http.StatusBadRequest, Code: codeInvalidArgument, Detail: "Some fields are invalid.", Errors: fields}
 }
 
-// problemOf finds the answer to any error.
+// problemOf returns the answer to any error. An unknown error is an outage.
 func problemOf(err error) *problem {
 	var p *problem
-	if errors.As(err, &p) {
-		return p
-	}
-	var refused *auth.Error
-	if errors.As(err, &refused) && refused.Status == http.StatusInternalServerError {
-		return &problem{Status: refused.Status, Code: codeInternal, Detail: "Something went wrong."}
-	}
+	var e *auth.Error
 	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &e) && e.Status == http.StatusInternalServerError:
+		return errInternal
 	case errors.Is(err, auth.ErrUnavailable):
-	case errors.Is(err, auth.ErrNoCredential), errors.Is(err, auth.ErrInvalidCredential):
-		return &problem{Status: http.StatusUnauthorized, Code: codeUnauthenticated, Detail: "Sign in first."}
+		return errUnavailable
+	case errors.Is(err, auth.ErrNoCredential):
+		return errMissingCredential
+	case errors.Is(err, auth.ErrInvalidCredential):
+		return errInvalidCredential
 	case errors.Is(err, auth.ErrCrossOrigin):
-		return &problem{Status: http.StatusForbidden, Code: codeCrossOrigin, Detail: "The request comes from another origin."}
+		return errCrossOrigin
 	case errors.Is(err, auth.ErrNotFound):
 		return errNotFound
 	case errors.Is(err, auth.ErrConflict):
-		return errMoved
+		return errConflict
 	case errors.Is(err, auth.ErrLimit):
-		return &problem{Status: http.StatusConflict, Code: codeLimit, Detail: "The account has as many as it may."}
+		return errLimit
 	case errors.Is(err, auth.ErrMalformed):
-		if faults := blamed(err); faults != nil {
-			return invalid(faults...)
+		if fields := fieldErrors(err); fields != nil {
+			return invalidArgument(fields...)
 		}
-		return unreadable("The request could not be read.")
+		return errMalformed
 	}
-	return &problem{Status: http.StatusServiceUnavailable, Code: codeUnavailable, Detail: "This is out of service for the moment."}
+	return errUnavailable
 }
 
-// fieldNames are what the API and the forms call the arguments of package auth.
+// fieldNames maps arguments of package auth to fields of the API and the forms.
 var fieldNames = map[string]string{
 	"Name": "name", "Scopes": "scopes", "Lifetime": "expires_in", "overlap": "overlap", "After": "after", "id": "id",
 }
 
-// blamed returns the fields that the errors within err name.
-func blamed(err error) []fieldError {
+// fieldErrors returns the fields named by the argument errors within err.
+func fieldErrors(err error) []fieldError {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []fieldError
 		for _, err := range joined.Unwrap() {
-			all = append(all, blamed(err)...)
+			all = append(all, fieldErrors(err)...)
 		}
 		return all
 	}

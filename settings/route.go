@@ -11,142 +11,91 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A call is a request of somebody who is signed in.
-type call struct {
-	*handler
-	w   http.ResponseWriter
-	r   *http.Request
-	id  *auth.Identity
-	now time.Time
-	rt  route
-
-	asked, may bool // whether, and what, Config.Developer was asked
-}
-
-// A route is one method of one path. A recent one hands out a plaintext, or shows
-// the form for it.
+// A route is one method of one path. Its recent field is set for routes that return
+// a plaintext, or show the form for one.
 type route struct {
 	method, path string
 	recent       bool
-	serve        func(*call) error
-	back         string // of a page: where to begin again after a sign-in; "": here
+	serve        func(*request) error
+	back         string // the page to return to after a sign-in; if empty, the one requested
 }
 
-// route puts the pages and the API behind the middleware. Both take every scheme,
-// so that a token gets the answer to a token, and not one to nobody.
-func (h *handler) route(m auth.Middleware) {
+// An errorWriter answers a request that was not fulfilled.
+type errorWriter func(*request, *problem)
+
+// buildRoutes puts the pages and the API behind the middleware. Both accept every
+// scheme, so that a token is answered with 403 and not as if there were none.
+func (h *handler) buildRoutes(m auth.Middleware) {
 	var others []auth.Authenticator
 	others = append(others, h.cookie)
 	if h.secret != nil {
 		others = append(others, h.secret)
 	}
-	m.OnError = h.refusePage
-	h.page = m.Require(h.bearer, others...)(h.mux(h.pageRoutes(), h.writePage))
-	m.OnError = h.refuseAPI
+	m.OnError = h.rejectPage
+	h.page = m.Require(h.bearer, others...)(h.mux(h.pageRoutes(), writePage))
+	m.OnError = h.rejectAPI
 	h.api = m.Require(h.bearer, others...)(h.mux(h.apiRoutes(), writeAPI))
 }
 
-// mux answers each path with its methods' routes, and the rest with problems of the
-// same form.
-func (h *handler) mux(routes []route, refuse func(*call, *problem)) http.Handler {
+// mux serves the routes, and answers other methods and paths in the same form.
+func (h *handler) mux(routes []route, fail errorWriter) http.Handler {
 	mux := http.NewServeMux()
+	for _, rt := range routes {
+		mux.Handle(rt.method+" "+rt.path, h.serve(rt, fail))
+	}
+	for path, methods := range methodsByPath(routes) {
+		allow := strings.Join(methods, ", ")
+		mux.Handle(path, h.serve(route{serve: func(r *request) error {
+			r.w.Header().Set("Allow", allow)
+			return errMethod
+		}}, fail))
+	}
+	mux.Handle("/", h.serve(route{serve: func(*request) error { return errNotFound }}, fail))
+	return mux
+}
+
+// methodsByPath returns the sorted methods of each path. GET includes HEAD.
+func methodsByPath(routes []route) map[string][]string {
 	methods := make(map[string][]string)
 	for _, rt := range routes {
-		mux.Handle(rt.method+" "+rt.path, h.serve(rt, refuse))
 		methods[rt.path] = append(methods[rt.path], rt.method)
 		if rt.method == http.MethodGet {
 			methods[rt.path] = append(methods[rt.path], http.MethodHead)
 		}
 	}
-	for path, allowed := range methods {
+	for _, allowed := range methods {
 		slices.Sort(allowed)
-		mux.Handle(path, h.serve(route{serve: func(c *call) error {
-			c.w.Header().Set("Allow", strings.Join(allowed, ", "))
-			return errMethod
-		}}, refuse))
 	}
-	mux.Handle("/", h.serve(route{serve: func(*call) error { return errNotFound }}, refuse))
-	return mux
+	return methods
 }
 
-func (h *handler) serve(rt route, refuse func(*call, *problem)) http.Handler {
+func (h *handler) serve(rt route, fail errorWriter) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := auth.FromContext(r.Context())
-		c := &call{handler: h, w: w, r: r, id: id, now: time.Now(), rt: rt}
-		err := c.admit(rt)
+		req := &request{handler: h, Request: r, w: w, id: id, now: time.Now(), route: rt}
+		err := req.checkSession()
 		if err == nil {
-			err = rt.serve(c)
+			err = rt.serve(req)
 		}
-		if err != nil {
-			p := problemOf(err)
-			if p.Status == http.StatusServiceUnavailable {
-				c.tellOutage(err)
-			}
-			refuse(c, p)
+		if err == nil {
+			return
 		}
+		p := problemOf(err)
+		if p.Status == http.StatusServiceUnavailable {
+			req.notifyOutage(err)
+		}
+		fail(req, p)
 	})
 }
 
-// admit refuses what is no session, and one that is too old for this route.
-func (c *call) admit(rt route) error {
-	if c.id.Scheme != auth.SchemeCookie {
-		c.tell(auth.ReasonScheme, nil)
-		return errSession
-	}
-	if rt.recent && c.now.Sub(c.id.AuthenticatedAt) > c.maxAge {
-		c.tell(auth.ReasonAge, nil)
-		return tooOld(c.maxAge)
-	}
-	return nil
-}
-
-// within refuses to hand out more access than the session itself has.
-func (c *call) within(scopes []string) error {
-	if c.id.Scopes == "*" {
-		return nil
-	}
-	var missing []string
-	for _, s := range scopes {
-		if !c.id.Scopes.Has(s) {
-			missing = append(missing, s)
-		}
-	}
-	if missing == nil {
-		return nil
-	}
-	c.tell(auth.ReasonScope, nil)
-	return lacking(missing)
-}
-
-// tellOutage reports what nobody else hears of.
-func (c *call) tellOutage(err error) {
-	reason := auth.ReasonUnavailable
-	if c.r.Context().Err() != nil {
-		reason = auth.ReasonCanceled // the client went away
-	}
-	c.tell(reason, err)
-}
-
-// tell reports a refusal that the middleware knows nothing of, and what went wrong
-// with a store or with Config.Developer.
-func (c *call) tell(reason auth.Reason, err error) {
-	if c.observe != nil {
-		c.observe(c.r.Context(), auth.Event{
-			Kind: auth.EventRefused, Scheme: c.id.Scheme, UserID: c.id.UserID,
-			CredentialID: c.id.CredentialID, Reason: reason, Remote: c.r.RemoteAddr, Err: err,
-		})
-	}
-}
-
-// ServeHTTP answers what is the same for everybody itself.
+// ServeHTTP serves the assets without authentication, and everything else with it.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	protect(w.Header())
+	setSecurityHeaders(w.Header())
 	switch p, escaped := r.URL.Path, r.URL.EscapedPath(); {
 	case p == "":
-		h.addSlash(w, r)
-	case p != clean(p) || escaped != clean(escaped):
-		// Not a redirect, as http.ServeMux would make it: that would leave out
-		// where we are mounted.
+		redirectToSlash(w, r)
+	case p != cleanPath(p) || escaped != cleanPath(escaped):
+		// http.ServeMux would redirect here, to a path without the mount prefix.
 		http.NotFound(w, r)
 	case h.assets[p].body != nil:
 		h.assets[p].serve(w, r)
@@ -157,8 +106,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// clean is what http.ServeMux makes of a path.
-func clean(p string) string {
+// cleanPath cleans a path as http.ServeMux does.
+func cleanPath(p string) string {
 	cleaned := path.Clean("/" + p)
 	if strings.HasSuffix(p, "/") && cleaned != "/" {
 		cleaned += "/"
@@ -166,14 +115,14 @@ func clean(p string) string {
 	return cleaned
 }
 
-// addSlash leads to the address by which relative links find the rest.
-func (h *handler) addSlash(w http.ResponseWriter, r *http.Request) {
+// redirectToSlash adds the slash at the end of the mount, which relative links need.
+func redirectToSlash(w http.ResponseWriter, r *http.Request) {
 	mount := externalPath(r)
 	w.Header().Set("Location", "./"+mount[strings.LastIndex(mount, "/")+1:]+"/")
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// externalPath is the path that the browser asked for, in front of http.StripPrefix.
+// externalPath returns the path before http.StripPrefix.
 func externalPath(r *http.Request) string {
 	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
 		return u.EscapedPath()
@@ -181,8 +130,8 @@ func externalPath(r *http.Request) string {
 	return r.URL.EscapedPath()
 }
 
-// root leads from a page to where we are mounted, relatively.
-func root(r *http.Request) string {
+// relativeRoot returns the relative path from the requested page to the mount.
+func relativeRoot(r *http.Request) string {
 	depth := strings.Count(r.URL.EscapedPath(), "/") - 1
 	if depth <= 0 {
 		return "./"
@@ -190,9 +139,9 @@ func root(r *http.Request) string {
 	return strings.Repeat("../", depth)
 }
 
-// address is one of our pages as an absolute path, for the sign-in page to lead
-// back to.
-func address(r *http.Request, page string) string {
+// absolutePath returns the path of one of our pages with the mount prefix, for the
+// sign-in page to return to.
+func absolutePath(r *http.Request, page string) string {
 	mount, found := strings.CutSuffix(externalPath(r), r.URL.EscapedPath())
 	if !found {
 		return "/"
@@ -200,8 +149,9 @@ func address(r *http.Request, page string) string {
 	return auth.LocalPath(mount+page, "/")
 }
 
-// signIn is the address of the sign-in page, to come back from it.
-func (h *handler) signIn(next string, again bool) string {
+// signInURL returns the address of the sign-in page that returns to next. If again
+// is set, it asks for a new sign-in of a user who is signed in.
+func (h *handler) signInURL(next string, again bool) string {
 	separator := "?"
 	if strings.Contains(h.signInPath, "?") {
 		separator = "&"
@@ -213,20 +163,19 @@ func (h *handler) signIn(next string, again bool) string {
 	return location
 }
 
-// contentPolicy allows what we serve ourselves and nothing inline. It is as strict
-// on the API, where nothing is to be loaded at all.
+// contentPolicy allows our own files and nothing inline. The API has it too.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// protect sets what holds for every answer. The referrer policy is not no-referrer:
-// browsers would send our own forms with "Origin: null", which tells an older one's
-// apart from another site's no more.
-func protect(h http.Header) {
+// setSecurityHeaders sets the headers of every response. The referrer policy is not
+// no-referrer: browsers would send our own forms with "Origin: null", and without
+// Sec-Fetch-Site those of older browsers would look like cross-origin ones.
+func setSecurityHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", contentPolicy)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY") // for browsers that do not know frame-ancestors
+	h.Set("X-Frame-Options", "DENY") // for browsers without frame-ancestors
 }

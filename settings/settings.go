@@ -1,43 +1,44 @@
-// Package settings is the Developer Settings of an account: a page on which people
-// manage their access tokens, their client secret and their sessions, and the same
-// as a JSON API for user interfaces of one's own. It is mounted under any path:
+// Package settings provides Developer Settings: a page where users manage their
+// access tokens, client secret and sessions, and a JSON API with the same features
+// for other user interfaces. It can be mounted under any path:
 //
 //	developer, err := settings.New(settings.Config{
 //		Bearer: bearer, Cookie: cookie, Secret: secret, SignInPath: "/signin",
 //	})
 //	mux.Handle("/settings/", http.StripPrefix("/settings", developer))
 //
-// # Who gets in
+// # Access
 //
-// Only a signed-in session manages credentials: a token or a client secret is
-// answered with 403, so that one that leaks cannot make others of itself. A session
-// whose scopes are limited gives out no more than it has. What hands out a
-// plaintext (creating, revealing, rotating) also wants a recent sign-in: see
-// Config.MaxAge. Everything else is as in package auth: requests of other sites are
-// refused, an outage is a 503, and what belongs to somebody else is not there.
+// Only signed-in sessions can manage credentials. Tokens and client secrets are
+// answered with 403, so that a leaked one cannot create others. A session with
+// limited scopes cannot grant more than it has. Creating, revealing and rotating,
+// which return a plaintext, also require a recent sign-in: see Config.MaxAge.
+// Otherwise the rules of package auth apply: cross-origin requests are rejected,
+// outages are answered with 503, and credentials of other users are not found.
 //
 // # The page
 //
-// It works without JavaScript, and better with it. It sends a strict Content
-// Security Policy of its own, and nothing of it is inline. Its links are relative,
-// so that it finds itself also behind a proxy that takes a part of the path away.
-// A plaintext is in the answer to a form, and never in a URL or a cookie.
+// The page works without JavaScript and is enhanced by it. It sets a strict Content
+// Security Policy and has no inline scripts or styles. Its links are relative, so
+// that it also works behind a proxy that strips part of the path. A plaintext is
+// only ever sent in the response to a form, never in a URL or a cookie.
 //
-// Config has a title, a colour, links back to the service, and every text.
-// A service with several languages makes a handler for each.
+// Config sets the title, a color, links back to the service, and every text.
+// A service in several languages creates one handler per language.
 //
 // # The API
 //
-// It is under api/, and described by the OpenAPI 3.1 document api/openapi.json.
-// Errors are problem documents (RFC 9457) with a code, and the fields to blame. For
-// a user interface on an origin of its own, see [auth.CookieConfig] and put a CORS
-// handler in front; mount only the path of the API where nobody wants the page.
+// The API is under api/ and is described by the OpenAPI 3.1 document
+// api/openapi.json. Errors are problem documents (RFC 9457) with a code and the
+// invalid fields. For a user interface on another origin, see [auth.CookieConfig]
+// and wrap the handler in CORS middleware. To offer the API without the page, mount
+// only its path.
 //
-// # Who is told
+// # Events
 //
-// What happens to credentials goes to the Observe of the authenticator whose they
-// are, with the request's context and address: a service mails its users from
-// there. Decisions on requests, and outages, go to the one of Config.Middleware.
+// Changes to credentials are reported to the Observe of their authenticator, with
+// the request's context and address, so that a service can notify its users.
+// Rejected requests and outages are reported to that of Config.Middleware.
 package settings
 
 import (
@@ -50,79 +51,79 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A Config says whose credentials are managed, and what the page looks like. Bearer,
-// Cookie and SignInPath have to be set. New copies what it needs.
+// A Config configures the handler. Bearer, Cookie and SignInPath are required. New
+// copies the slices and maps.
 type Config struct {
 	Bearer *auth.Bearer
 	Cookie *auth.Cookie
-	// Secret adds the client secret of the account; nil: there are none.
+	// Secret adds client secrets. If nil, there are none.
 	Secret *auth.Secret
 
-	// Middleware is the service's own: its Realm, its Resolve, so that disabled
-	// accounts stay out, and its Observe. OnError is not used.
+	// Middleware is the service's own: its Realm, its Resolve, which keeps disabled
+	// users out, and its Observe. OnError is not used.
 	Middleware auth.Middleware
 
-	// Developer says whether an account may have a client secret: those of
-	// developers do. It gets the context of the request, so that [auth.User] works.
-	// An error is answered with 503. nil: every account may.
+	// Developer reports whether a user may have a client secret. It is called with
+	// the request's context, so that [auth.User] works. An error is answered with
+	// 503. If nil, every user may have one.
 	Developer func(ctx context.Context, id *auth.Identity) (bool, error)
 
-	// SignInPath is where people sign in: a path on this site. It gets next, the
-	// page to go back to, which is for [auth.LocalPath] to check. Where somebody is
-	// signed in, but not lately, it gets prompt=login as well (as in OpenID
-	// Connect): the sign-in page must then not send them back before they have
-	// signed in anew.
+	// SignInPath is the path of the sign-in page on this site. It receives the page
+	// to return to in the parameter next, which it must check with [auth.LocalPath].
+	// If a signed-in user has to sign in again, it also receives prompt=login (as in
+	// OpenID Connect), and must not redirect the user back before a new sign-in.
 	SignInPath string
 
-	// MaxAge is how long ago somebody may have signed in to create, reveal or
-	// rotate; 0 is 10 minutes.
+	// MaxAge is how recently a user must have signed in to create, reveal or rotate
+	// a credential. Zero means 10 minutes.
 	MaxAge time.Duration
 
-	// Scopes describes the scopes that a token can have, in the order in which
-	// they are shown. Those of the Bearer's policy that are missing here are
-	// shown by their name alone. Where the policy allows any scope, these are
-	// all that the page offers.
+	// Scopes describes the scopes that tokens can have, in the order in which they
+	// are shown. Scopes of the Bearer's policy that are missing here are shown by
+	// name only. If the policy allows any scope, the page offers only these.
 	Scopes []ScopeGroup
 
-	// Title is the heading of the page, and part of its title; "" is the text
-	// "title". It may be the name of the service.
+	// Title is the heading of the page and part of its title, for example the name
+	// of the service. If empty, it is the text "title".
 	Title string
 	// Links lead back to the service.
 	Links []Link
-	// Accent is the colour of what is to be clicked, as #rrggbb; "" is a blue.
-	// The text on it is black or white, whichever is easier to read.
+	// Accent is the color of buttons, as #rrggbb. If empty, it is a blue. Text on it
+	// is black or white, whichever is easier to read.
 	Accent string
-	// ExampleURL is what the curl line beside a new token asks for: a URL, or a
-	// path on this site; "" is "/".
+	// ExampleURL is requested by the curl command shown with a new credential. It is
+	// a URL or a path on this site, "/" if empty.
 	ExampleURL string
-	// Language is that of the texts, as in HTML's lang (BCP 47); "" is "en".
+	// Language is the language of the texts, as in HTML's lang attribute (BCP 47),
+	// "en" if empty.
 	Language string
-	// Texts replace those of [DefaultTexts] that have the same key. What stands
-	// in braces there may stand in them, and nothing else in braces.
+	// Texts replaces texts of [DefaultTexts] by key. A replacement may use only the
+	// placeholders of its default.
 	Texts map[string]string
 }
 
-// A ScopeGroup is a number of scopes under one heading.
+// A ScopeGroup is a list of scopes under one heading.
 type ScopeGroup struct {
 	Title  string
 	Scopes []Scope
 }
 
-// A Scope is one that tokens can have.
+// A Scope describes a scope that tokens can have.
 type Scope struct {
 	Name        string // as in BearerConfig.Scopes
-	Description string // what it allows, for people
+	Description string // what it allows, for users
 }
 
-// A Link leads somewhere else.
+// A Link is a link in the page's header.
 type Link struct {
 	Text string
-	URL  string // a path on this site, or of http or https
+	URL  string // a path on this site, or an http or https URL
 }
 
-// New returns the handler of the page and the API. It reports every fault of cfg at
-// once. The handler expects paths that begin where it is mounted: put it behind
-// http.StripPrefix, under a path that ends in a slash. It is safe for concurrent use.
+// New returns the handler of the page and the API, or an error that lists every mistake
+// in cfg. The handler expects the mount prefix to have been stripped from the path:
+// mount it with http.StripPrefix under a path that ends in a slash. It is safe for
+// concurrent use.
 func New(cfg Config) (http.Handler, error) {
 	cfg.setDefaults()
 	if err := cfg.check(); err != nil {
@@ -134,18 +135,17 @@ func New(cfg Config) (http.Handler, error) {
 		signInPath: cfg.SignInPath, maxAge: cfg.MaxAge, exampleURL: cfg.ExampleURL,
 		scopes: cfg.scopeGroups(), texts: cfg.texts(),
 	}
-	h.look(cfg)
-	h.describe()
-	h.route(cfg.Middleware)
+	h.loadAssets(cfg)
+	h.assets["/api/openapi.json"] = h.openAPI()
+	h.buildRoutes(cfg.Middleware)
 	return h, nil
 }
 
-// A handler answers for one configuration. Nothing in it changes, but for what is in
-// progress.
+// A handler serves one configuration. It does not change, except for creating.
 type handler struct {
 	bearer *auth.Bearer
 	cookie *auth.Cookie
-	secret *auth.Secret // nil: there are none
+	secret *auth.Secret // nil if there are no client secrets
 
 	observe   auth.Observer
 	developer func(context.Context, *auth.Identity) (bool, error)
@@ -158,9 +158,9 @@ type handler struct {
 	texts  texts
 	brand  brand
 	pages  map[string]*template.Template
-	assets map[string]asset
+	assets map[string]asset // by path
 
-	page, api http.Handler // behind the middleware
+	page, api http.Handler // with the middleware
 
-	sent sync.Map // the forms for new tokens that are being carried out
+	creating sync.Map // the forms for new tokens that are being processed
 }

@@ -1,8 +1,8 @@
-// The page is whole without this script. It adds what only a script can: copying,
-// confirmations in place, and times in the reader's own zone. It keeps nothing.
+// The page works without this script. It adds copy buttons, confirmation dialogs and
+// times in the user's time zone. It stores nothing.
 "use strict";
 
-// Copying says that it was done only when it was.
+// copy reports success only if the text was copied.
 async function copy(button) {
   const source = document.getElementById(button.dataset.copy);
   const status = document.getElementById("copied");
@@ -12,7 +12,7 @@ async function copy(button) {
     await navigator.clipboard.writeText(source.value);
     done = true;
   } catch {
-    // Without https there is no clipboard, but there is the selection.
+    // The clipboard API requires https. Copying the selection does not.
     source.focus();
     source.select();
     try { done = document.execCommand("copy"); } catch { /* done is false */ }
@@ -25,7 +25,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", () => copy(button));
 }
 
-// A plaintext is not to come back with the page from the browser's memory.
+// Clear plaintexts, so that the browser's back/forward cache does not show them again.
 addEventListener("pagehide", () => {
   for (const field of document.querySelectorAll("[data-secret]")) {
     field.value = field.defaultValue = "";
@@ -36,7 +36,7 @@ for (const field of document.querySelectorAll("[data-secret]")) {
   field.addEventListener("focus", () => field.select());
 }
 
-// A form is sent once, however often its button is pressed.
+// once submits a form only once, even if its button is pressed again.
 function once(form) {
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) {
@@ -52,15 +52,15 @@ addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
-// A confirmation is the page that the link leads to, in a dialog. If that page is
-// something else (a sign-in, an error), or does not come, the link is followed.
+// ask shows the confirmation page that a link leads to in a dialog. If that page is
+// not a confirmation (a sign-in, an error) or cannot be loaded, the link is followed.
 async function ask(link) {
   const answer = await fetch(link.href, { headers: { Accept: "text/html" } });
-  if (!answer.ok || answer.redirected) throw new Error("not the page");
+  if (!answer.ok || answer.redirected) throw new Error("not a confirmation");
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const content = page.querySelector(".confirm");
   const heading = page.querySelector("h1");
-  if (!content || !heading) throw new Error("no confirmation");
+  if (!content || !heading) throw new Error("not a confirmation");
   const dialog = document.createElement("dialog");
   const title = document.createElement("h2");
   title.id = "dialog-title";
@@ -89,7 +89,7 @@ for (const link of document.querySelectorAll("a[data-dialog]")) {
   });
 }
 
-// What is filled in chooses what it belongs to.
+// Filling in a field also selects the choice that it belongs to.
 for (const field of document.querySelectorAll("[data-chooses]")) {
   field.addEventListener("input", () => {
     if (field.type !== "checkbox" || field.checked) {
@@ -103,7 +103,7 @@ for (const choice of document.querySelectorAll("[data-clears]")) {
   });
 }
 
-// The date that a number of days leads to.
+// Show the date that results from the number of days.
 const days = document.getElementById("days");
 if (days) {
   const until = document.getElementById("days-until");
@@ -116,15 +116,15 @@ if (days) {
   show();
 }
 
-// Times get their full form in the reader's zone, and go on while the page is open.
+// Show full times in the user's time zone, and keep relative times up to date.
 const language = document.documentElement.lang;
-const opened = Date.now();
+const loaded = Date.now();
 
 function relate(within) {
   for (const time of within.querySelectorAll("time[data-relative]")) {
     const at = new Date(time.dateTime);
     time.title = at.toLocaleString(language, { dateStyle: "full", timeStyle: "long" });
-    if (Date.now() - opened > 60000) time.textContent = inWords(at - Date.now());
+    if (Date.now() - loaded > 60000) time.textContent = inWords(at - Date.now());
   }
 }
 

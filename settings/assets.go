@@ -17,16 +17,16 @@ import (
 //go:embed templates/*.html templates/style.css templates/script.js openapi.json
 var files embed.FS
 
-// A brand is what makes the page the service's own.
+// A brand is what the configuration says about the look of every page.
 type brand struct {
 	Title    string
 	Links    []Link
 	Language string
-	Version  string // of the style and the script, so that caches let go of old ones
+	Version  string // of style.css and script.js, so that caches do not serve old ones
 }
 
-// look prepares the pages, the style and the script.
-func (h *handler) look(cfg Config) {
+// loadAssets parses the templates and prepares style.css and script.js.
+func (h *handler) loadAssets(cfg Config) {
 	h.brand = brand{Title: cfg.Title, Links: slices.Clone(cfg.Links), Language: cfg.Language}
 	if h.brand.Title == "" {
 		h.brand.Title = h.texts.get("title")
@@ -50,7 +50,7 @@ func (h *handler) parse(name string) *template.Template {
 	return template.Must(template.New("layout.html").Funcs(funcs).ParseFS(files, "templates/layout.html", "templates/"+name+".html"))
 }
 
-// An asset is the same for everybody.
+// An asset is a file that is the same for all users, and served without a sign-in.
 type asset struct {
 	contentType, cacheControl string
 	body                      []byte
@@ -71,13 +71,14 @@ func (a asset) serve(w http.ResponseWriter, r *http.Request) {
 func styleFor(accent string) []byte {
 	var css bytes.Buffer
 	t := texttemplate.Must(texttemplate.ParseFS(files, "templates/style.css"))
-	err := t.Execute(&css, map[string]string{"Accent": accent, "OnAccent": onColour(accent)})
+	err := t.Execute(&css, map[string]string{"Accent": accent, "OnAccent": textColor(accent)})
 	return must(css.Bytes(), err)
 }
 
-// onColour is black or white, whichever is easier to read on a colour: one of them
-// always has the contrast of 4.5 that WCAG 2.2 asks for (success criterion 1.4.3).
-func onColour(background string) string {
+// textColor returns black or white, whichever is easier to read on the background.
+// One of them always has the contrast of 4.5 that WCAG 2.2 requires (success
+// criterion 1.4.3).
+func textColor(background string) string {
 	// The luminance at which both have the same contrast: (L+0.05)^2 = 1.05 * 0.05.
 	if luminance(background) > 0.179 {
 		return "#000000"
@@ -86,9 +87,9 @@ func onColour(background string) string {
 }
 
 // luminance is the relative luminance of WCAG 2.2.
-func luminance(colour string) float64 {
+func luminance(color string) float64 {
 	var rgb [3]uint8
-	must(fmt.Sscanf(colour, "#%02x%02x%02x", &rgb[0], &rgb[1], &rgb[2]))
+	must(fmt.Sscanf(color, "#%02x%02x%02x", &rgb[0], &rgb[1], &rgb[2]))
 	linear := func(c uint8) float64 {
 		v := float64(c) / 255
 		if v <= 0.04045 {
@@ -99,7 +100,7 @@ func luminance(colour string) float64 {
 	return 0.2126*linear(rgb[0]) + 0.7152*linear(rgb[1]) + 0.0722*linear(rgb[2])
 }
 
-// must is for what is embedded, or was checked before.
+// must panics on err. It is for embedded files and values that have been checked.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)

@@ -1,0 +1,72 @@
+package settings
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// A request is one that the middleware has authenticated, and what is needed to
+// answer it.
+type request struct {
+	*handler
+	*http.Request
+	w     http.ResponseWriter
+	id    *auth.Identity
+	now   time.Time
+	route route
+
+	developerAsked, isDeveloper bool // the answer of Config.Developer
+}
+
+// checkSession rejects tokens and client secrets, and sessions that are too old for
+// a recent route.
+func (r *request) checkSession() error {
+	if r.id.Scheme != auth.SchemeCookie {
+		r.notify(auth.ReasonScheme, nil)
+		return errSession
+	}
+	if r.route.recent && r.now.Sub(r.id.AuthenticatedAt) > r.maxAge {
+		r.notify(auth.ReasonAge, nil)
+		return signInTooOld(r.maxAge)
+	}
+	return nil
+}
+
+// checkScopes rejects a grant of more access than the session itself has.
+func (r *request) checkScopes(scopes []string) error {
+	if r.id.Scopes == "*" {
+		return nil
+	}
+	var missing []string
+	for _, s := range scopes {
+		if !r.id.Scopes.Has(s) {
+			missing = append(missing, s)
+		}
+	}
+	if missing == nil {
+		return nil
+	}
+	r.notify(auth.ReasonScope, nil)
+	return insufficientScope(missing)
+}
+
+// notifyOutage reports an error that no authenticator reports.
+func (r *request) notifyOutage(err error) {
+	reason := auth.ReasonUnavailable
+	if r.Context().Err() != nil {
+		reason = auth.ReasonCanceled // the client disconnected
+	}
+	r.notify(reason, err)
+}
+
+// notify reports a rejection that happened behind the middleware to its Observer.
+func (r *request) notify(reason auth.Reason, err error) {
+	if r.observe != nil {
+		r.observe(r.Context(), auth.Event{
+			Kind: auth.EventRefused, Scheme: r.id.Scheme, UserID: r.id.UserID,
+			CredentialID: r.id.CredentialID, Reason: reason, Remote: r.RemoteAddr, Err: err,
+		})
+	}
+}
