@@ -9,9 +9,9 @@ import (
 	"github.com/seed-31c5bcb2/auth/settings"
 )
 
-// A service with a page for sign-ins gets one for its users' credentials.
+// Mount the settings in a service that has a sign-in page.
 func Example() {
-	key := make([]byte, 32) // a real one comes from the configuration and outlives the process
+	key := make([]byte, 32) // in production, load a persistent key
 	rand.Read(key)
 	store := auth.NewMemoryStore()
 	bearer, err := auth.NewBearer(store, auth.BearerConfig{Prefix: "acme_pat", Scopes: []string{"notes:read"}})

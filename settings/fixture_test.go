@@ -3,13 +3,11 @@ package settings_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +22,7 @@ const (
 	origin = "https://api.example.com"
 )
 
-// A service has its settings mounted, and two users.
+// A service mounts the settings.
 type service struct {
 	t      testing.TB
 	store  *faultyStore
@@ -77,27 +75,27 @@ func newService(t testing.TB, change ...func(*configs)) *service {
 	return s
 }
 
-// withoutSecrets makes a service without client secrets.
+// withoutSecrets configures a service without client secrets.
 func withoutSecrets(c *configs) { c.settings.Secret = new(auth.Secret) }
 
 func testKey(b byte) []byte { return append(bytes.Repeat([]byte{b}, 31), b+1) }
 
-// A person is somebody with a session.
-type person struct {
+// A user is signed in to a service.
+type user struct {
 	*service
 	userID  string
 	session auth.Credential
 	cookie  *http.Cookie
 }
 
-func (s *service) signIn(userID string, scopes ...string) *person {
+func (s *service) signIn(userID string, scopes ...string) *user {
 	s.t.Helper()
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", origin+"/signin", nil)
 	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
 	session, err := s.cookie.SignIn(w, r, userID, auth.NewSession{Scopes: scopes})
 	require.NoError(s.t, err)
-	return &person{s, userID, session, w.Result().Cookies()[0]}
+	return &user{s, userID, session, w.Result().Cookies()[0]}
 }
 
 type edit func(*http.Request)
@@ -117,69 +115,83 @@ func (s *service) do(method, path, body string, edits ...edit) *answer {
 	return &answer{s.t, w}
 }
 
-// do sends a request of the person's browser, from a page of the service.
-func (p *person) do(method, path, body string, edits ...edit) *answer {
-	p.t.Helper()
-	browser := []edit{func(r *http.Request) { r.AddCookie(p.cookie) }, field("Sec-Fetch-Site", "same-origin")}
+// do sends a request as the user's browser does from a page of the service.
+func (u *user) do(method, path, body string, edits ...edit) *answer {
+	u.t.Helper()
+	browser := []edit{func(r *http.Request) { r.AddCookie(u.cookie) }, field("Sec-Fetch-Site", "same-origin")}
 	if method != "GET" && method != "HEAD" {
 		browser = append(browser, field("Origin", origin))
 	}
-	return p.service.do(method, path, body, append(browser, edits...)...)
+	return u.service.do(method, path, body, append(browser, edits...)...)
 }
 
-func (p *person) get(path string, edits ...edit) *answer {
-	p.t.Helper()
-	return p.do("GET", path, "", edits...)
+func (u *user) get(path string, edits ...edit) *answer {
+	u.t.Helper()
+	return u.do("GET", path, "", edits...)
 }
 
-func (p *person) post(path string, form url.Values, edits ...edit) *answer {
-	p.t.Helper()
+func (u *user) post(path string, form url.Values, edits ...edit) *answer {
+	u.t.Helper()
 	edits = append([]edit{field("Content-Type", "application/x-www-form-urlencoded")}, edits...)
-	return p.do("POST", path, form.Encode(), edits...)
+	return u.do("POST", path, form.Encode(), edits...)
 }
 
-func (p *person) json(method, path, body string, edits ...edit) *answer {
-	p.t.Helper()
-	return p.do(method, path, body, append([]edit{field("Content-Type", "application/json")}, edits...)...)
+func (u *user) json(method, path, body string, edits ...edit) *answer {
+	u.t.Helper()
+	return u.do(method, path, body, append([]edit{field("Content-Type", "application/json")}, edits...)...)
 }
 
-// token makes a token past the settings.
-func (p *person) token(name string, scopes ...string) (string, auth.Credential) {
-	p.t.Helper()
-	plaintext, c, err := p.bearer.Issue(context.Background(), p.userID, auth.NewToken{Name: name, Scopes: scopes})
-	require.NoError(p.t, err)
+// issue issues a token directly, not through the settings.
+func (u *user) issue(token auth.NewToken) (string, auth.Credential) {
+	u.t.Helper()
+	plaintext, c, err := u.bearer.Issue(context.Background(), u.userID, token)
+	require.NoError(u.t, err)
 	return plaintext, c
 }
 
-func (p *person) assigned() (string, auth.Credential) {
-	p.t.Helper()
-	plaintext, c, err := p.secret.Assign(context.Background(), p.userID)
-	require.NoError(p.t, err)
+// token issues a token that does not expire.
+func (u *user) token(name string, scopes ...string) (string, auth.Credential) {
+	u.t.Helper()
+	return u.issue(auth.NewToken{Name: name, Scopes: scopes})
+}
+
+func (u *user) createSecret() (string, auth.Credential) {
+	u.t.Helper()
+	plaintext, c, err := u.secret.Assign(context.Background(), u.userID)
+	require.NoError(u.t, err)
 	return plaintext, c
 }
 
-func (p *person) tokens() []auth.Credential {
-	p.t.Helper()
-	list, err := p.bearer.List(context.Background(), p.userID, auth.Page{})
-	require.NoError(p.t, err)
+// rotateSecret rotates the client secret with a grace period of an hour.
+func (u *user) rotateSecret(id string) (string, auth.Credential) {
+	u.t.Helper()
+	plaintext, c, err := u.secret.RotateFrom(context.Background(), u.userID, id, time.Hour)
+	require.NoError(u.t, err)
+	return plaintext, c
+}
+
+func (u *user) tokens() []auth.Credential {
+	u.t.Helper()
+	list, err := u.bearer.List(context.Background(), u.userID, auth.Page{})
+	require.NoError(u.t, err)
 	return list
 }
 
-func (p *person) secrets() []auth.Credential {
-	p.t.Helper()
-	list, err := p.secret.List(context.Background(), p.userID)
-	require.NoError(p.t, err)
+func (u *user) secrets() []auth.Credential {
+	u.t.Helper()
+	list, err := u.secret.List(context.Background(), u.userID)
+	require.NoError(u.t, err)
 	return list
 }
 
-func (p *person) sessions() []auth.Credential {
-	p.t.Helper()
-	list, err := p.service.cookie.List(context.Background(), p.userID, auth.Page{})
-	require.NoError(p.t, err)
+func (u *user) sessions() []auth.Credential {
+	u.t.Helper()
+	list, err := u.service.cookie.List(context.Background(), u.userID, auth.Page{})
+	require.NoError(u.t, err)
 	return list
 }
 
-// works says whether a credential is accepted by the service's other routes.
+// works reports whether the other routes of the service accept a credential.
 func (s *service) works(scheme auth.Scheme, plaintext string) bool {
 	s.t.Helper()
 	r := httptest.NewRequest("GET", origin+"/api", nil)
@@ -188,184 +200,102 @@ func (s *service) works(scheme auth.Scheme, plaintext string) bool {
 	return err == nil
 }
 
-type answer struct {
-	t testing.TB
-	*httptest.ResponseRecorder
-}
+// An endpoint is a method and a path, in which IDs are filled in.
+type endpoint struct{ method, path string }
 
-// status asserts it, and what goes for every answer.
-func (a *answer) status(want int) *answer {
-	a.t.Helper()
-	require.Equal(a.t, want, a.Code, a.Body.String())
-	require.Equal(a.t, "nosniff", a.Header().Get("X-Content-Type-Options"))
-	return a
-}
-
-// problem asserts an answer of the API that is a problem.
-func (a *answer) problem(status int, code string) *answer {
-	a.t.Helper()
-	a.status(status)
-	require.Equal(a.t, "application/problem+json", a.Header().Get("Content-Type"))
-	require.Equal(a.t, "no-store", a.Header().Get("Cache-Control"))
-	got := a.object()
-	require.Equal(a.t, code, got["code"], a.Body.String())
-	require.EqualValues(a.t, status, got["status"])
-	require.Equal(a.t, "about:blank", got["type"])
-	require.Equal(a.t, http.StatusText(status), got["title"])
-	require.NotEmpty(a.t, got["detail"])
-	return a
-}
-
-// blames asserts which fields a problem names.
-func (a *answer) blames(fields ...string) {
-	a.t.Helper()
-	var got []string
-	errors, _ := a.object()["errors"].([]any)
-	for _, e := range errors {
-		got = append(got, e.(map[string]any)["field"].(string))
-		require.NotEmpty(a.t, e.(map[string]any)["detail"])
+// endpoints returns all endpoints of the pages and the API, for these credential IDs.
+func endpoints(token, secret, previous, session string) (pages, api []endpoint) {
+	pages = []endpoint{
+		{"GET", "/"}, {"GET", "/tokens/new"}, {"POST", "/tokens"},
+		{"GET", "/tokens/" + token + "/rotate"}, {"POST", "/tokens/" + token + "/rotate"},
+		{"GET", "/tokens/" + token + "/revoke"}, {"POST", "/tokens/" + token + "/revoke"},
+		{"GET", "/tokens/revoke"}, {"POST", "/tokens/revoke"},
+		{"GET", "/secret"}, {"POST", "/secret/create"}, {"POST", "/secret/reveal"},
+		{"GET", "/secret/rotate"}, {"POST", "/secret/rotate"}, {"GET", "/secret/revoke"}, {"POST", "/secret/revoke"},
+		{"GET", "/secret/previous/" + previous + "/revoke"}, {"POST", "/secret/previous/" + previous + "/revoke"},
+		{"GET", "/sessions"}, {"GET", "/sessions/" + session + "/end"}, {"POST", "/sessions/" + session + "/end"},
+		{"GET", "/sessions/end"}, {"POST", "/sessions/end"},
 	}
-	require.Equal(a.t, fields, got, a.Body.String())
-}
-
-func (a *answer) object() (v map[string]any) {
-	a.t.Helper()
-	require.NoError(a.t, json.Unmarshal(a.Body.Bytes(), &v), a.Body.String())
-	return v
-}
-
-// page asserts a page for people, and returns its source.
-func (a *answer) page(status int, contains ...string) string {
-	a.t.Helper()
-	a.status(status)
-	require.Equal(a.t, "text/html; charset=utf-8", a.Header().Get("Content-Type"))
-	require.Equal(a.t, "no-store", a.Header().Get("Cache-Control"))
-	text := a.Body.String()
-	for _, want := range contains {
-		require.Contains(a.t, text, want)
+	api = []endpoint{
+		{"GET", "/api/policy"}, {"GET", "/api/tokens"}, {"POST", "/api/tokens"}, {"DELETE", "/api/tokens"},
+		{"GET", "/api/tokens/" + token}, {"DELETE", "/api/tokens/" + token}, {"POST", "/api/tokens/" + token + "/rotate"},
+		{"GET", "/api/secret"}, {"POST", "/api/secret"}, {"DELETE", "/api/secret"}, {"POST", "/api/secret/reveal"},
+		{"POST", "/api/secret/rotate"}, {"DELETE", "/api/secret/previous/" + previous},
+		{"GET", "/api/sessions"}, {"DELETE", "/api/sessions"}, {"DELETE", "/api/sessions/" + session},
 	}
-	return text
+	return pages, api
 }
 
-// redirects asserts a redirect to a location.
-func (a *answer) redirects(location string) {
-	a.t.Helper()
-	a.status(http.StatusSeeOther)
-	require.Equal(a.t, location, a.Header().Get("Location"))
-	require.Equal(a.t, "no-store", a.Header().Get("Cache-Control"))
-}
-
-// between returns what stands between two texts.
-func between(t testing.TB, text, start, end string) string {
-	t.Helper()
-	_, rest, found := strings.Cut(text, start)
-	require.True(t, found, "no %q in %s", start, text)
-	inside, _, found := strings.Cut(rest, end)
-	require.True(t, found, "no %q in %s", end, rest)
-	return inside
-}
-
-type recorder struct {
-	mu     sync.Mutex
-	events []auth.Event
-}
-
-func (o *recorder) observe(_ context.Context, e auth.Event) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.events = append(o.events, e)
-}
-
-// take returns the events since the last call, but for accepted requests.
-func (o *recorder) take() []auth.Event {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var events []auth.Event
-	for _, e := range o.events {
-		if e.Kind != auth.EventAccepted {
-			events = append(events, e)
-		}
+// filled returns a body that the endpoint accepts, and its media type.
+func filled(e endpoint, secret string) (body, contentType string) {
+	if e.method != "POST" {
+		return "", ""
 	}
-	o.events = nil
-	return events
-}
-
-// A faultyStore fails where it is told to.
-type faultyStore struct {
-	auth.Store
-	mu   sync.Mutex
-	fail map[string]bool // by method
-	with error           // nil: errDisk
-}
-
-var errDisk = errors.New("disk: no space left for user ada")
-
-func (s *faultyStore) failing(method string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if !strings.HasPrefix(e.path, "/api/") {
+		return "after=z&name=deploy&expires=720h0m0s&access=full&overlap=1h0m0s&id=" + secret, "application/x-www-form-urlencoded"
+	}
 	switch {
-	case !s.fail[method]:
-		return nil
-	case s.with != nil:
-		return s.with
+	case e.path == "/api/tokens":
+		body = `{"name": "deploy", "scopes": ["notes:read"], "expires_in": 3600}`
+	case e.path == "/api/secret/rotate":
+		body = `{"id": "` + secret + `", "overlap": 3600}`
+	case strings.HasSuffix(e.path, "/rotate"):
+		body = `{"overlap": 3600}`
+	default:
+		body = "{}"
 	}
-	return errDisk
+	return body, "application/json"
 }
 
-func (s *faultyStore) setFailing(methods ...string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fail = make(map[string]bool)
-	for _, m := range methods {
-		s.fail[m] = true
-	}
+// A populatedUser has one of everything, and knows its endpoints.
+type populatedUser struct {
+	*user
+	token, secret        string // plaintexts
+	tokenID, sessionID   string
+	secretID, previousID string
+	pages, api           []endpoint
 }
 
-func (s *faultyStore) Create(ctx context.Context, c auth.Credential, limit int) error {
-	if err := s.failing("Create"); err != nil {
-		return err
-	}
-	return s.Store.Create(ctx, c, limit)
+func newPopulatedUser(t testing.TB, s *service, userID string) *populatedUser {
+	t.Helper()
+	h := &populatedUser{user: s.signIn(userID)}
+	var c auth.Credential
+	h.token, c = h.user.token("deploy")
+	h.tokenID = c.ID
+	_, previous := h.createSecret()
+	h.previousID = previous.ID
+	h.secret, c = h.rotateSecret(previous.ID)
+	h.secretID = c.ID
+	h.sessionID = s.signIn(userID).session.ID
+	h.pages, h.api = endpoints(h.tokenID, h.secretID, h.previousID, h.sessionID)
+	return h
 }
 
-func (s *faultyStore) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {
-	if err := s.failing("Get"); err != nil {
-		return auth.Credential{}, err
-	}
-	return s.Store.Get(ctx, ref)
+// untouched asserts that no credential of the user has changed.
+func (h *populatedUser) untouched() {
+	h.t.Helper()
+	require.Len(h.t, h.tokens(), 1)
+	require.Equal(h.t, h.tokenID, h.tokens()[0].ID)
+	require.False(h.t, h.tokens()[0].Superseded)
+	require.Len(h.t, h.secrets(), 2)
+	require.Equal(h.t, h.secretID, h.secrets()[0].ID)
+	require.Len(h.t, h.sessions(), 2)
+	require.True(h.t, h.works(auth.SchemeBearer, h.token))
+	require.True(h.t, h.works(auth.SchemeSecret, h.secret))
 }
 
-func (s *faultyStore) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) ([]auth.Credential, error) {
-	if err := s.failing("List"); err != nil {
-		return nil, err
+// endpoints returns all endpoints of the pages and the API.
+func (h *populatedUser) endpoints() []endpoint { return slices.Concat(h.pages, h.api) }
+
+// each runs check for every endpoint, which must change nothing.
+func (h *populatedUser) each(t *testing.T, check func(t *testing.T, e endpoint, body, contentType string)) {
+	for _, e := range h.endpoints() {
+		t.Run(e.method+" "+e.path, func(t *testing.T) {
+			body, contentType := filled(e, h.secretID)
+			check(t, e, body, contentType)
+		})
 	}
-	return s.Store.List(ctx, kind, userID, page)
+	h.untouched()
 }
 
-func (s *faultyStore) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, oldUntil time.Time) error {
-	if err := s.failing("Rotate"); err != nil {
-		return err
-	}
-	return s.Store.Rotate(ctx, old, next, oldUntil)
-}
-
-func (s *faultyStore) Touch(ctx context.Context, uses []auth.Use) error {
-	if err := s.failing("Touch"); err != nil {
-		return err
-	}
-	return s.Store.Touch(ctx, uses)
-}
-
-func (s *faultyStore) Revoke(ctx context.Context, ref auth.Ref) error {
-	if err := s.failing("Revoke"); err != nil {
-		return err
-	}
-	return s.Store.Revoke(ctx, ref)
-}
-
-func (s *faultyStore) RevokeAll(ctx context.Context, kind auth.Kind, userID string, except ...string) (int, error) {
-	if err := s.failing("RevokeAll"); err != nil {
-		return 0, err
-	}
-	return s.Store.RevokeAll(ctx, kind, userID, except...)
-}
+func isAPI(e endpoint) bool { return strings.HasPrefix(e.path, "/api/") }

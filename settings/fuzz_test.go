@@ -10,8 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever is sent, a token is made of what any other reader of the same body sees,
-// or none is made.
+// A token has the values that other parsers of the same body read, or is not created.
 func FuzzTokenBody(f *testing.F) {
 	for _, seed := range []string{
 		`{"name": "deploy", "scopes": ["notes:read"], "expires_in": 3600}`, `{"name": "deploy", "scopes": ["*"], "expires_in": null}`,
@@ -50,7 +49,7 @@ func FuzzTokenBody(f *testing.F) {
 	})
 }
 
-// No address, whatever it is, leads out of where the settings are mounted, or fails.
+// No path redirects out of the mount, or causes an internal error.
 func FuzzPaths(f *testing.F) {
 	for _, seed := range []string{"/", "", "//evil.example", "/tokens/%2f%2e%2e/revoke", "/sessions/a%00b/end", "/?done=token_revoked", "/?page=9&page=1", "/api/tokens/%ff", "/secret/previous/../revoke", "/\\evil", "%2f%2e%2c", "/tokens%2f/"} {
 		f.Add(seed)

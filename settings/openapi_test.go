@@ -1,0 +1,69 @@
+package settings_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth/settings"
+)
+
+// document returns the OpenAPI document of the service.
+func (s *service) document() map[string]any {
+	s.t.Helper()
+	return s.do("GET", "/api/openapi.json", "").status(http.StatusOK).object()
+}
+
+func TestOpenAPI_describesEveryRoute(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	doc := s.document()
+	require.Equal(t, "3.1.0", doc["openapi"])
+	var described, served []string
+	for path, item := range doc["paths"].(map[string]any) {
+		for method := range item.(map[string]any) {
+			if method != "parameters" {
+				described = append(described, strings.ToUpper(method)+" /api"+path)
+			}
+		}
+	}
+	_, api := endpoints("{id}", "{id}", "{id}", "{id}")
+	for _, e := range api {
+		served = append(served, e.method+" "+e.path)
+	}
+	require.ElementsMatch(t, served, described)
+	// The list of endpoints is complete: no other method of these paths is allowed.
+	ada := newPopulatedUser(t, s, "ada")
+	for _, e := range ada.api {
+		allowed := ada.do("PATCH", e.path, "").problem(http.StatusMethodNotAllowed, "method_not_allowed").Header().Get("Allow")
+		for _, method := range strings.Split(allowed, ", ") {
+			if method != "HEAD" {
+				require.Contains(t, ada.api, endpoint{method, e.path})
+			}
+		}
+	}
+}
+
+// The document has the codes, the cookie name and the schemes of the configuration.
+func TestOpenAPI_components(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(c *configs) { c.cookie.Name = "__Host-acme" })
+	components := s.document()["components"].(map[string]any)
+	schemes := components["securitySchemes"].(map[string]any)
+	require.Len(t, schemes, 3)
+	require.Equal(t, "__Host-acme", schemes["cookie"].(map[string]any)["name"])
+	codes := components["schemas"].(map[string]any)["Problem"].(map[string]any)["properties"].(map[string]any)["code"].(map[string]any)["enum"]
+	for key := range settings.DefaultTexts() {
+		if code, found := strings.CutPrefix(key, "problem."); found && !slices.Contains([]string{"title", "heading", "again", "sign_in", "back"}, code) {
+			require.Contains(t, codes, code)
+		}
+	}
+
+	text, err := json.Marshal(newService(t, withoutSecrets).document()["paths"])
+	require.NoError(t, err)
+	require.NotContains(t, string(text), "/secret")
+}

@@ -1,0 +1,178 @@
+package settings_test
+
+import (
+	"html"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/settings"
+)
+
+func TestNewTokenPage_create(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(c *configs) {
+		c.settings.ExampleURL = "/v1/me"
+		c.settings.Scopes = []settings.ScopeGroup{{Title: "Notes", Scopes: []settings.Scope{{Name: "notes:read", Description: "read your notes"}}}}
+	})
+	ada := s.signIn("ada")
+	page := ada.get("/tokens/new").page(http.StatusOK, "7 days", "30 days", "60 days", "90 days", "Never", "read your notes", "notes:write")
+	require.NotContains(t, page, "checked", "no choice is a default")
+	form := newToken(page)
+	form["access"], form["scope"] = []string{"scopes"}, []string{"notes:read"}
+	s.events.take()
+
+	got := ada.post("/tokens", form)
+	text := got.page(http.StatusOK, "Token “deploy” created", "It will not be shown again", "readonly", "in 30 days", "notes:read")
+	token := plaintext(text)
+	require.True(t, s.works(auth.SchemeBearer, token))
+	require.Contains(t, html.UnescapeString(text), `curl -H 'Authorization: Bearer `+token+`' '`+origin+`/v1/me'`)
+	require.Empty(t, got.Header().Get("Location"), "never in a URL")
+	require.Empty(t, got.Header()["Set-Cookie"], "nor in a cookie")
+	require.Len(t, ada.tokens(), 1)
+	made := ada.tokens()[0]
+	require.Equal(t, 30*24*time.Hour, made.ExpiresAt.Sub(made.CreatedAt))
+	require.Equal(t, []auth.Event{{Kind: auth.EventIssued, Scheme: auth.SchemeBearer, UserID: "ada", CredentialID: made.ID, Remote: "192.0.2.1:1234"}}, s.events.take())
+
+	// The plaintext is not shown again.
+	for _, path := range []string{"/", "/tokens/new", "/tokens/" + made.ID + "/revoke", "/api/tokens", "/api/tokens/" + made.ID} {
+		require.NotContains(t, ada.get(path).status(http.StatusOK).Body.String(), token)
+	}
+}
+
+// Submitting a form again creates no second token, unless the user confirms it.
+func TestNewTokenPage_submitTwice(t *testing.T) {
+	t.Parallel()
+	ada := newService(t).signIn("ada")
+	form := newToken(ada.get("/tokens/new").page(http.StatusOK))
+	form["access"], form["scope"] = []string{"scopes"}, []string{"notes:read"}
+	require.NotEmpty(t, plaintext(ada.post("/tokens", form).page(http.StatusOK)))
+	var text string
+	for range 2 {
+		text = ada.post("/tokens", form).page(http.StatusConflict, "You have created a token since you opened this form")
+		require.Empty(t, plaintext(text))
+		require.Len(t, ada.tokens(), 1)
+	}
+	require.Contains(t, text, `value="deploy"`, "the form keeps its values")
+	require.Equal(t, 3, strings.Count(text, " checked"))
+
+	again := newToken(text)
+	require.NotEmpty(t, plaintext(ada.post("/tokens", again).page(http.StatusOK)))
+	require.Len(t, ada.tokens(), 2)
+}
+
+const (
+	nameError    = "Enter a name"
+	expiresError = "Choose when the token expires"
+	accessError  = "Choose either full access"
+)
+
+// invalidForms change a valid form, for a service with a MaxLifetime of 365 days.
+var invalidForms = []struct {
+	name   string
+	form   url.Values
+	errors []string
+}{
+	{"all empty", url.Values{"name": nil, "expires": nil, "access": nil}, []string{nameError, expiresError, accessError}},
+	{"blank name", url.Values{"name": {"  "}}, []string{nameError}},
+	{"long name", url.Values{"name": {strings.Repeat("x", 10<<10)}}, []string{nameError}},
+	{"NUL in the name", url.Values{"name": {"a\x00b"}}, []string{nameError}},
+	{"line break in the name", url.Values{"name": {"a\nb"}}, []string{nameError}},
+	{"escape in the name", url.Values{"name": {"a\x1bb"}}, []string{nameError}},
+	{"line separator in the name", url.Values{"name": {"a\u2028b"}}, []string{nameError}},
+	{"direction override in the name", url.Values{"name": {"a\u202eb"}}, []string{nameError}},
+	{"name that is not UTF-8", url.Values{"name": {"a\xff"}}, []string{nameError}},
+	{"invisible name", url.Values{"name": {"\u3164"}}, []string{nameError}},
+	{"never, despite a MaxLifetime", url.Values{"expires": {"never"}}, []string{expiresError}},
+	{"over MaxLifetime", url.Values{"expires": {"8760h0m1s"}}, []string{expiresError}},
+	{"negative", url.Values{"expires": {"-1h"}}, []string{expiresError}},
+	{"zero", url.Values{"expires": {"0s"}}, []string{expiresError}},
+	{"overflow", url.Values{"expires": {"9999999999h"}}, []string{expiresError}},
+	{"custom without days", url.Values{"expires": {"custom"}}, []string{expiresError}},
+	{"custom of zero days", url.Values{"expires": {"custom"}, "days": {"0"}}, []string{expiresError}},
+	{"custom over MaxLifetime", url.Values{"expires": {"custom"}, "days": {"366"}}, []string{expiresError}},
+	{"custom that overflows", url.Values{"expires": {"custom"}, "days": {"106752"}}, []string{expiresError}},
+	{"custom in words", url.Values{"expires": {"custom"}, "days": {"ten"}}, []string{expiresError}},
+	{"unknown scope", url.Values{"access": {"scopes"}, "scope": {"notes:admin"}}, []string{accessError}},
+	{"no scope", url.Values{"access": {"scopes"}}, []string{accessError}},
+	{"full access and scopes", url.Values{"scope": {"notes:read"}}, []string{accessError}},
+	{"full access as a scope", url.Values{"access": {"scopes"}, "scope": {"*", "notes:read"}}, []string{accessError}},
+	{"1,000 scopes", url.Values{"access": {"scopes"}, "scope": strings.Split(strings.Repeat("s ", 1000), " ")}, []string{accessError}},
+}
+
+func TestNewTokenPage_invalidForms(t *testing.T) {
+	t.Parallel()
+	ada := newService(t, func(c *configs) { c.bearer.MaxLifetime = 365 * 24 * time.Hour }).signIn("ada")
+	page := ada.get("/tokens/new").page(http.StatusOK, `value="8760h0m0s"`, `max="365"`)
+	require.NotContains(t, page, `value="never"`)
+	for _, test := range invalidForms {
+		t.Run(test.name, func(t *testing.T) {
+			form := newToken(page)
+			maps.Copy(form, test.form)
+			got := ada.post("/tokens", form)
+			text := got.page(http.StatusBadRequest, `role="alert"`, "<title>Error: ")
+			for _, e := range []string{nameError, expiresError, accessError} {
+				want := 0
+				if slices.Contains(test.errors, e) {
+					want = 2 // in the summary and at the field
+				}
+				require.Equal(t, want, strings.Count(text, e), e)
+			}
+			require.Empty(t, ada.tokens())
+		})
+	}
+}
+
+func TestNewTokenPage_joinedEmoji(t *testing.T) {
+	t.Parallel()
+	ada := newService(t, func(c *configs) { c.bearer.MaxLifetime = 365 * 24 * time.Hour }).signIn("ada")
+	form := newToken(ada.get("/tokens/new").page(http.StatusOK))
+	form.Set("name", "\U0001F469\u200D\U0001F4BB")
+	form.Set("expires", "custom")
+	form.Set("days", "365")
+	ada.post("/tokens", form).page(http.StatusOK)
+	require.Equal(t, "\U0001F469\u200D\U0001F4BB", ada.tokens()[0].Name)
+	require.Equal(t, 365*24*time.Hour, ada.tokens()[0].ExpiresAt.Sub(ada.tokens()[0].CreatedAt))
+}
+
+func TestNewTokenPage_limitReached(t *testing.T) {
+	t.Parallel()
+	ada := newService(t, func(c *configs) { c.bearer.MaxPerUser = 1 }).signIn("ada")
+	ada.token("deploy")
+	form := newToken(ada.get("/tokens/new").page(http.StatusOK))
+	ada.post("/tokens", form).page(http.StatusConflict, "You have reached the maximum number of tokens")
+	require.Len(t, ada.tokens(), 1)
+}
+
+// Without a MaxLifetime, zero and overflowing lifetimes do not become unlimited ones.
+func TestNewTokenPage_lifetimeWithoutLimit(t *testing.T) {
+	t.Parallel()
+	ada := newService(t).signIn("ada")
+	for _, choice := range []url.Values{
+		{"expires": {"0s"}}, {"expires": {"-0s"}}, {"expires": {"custom"}, "days": {"106752"}},
+		{"expires": {"custom"}, "days": {"213504"}}, {"expires": {"custom"}, "days": {"9223372036854775807"}},
+	} {
+		form := newToken(ada.get("/tokens/new").page(http.StatusOK))
+		maps.Copy(form, choice)
+		ada.post("/tokens", form).page(http.StatusBadRequest, "Choose when the token expires")
+	}
+	require.Empty(t, ada.tokens())
+}
+
+// A MaxLifetime of less than a day is offered as a choice.
+func TestNewTokenPage_shortMaxLifetime(t *testing.T) {
+	t.Parallel()
+	ada := newService(t, func(c *configs) { c.bearer.MaxLifetime = 90 * time.Minute }).signIn("ada")
+	page := ada.get("/tokens/new").page(http.StatusOK, `value="1h30m0s"`, "90 minutes")
+	require.NotContains(t, page, `value="custom"`)
+	form := newToken(page)
+	form.Set("expires", "1h30m0s")
+	require.NotEmpty(t, plaintext(ada.post("/tokens", form).page(http.StatusOK)))
+}

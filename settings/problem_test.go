@@ -1,0 +1,91 @@
+package settings_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// An outage that also wraps other errors is still an outage.
+func TestOutage_isNotAbsence(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	h := newPopulatedUser(t, s, "ada")
+	s.store.with = fmt.Errorf("%w: %w, %w", auth.ErrUnavailable, auth.ErrNotFound, auth.ErrConflict)
+	s.store.setFailing("Get")
+	h.get("/api/tokens/"+h.tokenID).problem(http.StatusServiceUnavailable, "unavailable")
+	h.get("/tokens/" + h.tokenID + "/revoke").page(http.StatusServiceUnavailable)
+}
+
+// A request that the client canceled is not reported as an outage.
+func TestOutage_clientDisconnects(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	ada := s.signIn("ada")
+	ctx, cancel := context.WithCancel(t.Context())
+	s.store.with = context.Canceled
+	s.store.setFailing("List")
+	s.events.take()
+	ada.get("/", func(r *http.Request) { *r = *r.WithContext(ctx); cancel() })
+	events := s.events.take()
+	require.Len(t, events, 1)
+	require.Equal(t, auth.ReasonCanceled, events[0].Reason)
+}
+
+// requireOutage asserts the answer to an outage of the store, and its event.
+func (h *populatedUser) requireOutage(e endpoint, got *answer) {
+	h.t.Helper()
+	events := h.events.take()
+	require.NotEmpty(h.t, events)
+	last := events[len(events)-1]
+	require.Equal(h.t, auth.ReasonUnavailable, last.Reason)
+	require.ErrorIs(h.t, last.Err, errDisk)
+	require.Equal(h.t, h.session.ID, last.CredentialID)
+	if isAPI(e) {
+		got.problem(http.StatusServiceUnavailable, "unavailable")
+	} else {
+		got.page(http.StatusServiceUnavailable, "temporarily unavailable")
+	}
+	require.NotContains(h.t, got.Body.String(), `id="plaintext"`)
+	require.Empty(h.t, got.Header()["Set-Cookie"], "the cookie is kept")
+}
+
+// Outages change nothing, show no internal error, and no plaintext that was not stored.
+func TestOutage_everyEndpoint(t *testing.T) {
+	t.Parallel()
+	for name, out := range map[string]struct {
+		methods []string
+		failing int // how many endpoints need these methods
+	}{
+		"reads fail":  {[]string{"Get", "List"}, 25},
+		"writes fail": {[]string{"Create", "Rotate", "Revoke", "RevokeAll"}, 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t)
+			h := newPopulatedUser(t, s, "ada")
+			failed := 0
+			for _, e := range h.endpoints() {
+				body, contentType := filled(e, h.secretID)
+				s.store.setFailing(out.methods...)
+				s.events.take()
+				got := h.do(e.method, e.path, body, field("Content-Type", contentType))
+				s.store.setFailing()
+				require.NotContains(t, got.Body.String(), "disk")
+				if got.Code == http.StatusServiceUnavailable {
+					failed++
+					h.requireOutage(e, got)
+				}
+			}
+			require.Equal(t, out.failing, failed)
+			if name == "writes fail" {
+				h.untouched()
+			}
+		})
+	}
+}

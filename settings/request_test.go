@@ -1,0 +1,329 @@
+package settings_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+func TestAccess_withoutCredential(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	h := newPopulatedUser(t, s, "ada")
+	h.each(t, func(t *testing.T, e endpoint, body, contentType string) {
+		got := s.do(e.method, e.path, body, field("Content-Type", contentType))
+		switch {
+		case isAPI(e):
+			got.problem(http.StatusUnauthorized, "missing_credential")
+			require.NotEmpty(t, got.Header()["Www-Authenticate"])
+		case e.method == "GET":
+			require.Equal(t, "/signin?next="+strings.ReplaceAll(mount+e.path, "/", "%2F"), got.Header().Get("Location"))
+			got.redirects(got.Header().Get("Location"))
+			require.Empty(t, got.Header()["Www-Authenticate"])
+		default:
+			got.page(http.StatusUnauthorized, "You are not signed in", `href="/signin?next=`)
+		}
+		require.Contains(t, strings.Join(got.Header()["Vary"], ", "), "Cookie")
+	})
+}
+
+// A leaked token must not be able to create others.
+func TestAccess_tokensAndSecrets(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	h := newPopulatedUser(t, s, "ada")
+	for _, credential := range []struct {
+		scheme    auth.Scheme
+		plaintext string
+	}{{auth.SchemeBearer, h.token}, {auth.SchemeSecret, h.secret}} {
+		h.each(t, func(t *testing.T, e endpoint, body, contentType string) {
+			s.events.take()
+			got := s.do(e.method, e.path, body, field("Content-Type", contentType),
+				field("Authorization", string(credential.scheme)+" "+credential.plaintext))
+			if isAPI(e) {
+				got.problem(http.StatusForbidden, "session_required")
+			} else {
+				got.page(http.StatusForbidden, "Only signed-in users")
+			}
+			events := s.events.take()
+			require.Len(t, events, 1)
+			require.Equal(t, auth.Event{
+				Kind: auth.EventRefused, Scheme: credential.scheme, UserID: "ada", Reason: auth.ReasonScheme,
+				CredentialID: map[auth.Scheme]string{auth.SchemeBearer: h.tokenID, auth.SchemeSecret: h.secretID}[credential.scheme],
+				Remote:       "192.0.2.1:1234",
+			}, events[0])
+		})
+	}
+}
+
+// A header decides, even if the request has a valid cookie.
+func TestAccess_tokenWithCookie(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	h := newPopulatedUser(t, s, "ada")
+	h.do("DELETE", "/api/tokens", "", field("Authorization", "Bearer "+h.token)).problem(http.StatusForbidden, "session_required")
+	h.do("DELETE", "/api/tokens", "", field("Authorization", "Bearer acme_pat_junk")).problem(http.StatusUnauthorized, "invalid_credential")
+	// A program is not redirected to the sign-in page.
+	got := h.get("/", field("Authorization", "Bearer acme_pat_junk"))
+	got.page(http.StatusUnauthorized)
+	require.NotEmpty(t, got.Header()["Www-Authenticate"])
+	h.untouched()
+}
+
+func TestAccess_crossOrigin(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	h := newPopulatedUser(t, s, "ada")
+	h.each(t, func(t *testing.T, e endpoint, body, contentType string) {
+		if e.method == "GET" {
+			return
+		}
+		for _, from := range []edit{
+			field("Sec-Fetch-Site", "cross-site"),
+			field("Sec-Fetch-Site", "same-site"),
+			func(r *http.Request) { r.Header.Del("Sec-Fetch-Site"); r.Header.Set("Origin", "https://evil.example") },
+			func(r *http.Request) { r.Header.Del("Sec-Fetch-Site"); r.Header.Set("Origin", "null") },
+		} {
+			got := h.do(e.method, e.path, body, field("Content-Type", contentType), from)
+			if isAPI(e) {
+				got.problem(http.StatusForbidden, "cross_origin")
+				require.Empty(t, got.Header()["Www-Authenticate"])
+			} else {
+				got.page(http.StatusForbidden, "Another site sent this request")
+			}
+		}
+	})
+}
+
+// Credentials of other users are not found.
+func TestAccess_otherUsers(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	h := newPopulatedUser(t, s, "ada")
+	eve := newPopulatedUser(t, s, "eve")
+	absent := newPopulatedUser(t, newService(t), "eve")
+	named := func(e endpoint) bool {
+		for _, id := range []string{h.tokenID, h.sessionID, h.previousID} {
+			if strings.Contains(e.path, id) {
+				return true
+			}
+		}
+		return false
+	}
+	i := -1
+	all := absent.endpoints()
+	h.each(t, func(t *testing.T, e endpoint, body, contentType string) {
+		i++
+		if !named(e) {
+			return
+		}
+		got := eve.do(e.method, e.path, body, field("Content-Type", contentType))
+		none := eve.do(all[i].method, all[i].path, body, field("Content-Type", contentType))
+		require.Equal(t, none.Code, got.Code)
+		require.Equal(t, none.Body.String(), got.Body.String(), "the same as for an ID that does not exist")
+		if strings.Contains(e.path, "/previous/") && e.method != "GET" {
+			got.status(http.StatusConflict) // eve has another one
+			return
+		}
+		got.status(http.StatusNotFound)
+	})
+	eve.untouched()
+}
+
+// needsRecentSignIn reports whether an endpoint returns a plaintext, or shows the form
+// for one.
+func (h *populatedUser) needsRecentSignIn(e endpoint) bool {
+	switch e.method + " " + strings.TrimPrefix(e.path, "/api") {
+	case "GET /tokens/new", "POST /tokens", "GET /tokens/" + h.tokenID + "/rotate", "POST /tokens/" + h.tokenID + "/rotate",
+		"POST /secret", "POST /secret/create", "POST /secret/reveal", "GET /secret/rotate", "POST /secret/rotate":
+		return true
+	}
+	return false
+}
+
+// requireSignInAgain asserts the answer to a sign-in that is too old.
+func (h *populatedUser) requireSignInAgain(e endpoint, got *answer) {
+	h.t.Helper()
+	require.NotContains(h.t, got.Body.String(), h.secret)
+	if isAPI(e) {
+		got.problem(http.StatusForbidden, "insufficient_user_authentication")
+		require.EqualValues(h.t, 600, got.object()["max_age"])
+		require.Empty(h.t, got.Header()["Www-Authenticate"], "another credential would not help")
+		return
+	}
+	back := map[string]string{"/tokens": "/tokens/new", "/secret/create": "/secret", "/secret/reveal": "/secret"}[e.path]
+	if back == "" {
+		back = e.path
+	}
+	got.page(http.StatusForbidden, "Please sign in again", "10 minutes",
+		`href="/signin?next=`+strings.ReplaceAll(mount+back, "/", "%2F")+`&amp;prompt=login"`)
+}
+
+// Showing a plaintext requires a recent sign-in. Revoking does not.
+func TestAccess_oldSignIn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		h := newPopulatedUser(t, s, "ada")
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		h.post("/secret/reveal", nil).page(http.StatusOK, h.secret)
+		time.Sleep(time.Nanosecond)
+		s.events.take()
+		rejected := 0
+		for _, e := range h.endpoints() {
+			if !h.needsRecentSignIn(e) {
+				continue
+			}
+			rejected++
+			body, contentType := filled(e, h.secretID)
+			h.requireSignInAgain(e, h.do(e.method, e.path, body, field("Content-Type", contentType)))
+			events := s.events.take()
+			require.Len(t, events, 1)
+			require.Equal(t, auth.ReasonAge, events[0].Reason)
+			require.Equal(t, h.session.ID, events[0].CredentialID)
+		}
+		require.Equal(t, 13, rejected)
+		h.untouched()
+		h.get("/").page(http.StatusOK)
+		h.json("DELETE", "/api/secret", "").status(http.StatusNoContent)
+		h.post("/tokens/"+h.tokenID+"/revoke", nil).status(http.StatusSeeOther)
+
+		again := s.signIn("ada")
+		again.json("POST", "/api/secret", "{}").status(http.StatusCreated)
+	})
+}
+
+// A session cannot grant more access than it has.
+func TestAccess_limitedSessionCreates(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	limited := s.signIn("ada", "notes:read")
+	create := func(scopes string) *answer {
+		return limited.json("POST", "/api/tokens", `{"name": "deploy", "scopes": `+scopes+`, "expires_in": null}`)
+	}
+	for _, scopes := range []string{`["*"]`, `["notes:write"]`, `["notes:read", "notes:write"]`} {
+		s.events.take()
+		got := create(scopes).problem(http.StatusForbidden, "insufficient_scope")
+		require.NotEmpty(t, got.object()["scopes"])
+		events := s.events.take()
+		require.Len(t, events, 1)
+		require.Equal(t, auth.ReasonScope, events[0].Reason)
+	}
+	form := newToken(limited.get("/tokens/new").page(http.StatusOK))
+	require.NotContains(t, limited.get("/tokens/new").Body.String(), "notes:write")
+	require.NotContains(t, limited.get("/tokens/new").Body.String(), "Full access")
+	form.Set("access", "full")
+	limited.post("/tokens", form).page(http.StatusForbidden, "does not have the access")
+	require.Empty(t, limited.tokens())
+
+	made := create(`["notes:read"]`).status(http.StatusCreated).object()
+	require.Equal(t, []any{"notes:read"}, made["scopes"])
+	limited.json("POST", "/api/tokens/"+made["id"].(string)+"/rotate", `{"overlap": 0}`).status(http.StatusOK)
+}
+
+// Rotating and revealing grant the access of the existing credential.
+func TestAccess_limitedSessionRotates(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	ada := newPopulatedUser(t, s, "ada")
+	limited := s.signIn("ada", "notes:read")
+	rotation := `{"overlap": 0}`
+	limited.json("POST", "/api/tokens/"+ada.tokenID+"/rotate", rotation).problem(http.StatusForbidden, "insufficient_scope")
+	limited.post("/tokens/"+ada.tokenID+"/rotate", map[string][]string{"overlap": {"0s"}}).page(http.StatusForbidden, "does not have the access")
+	for _, e := range []endpoint{
+		{"POST", "/secret/create"}, {"POST", "/secret/reveal"}, {"GET", "/secret/rotate"}, {"POST", "/secret/rotate"},
+		{"POST", "/api/secret"}, {"POST", "/api/secret/reveal"}, {"POST", "/api/secret/rotate"},
+	} {
+		body, contentType := filled(e, ada.secretID)
+		got := limited.do(e.method, e.path, body, field("Content-Type", contentType)).status(http.StatusForbidden)
+		require.NotContains(t, got.Body.String(), ada.secret, e)
+	}
+	require.Len(t, limited.tokens(), 1)
+	require.True(t, s.works(auth.SchemeSecret, ada.secret))
+	require.NotContains(t, limited.get("/secret").page(http.StatusOK), "Reveal")
+}
+
+func TestAccess_disabledUser(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(c *configs) {
+		c.settings.Middleware.Resolve = func(_ context.Context, id *auth.Identity) (any, error) {
+			return nil, auth.ErrInvalidCredential
+		}
+	})
+	ada := s.signIn("ada")
+	ada.get("/api/tokens").problem(http.StatusUnauthorized, "invalid_credential")
+	ada.get("/").redirects("/signin?next=%2Faccount%2Fdeveloper%2F")
+}
+
+// errDirectory must not be shown to users.
+var errDirectory = errors.New("directory: connection refused")
+
+// onlyDevelopers configures a service in which only ada may have a client secret.
+// While down is true, Config.Developer returns an error.
+func onlyDevelopers(down *bool) func(*configs) {
+	type account struct{ developer bool }
+	return func(c *configs) {
+		c.settings.Middleware.Resolve = func(_ context.Context, id *auth.Identity) (any, error) {
+			return account{id.UserID == "ada"}, nil
+		}
+		c.settings.Developer = func(ctx context.Context, id *auth.Identity) (bool, error) {
+			if *down {
+				return true, errDirectory
+			}
+			return auth.MustUser[account](ctx).developer, nil
+		}
+	}
+}
+
+func TestAccess_developer(t *testing.T) {
+	t.Parallel()
+	s := newService(t, onlyDevelopers(new(bool)))
+	ada, bob := s.signIn("ada"), s.signIn("bob")
+	ada.json("POST", "/api/secret", "").status(http.StatusCreated)
+	require.NotNil(t, ada.get("/api/policy").object()["secret"])
+	require.Contains(t, ada.get("/").page(http.StatusOK), "Client secret")
+
+	for _, path := range []string{"/api/secret", "/api/secret/reveal"} {
+		bob.json("POST", path, "").problem(http.StatusForbidden, "developer_required")
+	}
+	bob.json("POST", "/api/secret/rotate", `{"id": "x", "overlap": 0}`).problem(http.StatusForbidden, "developer_required")
+	bob.get("/api/secret").problem(http.StatusForbidden, "developer_required")
+	bob.get("/secret").page(http.StatusForbidden, "Client secrets are for developer accounts.")
+	bob.post("/secret/create", nil).page(http.StatusForbidden)
+	require.Empty(t, bob.secrets())
+	require.Nil(t, bob.get("/api/policy").object()["secret"])
+	require.NotContains(t, bob.get("/").page(http.StatusOK), "Client secret")
+
+	// A user who is no longer a developer can still revoke.
+	_, first := bob.createSecret()
+	bob.rotateSecret(first.ID)
+	bob.json("DELETE", "/api/secret/previous/"+first.ID, "").status(http.StatusNoContent)
+	bob.json("DELETE", "/api/secret", "").status(http.StatusNoContent)
+}
+
+// If Config.Developer returns an error, only the client secret is unavailable.
+func TestAccess_developerUnavailable(t *testing.T) {
+	t.Parallel()
+	down := false
+	ada := newService(t, onlyDevelopers(&down)).signIn("ada")
+	ada.createSecret()
+	down = true
+	for _, path := range []string{"/api/secret", "/api/policy"} {
+		got := ada.get(path).problem(http.StatusServiceUnavailable, "unavailable")
+		require.NotContains(t, got.Body.String(), "refused")
+	}
+	ada.json("POST", "/api/secret/reveal", "").problem(http.StatusServiceUnavailable, "unavailable")
+	require.NotContains(t, ada.get("/secret").page(http.StatusServiceUnavailable, "temporarily unavailable"), "refused")
+	require.NotContains(t, ada.get("/").page(http.StatusOK), "Client secret", "the other pages still work")
+	form := newToken(ada.get("/tokens/new").page(http.StatusOK))
+	require.NotEmpty(t, plaintext(ada.post("/tokens", form).page(http.StatusOK)), "a new token is shown nevertheless")
+}

@@ -1,0 +1,115 @@
+package settings_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+type recorder struct {
+	mu     sync.Mutex
+	events []auth.Event
+}
+
+func (o *recorder) observe(_ context.Context, e auth.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.events = append(o.events, e)
+}
+
+// take returns the events since the last call, without accepted requests.
+func (o *recorder) take() []auth.Event {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var events []auth.Event
+	for _, e := range o.events {
+		if e.Kind != auth.EventAccepted {
+			events = append(events, e)
+		}
+	}
+	o.events = nil
+	return events
+}
+
+// A faultyStore returns an error from selected methods.
+type faultyStore struct {
+	auth.Store
+	mu   sync.Mutex
+	fail map[string]bool // by method
+	with error           // if nil, errDisk
+}
+
+var errDisk = errors.New("disk: no space left for user ada")
+
+func (s *faultyStore) failing(method string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !s.fail[method]:
+		return nil
+	case s.with != nil:
+		return s.with
+	}
+	return errDisk
+}
+
+func (s *faultyStore) setFailing(methods ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = make(map[string]bool)
+	for _, m := range methods {
+		s.fail[m] = true
+	}
+}
+
+func (s *faultyStore) Create(ctx context.Context, c auth.Credential, limit int) error {
+	if err := s.failing("Create"); err != nil {
+		return err
+	}
+	return s.Store.Create(ctx, c, limit)
+}
+
+func (s *faultyStore) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {
+	if err := s.failing("Get"); err != nil {
+		return auth.Credential{}, err
+	}
+	return s.Store.Get(ctx, ref)
+}
+
+func (s *faultyStore) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) ([]auth.Credential, error) {
+	if err := s.failing("List"); err != nil {
+		return nil, err
+	}
+	return s.Store.List(ctx, kind, userID, page)
+}
+
+func (s *faultyStore) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, oldUntil time.Time) error {
+	if err := s.failing("Rotate"); err != nil {
+		return err
+	}
+	return s.Store.Rotate(ctx, old, next, oldUntil)
+}
+
+func (s *faultyStore) Touch(ctx context.Context, uses []auth.Use) error {
+	if err := s.failing("Touch"); err != nil {
+		return err
+	}
+	return s.Store.Touch(ctx, uses)
+}
+
+func (s *faultyStore) Revoke(ctx context.Context, ref auth.Ref) error {
+	if err := s.failing("Revoke"); err != nil {
+		return err
+	}
+	return s.Store.Revoke(ctx, ref)
+}
+
+func (s *faultyStore) RevokeAll(ctx context.Context, kind auth.Kind, userID string, except ...string) (int, error) {
+	if err := s.failing("RevokeAll"); err != nil {
+		return 0, err
+	}
+	return s.Store.RevokeAll(ctx, kind, userID, except...)
+}

@@ -1,0 +1,118 @@
+package settings_test
+
+import (
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth/settings"
+)
+
+var (
+	placeholder = regexp.MustCompile(`\{[^{}]*\}`)
+	values      = regexp.MustCompile(`(?s)<(input|textarea)[^>]*(readonly|value=)[^>]*>([^<]*)`)
+	tags        = regexp.MustCompile(`<[^>]*>`)
+	marked      = regexp.MustCompile(`‹[^›]*›`)
+	data        = regexp.MustCompile(`deploy|acme_(pat|cs)_…\w+|Firefox|Linux|Authorization: \w+|curl|notes:\w+`)
+	letters     = regexp.MustCompile(`[A-Za-z]{3,}`)
+)
+
+// markedTexts returns a replacement for each text, which marks it.
+func markedTexts() map[string]string {
+	texts := settings.DefaultTexts()
+	for key, text := range texts {
+		texts[key] = "‹" + key + strings.Join(placeholder.FindAllString(text, -1), " ") + "›"
+	}
+	return texts
+}
+
+// translated asserts that a page consists of marked texts and data only.
+func (a *answer) translated() {
+	a.t.Helper()
+	require.Equal(a.t, "text/html; charset=utf-8", a.Header().Get("Content-Type"))
+	text := a.Body.String()
+	require.Contains(a.t, text, `<html lang="xx">`)
+	text = values.ReplaceAllString(text, "")
+	for _, known := range []*regexp.Regexp{tags, marked, data} {
+		text = known.ReplaceAllString(text, " ")
+	}
+	require.Empty(a.t, letters.FindString(text), "%s", a.Body)
+}
+
+// The page can be translated as a whole.
+func TestDefaultTexts_allCanBeReplaced(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(c *configs) { c.settings.Texts, c.settings.Language = markedTexts(), "xx" })
+	ada := newPopulatedUser(t, s, "ada")
+	for _, e := range ada.pages {
+		if e.method == "GET" {
+			ada.get(e.path).translated()
+		}
+	}
+	ada.post("/tokens", nil).translated()
+	ada.post("/tokens", newToken(ada.get("/tokens/new").Body.String())).translated()
+	ada.post("/secret/reveal", nil).translated()
+	ada.get("/nothing").translated()
+	ada.do("PUT", "/", "").translated()
+	s.do("POST", "/tokens", "").translated()
+	s.signIn("bob").get("/").translated()
+	s.signIn("bob").get("/secret").translated()
+}
+
+// The caller owns the map that DefaultTexts returns, and the one in Config.Texts.
+func TestDefaultTexts_mapsAreCopied(t *testing.T) {
+	t.Parallel()
+	settings.DefaultTexts()["cancel"] = "changed"
+	require.NotEqual(t, "changed", settings.DefaultTexts()["cancel"])
+	replaced := map[string]string{"cancel": "original"}
+	ada := newService(t, func(c *configs) { c.settings.Texts = replaced }).signIn("ada")
+	replaced["cancel"] = "changed"
+	require.NotContains(t, ada.get("/tokens/new").page(http.StatusOK, "original"), "changed")
+}
+
+// Translators do not translate unused texts.
+func TestDefaultTexts_allAreUsed(t *testing.T) {
+	t.Parallel()
+	var source strings.Builder
+	for _, pattern := range []string{"*.go", "templates/*.html"} {
+		paths, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, path := range paths {
+			if path == "texts.go" || strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			content, err := os.ReadFile(path)
+			require.NoError(t, err)
+			source.Write(content)
+		}
+	}
+	codes := regexp.MustCompile(`code = "([a-z_]+)"`).FindAllStringSubmatch(source.String(), -1)
+	require.NotEmpty(t, codes)
+	texts := settings.DefaultTexts()
+	for _, code := range codes {
+		require.Contains(t, texts, "problem."+code[1], "every problem has a text")
+	}
+	for _, key := range slices.Sorted(maps.Keys(texts)) {
+		group, rest, _ := strings.Cut(key, ".")
+		switch group {
+		case "problem":
+			if slices.ContainsFunc(codes, func(c []string) bool { return c[1] == rest }) {
+				continue
+			}
+		case "done", "state":
+			require.True(t, strings.Contains(source.String(), `"`+rest+`"`) || strings.Contains(source.String(), `"`+key+`"`), key)
+			continue
+		case "error":
+			continue // by field: TestNewTokenPage_invalidForms
+		}
+		key = strings.TrimSuffix(strings.TrimSuffix(key, ".one"), ".other")
+		require.True(t, strings.Contains(source.String(), `"`+key+`"`), key)
+	}
+}
