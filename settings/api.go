@@ -139,25 +139,32 @@ func (r *request) getToken() error {
 }
 
 func (r *request) postToken() error {
-	var t auth.NewToken
-	var seconds *int64
-	err := readJSON(r.w, r.Request, field{"name", &t.Name, false}, field{"scopes", &t.Scopes, false}, field{"expires_in", &seconds, true})
+	o, err := r.readTokenJSON()
 	if err != nil {
 		return err
 	}
-	if seconds != nil {
-		var ok bool
-		// Zero means forever to Issue, and null does here.
-		if t.Lifetime, ok = inSeconds(*seconds); !ok || t.Lifetime == 0 {
-			return invalidArgument(fieldError{"expires_in", "must be a number of seconds, or null for never"})
-		}
-	}
-	plaintext, made, err := r.issue(t)
+	plaintext, made, err := r.issue(o)
 	if err != nil {
 		return err
 	}
 	r.w.Header().Set("Location", "tokens/"+made.ID)
 	return r.writeJSON(http.StatusCreated, r.tokenJSON(made, plaintext))
+}
+
+// readTokenJSON reads a request for a token. All fields are required, so that the
+// most access and the longest lifetime have to be asked for.
+func (r *request) readTokenJSON() (auth.TokenOptions, error) {
+	o := auth.TokenOptions{Lifetime: auth.NoExpiry}
+	var seconds *int64
+	err := readJSON(r.w, r.Request, field{"name", &o.Name, false}, field{"scopes", &o.Scopes, false}, field{"expires_in", &seconds, true})
+	if err != nil || seconds == nil {
+		return o, err
+	}
+	var ok bool
+	if o.Lifetime, ok = inSeconds(*seconds); !ok {
+		return o, invalidArgument(fieldError{"expires_in", lifetimeDetail})
+	}
+	return o, nil
 }
 
 // inSeconds returns a duration of n seconds. It reports false if n is negative or
@@ -175,7 +182,7 @@ func (r *request) readOverlap(others ...field) (time.Duration, error) {
 	}
 	overlap, ok := inSeconds(seconds)
 	if !ok {
-		return 0, invalidArgument(fieldError{"overlap", "must be a number of seconds"})
+		return 0, invalidArgument(fieldError{"overlap", overlapDetail})
 	}
 	return overlap, nil
 }
@@ -235,7 +242,7 @@ func (r *request) postSecret() error {
 	if err := readEmptyJSON(r.w, r.Request); err != nil {
 		return err
 	}
-	plaintext, made, err := r.secret.Assign(r.Context(), r.id.UserID)
+	plaintext, made, err := r.createSecret()
 	if err != nil {
 		return err
 	}
@@ -246,10 +253,11 @@ func (r *request) postSecretReveal() error {
 	if err := r.checkSecret(); err != nil {
 		return err
 	}
-	if err := readEmptyJSON(r.w, r.Request); err != nil {
+	var id string
+	if err := readJSON(r.w, r.Request, field{"id", &id, false}); err != nil {
 		return err
 	}
-	plaintext, err := r.reveal()
+	plaintext, err := r.revealSecret(id)
 	if err != nil {
 		return err
 	}
@@ -265,7 +273,7 @@ func (r *request) postSecretRotation() error {
 	if err != nil {
 		return err
 	}
-	plaintext, made, err := r.secret.RotateFrom(r.Context(), r.id.UserID, id, overlap)
+	plaintext, made, err := r.rotateSecret(id, overlap)
 	if err != nil {
 		return err
 	}
@@ -275,7 +283,7 @@ func (r *request) postSecretRotation() error {
 // deleteSecret and deletePreviousSecret do not call checkDeveloper: a user who may
 // no longer have a secret can still revoke it.
 func (r *request) deleteSecret() error {
-	return r.writeNoContent(r.secret.Revoke(r.Context(), r.id.UserID))
+	return r.writeNoContent(r.revokeSecret(r.URL.Query().Get("id")))
 }
 
 func (r *request) deletePreviousSecret() error {

@@ -117,40 +117,109 @@ func TestAPI_listPages(t *testing.T) {
 	}
 }
 
-func TestAPI_secret(t *testing.T) {
+// secretJSON is a body that names a secret.
+func secretJSON(id any) string { return fmt.Sprintf(`{"id": %q}`, id) }
+
+func TestAPI_noSecret(t *testing.T) {
+	t.Parallel()
+	ada := newService(t).signIn("ada")
+	require.JSONEq(t, `{"current": null, "previous": null}`, ada.get("/api/secret").status(http.StatusOK).Body.String())
+	ada.json("POST", "/api/secret/reveal", secretJSON("absent")).problem(http.StatusNotFound, "not_found")
+	ada.json("POST", "/api/secret/rotate", `{"id": "absent", "overlap": 0}`).problem(http.StatusNotFound, "not_found")
+	ada.do("DELETE", "/api/secret?id=absent", "").problem(http.StatusNotFound, "not_found")
+}
+
+func TestAPI_createAndRevealSecret(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	ada := s.signIn("ada")
-	require.JSONEq(t, `{"current": null, "previous": null}`, ada.get("/api/secret").status(http.StatusOK).Body.String())
-	ada.json("POST", "/api/secret/reveal", "").problem(http.StatusNotFound, "not_found")
-	ada.do("DELETE", "/api/secret", "").problem(http.StatusNotFound, "not_found")
-
-	first := ada.do("POST", "/api/secret", "").status(http.StatusCreated).object()
-	require.True(t, s.works(auth.SchemeSecret, first["secret"].(string)))
+	made := ada.do("POST", "/api/secret", "").status(http.StatusCreated).object()
+	require.True(t, s.works(auth.SchemeSecret, made["secret"].(string)))
+	require.Nil(t, made["expires_at"])
+	require.EqualValues(t, auth.FullAccess, ada.secrets()[0].Scopes)
 	ada.json("POST", "/api/secret", "{}").problem(http.StatusConflict, "conflict")
-	require.Equal(t, map[string]any{"secret": first["secret"]}, ada.do("POST", "/api/secret/reveal", "").status(http.StatusOK).object())
-	require.NotContains(t, ada.get("/api/secret").Body.String(), first["secret"])
-
-	rotate := func(id any) *answer {
-		return ada.json("POST", "/api/secret/rotate", fmt.Sprintf(`{"overlap": 3600, "id": %q}`, id))
-	}
-	second := rotate(first["id"]).status(http.StatusOK).object()
-	rotate(first["id"]).problem(http.StatusConflict, "conflict")
-	require.True(t, s.works(auth.SchemeSecret, first["secret"].(string)), "the repeated request changed nothing")
-	both := ada.get("/api/secret").object()
-	require.Equal(t, second["id"], both["current"].(map[string]any)["id"])
-	require.Equal(t, first["id"], both["previous"].(map[string]any)["id"])
-
-	ada.do("DELETE", "/api/secret/previous/"+second["id"].(string), "").problem(http.StatusConflict, "conflict")
-	ada.do("DELETE", "/api/secret/previous/"+first["id"].(string), "").status(http.StatusNoContent)
-	require.False(t, s.works(auth.SchemeSecret, first["secret"].(string)))
-	ada.do("DELETE", "/api/secret/previous/"+first["id"].(string), "").problem(http.StatusNotFound, "not_found")
-	ada.do("DELETE", "/api/secret", "").status(http.StatusNoContent)
-	require.False(t, s.works(auth.SchemeSecret, second["secret"].(string)))
+	require.Equal(t, map[string]any{"secret": made["secret"]}, ada.json("POST", "/api/secret/reveal", secretJSON(made["id"])).status(http.StatusOK).object())
+	require.NotContains(t, ada.get("/api/secret").Body.String(), made["secret"])
 
 	once := newService(t, func(c *configs) { c.secret.RevealKeys = nil }).signIn("ada")
-	once.do("POST", "/api/secret", "").status(http.StatusCreated)
-	once.do("POST", "/api/secret/reveal", "").problem(http.StatusConflict, "not_revealable")
+	id := once.do("POST", "/api/secret", "").status(http.StatusCreated).object()["id"]
+	once.json("POST", "/api/secret/reveal", secretJSON(id)).problem(http.StatusConflict, "not_revealable")
+}
+
+func TestAPI_rotateAndRevokeSecret(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	ada := s.signIn("ada")
+	first, old := ada.createSecret()
+	rotate := func(id string) *answer {
+		return ada.json("POST", "/api/secret/rotate", fmt.Sprintf(`{"overlap": 3600, "id": %q}`, id))
+	}
+	second := rotate(old.ID).status(http.StatusOK).object()
+	id := second["id"].(string)
+	rotate(old.ID).problem(http.StatusConflict, "conflict")
+	require.True(t, s.works(auth.SchemeSecret, first), "the repeated request changed nothing")
+	both := ada.get("/api/secret").object()
+	require.Equal(t, id, both["current"].(map[string]any)["id"])
+	require.Equal(t, old.ID, both["previous"].(map[string]any)["id"])
+
+	ada.do("DELETE", "/api/secret/previous/"+id, "").problem(http.StatusConflict, "conflict")
+	ada.do("DELETE", "/api/secret/previous/"+old.ID, "").status(http.StatusNoContent)
+	require.False(t, s.works(auth.SchemeSecret, first))
+	ada.do("DELETE", "/api/secret/previous/"+old.ID, "").problem(http.StatusNotFound, "not_found")
+	ada.do("DELETE", "/api/secret?id="+id, "").status(http.StatusNoContent)
+	require.False(t, s.works(auth.SchemeSecret, second["secret"].(string)))
+	ada.do("DELETE", "/api/secret?id="+id, "").problem(http.StatusNotFound, "not_found")
+}
+
+// A request that names an older secret changes and reveals nothing.
+func TestAPI_olderSecret(t *testing.T) {
+	t.Parallel()
+	h := newPopulatedUser(t, newService(t), "ada")
+	gone := newPopulatedUser(t, newService(t), "bob").secretID
+	for _, id := range []string{h.previousID, gone} {
+		h.json("POST", "/api/secret/rotate", fmt.Sprintf(`{"id": %q, "overlap": 0}`, id)).problem(http.StatusConflict, "conflict")
+		got := h.json("POST", "/api/secret/reveal", secretJSON(id)).problem(http.StatusConflict, "conflict")
+		require.NotContains(t, got.Body.String(), h.secret)
+		h.do("DELETE", "/api/secret?id="+id, "").problem(http.StatusConflict, "conflict")
+		h.untouched()
+	}
+}
+
+// Requests that name no secret are invalid, even if there is only one.
+func TestAPI_missingSecretID(t *testing.T) {
+	t.Parallel()
+	h := newPopulatedUser(t, newService(t), "ada")
+	for path, body := range map[string]string{"/api/secret/reveal": "", "/api/secret/rotate": `, "overlap": 0`} {
+		for _, id := range []string{`"other": 1`, `"id": ""`, `"id": null`, `"id": 1`} {
+			h.json("POST", path, "{"+id+body+"}").problem(http.StatusBadRequest, "invalid_argument")
+		}
+	}
+	h.json("POST", "/api/secret/reveal", "{}").problem(http.StatusBadRequest, "invalid_argument").fields("id")
+	h.json("POST", "/api/secret/rotate", `{"overlap": 0}`).problem(http.StatusBadRequest, "invalid_argument").fields("id")
+	h.json("POST", "/api/secret/rotate", `{"id": "", "overlap": 0}`).problem(http.StatusBadRequest, "invalid_argument").fields("id")
+	h.do("DELETE", "/api/secret", "").problem(http.StatusBadRequest, "invalid_argument").fields("id")
+	h.do("DELETE", "/api/secret?id=", "").problem(http.StatusBadRequest, "invalid_argument").fields("id")
+	h.untouched()
+}
+
+// An expired secret counts as none, and can be replaced.
+func TestAPI_expiredSecret(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		ada := s.signIn("ada")
+		_, c, err := s.secret.Issue(t.Context(), "ada", auth.SecretOptions{Scopes: []string{auth.FullAccess}, Lifetime: time.Minute})
+		require.NoError(t, err)
+		require.NotNil(t, ada.get("/api/secret").object()["current"])
+		time.Sleep(time.Minute)
+		require.Equal(t, map[string]any{"current": nil, "previous": nil}, ada.get("/api/secret").status(http.StatusOK).object())
+		ada.json("POST", "/api/secret/reveal", secretJSON(c.ID)).problem(http.StatusNotFound, "not_found")
+		ada.json("POST", "/api/secret/rotate", fmt.Sprintf(`{"id": %q, "overlap": 0}`, c.ID)).problem(http.StatusNotFound, "not_found")
+		ada.do("DELETE", "/api/secret?id="+c.ID, "").problem(http.StatusNotFound, "not_found")
+		made := ada.json("POST", "/api/secret", "").status(http.StatusCreated).object()
+		require.True(t, s.works(auth.SchemeSecret, made["secret"].(string)))
+		require.NoError(t, s.secret.Close(t.Context()))
+	})
 }
 
 func TestAPI_sessions(t *testing.T) {
@@ -225,6 +294,9 @@ var invalidTokens = []struct {
 	{"full access among others", tokenBody(validName, `["*", "notes:read"]`, validExpiry), []string{"scopes"}},
 	{"many scopes", tokenBody(validName, `["notes:read"`+strings.Repeat(`,"notes:x"`, 1000)+`]`, validExpiry), []string{"scopes"}},
 	{"scopes in one string", tokenBody(validName, `"*"`, validExpiry), []string{"scopes"}},
+	{"missing scopes", `{"name": "deploy", "expires_in": 3600}`, []string{"scopes"}},
+	{"missing expires_in", `{"name": "deploy", "scopes": ["notes:read"]}`, []string{"expires_in"}},
+	{"less than a minute", tokenBody(validName, validScopes, "59"), []string{"expires_in"}},
 	{"no fields", `{}`, []string{"name", "scopes", "expires_in"}},
 	{"never, despite a MaxLifetime", tokenBody(validName, validScopes, "null"), []string{"expires_in"}},
 	{"zero", tokenBody(validName, validScopes, "0"), []string{"expires_in"}},
@@ -235,7 +307,7 @@ var invalidTokens = []struct {
 	{"overflow of a number", tokenBody(validName, validScopes, "9223372036854775808"), []string{"expires_in"}},
 	{"a fraction", tokenBody(validName, validScopes, "1.5"), []string{"expires_in"}},
 	{"a number in a string", tokenBody(validName, validScopes, `"3600"`), []string{"expires_in"}},
-	{"all invalid", tokenBody(`""`, "[]", "31536001"), []string{"name", "expires_in", "scopes"}},
+	{"all invalid", tokenBody(`""`, "[]", "31536001"), []string{"name", "scopes", "expires_in"}},
 	{"unknown field", `{"name": "x", "admin": true}`, []string{"admin"}},
 	{"field in another case", `{"Name": "x"}`, []string{"Name"}},
 	{"a repeated field", `{"name": "x", "name": "y"}`, []string{"name"}},
@@ -259,17 +331,26 @@ func TestAPI_invalidToken(t *testing.T) {
 	require.Len(t, ada.tokens(), 1)
 }
 
-func TestAPI_rotateSecretWithoutID(t *testing.T) {
+// Full access and tokens that never expire have to be asked for.
+func TestAPI_mostAccessIsExplicit(t *testing.T) {
 	t.Parallel()
 	ada := newService(t).signIn("ada")
-	ada.json("POST", "/api/secret/rotate", `{"id": "", "overlap": 0}`).problem(http.StatusBadRequest, "invalid_argument").fields("id")
-}
-
-func TestAPI_zeroLifetimeIsNotForever(t *testing.T) {
-	t.Parallel()
-	ada := newService(t).signIn("ada")
-	ada.json("POST", "/api/tokens", `{"name": "x", "scopes": ["*"], "expires_in": 0}`).problem(http.StatusBadRequest, "invalid_argument").fields("expires_in")
+	for body, field := range map[string]string{
+		`{"name": "x", "expires_in": 3600}`:                    "scopes",
+		`{"name": "x", "scopes": null, "expires_in": 3600}`:    "scopes",
+		`{"name": "x", "scopes": [], "expires_in": 3600}`:      "scopes",
+		`{"name": "x", "scopes": ["*"]}`:                       "expires_in",
+		`{"name": "x", "scopes": ["*"], "expires_in": 0}`:      "expires_in",
+		`{"name": "x", "scopes": ["*"], "expires_in": 59}`:     "expires_in",
+		`{"name": "x", "scopes": ["*"], "expires_in": -1}`:     "expires_in",
+		`{"name": "x", "scopes": ["*"], "expires_in": "null"}`: "expires_in",
+	} {
+		ada.json("POST", "/api/tokens", body).problem(http.StatusBadRequest, "invalid_argument").fields(field)
+	}
 	require.Empty(t, ada.tokens())
+	_, made := ada.createToken(`{"name": "x", "scopes": ["*"], "expires_in": null}`)
+	require.Equal(t, []any{"*"}, made["scopes"])
+	require.Nil(t, made["expires_at"])
 }
 
 func TestAPI_concurrentCreatesAtTheLimit(t *testing.T) {

@@ -95,7 +95,7 @@ func (cfg *Config) checkScopes(e *configErrors) {
 			switch {
 			case seen[s.Name]:
 				e.add("Scopes", "%q is repeated", s.Name)
-			case !auth.Scopes(s.Name).Has(s.Name) || s.Name == "*":
+			case !auth.Scopes(s.Name).Has(s.Name) || s.Name == auth.FullAccess:
 				e.add("Scopes", "%q is not a scope name: RFC 6749 section 3.3", s.Name)
 			case known != nil && !slices.Contains(known, s.Name):
 				e.add("Scopes", "%q is not among the Bearer's Scopes", s.Name)

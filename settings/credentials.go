@@ -11,11 +11,11 @@ import (
 // within the limits of the session.
 
 // issue creates a token with no more access than the session has.
-func (r *request) issue(t auth.NewToken) (plaintext string, c auth.Credential, err error) {
-	if err := r.checkScopes(t.Scopes); err != nil {
+func (r *request) issue(o auth.TokenOptions) (plaintext string, c auth.Credential, err error) {
+	if err := r.checkScopes(o.Scopes); err != nil {
 		return "", auth.Credential{}, err
 	}
-	return r.bearer.Issue(r.Context(), r.id.UserID, t)
+	return r.bearer.Issue(r.Context(), r.id.UserID, o)
 }
 
 // rotateToken replaces a token that has no more access than the session.
@@ -57,53 +57,89 @@ func (r *request) checkSecret() error {
 	if err := r.checkDeveloper(); err != nil {
 		return err
 	}
-	return r.checkScopes([]string{"*"})
+	return r.checkScopes([]string{auth.FullAccess})
 }
 
 // secrets returns the user's current secret and, in the grace period of a rotation,
-// the previous one. They are nil if there are none.
+// the previous one. They are nil if there are none. Expired ones do not count.
 func (r *request) secrets() (current, previous *auth.Credential, err error) {
-	list, err := r.secret.List(r.Context(), r.id.UserID)
+	list, err := r.secret.List(r.Context(), r.id.UserID, auth.Page{})
 	for i := range list {
-		if list[i].Superseded {
-			previous = &list[i]
-		} else {
-			current = &list[i]
+		switch s := &list[i]; {
+		case s.Expired(r.now):
+		case s.Superseded:
+			previous = s
+		default:
+			current = s
 		}
 	}
 	return current, previous, err
 }
 
-// reveal returns the plaintext of the current secret, if it was stored.
-func (r *request) reveal() (string, error) {
-	current, _, err := r.secrets()
+// checkSecretID checks that s, which secrets returned with err, has the ID that the
+// request names: a form or a confirmation for an older secret must change nothing.
+func checkSecretID(s *auth.Credential, id string, err error) error {
 	switch {
 	case err != nil:
+		return err
+	case id == "":
+		return errNoSecretID
+	case s == nil:
+		return auth.ErrNotFound
+	case s.ID != id:
+		return auth.ErrConflict
+	}
+	return nil
+}
+
+// createSecret creates a secret with full access that does not expire.
+func (r *request) createSecret() (plaintext string, c auth.Credential, err error) {
+	return r.secret.Issue(r.Context(), r.id.UserID, auth.SecretOptions{
+		Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry,
+	})
+}
+
+// rotateSecret replaces the current secret.
+func (r *request) rotateSecret(id string, overlap time.Duration) (plaintext string, c auth.Credential, err error) {
+	current, _, err := r.secrets()
+	if err := checkSecretID(current, id, err); err != nil {
+		return "", auth.Credential{}, err
+	}
+	return r.secret.Rotate(r.Context(), r.id.UserID, id, overlap)
+}
+
+// revealSecret returns the plaintext of the current secret, if it was stored.
+func (r *request) revealSecret(id string) (string, error) {
+	current, _, err := r.secrets()
+	if err := checkSecretID(current, id, err); err != nil {
 		return "", err
-	case current == nil:
-		return "", auth.ErrNotFound
-	case !r.revealable(current):
+	}
+	if !r.revealable(current) {
 		return "", errNotRevealable
 	}
-	return r.secret.Reveal(r.Context(), r.id.UserID)
+	return r.secret.Reveal(r.Context(), r.id.UserID, id)
 }
 
 func (r *request) revealable(s *auth.Credential) bool {
 	return s != nil && len(s.Sealed) > 0 && r.secret.Policy().Revealable
 }
 
-// revokePrevious revokes the previous secret, if it is still the one with this ID.
+// revokeSecret revokes the current secret, and the previous one with it.
+func (r *request) revokeSecret(id string) error {
+	current, _, err := r.secrets()
+	if err := checkSecretID(current, id, err); err != nil {
+		return err
+	}
+	return r.secret.Revoke(r.Context(), r.id.UserID, id)
+}
+
+// revokePrevious revokes the previous secret alone.
 func (r *request) revokePrevious(id string) error {
 	_, previous, err := r.secrets()
-	switch {
-	case err != nil:
+	if err := checkSecretID(previous, id, err); err != nil {
 		return err
-	case previous == nil:
-		return auth.ErrNotFound
-	case previous.ID != id:
-		return errConflict
 	}
-	return r.secret.RevokePrevious(r.Context(), r.id.UserID)
+	return r.secret.Revoke(r.Context(), r.id.UserID, id)
 }
 
 // revokeSession revokes a session. For the current one, it also clears the cookie.
@@ -129,7 +165,7 @@ const (
 
 func stateOf(t auth.Credential, now time.Time) state {
 	switch {
-	case !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt):
+	case t.Expired(now):
 		return stateExpired
 	case t.Superseded:
 		return stateSuperseded
@@ -144,7 +180,7 @@ func (r *request) liveSessions(sessions []auth.Credential) []auth.Credential {
 		if s.ID == r.id.CredentialID {
 			return false
 		}
-		return stateOf(s, r.now) == stateExpired || idle > 0 && r.now.Sub(lastSeen(s)) > idle+useDelay
+		return s.Expired(r.now) || idle > 0 && r.now.Sub(lastSeen(s)) > idle+useDelay
 	})
 }
 
@@ -164,7 +200,7 @@ func lastSeen(s auth.Credential) time.Time {
 func sortByExpiry(tokens []auth.Credential, now time.Time) {
 	rank := func(t auth.Credential) int {
 		switch {
-		case stateOf(t, now) == stateExpired:
+		case t.Expired(now):
 			return 2
 		case t.ExpiresAt.IsZero():
 			return 1

@@ -27,7 +27,7 @@ func (u *user) signInFrom(userAgent string) {
 	u.t.Helper()
 	r := httptest.NewRequest("POST", origin, nil)
 	r.Header.Set("User-Agent", userAgent)
-	_, err := u.service.cookie.SignIn(httptest.NewRecorder(), r, u.userID, auth.NewSession{})
+	_, err := u.service.cookie.SignIn(httptest.NewRecorder(), r, u.userID, auth.SessionOptions{})
 	require.NoError(u.t, err)
 }
 

@@ -93,7 +93,7 @@ func (s *service) signIn(userID string, scopes ...string) *user {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", origin+"/signin", nil)
 	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
-	session, err := s.cookie.SignIn(w, r, userID, auth.NewSession{Scopes: scopes})
+	session, err := s.cookie.SignIn(w, r, userID, auth.SessionOptions{Scopes: scopes})
 	require.NoError(s.t, err)
 	return &user{s, userID, session, w.Result().Cookies()[0]}
 }
@@ -142,22 +142,22 @@ func (u *user) json(method, path, body string, edits ...edit) *answer {
 }
 
 // issue issues a token directly, not through the settings.
-func (u *user) issue(token auth.NewToken) (string, auth.Credential) {
+func (u *user) issue(name string, lifetime time.Duration, scopes ...string) (string, auth.Credential) {
 	u.t.Helper()
-	plaintext, c, err := u.bearer.Issue(context.Background(), u.userID, token)
+	plaintext, c, err := u.bearer.Issue(context.Background(), u.userID, auth.TokenOptions{Name: name, Scopes: scopes, Lifetime: lifetime})
 	require.NoError(u.t, err)
 	return plaintext, c
 }
 
-// token issues a token that does not expire.
-func (u *user) token(name string, scopes ...string) (string, auth.Credential) {
+// token issues a token with full access that does not expire.
+func (u *user) token(name string) (string, auth.Credential) {
 	u.t.Helper()
-	return u.issue(auth.NewToken{Name: name, Scopes: scopes})
+	return u.issue(name, auth.NoExpiry, auth.FullAccess)
 }
 
 func (u *user) createSecret() (string, auth.Credential) {
 	u.t.Helper()
-	plaintext, c, err := u.secret.Assign(context.Background(), u.userID)
+	plaintext, c, err := u.secret.Issue(context.Background(), u.userID, auth.SecretOptions{Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	require.NoError(u.t, err)
 	return plaintext, c
 }
@@ -165,7 +165,7 @@ func (u *user) createSecret() (string, auth.Credential) {
 // rotateSecret rotates the client secret with a grace period of an hour.
 func (u *user) rotateSecret(id string) (string, auth.Credential) {
 	u.t.Helper()
-	plaintext, c, err := u.secret.RotateFrom(context.Background(), u.userID, id, time.Hour)
+	plaintext, c, err := u.secret.Rotate(context.Background(), u.userID, id, time.Hour)
 	require.NoError(u.t, err)
 	return plaintext, c
 }
@@ -177,10 +177,14 @@ func (u *user) tokens() []auth.Credential {
 	return list
 }
 
+// secrets returns the current secret first.
 func (u *user) secrets() []auth.Credential {
 	u.t.Helper()
-	list, err := u.secret.List(context.Background(), u.userID)
+	list, err := u.secret.List(context.Background(), u.userID, auth.Page{})
 	require.NoError(u.t, err)
+	if len(list) == 2 && list[0].Superseded {
+		slices.Reverse(list) // IDs of the same millisecond have no order
+	}
 	return list
 }
 
@@ -219,7 +223,7 @@ func endpoints(token, secret, previous, session string) (pages, api []endpoint) 
 	api = []endpoint{
 		{"GET", "/api/policy"}, {"GET", "/api/tokens"}, {"POST", "/api/tokens"}, {"DELETE", "/api/tokens"},
 		{"GET", "/api/tokens/" + token}, {"DELETE", "/api/tokens/" + token}, {"POST", "/api/tokens/" + token + "/rotate"},
-		{"GET", "/api/secret"}, {"POST", "/api/secret"}, {"DELETE", "/api/secret"}, {"POST", "/api/secret/reveal"},
+		{"GET", "/api/secret"}, {"POST", "/api/secret"}, {"DELETE", "/api/secret?id=" + secret}, {"POST", "/api/secret/reveal"},
 		{"POST", "/api/secret/rotate"}, {"DELETE", "/api/secret/previous/" + previous},
 		{"GET", "/api/sessions"}, {"DELETE", "/api/sessions"}, {"DELETE", "/api/sessions/" + session},
 	}
@@ -237,6 +241,8 @@ func filled(e endpoint, secret string) (body, contentType string) {
 	switch {
 	case e.path == "/api/tokens":
 		body = `{"name": "deploy", "scopes": ["notes:read"], "expires_in": 3600}`
+	case e.path == "/api/secret/reveal":
+		body = `{"id": "` + secret + `"}`
 	case e.path == "/api/secret/rotate":
 		body = `{"id": "` + secret + `", "overlap": 3600}`
 	case strings.HasSuffix(e.path, "/rotate"):

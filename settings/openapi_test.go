@@ -31,18 +31,20 @@ func TestOpenAPI_describesEveryRoute(t *testing.T) {
 			}
 		}
 	}
+	ada := newPopulatedUser(t, s, "ada")
 	_, api := endpoints("{id}", "{id}", "{id}", "{id}")
 	for _, e := range api {
-		served = append(served, e.method+" "+e.path)
+		path, _, _ := strings.Cut(e.path, "?")
+		served = append(served, e.method+" "+path)
 	}
 	require.ElementsMatch(t, served, described)
 	// The list of endpoints is complete: no other method of these paths is allowed.
-	ada := newPopulatedUser(t, s, "ada")
-	for _, e := range ada.api {
-		allowed := ada.do("PATCH", e.path, "").problem(http.StatusMethodNotAllowed, "method_not_allowed").Header().Get("Allow")
+	for _, e := range api {
+		path, _, _ := strings.Cut(e.path, "?")
+		allowed := ada.do("PATCH", path, "").problem(http.StatusMethodNotAllowed, "method_not_allowed").Header().Get("Allow")
 		for _, method := range strings.Split(allowed, ", ") {
 			if method != "HEAD" {
-				require.Contains(t, ada.api, endpoint{method, e.path})
+				require.Contains(t, served, method+" "+path)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package settings
 import (
 	"bytes"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -132,6 +133,7 @@ func (r *request) paginate(list []auth.Credential) ([]auth.Credential, pager) {
 // A confirmation asks before something is revoked.
 type confirmation struct {
 	Text   string
+	ID     string   // of the secret to revoke; empty if the path has it
 	Names  []string // of the credentials that will be revoked
 	More   string   // how many more there are, if not all are named
 	Facts  []fact
@@ -150,21 +152,16 @@ func (r *request) confirm(section, heading string, c confirmation) error {
 	return r.show(http.StatusOK, "confirm", view{Section: section, Heading: heading, Data: c})
 }
 
-// submitEmpty reads a form without fields, calls submit, and redirects to a page with
-// a notice.
-func (r *request) submitEmpty(submit func() error, page, notice string) error {
-	if err := r.readEmptyForm(); err != nil {
+// submit reads a form, passes it to change, and redirects to a page with a notice.
+func (r *request) submit(change func(form url.Values) error, page, notice string) error {
+	form, err := readForm(r.w, r.Request)
+	if err != nil {
 		return err
 	}
-	if err := submit(); err != nil {
+	if err := change(form); err != nil {
 		return err
 	}
 	return r.redirectDone(page, notice)
-}
-
-func (r *request) readEmptyForm() error {
-	_, err := readForm(r.w, r.Request)
-	return err
 }
 
 // rejectPage is the Middleware.OnError of the pages.

@@ -56,7 +56,7 @@ func (r *request) tokenForm(chosen []string) (*tokenForm, error) {
 	limit := r.bearer.Policy().MaxLifetime
 	return &tokenForm{
 		After: after, Choices: r.lifetimes(limit), Custom: limit == 0 || limit >= day, CustomDays: int(limit / day),
-		Never: limit == 0, Full: r.id.Scopes.Has("*"), Groups: r.scopeChoices(chosen), Errors: make(map[string]string),
+		Never: limit == 0, Full: r.id.Scopes.Has(auth.FullAccess), Groups: r.scopeChoices(chosen), Errors: make(map[string]string),
 	}, nil
 }
 
@@ -124,7 +124,7 @@ func (r *request) createToken() error {
 	if err != nil {
 		return err
 	}
-	t, invalid := readToken(form)
+	o, invalid := readToken(form)
 	if invalid != nil {
 		return r.showInvalidToken(form, invalid)
 	}
@@ -143,7 +143,7 @@ func (r *request) createToken() error {
 		// token must not create a second one.
 		return r.showTokenConflict(form, "new.twice")
 	}
-	plaintext, made, err := r.issue(t)
+	plaintext, made, err := r.issue(o)
 	switch invalid := fieldErrors(err); {
 	case invalid != nil:
 		return r.showInvalidToken(form, invalid)
@@ -186,31 +186,32 @@ func (r *request) showTokenConflict(form url.Values, text string) error {
 }
 
 // readToken reads the fields of the form. None of them has a default.
-func readToken(form url.Values) (t auth.NewToken, invalid []fieldError) {
-	t.Name = strings.TrimSpace(form.Get("name"))
-	if t.Name == "" {
+func readToken(form url.Values) (o auth.TokenOptions, invalid []fieldError) {
+	o.Name = strings.TrimSpace(form.Get("name"))
+	if o.Name == "" {
 		invalid = append(invalid, fieldError{Field: "name"})
 	}
 	var ok bool
-	if t.Lifetime, ok = readLifetime(form.Get("expires"), form.Get("days")); !ok {
+	if o.Lifetime, ok = readLifetime(form.Get("expires"), form.Get("days")); !ok {
 		invalid = append(invalid, fieldError{Field: "expires_in"})
 	}
 	switch chosen := form["scope"]; {
 	case form.Get("access") == "full" && len(chosen) == 0:
-		t.Scopes = []string{"*"}
+		o.Scopes = []string{auth.FullAccess}
 	case form.Get("access") == "scopes" && len(chosen) > 0:
-		t.Scopes = chosen
+		o.Scopes = chosen
 	default:
 		invalid = append(invalid, fieldError{Field: "scopes"})
 	}
-	return t, invalid
+	return o, invalid
 }
 
-// readLifetime reads the choice of a lifetime. It uses days if that is "custom".
+// readLifetime reads the choice of a lifetime. It uses days if that is "custom". Only
+// the choice "never" gives NoExpiry, which is also a duration.
 func readLifetime(choice, days string) (time.Duration, bool) {
 	switch choice {
 	case "never":
-		return 0, true
+		return auth.NoExpiry, true
 	case "custom":
 		n, err := strconv.ParseInt(strings.TrimSpace(days), 10, 64)
 		if err != nil || n < 1 || n > 100*365 {
@@ -219,5 +220,5 @@ func readLifetime(choice, days string) (time.Duration, bool) {
 		return time.Duration(n) * day, true
 	}
 	d, err := time.ParseDuration(choice)
-	return d, err == nil && d > 0
+	return d, err == nil && d > 0 && d != auth.NoExpiry
 }

@@ -45,7 +45,7 @@ func (r *request) showSecret(heading, text, plaintext string) error {
 }
 
 func (r *request) scopesText(s auth.Scopes) string {
-	if s == "*" {
+	if s == auth.FullAccess {
 		return r.texts.get("scopes.full")
 	}
 	return strings.Join(s.List(), ", ")

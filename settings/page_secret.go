@@ -34,7 +34,7 @@ func (r *request) secretPage() error {
 		Section: "secret", Heading: r.texts.get("secret.heading"), Notice: r.notice(),
 		Data: map[string]any{
 			"Current": r.secretRow(current), "Previous": r.secretRow(previous),
-			"Revealable": r.revealable(current), "Full": r.id.Scopes.Has("*"),
+			"Revealable": r.revealable(current), "Full": r.id.Scopes.Has(auth.FullAccess),
 		},
 	})
 }
@@ -52,7 +52,7 @@ func (r *request) createSecretForm() error {
 	if _, err := r.secretForm(); err != nil {
 		return err
 	}
-	plaintext, _, err := r.secret.Assign(r.Context(), r.id.UserID)
+	plaintext, _, err := r.createSecret()
 	if err != nil {
 		return err
 	}
@@ -68,10 +68,11 @@ func (r *request) secretText() string {
 }
 
 func (r *request) revealSecretForm() error {
-	if _, err := r.secretForm(); err != nil {
+	form, err := r.secretForm()
+	if err != nil {
 		return err
 	}
-	plaintext, err := r.reveal()
+	plaintext, err := r.revealSecret(form.Get("id"))
 	if err != nil {
 		return err
 	}
@@ -82,10 +83,6 @@ func (r *request) rotateSecretPage() error {
 	if err := r.checkSecret(); err != nil {
 		return err
 	}
-	return r.showSecretRotation(true)
-}
-
-func (r *request) showSecretRotation(valid bool) error {
 	current, previous, err := r.secrets()
 	switch {
 	case err != nil:
@@ -93,6 +90,10 @@ func (r *request) showSecretRotation(valid bool) error {
 	case current == nil:
 		return auth.ErrNotFound
 	}
+	return r.showSecretRotation(current, previous, true)
+}
+
+func (r *request) showSecretRotation(current, previous *auth.Credential, valid bool) error {
 	text := "rotate.secret.text"
 	if previous != nil {
 		text = "rotate.secret.previous"
@@ -108,11 +109,16 @@ func (r *request) rotateSecretForm() error {
 	if err != nil {
 		return err
 	}
+	id := form.Get("id")
 	overlap, ok := parseOverlap(form.Get("overlap"))
 	if !ok || overlap > r.secret.Policy().MaxOverlap {
-		return r.showSecretRotation(false)
+		current, previous, err := r.secrets()
+		if err := checkSecretID(current, id, err); err != nil {
+			return err
+		}
+		return r.showSecretRotation(current, previous, false)
 	}
-	plaintext, _, err := r.secret.RotateFrom(r.Context(), r.id.UserID, form.Get("id"), overlap)
+	plaintext, _, err := r.rotateSecret(id, overlap)
 	if err != nil {
 		return err
 	}
@@ -124,21 +130,22 @@ func (r *request) revokeSecretPage() error {
 	switch {
 	case err != nil:
 		return err
-	case current == nil && previous == nil:
+	case current == nil:
 		return auth.ErrNotFound
 	}
-	c := confirmation{Text: r.texts.get("revoke.secret.text"), Button: r.texts.get("revoke.secret.button"), Back: "secret"}
-	for _, s := range []*auth.Credential{current, previous} {
-		if s != nil {
-			c.Names = append(c.Names, s.Hint)
-		}
+	names := []string{current.Hint}
+	if previous != nil {
+		names = append(names, previous.Hint)
 	}
-	return r.confirm("secret", r.texts.get("revoke.secret.heading"), c)
+	return r.confirm("secret", r.texts.get("revoke.secret.heading"), confirmation{
+		Text: r.texts.get("revoke.secret.text"), ID: current.ID, Names: names,
+		Button: r.texts.get("revoke.secret.button"), Back: "secret",
+	})
 }
 
 func (r *request) revokeSecretForm() error {
-	return r.submitEmpty(func() error {
-		return r.secret.Revoke(r.Context(), r.id.UserID)
+	return r.submit(func(form url.Values) error {
+		return r.revokeSecret(form.Get("id"))
 	}, "secret", "secret_revoked")
 }
 
@@ -161,5 +168,5 @@ func (r *request) revokePreviousPage() error {
 }
 
 func (r *request) revokePreviousForm() error {
-	return r.submitEmpty(func() error { return r.revokePrevious(r.PathValue("id")) }, "secret", "previous_revoked")
+	return r.submit(func(url.Values) error { return r.revokePrevious(r.PathValue("id")) }, "secret", "previous_revoked")
 }

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -11,12 +13,18 @@ import (
 	"github.com/seed-31c5bcb2/auth/settings"
 )
 
+// secretID returns the ID in the form on a page.
+func secretID(t *testing.T, page string) url.Values {
+	t.Helper()
+	return url.Values{"id": {between(t, page, `name="id" value="`, `"`)}}
+}
+
 func TestSecretPage_create(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	ada := s.signIn("ada")
 	ada.get("/secret").page(http.StatusOK, "You have no client secret", "secret/create")
-	ada.post("/secret/reveal", nil).page(http.StatusNotFound)
+	ada.post("/secret/reveal", url.Values{"id": {"absent"}}).page(http.StatusNotFound)
 	ada.get("/secret/rotate").page(http.StatusNotFound)
 	ada.get("/secret/revoke").page(http.StatusNotFound)
 
@@ -28,8 +36,8 @@ func TestSecretPage_create(t *testing.T) {
 	require.NotContains(t, text, "Previous secret")
 
 	s.events.take()
-	require.Equal(t, first, plaintext(ada.post("/secret/reveal", nil).page(http.StatusOK, "Your client secret")))
-	require.Equal(t, auth.EventRevealed, s.events.take()[0].Kind)
+	require.Equal(t, first, plaintext(ada.post("/secret/reveal", secretID(t, text)).page(http.StatusOK, "Your client secret")))
+	require.Equal(t, auth.EventRevealed, s.events.take()[0].Type)
 }
 
 func TestSecretPage_rotate(t *testing.T) {
@@ -37,12 +45,15 @@ func TestSecretPage_rotate(t *testing.T) {
 	s := newService(t)
 	ada := s.signIn("ada")
 	first, _ := ada.createSecret()
-	page := ada.get("/secret/rotate").page(http.StatusOK, "7 days")
-	form := url.Values{"id": {between(t, page, `name="id" value="`, `"`)}, "overlap": {"168h0m0s"}}
-	ada.post("/secret/rotate", url.Values{"id": form["id"]}).page(http.StatusBadRequest, "Choose how long")
-	ada.post("/secret/rotate", url.Values{"id": form["id"], "overlap": {"169h"}}).page(http.StatusBadRequest, "Choose how long")
+	form := secretID(t, ada.get("/secret/rotate").page(http.StatusOK, "7 days"))
+	for _, invalid := range []string{"", "169h"} {
+		form.Set("overlap", invalid)
+		ada.post("/secret/rotate", form).page(http.StatusBadRequest, "Choose how long")
+	}
+	form.Set("overlap", "168h0m0s")
 	second := plaintext(ada.post("/secret/rotate", form).page(http.StatusOK, "Client secret rotated"))
-	for range 2 {
+	for _, overlap := range []string{"168h0m0s", "0s", "169h"} {
+		form.Set("overlap", overlap)
 		require.Empty(t, plaintext(ada.post("/secret/rotate", form).page(http.StatusConflict, "It was changed in the meantime")))
 	}
 	require.True(t, s.works(auth.SchemeSecret, first), "submitting the form again changed nothing")
@@ -65,9 +76,57 @@ func TestSecretPage_revoke(t *testing.T) {
 	require.True(t, s.works(auth.SchemeSecret, second))
 	ada.post(previous, nil).page(http.StatusNotFound)
 
-	ada.get("/secret/revoke").page(http.StatusOK, current.Hint)
-	ada.post("/secret/revoke", nil).redirects("../secret?done=secret_revoked")
+	form := secretID(t, ada.get("/secret/revoke").page(http.StatusOK, current.Hint))
+	ada.post("/secret/revoke", form).redirects("../secret?done=secret_revoked")
 	require.False(t, s.works(auth.SchemeSecret, second))
+	ada.post("/secret/revoke", form).page(http.StatusNotFound)
+}
+
+// Forms that were rendered for an older secret, or name none, change and reveal nothing.
+func TestSecretPage_olderSecret(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	ada := s.signIn("ada")
+	_, first := ada.createSecret()
+	forms := map[string]url.Values{
+		"/secret/reveal": secretID(t, ada.get("/secret").page(http.StatusOK)),
+		"/secret/rotate": secretID(t, ada.get("/secret/rotate").page(http.StatusOK)),
+		"/secret/revoke": secretID(t, ada.get("/secret/revoke").page(http.StatusOK)),
+	}
+	_, second := ada.rotateSecret(first.ID)
+	third, c := ada.rotateSecret(second.ID)
+	before := ada.secrets()
+	for path, form := range forms {
+		require.Equal(t, first.ID, form.Get("id"), path)
+		for id, status := range map[string]int{first.ID: http.StatusConflict, second.ID: http.StatusConflict, "": http.StatusBadRequest} {
+			text := ada.post(path, url.Values{"id": {id}, "overlap": {"0s"}}).page(status)
+			require.NotContains(t, text, third, "%s of %q", path, id)
+		}
+	}
+	require.Equal(t, before, ada.secrets())
+	require.Equal(t, c.ID, ada.secrets()[0].ID)
+	require.True(t, s.works(auth.SchemeSecret, third))
+}
+
+// An expired secret counts as none.
+func TestSecretPage_expired(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		ada := s.signIn("ada")
+		_, _, err := s.secret.Issue(t.Context(), "ada", auth.SecretOptions{Scopes: []string{auth.FullAccess}, Lifetime: time.Minute})
+		require.NoError(t, err)
+		form := secretID(t, ada.get("/secret").page(http.StatusOK, "Current secret"))
+		form.Set("overlap", "0s")
+		time.Sleep(time.Minute)
+		require.NotContains(t, ada.get("/secret").page(http.StatusOK, "You have no client secret"), "Current secret")
+		for _, path := range []string{"/secret/reveal", "/secret/rotate", "/secret/revoke"} {
+			ada.post(path, form).page(http.StatusNotFound)
+		}
+		ada.get("/secret/rotate").page(http.StatusNotFound)
+		ada.get("/secret/revoke").page(http.StatusNotFound)
+		require.NotEmpty(t, plaintext(ada.post("/secret/create", nil).page(http.StatusOK)))
+	})
 }
 
 func TestSecretPage_notRevealable(t *testing.T) {
@@ -76,7 +135,9 @@ func TestSecretPage_notRevealable(t *testing.T) {
 	ada := s.signIn("ada")
 	ada.post("/secret/create", nil).page(http.StatusOK, "It will not be shown again")
 	require.NotContains(t, ada.get("/secret").page(http.StatusOK), "Reveal")
-	ada.post("/secret/reveal", nil).page(http.StatusConflict, "was shown once")
+	id := ada.secrets()[0].ID
+	form := url.Values{"id": {id}}
+	ada.post("/secret/reveal", form).page(http.StatusConflict, "was shown once")
 
 	// A reveal key that is added later does not reveal earlier secrets.
 	later, err := auth.NewSecret(s.store, auth.SecretConfig{Prefix: "acme_cs", RevealKeys: auth.Keys{testKey(3)}})
@@ -85,6 +146,6 @@ func TestSecretPage_notRevealable(t *testing.T) {
 	require.NoError(t, err)
 	s.Handler = http.StripPrefix(mount, h)
 	require.NotContains(t, ada.get("/secret").page(http.StatusOK), "Reveal")
-	ada.post("/secret/reveal", nil).page(http.StatusConflict, "was shown once")
-	ada.json("POST", "/api/secret/reveal", "").problem(http.StatusConflict, "not_revealable")
+	ada.post("/secret/reveal", form).page(http.StatusConflict, "was shown once")
+	ada.json("POST", "/api/secret/reveal", secretJSON(id)).problem(http.StatusConflict, "not_revealable")
 }

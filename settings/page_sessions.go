@@ -2,6 +2,7 @@ package settings
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -82,7 +83,7 @@ func (r *request) endSessionPage() error {
 }
 
 func (r *request) endSessionForm() error {
-	if err := r.readEmptyForm(); err != nil {
+	if _, err := readForm(r.w, r.Request); err != nil {
 		return err
 	}
 	id := r.PathValue("id")
@@ -115,7 +116,7 @@ func (r *request) endSessionsPage() error {
 }
 
 func (r *request) endSessionsForm() error {
-	return r.submitEmpty(func() error {
+	return r.submit(func(url.Values) error {
 		_, err := r.revokeOtherSessions()
 		return err
 	}, "sessions", "sessions_ended")

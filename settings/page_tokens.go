@@ -3,6 +3,7 @@ package settings
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -25,7 +26,7 @@ func (r *request) tokenRow(t auth.Credential) tokenRow {
 		ID: t.ID, Name: t.Name, Hint: t.Hint, Created: r.texts.moment(t.CreatedAt, r.now),
 		Expires: r.optionalMoment(t.ExpiresAt), Used: r.optionalMoment(t.LastUsedAt),
 	}
-	if t.Scopes != "*" {
+	if t.Scopes != auth.FullAccess {
 		row.Scopes = t.Scopes.List()
 	}
 	s := stateOf(t, r.now)
@@ -82,7 +83,7 @@ func (r *request) showTokenRotation(valid bool) error {
 	case err != nil:
 		return err
 	case stateOf(t, r.now) != stateActive:
-		return errConflict
+		return auth.ErrConflict
 	}
 	return r.showRotation("tokens", r.texts.get("rotate.token.heading", "name", t.Name), rotation{
 		Text: r.texts.get("rotate.token.text"), Choices: r.overlaps(r.bearer.Policy().MaxOverlap, t.ExpiresAt), Back: "",
@@ -139,7 +140,7 @@ func (r *request) replacedFacts(t auth.Credential) ([]fact, error) {
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case stateOf(old, r.now) == stateExpired:
+	case old.Expired(r.now):
 		return nil, nil
 	}
 	return []fact{{Term: r.texts.get("field.replaced"), Text: old.Hint, Code: true}}, nil
@@ -155,7 +156,7 @@ func (r *request) timeFact(term string, t time.Time, none string) fact {
 }
 
 func (r *request) revokeTokenForm() error {
-	return r.submitEmpty(func() error {
+	return r.submit(func(url.Values) error {
 		return r.bearer.Revoke(r.Context(), r.id.UserID, r.PathValue("id"))
 	}, "", "token_revoked")
 }
@@ -167,7 +168,7 @@ func (r *request) revokeTokensPage() error {
 	}
 	var names []string
 	for _, t := range tokens {
-		if stateOf(t, r.now) != stateExpired {
+		if !t.Expired(r.now) {
 			names = append(names, t.Name+" ("+t.Hint+")")
 		}
 	}
@@ -186,7 +187,7 @@ func (r *request) firstNames(names []string) (first []string, more string) {
 }
 
 func (r *request) revokeTokensForm() error {
-	return r.submitEmpty(func() error {
+	return r.submit(func(url.Values) error {
 		_, err := r.bearer.RevokeAll(r.Context(), r.id.UserID)
 		return err
 	}, "", "tokens_revoked")

@@ -26,10 +26,10 @@ func TestTokensPage_list(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t)
 		ada := s.signIn("ada")
-		ada.issue(auth.NewToken{Name: "never"})
-		ada.issue(auth.NewToken{Name: "ninety", Scopes: []string{"notes:read"}, Lifetime: 90 * 24 * time.Hour})
-		soon, c := ada.issue(auth.NewToken{Name: "soon", Lifetime: 30 * 24 * time.Hour})
-		ada.issue(auth.NewToken{Name: "expired", Lifetime: time.Hour})
+		ada.token("never")
+		ada.issue("ninety", 90*24*time.Hour, "notes:read")
+		soon, c := ada.issue("soon", 30*24*time.Hour, auth.FullAccess)
+		ada.issue("expired", time.Hour, auth.FullAccess)
 		time.Sleep(24 * 24 * time.Hour)
 		s.works(auth.SchemeBearer, soon)
 		require.NoError(t, s.bearer.Close(t.Context()))
@@ -94,11 +94,11 @@ func TestTokensPage_maxShown(t *testing.T) {
 func TestTokensPage_gracePeriods(t *testing.T) {
 	t.Parallel()
 	ada := newService(t, func(c *configs) { c.bearer.MaxOverlap = 48 * time.Hour }).signIn("ada")
-	_, short := ada.issue(auth.NewToken{Name: "short", Lifetime: 2 * time.Hour})
+	_, short := ada.issue("short", 2*time.Hour, auth.FullAccess)
 	page := ada.get("/tokens/"+short.ID+"/rotate").page(http.StatusOK, "1 hour")
 	require.NotContains(t, page, "1 day", "the token expires earlier")
 
-	_, c := ada.token("deploy", "notes:read")
+	_, c := ada.issue("deploy", auth.NoExpiry, "notes:read")
 	path := "/tokens/" + c.ID + "/rotate"
 	page = ada.get(path).page(http.StatusOK, "Rotate “deploy”", "None: it stops working now", "1 hour", "1 day")
 	require.NotContains(t, page, "168h0m0s", "over MaxOverlap")
@@ -121,13 +121,13 @@ func TestTokensPage_rotate(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	ada := s.signIn("ada")
-	old, c := ada.token("deploy", "notes:read")
+	old, c := ada.issue("deploy", auth.NoExpiry, "notes:read")
 	path := "/tokens/" + c.ID + "/rotate"
 	s.events.take()
 	next := plaintext(ada.post(path, url.Values{"overlap": {"1h0m0s"}}).page(http.StatusOK, "Token “deploy” rotated"))
 	require.True(t, s.works(auth.SchemeBearer, old))
 	require.True(t, s.works(auth.SchemeBearer, next))
-	require.Equal(t, auth.EventRotated, s.events.take()[0].Kind)
+	require.Equal(t, auth.EventRotated, s.events.take()[0].Type)
 	ada.get("/").page(http.StatusOK, "Replaced: works until it expires")
 	ada.get("/tokens/"+ada.currentToken().ID+"/revoke").page(http.StatusOK, "Also revoked", c.Hint)
 
@@ -155,7 +155,7 @@ func TestTokensPage_revoke(t *testing.T) {
 	require.True(t, s.works(auth.SchemeBearer, first))
 	s.events.take()
 	ada.post("/tokens/"+c.ID+"/revoke", nil).redirects("../../?done=token_revoked")
-	require.Equal(t, []auth.Event{{Kind: auth.EventRevoked, Scheme: auth.SchemeBearer, UserID: "ada", CredentialID: c.ID, Reason: auth.ReasonRevoked, Remote: "192.0.2.1:1234"}}, s.events.take())
+	require.Equal(t, []auth.Event{{Type: auth.EventRevoked, Scheme: auth.SchemeBearer, UserID: "ada", CredentialID: c.ID, Reason: auth.ReasonRevoked, Remote: "192.0.2.1:1234"}}, s.events.take())
 	require.False(t, s.works(auth.SchemeBearer, first))
 	ada.post("/tokens/"+c.ID+"/revoke", nil).page(http.StatusNotFound, "It may have been revoked already")
 

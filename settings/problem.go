@@ -53,21 +53,13 @@ type fieldError struct {
 func (p *problem) Error() string { return "settings: " + string(p.Code) }
 
 var (
-	errMissingCredential = &problem{Status: http.StatusUnauthorized, Code: codeMissingCredential, Detail: "Sign in first."}
-	errInvalidCredential = &problem{Status: http.StatusUnauthorized, Code: codeInvalidCredential, Detail: "The credential is invalid or has expired."}
-	errSession           = &problem{Status: http.StatusForbidden, Code: codeSession, Detail: "Only a signed-in session can manage credentials."}
-	errDeveloper         = &problem{Status: http.StatusForbidden, Code: codeDeveloper, Detail: "This user cannot have a client secret."}
-	errCrossOrigin       = &problem{Status: http.StatusForbidden, Code: codeCrossOrigin, Detail: "The request comes from another origin."}
-	errMalformed         = malformed("The request could not be read.")
-	errNotFound          = &problem{Status: http.StatusNotFound, Code: codeNotFound, Detail: "Not found."}
-	errMethod            = &problem{Status: http.StatusMethodNotAllowed, Code: codeMethod, Detail: "The method is not allowed. See the Allow header."}
-	errMediaType         = &problem{Status: http.StatusUnsupportedMediaType, Code: codeMediaType, Detail: "The Content-Type of the body is not supported here."}
-	errTooLarge          = &problem{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Detail: "The body is too large."}
-	errNotRevealable     = &problem{Status: http.StatusConflict, Code: codeNotRevealable, Detail: "The secret was shown once and cannot be shown again."}
-	errConflict          = &problem{Status: http.StatusConflict, Code: codeConflict, Detail: "It was changed in the meantime, or exists already."}
-	errLimit             = &problem{Status: http.StatusConflict, Code: codeLimit, Detail: "The maximum number of tokens has been reached."}
-	errInternal          = &problem{Status: http.StatusInternalServerError, Code: codeInternal, Detail: "An internal error occurred."}
-	errUnavailable       = &problem{Status: http.StatusServiceUnavailable, Code: codeUnavailable, Detail: "The service is temporarily unavailable."}
+	errSession       = &problem{Status: http.StatusForbidden, Code: codeSession, Detail: "Only a signed-in session can manage credentials."}
+	errDeveloper     = &problem{Status: http.StatusForbidden, Code: codeDeveloper, Detail: "This user cannot have a client secret."}
+	errMethod        = &problem{Status: http.StatusMethodNotAllowed, Code: codeMethod, Detail: "The method is not allowed. See the Allow header."}
+	errNotRevealable = &problem{Status: http.StatusConflict, Code: codeNotRevealable, Detail: "The secret was shown once and cannot be shown again."}
+	errTooLarge      = &problem{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Detail: "The body is too large."}
+	errNoSecretID    = invalidArgument(fieldError{"id", "is missing"})
+	errMediaType     = &problem{Status: http.StatusUnsupportedMediaType, Code: codeMediaType, Detail: "The Content-Type of the body is not supported here."}
 )
 
 func signInTooOld(maxAge time.Duration) *problem {
@@ -92,41 +84,36 @@ func invalidArgument(fields ...fieldError) *problem {
 	return &problem{Status: http.StatusBadRequest, Code: codeInvalidArgument, Detail: "Some fields are invalid.", Errors: fields}
 }
 
-// problemOf returns the answer to any error. An unknown error is an outage.
+// problemOf returns the answer to any error. Package auth maps its own errors, and
+// treats unknown ones as outages.
 func problemOf(err error) *problem {
 	var p *problem
-	var e *auth.Error
-	switch {
-	case errors.As(err, &p):
+	if errors.As(err, &p) {
 		return p
-	case errors.As(err, &e) && e.Status == http.StatusInternalServerError:
-		return errInternal
-	case errors.Is(err, auth.ErrUnavailable):
-		return errUnavailable
-	case errors.Is(err, auth.ErrNoCredential):
-		return errMissingCredential
-	case errors.Is(err, auth.ErrInvalidCredential):
-		return errInvalidCredential
-	case errors.Is(err, auth.ErrCrossOrigin):
-		return errCrossOrigin
-	case errors.Is(err, auth.ErrNotFound):
-		return errNotFound
-	case errors.Is(err, auth.ErrConflict):
-		return errConflict
-	case errors.Is(err, auth.ErrLimit):
-		return errLimit
-	case errors.Is(err, auth.ErrMalformed):
-		if fields := fieldErrors(err); fields != nil {
-			return invalidArgument(fields...)
-		}
-		return errMalformed
 	}
-	return errUnavailable
+	e := &auth.Error{Err: err}
+	switch p := (&problem{Status: e.StatusCode(), Code: code(e.Code()), Detail: e.Detail()}); p.Code {
+	case codeInvalidArgument:
+		return invalidArgument(fieldErrors(err)...)
+	case codeUnavailable:
+		p.Detail = "The service is temporarily unavailable. Please try again."
+		return p
+	default:
+		return p
+	}
 }
 
-// fieldNames maps arguments of package auth to fields of the API and the forms.
-var fieldNames = map[string]string{
-	"Name": "name", "Scopes": "scopes", "Lifetime": "expires_in", "overlap": "overlap", "After": "after", "id": "id",
+// Durations are seconds in the API, and null is NoExpiry.
+const (
+	lifetimeDetail = "must be a number of seconds, from 60 to max_lifetime of the policy, or null for never if that is 0"
+	overlapDetail  = "must be a number of seconds, from 0 to max_overlap of the policy"
+)
+
+// argumentFields maps arguments of package auth to fields of the API and the forms.
+// An empty Detail stands for the one of the error.
+var argumentFields = map[string]fieldError{
+	"Name": {Field: "name"}, "Scopes": {Field: "scopes"}, "After": {Field: "after"},
+	"Lifetime": {"expires_in", lifetimeDetail}, "overlap": {"overlap", overlapDetail},
 }
 
 // fieldErrors returns the fields named by the argument errors within err.
@@ -139,10 +126,14 @@ func fieldErrors(err error) []fieldError {
 		return all
 	}
 	var e *auth.ArgumentError
-	if errors.As(err, &e) && fieldNames[e.Argument] != "" {
-		return []fieldError{{fieldNames[e.Argument], e.Fault}}
+	if !errors.As(err, &e) || argumentFields[e.Argument].Field == "" {
+		return nil
 	}
-	return nil
+	f := argumentFields[e.Argument]
+	if f.Detail == "" {
+		f.Detail = e.Fault
+	}
+	return []fieldError{f}
 }
 
 // write sends p as a problem document.

@@ -36,7 +36,7 @@ func (r *request) checkSession() error {
 
 // checkScopes rejects a grant of more access than the session itself has.
 func (r *request) checkScopes(scopes []string) error {
-	if r.id.Scopes == "*" {
+	if r.id.Scopes == auth.FullAccess {
 		return nil
 	}
 	var missing []string
@@ -65,7 +65,7 @@ func (r *request) notifyOutage(err error) {
 func (r *request) notify(reason auth.Reason, err error) {
 	if r.observe != nil {
 		r.observe(r.Context(), auth.Event{
-			Kind: auth.EventRefused, Scheme: r.id.Scheme, UserID: r.id.UserID,
+			Type: auth.EventRefused, Scheme: r.id.Scheme, UserID: r.id.UserID,
 			CredentialID: r.id.CredentialID, Reason: reason, Remote: r.RemoteAddr, Err: err,
 		})
 	}

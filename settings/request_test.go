@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -56,7 +57,7 @@ func TestAccess_tokensAndSecrets(t *testing.T) {
 			events := s.events.take()
 			require.Len(t, events, 1)
 			require.Equal(t, auth.Event{
-				Kind: auth.EventRefused, Scheme: credential.scheme, UserID: "ada", Reason: auth.ReasonScheme,
+				Type: auth.EventRefused, Scheme: credential.scheme, UserID: "ada", Reason: auth.ReasonScheme,
 				CredentialID: map[auth.Scheme]string{auth.SchemeBearer: h.tokenID, auth.SchemeSecret: h.secretID}[credential.scheme],
 				Remote:       "192.0.2.1:1234",
 			}, events[0])
@@ -103,38 +104,49 @@ func TestAccess_crossOrigin(t *testing.T) {
 	})
 }
 
-// Credentials of other users are not found.
+// namesCredential reports whether a request to the endpoint has the ID of a credential,
+// in the path or the body.
+func (h *populatedUser) namesCredential(e endpoint) bool {
+	for _, id := range []string{h.tokenID, h.sessionID, h.previousID, h.secretID} {
+		if strings.Contains(e.path, id) {
+			return true
+		}
+	}
+	switch strings.TrimPrefix(e.path, "/api") {
+	case "/secret/reveal", "/secret/rotate", "/secret/revoke":
+		return e.method == "POST"
+	}
+	return false
+}
+
+// Credentials of other users are treated as ones that do not exist.
 func TestAccess_otherUsers(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	h := newPopulatedUser(t, s, "ada")
 	eve := newPopulatedUser(t, s, "eve")
 	absent := newPopulatedUser(t, newService(t), "eve")
-	named := func(e endpoint) bool {
-		for _, id := range []string{h.tokenID, h.sessionID, h.previousID} {
-			if strings.Contains(e.path, id) {
-				return true
-			}
+	named := 0
+	for i, e := range h.endpoints() {
+		if !h.namesCredential(e) {
+			continue
 		}
-		return false
-	}
-	i := -1
-	all := absent.endpoints()
-	h.each(t, func(t *testing.T, e endpoint, body, contentType string) {
-		i++
-		if !named(e) {
-			return
-		}
+		named++
+		none := absent.endpoints()[i]
+		body, contentType := filled(e, h.secretID)
 		got := eve.do(e.method, e.path, body, field("Content-Type", contentType))
-		none := eve.do(all[i].method, all[i].path, body, field("Content-Type", contentType))
-		require.Equal(t, none.Code, got.Code)
-		require.Equal(t, none.Body.String(), got.Body.String(), "the same as for an ID that does not exist")
-		if strings.Contains(e.path, "/previous/") && e.method != "GET" {
+		body, _ = filled(none, absent.secretID)
+		want := eve.do(none.method, none.path, body, field("Content-Type", contentType))
+		require.Equal(t, want.Code, got.Code, e)
+		require.Equal(t, want.Body.String(), got.Body.String(), e)
+		if strings.Contains(e.path, "/secret") && e.method != "GET" && got.Code != http.StatusNotFound {
 			got.status(http.StatusConflict) // eve has another one
-			return
+			continue
 		}
 		got.status(http.StatusNotFound)
-	})
+	}
+	require.Equal(t, 19, named)
+	h.untouched()
 	eve.untouched()
 }
 
@@ -175,7 +187,7 @@ func TestAccess_oldSignIn(t *testing.T) {
 		h := newPopulatedUser(t, s, "ada")
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		h.post("/secret/reveal", nil).page(http.StatusOK, h.secret)
+		h.post("/secret/reveal", url.Values{"id": {h.secretID}}).page(http.StatusOK, h.secret)
 		time.Sleep(time.Nanosecond)
 		s.events.take()
 		rejected := 0
@@ -194,7 +206,7 @@ func TestAccess_oldSignIn(t *testing.T) {
 		require.Equal(t, 13, rejected)
 		h.untouched()
 		h.get("/").page(http.StatusOK)
-		h.json("DELETE", "/api/secret", "").status(http.StatusNoContent)
+		h.do("DELETE", "/api/secret?id="+h.secretID, "").status(http.StatusNoContent)
 		h.post("/tokens/"+h.tokenID+"/revoke", nil).status(http.StatusSeeOther)
 
 		again := s.signIn("ada")
@@ -305,9 +317,9 @@ func TestAccess_developer(t *testing.T) {
 
 	// A user who is no longer a developer can still revoke.
 	_, first := bob.createSecret()
-	bob.rotateSecret(first.ID)
+	_, second := bob.rotateSecret(first.ID)
 	bob.json("DELETE", "/api/secret/previous/"+first.ID, "").status(http.StatusNoContent)
-	bob.json("DELETE", "/api/secret", "").status(http.StatusNoContent)
+	bob.do("DELETE", "/api/secret?id="+second.ID, "").status(http.StatusNoContent)
 }
 
 // If Config.Developer returns an error, only the client secret is unavailable.

@@ -50,7 +50,7 @@ func (h *handler) mux(routes []route, fail errorWriter) http.Handler {
 			return errMethod
 		}}, fail))
 	}
-	mux.Handle("/", h.serve(route{serve: func(*request) error { return errNotFound }}, fail))
+	mux.Handle("/", h.serve(route{serve: func(*request) error { return auth.ErrNotFound }}, fail))
 	return mux
 }
 

@@ -25,7 +25,7 @@ func TestNew_logsNoCredential(t *testing.T) {
 	id, token := ada.createToken(`{"name": "x", "scopes": ["*"], "expires_in": 60}`)
 	next := ada.json("POST", "/api/tokens/"+id+"/rotate", `{"overlap": 60}`).status(http.StatusOK).object()
 	secret := ada.json("POST", "/api/secret", "").status(http.StatusCreated).object()
-	ada.json("POST", "/api/secret/reveal", "").status(http.StatusOK)
+	ada.json("POST", "/api/secret/reveal", fmt.Sprintf(`{"id": %q}`, secret["id"])).status(http.StatusOK)
 	page := plaintext(ada.post("/tokens", newToken(ada.get("/tokens/new").Body.String())).page(http.StatusOK))
 	ada.do("DELETE", "/api/tokens", "", field("Authorization", "Bearer "+next["token"].(string))).problem(http.StatusForbidden, "session_required")
 	ada.do("DELETE", "/api/tokens", "", field("Authorization", "Bearer "+next["token"].(string)+"x")).problem(http.StatusUnauthorized, "invalid_credential")
@@ -33,13 +33,13 @@ func TestNew_logsNoCredential(t *testing.T) {
 	s.store.setFailing("List")
 	ada.get("/").page(http.StatusServiceUnavailable)
 	s.store.setFailing()
-	for _, e := range []endpoint{{"DELETE", "/api/tokens"}, {"DELETE", "/api/secret"}, {"DELETE", "/api/sessions/" + ada.session.ID}} {
+	for _, e := range []endpoint{{"DELETE", "/api/tokens"}, {"DELETE", "/api/secret?id=" + secret["id"].(string)}, {"DELETE", "/api/sessions/" + ada.session.ID}} {
 		require.Less(t, ada.do(e.method, e.path, "").Code, 300)
 	}
 	text := log.String()
 	require.Contains(t, text, "no space left", "the log has the cause")
-	for _, kind := range []string{"issued", "rotated", "revealed", "revoked", "revoked_all", "signed_in", "signed_out", "refused", "accepted"} {
-		require.Contains(t, text, `"kind":"`+kind+`"`)
+	for _, event := range []string{"issued", "rotated", "revealed", "revoked", "revoked_all", "signed_in", "signed_out", "refused", "accepted"} {
+		require.Contains(t, text, `"type":"`+event+`"`)
 	}
 	for _, canary := range []string{token["token"].(string), next["token"].(string), secret["secret"].(string), page, ada.cookie.Value} {
 		require.NotEmpty(t, canary)

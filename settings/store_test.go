@@ -26,7 +26,7 @@ func (o *recorder) take() []auth.Event {
 	defer o.mu.Unlock()
 	var events []auth.Event
 	for _, e := range o.events {
-		if e.Kind != auth.EventAccepted {
+		if e.Type != auth.EventAccepted {
 			events = append(events, e)
 		}
 	}
