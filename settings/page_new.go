@@ -143,6 +143,11 @@ func (r *request) createToken() error {
 		// token must not create a second one.
 		return r.showTokenConflict(form, "new.twice")
 	}
+	return r.issueFromForm(form, o)
+}
+
+// issueFromForm issues a token, or shows the form again if it is not allowed.
+func (r *request) issueFromForm(form url.Values, o auth.TokenOptions) error {
 	plaintext, made, err := r.issue(o)
 	switch invalid := fieldErrors(err); {
 	case invalid != nil:

@@ -20,7 +20,7 @@ type overlapChoice struct {
 	Until       *moment // nil if it stops working now
 }
 
-// showRotation shows the form, with an error if choice is invalid.
+// showRotation shows the form, with an error unless the submitted choice was valid.
 func (r *request) showRotation(section, heading string, form rotation, valid bool) error {
 	status := http.StatusOK
 	if !valid {

@@ -36,8 +36,8 @@ for (const field of document.querySelectorAll("[data-secret]")) {
   field.addEventListener("focus", () => field.select());
 }
 
-// once submits a form only once, even if its button is pressed again.
-function once(form) {
+// submitOnce submits a form only once, even if its button is pressed again.
+function submitOnce(form) {
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) {
       event.preventDefault();
@@ -47,14 +47,14 @@ function once(form) {
   });
 }
 
-document.querySelectorAll("form[data-once]").forEach(once);
+document.querySelectorAll("form[data-once]").forEach(submitOnce);
 addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
-// ask shows the confirmation page that a link leads to in a dialog. If that page is
+// showConfirmation shows the confirmation page that a link leads to in a dialog. If that page is
 // not a confirmation (a sign-in, an error) or cannot be loaded, the link is followed.
-async function ask(link) {
+async function showConfirmation(link) {
   const answer = await fetch(link.href, { headers: { Accept: "text/html" } });
   if (!answer.ok || answer.redirected) throw new Error("not a confirmation");
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -70,9 +70,9 @@ async function ask(link) {
   dialog.append(title, content);
   const form = dialog.querySelector("form");
   form.action = link.href;
-  once(form);
+  submitOnce(form);
   document.body.append(dialog);
-  relate(dialog);
+  updateTimes(dialog);
   dialog.addEventListener("close", () => { dialog.remove(); link.focus(); });
   dialog.querySelector("[data-cancel]").addEventListener("click", (event) => {
     event.preventDefault();
@@ -85,7 +85,7 @@ for (const link of document.querySelectorAll("a[data-dialog]")) {
   link.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
     event.preventDefault();
-    ask(link).catch(() => { location.href = link.href; });
+    showConfirmation(link).catch(() => { location.href = link.href; });
   });
 }
 
@@ -120,7 +120,7 @@ if (days) {
 const language = document.documentElement.lang;
 const loaded = Date.now();
 
-function relate(within) {
+function updateTimes(within) {
   for (const time of within.querySelectorAll("time[data-relative]")) {
     const at = new Date(time.dateTime);
     time.title = at.toLocaleString(language, { dateStyle: "full", timeStyle: "long" });
@@ -140,5 +140,5 @@ function inWords(milliseconds) {
   return Math.abs(months) < 24 ? words.format(months, "month") : words.format(Math.round(days / 365.25), "year");
 }
 
-relate(document);
-setInterval(() => relate(document), 60000);
+updateTimes(document);
+setInterval(() => updateTimes(document), 60000);
