@@ -8,11 +8,11 @@ import (
 
 func ExampleNew() {
 	revocations, err := pgnotify.New("postgres://app@db.example.com/app?sslmode=verify-full",
-		pgnotify.WithErrorLog(func(err error) { log.Print(err) }))
+		pgnotify.Config{ErrorLog: func(err error) { log.Print(err) }})
 	if err != nil {
 		log.Fatal(err)
 	}
-	// store is the sqlstore of the same database:
+	// store is the sqlstore.Store over the same database:
 	//
 	//	cached, err := cachestore.New(store, cachestore.Config{Invalidations: revocations})
 	_ = revocations

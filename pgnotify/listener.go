@@ -3,25 +3,29 @@ package pgnotify
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/seed-31c5bcb2/auth"
 )
 
-// A listener is a connection that listens.
+// A listener is a connection that has executed LISTEN.
 type listener struct {
 	conn *pgx.Conn
-	pid  string // of the process that serves it
+	pid  string // of the server process behind the connection
 }
 
-// connect asks for both in one message, which a pooler cannot part.
+// connect sends both statements in one message, so that a pooler cannot give them to
+// different server processes.
 func (s *Source) connect(ctx context.Context) (*listener, error) {
-	conn, err := pgx.ConnectConfig(ctx, s.cfg.Copy())
+	conn, err := pgx.ConnectConfig(ctx, s.conn.Copy())
 	if err != nil {
 		return nil, err
 	}
 	l := &listener{conn: conn}
-	if l.pid, err = l.ask(ctx, "LISTEN auth_invalidations; "+whoServes); err != nil {
+	if l.pid, err = l.query(ctx, "LISTEN auth_invalidations; "+selectPID); err != nil {
 		l.close()
 		return nil, err
 	}
@@ -29,13 +33,13 @@ func (s *Source) connect(ctx context.Context) (*listener, error) {
 }
 
 func (l *listener) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
 	l.conn.Close(ctx)
 }
 
-// next waits for a notification. It returns none where there was none for a while
-// and the connection still listens.
+// next waits for a notification. It returns nil if none has arrived for the time of a
+// heartbeat and the connection is still listening.
 func (l *listener) next(ctx context.Context) (*pgconn.Notification, error) {
 	quiet, cancel := context.WithTimeout(ctx, heartbeat)
 	defer cancel()
@@ -46,43 +50,53 @@ func (l *listener) next(ctx context.Context) (*pgconn.Notification, error) {
 	return nil, l.check(ctx)
 }
 
-const whoServes = "SELECT pg_catalog.pg_backend_pid()"
+const selectPID = "SELECT pg_catalog.pg_backend_pid()"
 
-var errPooler = errors.New("another process of the server has answered: a pooler that is not in session mode drops notifications")
+var errPooler = errors.New("a different server process answered: a pooler that is not in session mode drops notifications")
 
-// check is also for poolers that lend a connection for each transaction: they take
-// LISTEN, and then nothing would ever come, nor fail.
+// check detects broken connections, and poolers that assign a server process to each
+// transaction: with those, LISTEN succeeds but no notification ever arrives.
 func (l *listener) check(ctx context.Context) error {
-	pid, err := l.ask(ctx, whoServes)
+	pid, err := l.query(ctx, selectPID)
 	if err == nil && pid != l.pid {
 		return errPooler
 	}
 	return err
 }
 
-var errNoTriggers = errors.New("the database tells of no revocation: sqlstore's migrations have not been applied to it, or its triggers are disabled")
+var errNoTriggers = errors.New("the database does not send notifications: sqlstore's migrations have not been applied, or its triggers are disabled")
 
-// checkTriggers looks in all schemas: it does not know in which the tables are.
+// checkTriggers looks in all schemas, because it does not know which one has the
+// tables.
 func (l *listener) checkTriggers(ctx context.Context) error {
-	there, err := l.ask(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+	exists, err := l.query(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
 		WHERE p.proname = 'auth_invalidate' AND t.tgenabled IN ('O', 'A'))`)
-	if err == nil && there != "t" {
+	if err == nil && exists != "t" {
 		return errNoTriggers
 	}
 	return err
 }
 
-// ask returns the value with which queries end. Prepared statements are left out,
-// since a pooler may know none.
-func (l *listener) ask(ctx context.Context, queries string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// query returns the single value of the last of the statements. It uses no prepared
+// statements, which some poolers do not support.
+func (l *listener) query(ctx context.Context, statements string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	results, err := l.conn.PgConn().Exec(ctx, queries).ReadAll()
+	results, err := l.conn.PgConn().Exec(ctx, statements).ReadAll()
 	if err != nil {
 		return "", err
 	}
 	if n := len(results); n > 0 && len(results[n-1].Rows) == 1 && len(results[n-1].Rows[0]) == 1 {
 		return string(results[n-1].Rows[0][0]), nil
 	}
-	return "", errors.New("the server's answer has no value")
+	return "", errors.New("the server returned no value")
+}
+
+// parse reads the payload of a notification: a kind, a space and a user ID.
+func parse(payload string) (kind auth.Kind, userID string, ok bool) {
+	digit, userID, ok := strings.Cut(payload, " ")
+	if !ok || len(digit) != 1 || digit < "1" || digit > "3" || userID == "" {
+		return 0, "", false
+	}
+	return auth.Kind(digit[0] - '0'), userID, true
 }

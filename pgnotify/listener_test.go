@@ -10,30 +10,33 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
 )
 
-// inBubble runs a test against a server.
-func inBubble(t *testing.T, answer func(connection int, query string) (string, error), test func(t *testing.T, server *server, s *subscription)) {
+// inBubble runs a test with a fake clock, and a subscription to a server that answers
+// by the given function.
+func inBubble(t *testing.T, answer answerFunc, test func(t *testing.T, server *server, s *subscription)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &server{answer: answer}
-		test(t, server, subscribe(t, server.dial))
+		test(t, server, subscribeTo(t, server.dial))
 	})
 }
 
-func TestPausesGrow(t *testing.T) {
+func TestSubscribe_pausesGrow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var attempts []time.Time
-		s := subscribe(t, func(context.Context, string, string) (net.Conn, error) {
+		s := subscribeTo(t, func(context.Context, string, string) (net.Conn, error) {
 			attempts = append(attempts, time.Now())
-			return nil, errors.New("nobody listens")
+			return nil, errors.New("connection refused")
 		})
 		time.Sleep(20 * time.Second)
-		s.end()
-		require.ErrorIs(t, <-s.ended, context.Canceled)
-		said, errs := s.heard()
-		require.Empty(t, said, "nothing has stood, so nothing was lost")
+		s.cancel()
+		require.ErrorIs(t, <-s.result, context.Canceled)
+		calls, errs := s.received()
+		require.Empty(t, calls, "there was no connection, so nothing was lost")
 		require.Len(t, errs, len(attempts))
 		require.Greater(t, len(attempts), 10)
 		bound := 100 * time.Millisecond
@@ -46,98 +49,97 @@ func TestPausesGrow(t *testing.T) {
 	})
 }
 
-func TestQuietConnectionStays(t *testing.T) {
-	inBubble(t, well, func(t *testing.T, server *server, s *subscription) {
+func TestSubscribe_quietConnectionStays(t *testing.T) {
+	inBubble(t, healthy, func(t *testing.T, server *server, s *subscription) {
 		time.Sleep(time.Hour)
-		said, errs := s.heard()
-		require.Equal(t, []string{"lost"}, said, "it stands")
+		calls, errs := s.received()
+		require.Equal(t, []string{"lost"}, calls, "connected")
 		require.Empty(t, errs)
 		made, _ := server.connections()
 		require.Equal(t, 1, made)
 	})
 }
 
-// Whatever else comes may have been a revocation.
-func TestNotifications(t *testing.T) {
-	inBubble(t, well, func(t *testing.T, server *server, s *subscription) {
+// A payload that cannot be parsed may have been a revocation.
+func TestSubscribe_notifications(t *testing.T) {
+	inBubble(t, healthy, func(t *testing.T, server *server, s *subscription) {
 		for _, payload := range []string{"1 alice", "0 ", "3 alice bob", "revoked"} {
 			server.notify(payload)
 		}
-		said, errs := s.heard()
-		require.Equal(t, []string{"lost", "1 alice", "lost", "3 alice bob", "lost"}, said)
+		calls, errs := s.received()
+		require.Equal(t, []string{"lost", "1 alice", "lost", "3 alice bob", "lost"}, calls)
 		require.Empty(t, errs)
 	})
 }
 
-func TestSilenceIsNoticed(t *testing.T) {
+func TestSubscribe_silentConnection(t *testing.T) {
 	silent := func(connection int, query string) (string, error) {
-		if connection == 1 && query == whoServes {
+		if connection == 1 && query == selectPID {
 			return "", errSilent
 		}
-		return well(connection, query)
+		return healthy(connection, query)
 	}
 	inBubble(t, silent, func(t *testing.T, server *server, s *subscription) {
 		time.Sleep(12*time.Second - time.Nanosecond)
-		said, errs := s.heard()
-		require.Equal(t, []string{"lost"}, said, "it stands")
+		calls, errs := s.received()
+		require.Equal(t, []string{"lost"}, calls, "connected")
 		require.Empty(t, errs)
 		time.Sleep(time.Nanosecond)
-		said, errs = s.heard()
-		require.Equal(t, []string{"lost"}, said, "it broke")
+		calls, errs = s.received()
+		require.Equal(t, []string{"lost"}, calls, "disconnected")
 		require.Len(t, errs, 1)
 		require.ErrorIs(t, errs[0], context.DeadlineExceeded)
 		time.Sleep(100 * time.Millisecond)
-		said, _ = s.heard()
-		require.Equal(t, []string{"lost"}, said, "it stands again")
+		calls, _ = s.received()
+		require.Equal(t, []string{"lost"}, calls, "reconnected")
 		server.notify("1 alice")
-		said, _ = s.heard()
-		require.Equal(t, []string{"1 alice"}, said)
+		calls, _ = s.received()
+		require.Equal(t, []string{"1 alice"}, calls)
 	})
 }
 
-func TestPoolerIsNoticed(t *testing.T) {
-	lends := func(connection int, query string) (string, error) {
-		if query == whoServes {
+func TestSubscribe_poolerNotInSessionMode(t *testing.T) {
+	pooler := func(connection int, query string) (string, error) {
+		if query == selectPID {
 			return "another", nil
 		}
-		return well(connection, query)
+		return healthy(connection, query)
 	}
-	inBubble(t, lends, func(t *testing.T, server *server, s *subscription) {
+	inBubble(t, pooler, func(t *testing.T, server *server, s *subscription) {
 		time.Sleep(10 * time.Second)
-		said, errs := s.heard()
-		require.Equal(t, []string{"lost", "lost"}, said)
+		calls, errs := s.received()
+		require.Equal(t, []string{"lost", "lost"}, calls)
 		require.Len(t, errs, 1)
 		require.ErrorIs(t, errs[0], errPooler)
 	})
 }
 
-// Each new connection would cost the cache all that it has.
-func TestConnectionThatBreaksAtOnceIsNotMadeAtOnce(t *testing.T) {
+// Each new connection clears the cache.
+func TestSubscribe_shortLivedConnectionsBackOff(t *testing.T) {
 	cuts := func(connection int, query string) (string, error) {
 		if strings.Contains(query, "pg_trigger") {
-			return "", errGone
+			return "", errClosed
 		}
-		return well(connection, query)
+		return healthy(connection, query)
 	}
 	inBubble(t, cuts, func(t *testing.T, server *server, s *subscription) {
 		time.Sleep(time.Minute)
 		made, _ := server.connections()
-		require.Greater(t, made, 30, "it tries on")
+		require.Greater(t, made, 30, "it keeps trying")
 		require.Less(t, made, 70)
 	})
 }
 
-// One that has stood comes back at once.
-func TestConnectionThatBreaksLaterIsMadeAtOnce(t *testing.T) {
+func TestSubscribe_longLivedConnectionReconnectsAtOnce(t *testing.T) {
 	cuts := func(connection int, query string) (string, error) {
-		if query == whoServes {
-			return "", errGone
+		if query == selectPID {
+			return "", errClosed
 		}
-		return well(connection, query)
+		return healthy(connection, query)
 	}
 	inBubble(t, cuts, func(t *testing.T, server *server, s *subscription) {
 		for range 10 {
-			s.heard()
+			s.received()
 			time.Sleep(10*time.Second + 100*time.Millisecond)
 		}
 		made, open := server.connections()
@@ -146,15 +148,15 @@ func TestConnectionThatBreaksLaterIsMadeAtOnce(t *testing.T) {
 	})
 }
 
-func TestTriggersAreLookedFor(t *testing.T) {
+func TestSubscribe_checksTriggers(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, answer string
 		err          error
 		want         string
 	}{
-		{"there are none", "f", nil, errNoTriggers.Error()},
-		{"the role may not look", "", errors.New("permission denied for table pg_trigger"), "permission denied"},
+		{"no triggers", "f", nil, errNoTriggers.Error()},
+		{"permission denied", "", errors.New("permission denied for table pg_trigger"), "permission denied"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -162,12 +164,12 @@ func TestTriggersAreLookedFor(t *testing.T) {
 				if strings.Contains(query, "pg_trigger") {
 					return tt.answer, tt.err
 				}
-				return well(connection, query)
+				return healthy(connection, query)
 			}
 			inBubble(t, answer, func(t *testing.T, server *server, s *subscription) {
 				time.Sleep(time.Minute)
-				said, errs := s.heard()
-				require.Equal(t, []string{"lost"}, said, "the connection stays")
+				calls, errs := s.received()
+				require.Equal(t, []string{"lost"}, calls, "the connection stays")
 				require.Len(t, errs, 1)
 				require.ErrorContains(t, errs[0], tt.want)
 				made, _ := server.connections()
@@ -177,15 +179,15 @@ func TestTriggersAreLookedFor(t *testing.T) {
 	}
 }
 
-func TestEndIsAtOnce(t *testing.T) {
+func TestSubscribe_returnsWithItsContext(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
-		silent string // what is not answered
+		silent string // part of the query that is not answered
 	}{
-		{"while it waits", "nothing"},
-		{"while it connects", "LISTEN"},
-		{"while it looks for triggers", "pg_trigger"},
+		{"waiting", "nothing"},
+		{"connecting", "LISTEN"},
+		{"checking triggers", "pg_trigger"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -193,39 +195,88 @@ func TestEndIsAtOnce(t *testing.T) {
 				if strings.Contains(query, tt.silent) {
 					return "", errSilent
 				}
-				return well(connection, query)
+				return healthy(connection, query)
 			}
 			inBubble(t, answer, func(t *testing.T, server *server, s *subscription) {
 				start := time.Now()
-				s.end()
-				require.ErrorIs(t, <-s.ended, context.Canceled)
+				s.cancel()
+				require.ErrorIs(t, <-s.result, context.Canceled)
 				require.Zero(t, time.Since(start))
 				synctest.Wait()
 				made, open := server.connections()
 				require.Equal(t, 1, made)
 				require.Zero(t, open)
-				_, errs := s.heard()
+				_, errs := s.received()
 				require.Empty(t, errs)
 			})
 		})
 	}
 }
 
-// Those of one Source.
-func TestSubscriptionsAreIndependent(t *testing.T) {
+func TestSubscribe_subscriptionsAreIndependent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := &server{answer: well}
-		first := subscribe(t, server.dial)
+		server := &server{answer: healthy}
+		first := subscribeTo(t, server.dial)
 		second := &subscription{source: first.source}
 		second.start(t)
-		first.end()
-		require.ErrorIs(t, <-first.ended, context.Canceled)
-		first.heard()
+		first.cancel()
+		require.ErrorIs(t, <-first.result, context.Canceled)
+		first.received()
 		server.notify("2 alice")
-		said, _ := second.heard()
-		require.Equal(t, []string{"lost", "2 alice"}, said)
-		said, _ = first.heard()
-		require.Empty(t, said)
+		calls, _ := second.received()
+		require.Equal(t, []string{"lost", "2 alice"}, calls)
+		calls, _ = first.received()
+		require.Empty(t, calls)
+	})
+}
+
+var payloads = []struct {
+	name, payload string
+	kind          auth.Kind
+	userID        string
+	ok            bool
+}{
+	{"a token", "1 alice", auth.KindToken, "alice", true},
+	{"a session", "2 alice", auth.KindSession, "alice", true},
+	{"a secret", "3 alice", auth.KindSecret, "alice", true},
+	{"a user ID with spaces", "1  al ice ", auth.KindToken, " al ice ", true},
+	{"a user ID that is not ASCII", "1 é\U0001F600", auth.KindToken, "é\U0001F600", true},
+	{"an unknown change", "0 ", 0, "", false},
+	{"no kind", " alice", 0, "", false},
+	{"an unknown kind", "4 alice", 0, "", false},
+	{"two digits", "11 alice", 0, "", false},
+	{"no user ID", "1 ", 0, "", false},
+	{"no space", "1alice", 0, "", false},
+	{"an empty payload", "", 0, "", false},
+}
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	for _, tt := range payloads {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			kind, userID, ok := parse(tt.payload)
+			require.Equal(t, tt.ok, ok)
+			require.Equal(t, tt.kind, kind)
+			require.Equal(t, tt.userID, userID)
+		})
+	}
+}
+
+// Any role that may connect to the database may send notifications.
+func FuzzParse(f *testing.F) {
+	for _, tt := range payloads {
+		f.Add(tt.payload)
+	}
+	f.Fuzz(func(t *testing.T, payload string) {
+		kind, userID, ok := parse(payload)
+		if !ok {
+			require.Zero(t, kind)
+			require.Empty(t, userID)
+			return
+		}
+		require.True(t, strings.HasSuffix(payload, " "+userID))
+		require.Contains(t, []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret}, kind)
 	})
 }

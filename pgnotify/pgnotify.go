@@ -1,52 +1,56 @@
-// Package pgnotify tells package cachestore what other processes revoke in
-// PostgreSQL, over LISTEN and NOTIFY:
+// Package pgnotify is a [cachestore.Invalidations] for PostgreSQL: over LISTEN and
+// NOTIFY, it tells a cache which credentials other processes have revoked.
 //
-//	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
-//	revocations, err := pgnotify.New(url)
+//	store, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.Config{})
+//	revocations, err := pgnotify.New(url, pgnotify.Config{})
 //	cached, err := cachestore.New(store, cachestore.Config{Invalidations: revocations})
 //
-// The triggers that notify are made by sqlstore's second migration for PostgreSQL.
-// Whatever revokes, rotates or deletes a credential fires them, SQL that somebody
-// types included. Last uses do not.
+// Notifications are sent by triggers, which the second migration of sqlstore for
+// PostgreSQL creates. Every statement that revokes, rotates or deletes a credential
+// fires them, including SQL that is typed by hand. Last uses do not.
 //
-// # What it guarantees
+// # Guarantees
 //
-// A revocation is told as soon as PostgreSQL has committed it, which takes
-// milliseconds. The cache is emptied of what it has whenever one may have been
-// missed: when the connection breaks, and when it stands again. A connection that is
-// silently gone is noticed within 12 seconds; until then, and while there is none,
-// the cache's own bound holds, as it does without this package.
+// A revocation reaches the cache milliseconds after PostgreSQL has committed it.
+// Whenever a notification may have been missed, the cache is cleared: when the
+// connection is lost, and when it has been established again. A connection that
+// fails silently is detected within 12 seconds. Until then, and while there is no
+// connection, the cache's MaxStale applies, as it does without this package.
 //
-// # What it needs
+// # Requirements
 //
-// PostgreSQL 12 or later, and a connection of its own for each cache that
-// subscribes, straight to the primary: PgBouncer passes notifications on only in
-// its session mode, and a standby sends none. Another mode is reported as soon as
-// a heartbeat meets another of the pooler's connections, which takes some load. Any
-// role that may connect may listen.
+// PostgreSQL 12 or later, and one connection to the primary for each cache that
+// subscribes. A standby sends no notifications, and PgBouncer forwards them in
+// session mode only. Any other mode is reported when a heartbeat is answered by a
+// different server process, which requires some load on the pooler. The role needs
+// no privileges except CONNECT.
 //
-// # How it was tested
+// # Testing
 //
-// Against PostgreSQL 15: every way in which sqlstore, or a person by hand, ends or
-// changes a credential; user IDs of any kind; backends that are terminated, servers
-// that are silent or not there; databases without the triggers; PgBouncer 1.18 in
-// both modes, by hand. Each pause and wait by a clock that the tests turn. Two servers
-// on one database, with this package between them: see cachestore.
+// Tested with PostgreSQL 15: every way in which sqlstore, or SQL typed by hand,
+// revokes or changes a credential; user IDs of any form; terminated backends; silent
+// and absent servers; databases without the triggers; PgBouncer 1.18 in both modes,
+// manually. Tests of delays and timeouts use a fake clock. For two servers on one
+// database with this package between them, see cachestore.
 //
-// # What it costs
+// # Cost
 //
-// A notification for each account and transaction that revokes. The triggers cost
-// revoking all of 10,000 records 45 ms on top of 80, one by one some microseconds,
-// and nothing else anything. PostgreSQL takes one lock in all of its databases for
-// transactions that notify, while they commit: revocations wait for each other
-// there, and requests never do.
+// PostgreSQL sends one notification per user and transaction that revokes. The
+// triggers add 45 ms to the 80 ms that it takes to revoke all of 10,000 records, a few
+// microseconds to a single revocation, and nothing to other statements. Transactions
+// that notify take one lock, which all databases of the server share, while they
+// commit: revocations wait for each other there, requests never do.
+//
+// [cachestore.Invalidations]: https://pkg.go.dev/github.com/seed-31c5bcb2/auth/cachestore#Invalidations
 package pgnotify
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,113 +59,124 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A Source is a cachestore.Invalidations. It is made by [New] and safe for
-// concurrent use; each Subscribe has a connection of its own.
+// A Source is a cachestore.Invalidations. Use [New] to create one. It is safe for
+// concurrent use. Each call of Subscribe uses a connection of its own.
 type Source struct {
-	cfg      *pgx.ConnConfig
+	conn     *pgx.ConnConfig
 	errorLog func(error)
 }
 
-// An Option changes a Source's defaults.
-type Option func(*Source) error
-
-// WithErrorLog names a function that hears of each connection that broke or could
-// not be made, of a database whose triggers are missing or disabled, and of a pooler
-// that is not in session mode. The default ignores them: the cache works on, within
-// its bound. The errors hold no password. It may be called by several goroutines at
-// once.
-func WithErrorLog(f func(error)) Option {
-	return func(s *Source) error {
-		if f == nil {
-			return errors.New("pgnotify: WithErrorLog: the function is nil")
-		}
-		s.errorLog = f
-		return nil
-	}
+// Config configures a [Source]. The zero value is valid.
+type Config struct {
+	// ErrorLog, if not nil, is called when a connection is lost or cannot be
+	// established, when the database's triggers are missing or disabled, and when a
+	// pooler is not in session mode. The cache keeps working in all of these cases,
+	// within its MaxStale. The errors contain no password. ErrorLog may be called by
+	// several goroutines at once, and delays the subscription until it returns.
+	ErrorLog func(error)
 }
 
-// New reads a URL, "postgres://user@host/database", or the other form that
-// libpq has, "host=... user=...". It connects nowhere yet.
-func New(url string, options ...Option) (*Source, error) {
-	s := &Source{errorLog: func(error) {}}
-	var faults []error
-	if url == "" {
-		faults = append(faults, errors.New("pgnotify: the URL is empty"))
-	}
-	var err error
-	if s.cfg, err = pgx.ParseConfig(url); err != nil {
-		// What it says can hold the password.
-		faults = append(faults, errors.New("pgnotify: the URL cannot be read"))
-	}
-	for _, o := range options {
-		if o == nil {
-			faults = append(faults, errors.New("pgnotify: an option is nil"))
-			continue
-		}
-		faults = append(faults, o(s))
-	}
-	if err := errors.Join(faults...); err != nil {
+// New returns a Source for the database at url, "postgres://user@host/database" or
+// libpq's other form, "host=... user=...". It does not connect. It returns an error if
+// url is empty or invalid, or has pool_* settings, which belong to pgxpool. Errors
+// contain no value from url, which may include a password.
+func New(url string, cfg Config) (*Source, error) {
+	conn, err := parseURL(url)
+	if err != nil {
 		return nil, err
 	}
-	s.setDefaults()
+	s := &Source{conn: conn, errorLog: cfg.ErrorLog}
+	if s.errorLog == nil {
+		s.errorLog = func(error) {}
+	}
 	return s, nil
 }
 
-// setDefaults leaves alone what the URL says, or PGCONNECT_TIMEOUT and the like.
-func (s *Source) setDefaults() {
-	if s.cfg.ConnectTimeout == 0 {
-		s.cfg.ConnectTimeout = patience // for each host that the URL names
+func parseURL(url string) (*pgx.ConnConfig, error) {
+	if url == "" {
+		return nil, errors.New("pgnotify: the URL is empty")
 	}
-	if s.cfg.RuntimeParams["application_name"] == "" {
-		s.cfg.RuntimeParams["application_name"] = "pgnotify"
+	conn, err := pgx.ParseConfig(url)
+	if err != nil {
+		// err may contain the password.
+		return nil, errors.New("pgnotify: the URL is invalid")
+	}
+	if err := checkParams(conn.RuntimeParams); err != nil {
+		return nil, err
+	}
+	setDefaults(conn)
+	return conn, nil
+}
+
+// checkParams rejects the settings of pgxpool. pgx passes them on to the server,
+// which would refuse every connection.
+func checkParams(params map[string]string) error {
+	var faults []error
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		if strings.HasPrefix(name, "pool_") {
+			faults = append(faults, fmt.Errorf("pgnotify: the URL sets %s, which has no effect: there is no pool", name))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// setDefaults does not change what the URL or the environment sets, such as
+// PGCONNECT_TIMEOUT.
+func setDefaults(conn *pgx.ConnConfig) {
+	if conn.ConnectTimeout == 0 {
+		conn.ConnectTimeout = answerTimeout // for each host in the URL
+	}
+	if conn.RuntimeParams["application_name"] == "" {
+		conn.RuntimeParams["application_name"] = "pgnotify"
 	}
 }
 
 const (
-	heartbeat = 10 * time.Second // between two signs of life
-	patience  = 2 * time.Second  // for each answer
-	shortest  = 100 * time.Millisecond
-	longest   = 2 * time.Second // between two attempts to connect
+	heartbeat     = 10 * time.Second // between two checks of a quiet connection
+	answerTimeout = 2 * time.Second
+	minPause      = 100 * time.Millisecond // between two attempts to connect
+	maxPause      = 2 * time.Second
 )
 
-// Subscribe calls invalidate for each account whose credentials have changed, until
-// ctx ends, and then returns the reason. It calls lost when something may have been
-// missed. It connects again by itself. Neither function is called after it has returned.
+// Subscribe calls invalidate for each user whose credentials have changed, and lost
+// whenever a notification may have been missed. It reconnects by itself. It blocks
+// until ctx is done, and returns the cause; neither function is called afterwards.
+// It returns an error at once if a function is nil.
 func (s *Source) Subscribe(ctx context.Context, invalidate func(kind auth.Kind, userID string), lost func()) error {
 	if invalidate == nil || lost == nil {
 		return errors.New("pgnotify: Subscribe: a function is nil")
 	}
-	for pause := shortest; ; {
+	for pause := minPause; ; {
 		began := time.Now()
-		stood, err := s.listen(ctx, invalidate, lost)
+		connected, err := s.listen(ctx, invalidate, lost)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if stood {
+		if connected {
 			lost()
 		}
-		// One that broke at once is as good as none: each empties the cache.
-		if stood && time.Since(began) >= heartbeat {
-			pause = shortest
+		// A short-lived connection does not reset the pause: each one clears the cache.
+		if connected && time.Since(began) >= heartbeat {
+			pause = minPause
 		}
 		s.report(err)
 		if !sleep(ctx, jitter(pause)) {
 			return context.Cause(ctx)
 		}
-		pause = min(2*pause, longest)
+		pause = min(2*pause, maxPause)
 	}
 }
 
-// listen returns when its connection has broken, and whether it had stood.
-func (s *Source) listen(ctx context.Context, invalidate func(auth.Kind, string), lost func()) (stood bool, err error) {
+// listen returns when its connection is lost, and whether there was one.
+func (s *Source) listen(ctx context.Context, invalidate func(auth.Kind, string), lost func()) (connected bool, err error) {
 	l, err := s.connect(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer l.close()
-	lost() // after LISTEN, so that nothing falls between
+	lost() // after LISTEN, so that there is no gap
 	if err := l.checkTriggers(ctx); err != nil && ctx.Err() == nil {
-		s.report(err) // and listen on: where the connection is to blame, that shows
+		s.report(err) // and keep listening: if the connection is broken, next returns an error
 	}
 	for {
 		n, err := l.next(ctx)
@@ -182,18 +197,10 @@ func (s *Source) listen(ctx context.Context, invalidate func(auth.Kind, string),
 
 func (s *Source) report(err error) { s.errorLog(fmt.Errorf("pgnotify: %w", err)) }
 
-// parse reads what a trigger has sent: a kind, a space and a user ID.
-func parse(payload string) (kind auth.Kind, userID string, ok bool) {
-	digit, userID, ok := strings.Cut(payload, " ")
-	if !ok || len(digit) != 1 || digit < "1" || digit > "3" || userID == "" {
-		return 0, "", false
-	}
-	return auth.Kind(digit[0] - '0'), userID, true
-}
-
-// jitter keeps many processes from coming back at the same instant.
+// jitter spreads the reconnections of many processes.
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2) }
 
+// sleep returns false if ctx is done first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():

@@ -146,7 +146,7 @@ func TestPostgresWithTriggersDisabled(t *testing.T) {
 func listening(t *testing.T, store auth.Store, db *sql.DB, source source, maxStale time.Duration) (cached *cachestore.Store, name string) {
 	t.Helper()
 	name = unique()
-	revocations, err := pgnotify.New(source.with(t, "application_name", name))
+	revocations, err := pgnotify.New(source.with(t, "application_name", name), pgnotify.Config{})
 	require.NoError(t, err)
 	cached, err = cachestore.New(store, cachestore.Config{Invalidations: revocations, MaxStale: maxStale})
 	require.NoError(t, err)

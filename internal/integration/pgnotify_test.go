@@ -30,7 +30,7 @@ type subscription struct {
 func listenTo(t *testing.T, dsn string) *subscription {
 	t.Helper()
 	s := &subscription{said: make(chan string, 1000), errs: make(chan error, 1000), name: unique()}
-	source, err := pgnotify.New(source{dsn: dsn}.with(t, "application_name", s.name), pgnotify.WithErrorLog(func(err error) { s.errs <- err }))
+	source, err := pgnotify.New(source{dsn: dsn}.with(t, "application_name", s.name), pgnotify.Config{ErrorLog: func(err error) { s.errs <- err }})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

@@ -16,23 +16,26 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A server speaks as much of PostgreSQL's protocol as a Source asks for, over
-// pipes, which a bubble of synctest can wait for.
+// A server implements the part of PostgreSQL's protocol that a Source uses, over
+// pipes, which synctest can wait for.
 type server struct {
-	answer func(connection int, query string) (value string, err error)
+	answer answerFunc
 
 	mu         sync.Mutex
 	made, open int
 	newest     *pgproto3.Backend
 }
 
+// An answerFunc answers the queries of one connection. The first connection is 1.
+type answerFunc func(connection int, query string) (value string, err error)
+
 var (
-	errSilent = errors.New("the server says nothing")
-	errGone   = errors.New("the server is gone")
+	errSilent = errors.New("the server does not answer")
+	errClosed = errors.New("the server closes the connection")
 )
 
-// well is how a server answers that has nothing to hide.
-func well(connection int, query string) (string, error) {
+// healthy answers as PostgreSQL does if the triggers exist.
+func healthy(connection int, query string) (string, error) {
 	if strings.Contains(query, "pg_trigger") {
 		return "t", nil
 	}
@@ -45,10 +48,10 @@ func (s *server) dial(context.Context, string, string) (net.Conn, error) {
 		defer here.Close()
 		b := pgproto3.NewBackend(here, here)
 		if m, err := b.ReceiveStartupMessage(); err != nil || !isStartup(m) {
-			return // also the request to cancel, of a driver that gave a query up
+			return // or pgx asks to cancel a query
 		}
-		defer s.leave()
-		s.serve(b, s.enter(b))
+		defer s.closed()
+		s.serve(b, s.opened(b))
 	}()
 	return there, nil
 }
@@ -58,7 +61,7 @@ func isStartup(m pgproto3.FrontendMessage) bool {
 	return ok
 }
 
-func (s *server) enter(b *pgproto3.Backend) (connection int) {
+func (s *server) opened(b *pgproto3.Backend) (connection int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.made++
@@ -67,13 +70,13 @@ func (s *server) enter(b *pgproto3.Backend) (connection int) {
 	return s.made
 }
 
-func (s *server) leave() {
+func (s *server) closed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open--
 }
 
-// connections returns how many were made, and how many of them are open.
+// connections returns how many connections were made, and how many of them are open.
 func (s *server) connections() (made, open int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,7 +93,7 @@ func (s *server) serve(b *pgproto3.Backend, connection int) {
 		}
 		value, err := s.answer(connection, q.String)
 		switch {
-		case err == errGone:
+		case err == errClosed:
 			return
 		case err == errSilent:
 			continue
@@ -109,65 +112,66 @@ func (s *server) send(b *pgproto3.Backend, messages ...pgproto3.BackendMessage) 
 	for _, m := range messages {
 		b.Send(m)
 	}
-	b.Flush() // what cannot be sent, the next Receive tells
+	b.Flush() // if this fails, so does the next Receive
 }
 
 func (s *server) notify(payload string) {
 	s.send(s.newest, &pgproto3.NotificationResponse{Channel: "auth_invalidations", Payload: payload})
 }
 
-// A subscription hears what a server tells.
+// A subscription records the calls that a Source makes.
 type subscription struct {
 	source *Source
-	end    context.CancelFunc
-	ended  chan error
+	cancel context.CancelFunc
+	result chan error
 
-	mu   sync.Mutex
-	said []string // "1 alice", or "lost"
-	errs []error
+	mu    sync.Mutex
+	calls []string // "1 alice", or "lost"
+	errs  []error
 }
 
-// subscribe is for a bubble. The subscription ends with the test.
-func subscribe(t *testing.T, dial func(context.Context, string, string) (net.Conn, error)) *subscription {
+// subscribeTo must be called in a bubble of synctest. The subscription ends with the
+// test.
+func subscribeTo(t *testing.T, dial func(context.Context, string, string) (net.Conn, error)) *subscription {
 	t.Helper()
 	s := &subscription{}
 	var err error
-	s.source, err = New("postgres://app:canary@127.0.0.1/app?sslmode=disable", WithErrorLog(s.fail))
+	s.source, err = New("postgres://app:canary@127.0.0.1/app?sslmode=disable", Config{ErrorLog: s.addError})
 	require.NoError(t, err)
-	s.source.cfg.DialFunc = dial
+	s.source.conn.DialFunc = dial
 	s.start(t)
 	return s
 }
 
 func (s *subscription) start(t *testing.T) {
 	t.Helper()
-	ctx, end := context.WithCancel(t.Context())
-	t.Cleanup(end)
-	s.end, s.ended = end, make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	s.cancel, s.result = cancel, make(chan error, 1)
 	go func() {
-		s.ended <- s.source.Subscribe(ctx, func(kind auth.Kind, userID string) { s.say(fmt.Sprint(int(kind), " ", userID)) },
-			func() { s.say("lost") })
+		s.result <- s.source.Subscribe(ctx, func(kind auth.Kind, userID string) { s.add(fmt.Sprint(int(kind), " ", userID)) },
+			func() { s.add("lost") })
 	}()
 	synctest.Wait()
 }
 
-func (s *subscription) say(text string) {
+func (s *subscription) add(call string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.said = append(s.said, text)
+	s.calls = append(s.calls, call)
 }
 
-func (s *subscription) fail(err error) {
+func (s *subscription) addError(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.errs = append(s.errs, err)
 }
 
-// heard returns what was said, and the errors, since it was called last.
-func (s *subscription) heard() (said []string, errs []error) {
+// received returns the calls and the errors since it was last called.
+func (s *subscription) received() (calls []string, errs []error) {
 	synctest.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	said, errs, s.said, s.errs = s.said, s.errs, nil, nil
-	return said, errs
+	calls, errs, s.calls, s.errs = s.calls, s.errs, nil, nil
+	return calls, errs
 }
