@@ -1,48 +1,48 @@
-// Package cachestore puts a cache in front of any auth.Store, so that a request
-// with a credential that was seen within the last seconds asks no database.
+// Package cachestore caches lookups of an auth.Store in memory, so that a request with
+// a credential that was seen in the last few seconds needs no database query.
 //
 //	store, err := cachestore.New(store, cachestore.Config{})
 //
-// # What it guarantees
+// # Guarantees
 //
-//   - A revocation or rotation through this Store holds for the next request in
-//     this process. One by another process holds after [Config].MaxStale at the
-//     latest, 5 seconds by default; with [Config].Invalidations as soon as those
-//     tell of it, and within MaxStale when they fail.
-//   - A lookup that was under way while a credential was revoked does not put it
-//     back, and is not what a later request gets.
-//   - No entry outlives MaxStale or the credential's own expiry.
-//   - An outage of the store is never cached, and never hides a revocation: known
-//     credentials are served to the end of MaxStale, and then refused with a 503.
-//   - Unknown credentials have a small cache of their own. However many are tried,
-//     they push no known one out, and memory stays bounded.
-//   - Of many requests that miss the same credential at once, one asks the store, and
-//     one more if something changes meanwhile, or if that takes as long as MaxStale. It
-//     goes on while anybody waits for it, and ends with the last of them.
+//   - A revocation or rotation through this Store takes effect for the next request in
+//     this process. One by another process takes effect within [Config].MaxStale, 5
+//     seconds by default. With [Config].Invalidations it takes effect as soon as the
+//     notification arrives, and within MaxStale if notifications fail.
+//   - A lookup in progress while a credential is revoked does not cache it, and is not
+//     the answer to a later request.
+//   - No entry outlives MaxStale or the expiry of its credential.
+//   - Outages of the store are never cached and never hide a revocation: known
+//     credentials are served for the rest of MaxStale, then rejected with 503.
+//   - Unknown credentials have a small cache of their own. Lookups of unknown
+//     credentials never evict known ones, and memory stays bounded.
+//   - Concurrent misses for one credential cause one lookup in the store, and one more
+//     if something changes meanwhile or the first takes as long as MaxStale. The lookup
+//     is canceled when no request waits for it any longer.
 //
-// Only Lookup is cached. A token that another process imports can stay unknown
-// here for MaxStale, if it was tried before.
+// Only Lookup is cached. A token that another process imports can remain unknown here
+// for MaxStale, if it was presented before.
 //
-// # How it was tested
+// # Testing
 //
 // The suite in storetest runs over it, alone and in front of SQLite, PostgreSQL and
-// MariaDB. Each promise above is attacked with the race detector on: a thousand
-// misses at once, lookups under way while their credential is revoked, stores that
-// hang, panic or end their goroutine, a million guesses, a source of invalidations
-// that fails. Two servers on one database were watched over 10,000 revocations: with
-// pgnotify 99 of 100 were refused by the other within 4 ms, and all within 15 ms;
-// without it none was served for more than 5 s.
+// MariaDB. Tests with the race detector attack each guarantee: a thousand concurrent
+// misses, lookups in progress while their credential is revoked, stores that hang,
+// panic or end their goroutine, a million guesses, an Invalidations that fails. In
+// 10,000 revocations with two servers on one database and pgnotify, the other server
+// rejected 99 of 100 within 4 ms and all within 15 ms; without pgnotify, all within 5 s.
 //
-// # What it costs
+// # Cost
 //
-// A hit allocates nothing and takes 0.07 us, also at a million records in the
+// A hit does not allocate. It takes 0.07 us, even with a million records in the
 // database behind, and 0.03 us on two cores (BenchmarkStore in internal/integration);
-// one of auth.MemoryStore takes 0.02 us at a thousand (BenchmarkLookup). A miss costs
-// the store's own lookup and 7 us. All else costs what the store behind does. An
-// entry takes about half a kilobyte.
+// a hit of auth.MemoryStore takes 0.02 us with a thousand (BenchmarkLookup). A miss adds
+// 7 us to the lookup in the store. All other methods cost what the store's own cost.
+// An entry takes about half a kilobyte.
 package cachestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,168 +54,162 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// Config changes the defaults. The zero value has them all.
+// Config configures a [Store]. The zero value is valid.
 type Config struct {
-	// MaxStale is how long what another process revokes may be served here: 0 is
-	// 5 seconds, and 30 seconds are the most, since last uses come as late and
-	// idle sessions end by them.
+	// MaxStale is how long a credential that another process has revoked may still be
+	// served. Zero means 5 seconds. It is at most 30 seconds, because last-used times,
+	// and therefore idle timeouts of sessions, lag by as much.
 	MaxStale time.Duration
 
-	// Capacity is how many known credentials are kept; 0 is 100,000. One takes
-	// about half a kilobyte.
+	// Capacity is the number of known credentials to keep, of about half a kilobyte
+	// each. Zero means 100,000.
 	Capacity int
 
-	// UnknownCapacity is how many refused ones are remembered; 0 is 10,000.
+	// UnknownCapacity is the number of unknown and expired credentials to remember.
+	// Zero means 10,000.
 	UnknownCapacity int
 
-	// Timeout bounds each lookup in the store behind; 0 is 2 seconds. A store with
-	// a shorter one of its own keeps that.
+	// Timeout bounds each lookup in the store. Zero means 2 seconds. A shorter timeout
+	// of the store itself still applies.
 	Timeout time.Duration
 
-	// Invalidations tells of what other processes revoke; nil leaves it to MaxStale.
+	// Invalidations, if not nil, reports what other processes revoke. The Store
+	// subscribes to it until Close.
 	Invalidations Invalidations
 }
 
-// Invalidations is a source of news: package pgnotify is one for PostgreSQL.
+// Invalidations reports revocations by other processes. Package pgnotify implements it
+// for PostgreSQL.
 type Invalidations interface {
-	// Subscribe calls invalidate for each credential of a user that any process
-	// has revoked, rotated or changed, until ctx ends. It calls lost whenever it
-	// may have missed one: when its connection breaks, and when it stands, for the
-	// first time or again. It reconnects by itself; where it returns earlier, with
-	// whatever error, it is called again after a second.
+	// Subscribe calls invalidate whenever any process has revoked, rotated or changed
+	// a user's credentials of a kind. It calls lost whenever it may have missed a
+	// change: when its connection is lost, and whenever it is established, including
+	// the first time. It reconnects by itself and returns when ctx is done. If it
+	// returns earlier, even without an error, it is called again after a second.
 	//
-	// Both functions are safe for concurrent use, quick, and never block.
+	// Both functions are safe for concurrent use, fast, and never block.
 	Subscribe(ctx context.Context, invalidate func(kind auth.Kind, userID string), lost func()) error
 }
 
-// A Store is an auth.Store in front of another one. It is made by [New] and safe
+// A Store is an auth.Store that caches another one. Use [New] to create one. It is safe
 // for concurrent use.
 type Store struct {
 	store auth.Store
 	cfg   Config
 
-	known   *otter.Cache[auth.Digest, entry]
-	unknown *otter.Cache[question, refusal]
-	marks   marks
-	flights flights
+	known    *otter.Cache[auth.Digest, entry]
+	unknown  *otter.Cache[key, negative]
+	versions versions
+	calls    calls
 
-	started time.Time // entries end by the monotonic clock
-	end     context.CancelFunc
-	ended   chan struct{} // closed when nothing runs any more
+	started time.Time // expiry times count from here, by the monotonic clock
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when the subscription has ended
 }
 
 var _ auth.Store = (*Store)(nil)
 
-// New returns a Store in front of store, which stays the caller's. It starts a
-// goroutine only for cfg.Invalidations.
+// New returns a Store that caches store. Closing store remains up to the caller. New
+// starts a goroutine only if cfg.Invalidations is set. It reports all faults of its
+// arguments in one error.
 func New(store auth.Store, cfg Config) (*Store, error) {
-	if err := errors.Join(notNil("the store", store), cfg.check()); err != nil {
+	if err := errors.Join(checkNotNil("the store", store), cfg.check()); err != nil {
 		return nil, err
 	}
 	cfg.setDefaults()
 	known, errKnown := otter.New(&otter.Options[auth.Digest, entry]{MaximumSize: cfg.Capacity})
-	unknown, errUnknown := otter.New(&otter.Options[question, refusal]{MaximumSize: cfg.UnknownCapacity})
+	unknown, errUnknown := otter.New(&otter.Options[key, negative]{MaximumSize: cfg.UnknownCapacity})
 	if err := errors.Join(errKnown, errUnknown); err != nil {
 		return nil, fmt.Errorf("cachestore: %w", err)
 	}
-	ctx, end := context.WithCancel(context.Background())
 	s := &Store{
-		store: store, cfg: cfg, known: known, unknown: unknown, marks: newMarks(),
-		flights: flights{all: make(map[question]*flight)},
-		started: time.Now(), end: end, ended: make(chan struct{}),
+		store: store, cfg: cfg, known: known, unknown: unknown, versions: newVersions(),
+		calls: calls{byKey: make(map[key]*call)}, started: time.Now(),
 	}
-	if cfg.Invalidations == nil {
-		close(s.ended)
-		return s, nil
-	}
-	go s.listen(ctx)
+	s.subscribe()
 	return s, nil
 }
 
-// notNil also refuses a nil pointer in an interface.
-func notNil(name string, v any) error {
+// checkNotNil also rejects a nil pointer or function in an interface.
+func checkNotNil(name string, v any) error {
 	if r := reflect.ValueOf(v); v == nil || (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil() {
 		return fmt.Errorf("cachestore: %s is nil", name)
 	}
 	return nil
 }
 
-const mostStale = 30 * time.Second
+const maxMaxStale = 30 * time.Second
 
 func (c *Config) check() error {
 	var faults []error
-	fault := func(bad bool, format string, args ...any) {
-		if bad {
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
 			faults = append(faults, fmt.Errorf("cachestore: "+format, args...))
 		}
 	}
-	fault(c.MaxStale < 0 || c.MaxStale > mostStale, "MaxStale: %v is not between 0 and %v", c.MaxStale, mostStale)
-	fault(c.Capacity < 0, "Capacity: %d is below 0", c.Capacity)
-	fault(c.UnknownCapacity < 0, "UnknownCapacity: %d is below 0", c.UnknownCapacity)
-	fault(c.Timeout < 0, "Timeout: %v is below 0", c.Timeout)
+	check(c.MaxStale >= 0 && c.MaxStale <= maxMaxStale, "MaxStale: %v is not between 0 and %v", c.MaxStale, maxMaxStale)
+	check(c.Capacity >= 0, "Capacity: %d is negative", c.Capacity)
+	check(c.UnknownCapacity >= 0, "UnknownCapacity: %d is negative", c.UnknownCapacity)
+	check(c.Timeout >= 0, "Timeout: %v is negative", c.Timeout)
 	if c.Invalidations != nil {
-		faults = append(faults, notNil("Invalidations", c.Invalidations))
+		faults = append(faults, checkNotNil("Invalidations", c.Invalidations))
 	}
 	return errors.Join(faults...)
 }
 
 func (c *Config) setDefaults() {
-	if c.MaxStale == 0 {
-		c.MaxStale = 5 * time.Second
-	}
-	if c.Capacity == 0 {
-		c.Capacity = 100_000
-	}
-	if c.UnknownCapacity == 0 {
-		c.UnknownCapacity = 10_000
-	}
-	if c.Timeout == 0 {
-		c.Timeout = 2 * time.Second
-	}
+	c.MaxStale = cmp.Or(c.MaxStale, 5*time.Second)
+	c.Capacity = cmp.Or(c.Capacity, 100_000)
+	c.UnknownCapacity = cmp.Or(c.UnknownCapacity, 10_000)
+	c.Timeout = cmp.Or(c.Timeout, 2*time.Second)
 }
 
-// Close ends the subscription to Invalidations and waits until it has. The Store
-// still works, within MaxStale, and the store behind it stays open.
+// Close ends the subscription to Invalidations, and returns when it has ended. The
+// error is always nil. The Store keeps working, within MaxStale, and the store behind it
+// stays open. Close may be called more than once.
 func (s *Store) Close() error {
-	s.end()
-	<-s.ended
+	s.cancel()
+	<-s.done
 	return nil
 }
 
-// The changes mark what they may have changed after the store has answered, and
-// whatever it has answered: after an error nobody knows what was done.
+// The methods below mark what they may have changed after the store has returned, and
+// even if it has returned an error: the change may have been made nevertheless.
 
 // Create implements auth.Store.
 func (s *Store) Create(ctx context.Context, c auth.Credential, limit int) error {
-	defer s.marks.digest(c.Digest)
+	defer s.versions.changeDigest(c.Digest)
+	if c.Kind == auth.KindSecret { // which may revoke the user's expired one
+		defer s.versions.changeUser(c.Kind, c.UserID)
+	}
 	return s.store.Create(ctx, c, limit)
 }
 
 // Rotate implements auth.Store.
 func (s *Store) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, oldUntil time.Time) error {
-	defer s.marks.digest(next.Digest)
-	defer s.marks.account(old.Kind, old.UserID)
+	defer s.versions.changeDigest(next.Digest)
+	defer s.versions.changeUser(old.Kind, old.UserID)
 	return s.store.Rotate(ctx, old, next, oldUntil)
 }
 
 // Revoke implements auth.Store.
 func (s *Store) Revoke(ctx context.Context, ref auth.Ref) error {
-	defer s.marks.account(ref.Kind, ref.UserID)
+	defer s.versions.changeUser(ref.Kind, ref.UserID)
 	return s.store.Revoke(ctx, ref)
 }
 
 // RevokeAll implements auth.Store.
 func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, except ...string) (int, error) {
-	defer s.marks.account(kind, userID)
+	defer s.versions.changeUser(kind, userID)
 	return s.store.RevokeAll(ctx, kind, userID, except...)
 }
 
-// Get implements auth.Store. It asks the store behind, as List does.
+// Get implements auth.Store. It is not cached.
 func (s *Store) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {
 	return s.store.Get(ctx, ref)
 }
 
-// List implements auth.Store.
+// List implements auth.Store. It is not cached.
 func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) ([]auth.Credential, error) {
 	return s.store.List(ctx, kind, userID, page)
 }
@@ -226,21 +220,20 @@ func (s *Store) Touch(ctx context.Context, uses []auth.Use) error {
 		return err
 	}
 	for _, u := range uses {
-		s.touched(u)
+		s.touchEntry(u)
 	}
 	return nil
 }
 
-// touched shows a use in the entry that there is. To look it up anew would refuse
-// a good credential, once a minute, where the store is out or has no connection to
-// spare.
-func (s *Store) touched(u auth.Use) {
+// touchEntry updates the entry in place. Loading it again would, once a minute, reject
+// a valid credential if the store is unavailable or has no free connection.
+func (s *Store) touchEntry(u auth.Use) {
 	s.known.ComputeIfPresent(u.Digest, func(e entry) (entry, otter.ComputeOp) {
 		at := u.At.UTC().Truncate(time.Microsecond)
 		if e.c.Ref() != u.Ref || !at.After(e.c.LastUsedAt) {
 			return e, otter.CancelOp
 		}
-		c := *e.c // requests may be reading the one that is there
+		c := *e.c // requests may be reading the old one
 		c.LastUsedAt = at
 		e.c = &c
 		return e, otter.WriteOp
@@ -249,27 +242,35 @@ func (s *Store) touched(u auth.Use) {
 
 // Purge implements auth.Store.
 func (s *Store) Purge(ctx context.Context, before time.Time) (int, error) {
-	defer s.unknown.InvalidateAll() // what has expired is among them
+	defer s.unknown.InvalidateAll() // they include expired credentials
 	return s.store.Purge(ctx, before)
 }
 
-// listen keeps the subscription until ctx ends.
-func (s *Store) listen(ctx context.Context) {
-	defer close(s.ended)
-	for {
-		s.subscribe(ctx)
-		s.marks.all()
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(time.Second):
-		}
+// subscribe keeps a subscription to Invalidations, if there are any, until Close.
+func (s *Store) subscribe() {
+	var ctx context.Context
+	ctx, s.cancel = context.WithCancel(context.Background())
+	s.done = make(chan struct{})
+	if s.cfg.Invalidations == nil {
+		close(s.done)
+		return
 	}
+	go func() {
+		defer close(s.done)
+		for ctx.Err() == nil {
+			s.receive(ctx)
+			s.versions.changeAll()
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}()
 }
 
-// subscribe recovers: nobody else could, and the process would end. Without news
-// the bound holds.
-func (s *Store) subscribe(ctx context.Context) {
+// receive recovers panics of Invalidations, which would end the process. Without
+// notifications, MaxStale applies.
+func (s *Store) receive(ctx context.Context) {
 	defer func() { _ = recover() }()
-	_ = s.cfg.Invalidations.Subscribe(ctx, s.marks.account, s.marks.all)
+	_ = s.cfg.Invalidations.Subscribe(ctx, s.versions.changeUser, s.versions.changeAll)
 }

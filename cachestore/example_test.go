@@ -10,10 +10,11 @@ import (
 )
 
 func ExampleNew() {
-	var database auth.Store = auth.NewMemoryStore() // sqlstore.New(db, sqlstore.PostgreSQL), say
+	var database auth.Store = auth.NewMemoryStore() // for example sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.Config{})
 	store, err := cachestore.New(database, cachestore.Config{
 		MaxStale: 2 * time.Second,
-		// pgnotify.New(url) tells of revocations in other processes:
+		// For PostgreSQL, pgnotify.New(url, pgnotify.Config{}) reports what other
+		// processes revoke.
 		Invalidations: nil,
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -16,7 +17,7 @@ import (
 
 var serial atomic.Int64
 
-// record makes one up that is valid for an hour.
+// record returns a made-up credential that expires in an hour.
 func record(kind auth.Kind, userID string) auth.Credential {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	c := auth.Credential{
@@ -32,8 +33,8 @@ func record(kind auth.Kind, userID string) auth.Credential {
 	return c
 }
 
-// A backend is the store behind the cache. It counts lookups, and a test may get
-// in between: before the records are read, and when the answer is on its way.
+// A backend is the store behind the cache. It counts lookups and calls two hooks of the
+// test: before it reads the record, and after that.
 type backend struct {
 	*auth.MemoryStore
 	lookups atomic.Int64
@@ -57,15 +58,34 @@ func (b *backend) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*a
 	return c, err
 }
 
-// asked returns how many lookups came since the last call.
-func (b *backend) asked() int64 { return b.lookups.Swap(0) }
+// takeLookups returns the number of lookups since it was last called.
+func (b *backend) takeLookups() int64 { return b.lookups.Swap(0) }
 
-func over(t testing.TB, store auth.Store, cfg cachestore.Config) *cachestore.Store {
+func newStore(t testing.TB, store auth.Store, cfg cachestore.Config) *cachestore.Store {
 	t.Helper()
 	s, err := cachestore.New(store, cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s
+}
+
+// inBubble runs a test of a Store with a fake clock.
+func inBubble(t *testing.T, cfg cachestore.Config, test func(t *testing.T, shared *backend, s *cachestore.Store)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newBackend()
+		test(t, shared, newStore(t, shared, cfg))
+	})
+}
+
+// lookupConcurrently starts n lookups, and returns their errors.
+func lookupConcurrently(t *testing.T, s auth.Store, c auth.Credential, n int) <-chan error {
+	t.Helper()
+	errs := make(chan error, n)
+	for range n {
+		go func() { errs <- lookup(t, s, c) }()
+	}
+	return errs
 }
 
 func create(t testing.TB, store auth.Store, c auth.Credential) auth.Credential {
@@ -83,8 +103,8 @@ func lookup(t testing.TB, store auth.Store, c auth.Credential) error {
 	return err
 }
 
-// anybody knows every token.
-func anybody(_ context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+// anyToken, as a LookupStore, knows every token.
+func anyToken(_ context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
 	c := record(kind, fmt.Sprintf("user-%x", d[:8]))
 	c.Digest = d
 	return &c, nil

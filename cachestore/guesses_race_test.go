@@ -2,5 +2,5 @@
 
 package cachestore_test
 
-// The race detector makes each of them fifteen times as slow.
+// The race detector makes each guess fifteen times as slow.
 const guesses = 50_000

@@ -8,95 +8,91 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// An entry is a credential that the store knows, and that had not expired.
-type entry struct {
-	c     *auth.Credential
-	mark  uint32 // of its account
-	began uint64 // when its load did, by the clock of marks
-	until time.Duration
-}
-
-// A question is what Lookup is asked.
-type question struct {
+// A key identifies what Lookup is asked for.
+type key struct {
 	kind   auth.Kind
 	digest auth.Digest
 }
 
-// A refusal is the answer to a question that lets nobody in: an ErrNotFound, or
-// an expired credential.
-type refusal struct {
-	c     *auth.Credential
-	err   error
-	began uint64
-	until time.Duration
+// An entry is a credential that was in the store and had not expired.
+type entry struct {
+	c       *auth.Credential
+	slot    uint32        // of its user
+	version uint64        // when its call began
+	expires time.Duration // since Store.started
+}
+
+// A negative is an answer that authenticates no request: an ErrNotFound, or an expired
+// credential.
+type negative struct {
+	c       *auth.Credential
+	err     error
+	version uint64
+	expires time.Duration
 }
 
 // Lookup implements auth.Store.
 func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
 	now := time.Since(s.started)
-	if e, ok := s.known.GetIfPresent(d); ok && now < e.until && !s.marks.since(e.mark, e.began) {
+	if e, ok := s.known.GetIfPresent(d); ok && now < e.expires && !s.versions.changedSince(e.slot, e.version) {
 		if e.c.Kind != kind {
 			return nil, auth.ErrNotFound
 		}
 		return e.c, nil
 	}
-	q := question{kind, d}
-	if r, ok := s.unknown.GetIfPresent(q); ok && now < r.until && !s.outdated(q, r.c, r.began) {
-		return r.c, r.err
+	k := key{kind, d}
+	if n, ok := s.unknown.GetIfPresent(k); ok && now < n.expires && !s.outdated(k, n.c, n.version) {
+		return n.c, n.err
 	}
-	return s.ask(ctx, q, now)
+	return s.load(ctx, k, now)
 }
 
-// ask waits for the answer of a load that may have begun before this request, which
-// came at now. If something was revoked or created since then, or the load was as old
-// as no answer may be, it takes the answer of the next load, which has begun since: the
-// first could be older than the request.
-func (s *Store) ask(ctx context.Context, q question, now time.Duration) (*auth.Credential, error) {
-	f, err := s.answer(ctx, q)
-	if err == nil && (s.outdated(q, f.c, f.began) || now >= f.start+s.cfg.MaxStale) {
-		f, err = s.answer(ctx, q)
+// load waits for a call, which may have begun before this request came, at now. If
+// something was revoked or created since the call began, or it took so long that its
+// answer is older than MaxStale, load waits for the next call: that one began after the
+// request came.
+func (s *Store) load(ctx context.Context, k key, now time.Duration) (*auth.Credential, error) {
+	c, err := s.do(ctx, k)
+	if err == nil && (s.outdated(k, c.c, c.version) || now >= c.start+s.cfg.MaxStale) {
+		c, err = s.do(ctx, k)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return f.c, f.err
+	return c.c, c.err
 }
 
-// outdated reports whether an answer may have changed since its load began: by whoever
-// changes the account of a credential that is there, and by whoever creates one. That
-// one may stand in the place of another account's, which had expired and was purged.
-func (s *Store) outdated(q question, c *auth.Credential, began uint64) bool {
-	return s.marks.since(s.marks.ofDigest(q.digest), began) ||
-		c != nil && s.marks.since(s.marks.ofAccount(c.Kind, c.UserID), began)
+// outdated reports whether an answer may have changed since the given version: because
+// the credentials of its user have changed, or a credential with its digest was created.
+// The latter may belong to another user, if the old one had expired and was purged.
+func (s *Store) outdated(k key, c *auth.Credential, version uint64) bool {
+	return s.versions.changedSince(s.versions.digestSlot(k.digest), version) ||
+		c != nil && s.versions.changedSince(s.versions.userSlot(c.Kind, c.UserID), version)
 }
 
-// load asks the store, and keeps the answer.
-func (s *Store) load(q question, f *flight) {
+// fetch calls the store, and caches its answer.
+func (s *Store) fetch(k key, c *call) {
 	wall := time.Now()
-	f.c, f.err = s.store.Lookup(f.within, q.kind, q.digest)
-	until := f.start + s.cfg.MaxStale
+	c.c, c.err = s.store.Lookup(c.ctx, k.kind, k.digest)
+	expires := c.start + s.cfg.MaxStale
 	switch {
-	case s.outdated(q, f.c, f.began): // it is nobody's answer any more
-	case refuses(f.err):
-		s.unknown.Set(q, refusal{f.c, f.err, f.began, until})
-	case f.err != nil || f.c == nil || f.c.Kind != q.kind || f.c.Digest != q.digest:
-		// An outage, or a record that nobody asked for.
-	case expired(f.c, wall):
-		s.unknown.Set(q, refusal{f.c, nil, f.began, until})
+	case s.outdated(k, c.c, c.version): // a cached answer would never be served
+	case isNotFound(c.err):
+		s.unknown.Set(k, negative{c.c, c.err, c.version, expires})
+	case c.err != nil || c.c == nil || c.c.Kind != k.kind || c.c.Digest != k.digest:
+		// An outage, or a different record than requested.
+	case c.c.Expired(wall):
+		s.unknown.Set(k, negative{c.c, nil, c.version, expires})
 	default:
-		if !f.c.ExpiresAt.IsZero() {
-			until = min(until, f.start+f.c.ExpiresAt.Sub(wall))
+		if !c.c.ExpiresAt.IsZero() {
+			expires = min(expires, c.start+c.c.ExpiresAt.Sub(wall))
 		}
-		s.known.Set(q.digest, entry{f.c, s.marks.ofAccount(f.c.Kind, f.c.UserID), f.began, until})
+		s.known.Set(k.digest, entry{c.c, s.versions.userSlot(c.c.Kind, c.c.UserID), c.version, expires})
 	}
 }
 
-// refuses reports whether a store says that there is no such credential, and not
-// that it is out.
-func refuses(err error) bool {
+// isNotFound reports whether the store has no such credential, rather than being
+// unavailable.
+func isNotFound(err error) bool {
 	return errors.Is(err, auth.ErrNotFound) && !errors.Is(err, auth.ErrUnavailable)
-}
-
-func expired(c *auth.Credential, now time.Time) bool {
-	return !c.ExpiresAt.IsZero() && !now.Before(c.ExpiresAt)
 }

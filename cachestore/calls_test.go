@@ -16,33 +16,26 @@ import (
 	"github.com/seed-31c5bcb2/auth/cachestore"
 )
 
-func TestThousandMissesAskOnce(t *testing.T) {
+func TestLookup_concurrentMissesAskOnce(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		shared := newBackend()
-		s := over(t, shared, cachestore.Config{})
+	inBubble(t, cachestore.Config{}, func(t *testing.T, shared *backend, s *cachestore.Store) {
 		c := create(t, s, record(auth.KindToken, "alice"))
 		shared.before = func(context.Context) error { time.Sleep(time.Second); return nil }
-		errs := make(chan error, 1000)
-		for range cap(errs) {
-			go func() { errs <- lookup(t, s, c) }()
-		}
+		errs := lookupConcurrently(t, s, c, 1000)
 		for range cap(errs) {
 			require.NoError(t, <-errs)
 		}
-		require.EqualValues(t, 1, shared.asked())
+		require.EqualValues(t, 1, shared.takeLookups())
 	})
 }
 
-// The request that began a load goes away: nobody else is refused for that, and
-// its own answer does not wait for the store.
-func TestLoadOutlivesItsRequest(t *testing.T) {
+// The request that started a call is canceled. It returns at once, and the other request
+// that waits for the call gets the answer.
+func TestLookup_callOutlivesItsRequest(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		shared := newBackend()
-		s := over(t, shared, cachestore.Config{})
+	inBubble(t, cachestore.Config{}, func(t *testing.T, shared *backend, s *cachestore.Store) {
 		c := create(t, s, record(auth.KindToken, "alice"))
-		shared.before = aSecond
+		shared.before = takeASecond
 		ctx, cancel := context.WithCancel(t.Context())
 		first, second := make(chan error, 1), make(chan error, 1)
 		go func() {
@@ -57,12 +50,12 @@ func TestLoadOutlivesItsRequest(t *testing.T) {
 		require.ErrorIs(t, <-first, context.Canceled)
 		require.Zero(t, time.Since(start))
 		require.NoError(t, <-second)
-		require.EqualValues(t, 1, shared.asked())
+		require.EqualValues(t, 1, shared.takeLookups())
 	})
 }
 
-// aSecond is how long a store takes that gives up with its context.
-func aSecond(ctx context.Context) error {
+// takeASecond is a backend hook that observes its context.
+func takeASecond(ctx context.Context) error {
 	select {
 	case <-time.After(time.Second):
 		return nil
@@ -71,26 +64,24 @@ func aSecond(ctx context.Context) error {
 	}
 }
 
-// Requests with made-up credentials that are cancelled at once, as HTTP/2 allows by the
-// thousand, leave nothing behind in front of the store.
-func TestLoadThatNobodyWaitsForIsGivenUp(t *testing.T) {
+// Canceled requests with made-up credentials, which HTTP/2 allows by the thousand, leave no
+// lookup in progress.
+func TestLookup_callWithoutWaitersIsCanceled(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		shared := newBackend()
-		s := over(t, shared, cachestore.Config{})
+	inBubble(t, cachestore.Config{}, func(t *testing.T, shared *backend, s *cachestore.Store) {
 		c := create(t, s, record(auth.KindToken, "alice"))
-		var underWay atomic.Int64
+		var inProgress atomic.Int64
 		shared.before = func(ctx context.Context) error {
-			underWay.Add(1)
-			defer underWay.Add(-1)
-			return aSecond(ctx)
+			inProgress.Add(1)
+			defer inProgress.Add(-1)
+			return takeASecond(ctx)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		errs := make(chan error, 1000)
 		for i := range cap(errs) {
-			d := c.Digest // two wait for each
+			d := c.Digest // the first two wait for one call
 			if i/2 > 0 {
-				d = record(auth.KindToken, "nobody").Digest
+				d = record(auth.KindToken, "bob").Digest
 			}
 			go func() {
 				_, err := s.Lookup(ctx, c.Kind, d)
@@ -98,78 +89,68 @@ func TestLoadThatNobodyWaitsForIsGivenUp(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		require.EqualValues(t, 999, underWay.Load())
+		require.EqualValues(t, 999, inProgress.Load())
 		cancel()
 		for range cap(errs) {
 			require.ErrorIs(t, <-errs, context.Canceled)
 		}
 		synctest.Wait()
-		require.Zero(t, underWay.Load())
-		require.NoError(t, lookup(t, s, c), "a load that was given up is nobody's answer")
+		require.Zero(t, inProgress.Load())
+		require.NoError(t, lookup(t, s, c), "no request gets the answer of a canceled call")
 	})
 }
 
-// A thousand wait for one load when something of that account changes: the store is
-// asked once more, and not a thousand times.
-func TestChangeAmongThousandMissesAsksOnceMore(t *testing.T) {
+// A thousand requests wait for one call when a credential of its user changes: the store is
+// called once more, not a thousand times.
+func TestLookup_changeDuringMissesAsksOnceMore(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		shared := newBackend()
-		s := over(t, shared, cachestore.Config{})
+	inBubble(t, cachestore.Config{}, func(t *testing.T, shared *backend, s *cachestore.Store) {
 		c := create(t, s, record(auth.KindToken, "alice"))
 		other := create(t, s, record(auth.KindToken, "alice"))
 		shared.before = func(context.Context) error { time.Sleep(time.Second); return nil }
-		errs := make(chan error, 1000)
-		for range cap(errs) {
-			go func() { errs <- lookup(t, s, c) }()
-		}
+		errs := lookupConcurrently(t, s, c, 1000)
 		synctest.Wait()
 		require.NoError(t, s.Revoke(t.Context(), other.Ref()))
 		for range cap(errs) {
 			require.NoError(t, <-errs)
 		}
-		require.EqualValues(t, 2, shared.asked())
+		require.EqualValues(t, 2, shared.takeLookups())
 	})
 }
 
-// A lookup has read the record and is on its way back while the credential ends:
-// neither the next request, nor one that waits for that very lookup, may have it.
-func TestLookupInFlightDoesNotOutliveARevocation(t *testing.T) {
+// A credential is revoked after the store has read its record and before it returns. The
+// record is not served, neither to the next request nor to one that waits for that call.
+func TestLookup_revokedDuringTheCall(t *testing.T) {
 	t.Parallel()
-	for _, end := range ends {
-		t.Run(end.name, func(t *testing.T) {
+	for _, r := range revocations {
+		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				shared := newBackend()
-				s := over(t, shared, cachestore.Config{})
+			inBubble(t, cachestore.Config{}, func(t *testing.T, shared *backend, s *cachestore.Store) {
 				c := create(t, s, record(auth.KindToken, "alice"))
-				held := make(chan struct{})
-				shared.after = func() { <-held }
+				release := make(chan struct{})
+				shared.after = func() { <-release }
 				first, joined := make(chan error, 1), make(chan error, 1)
 				go func() { first <- lookup(t, s, c) }()
 				synctest.Wait()
-				require.NoError(t, end.call(t.Context(), s, c))
+				require.NoError(t, r.revoke(t.Context(), s, c))
 				go func() { joined <- lookup(t, s, c) }()
 				synctest.Wait()
 				shared.after = nil
-				close(held)
+				close(release)
 				require.ErrorIs(t, <-joined, auth.ErrNotFound)
-				require.ErrorIs(t, <-first, auth.ErrNotFound) // it may have either answer; ours asks again
+				require.ErrorIs(t, <-first, auth.ErrNotFound) // either answer would be correct; this one loads again
 				require.ErrorIs(t, lookup(t, s, c), auth.ErrNotFound)
 			})
 		})
 	}
 }
 
-// The same for one that is unknown while it is created.
-func TestLookupInFlightDoesNotHideANewOne(t *testing.T) {
+func TestLookup_createdDuringTheCall(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		shared := newBackend()
-		s := over(t, shared, cachestore.Config{})
+	inBubble(t, cachestore.Config{}, func(t *testing.T, shared *backend, s *cachestore.Store) {
 		c := record(auth.KindToken, "alice")
-		held := make(chan struct{})
-		shared.after = func() { <-held }
+		release := make(chan struct{})
+		shared.after = func() { <-release }
 		joined := make(chan error, 2)
 		go func() { joined <- lookup(t, s, c) }()
 		synctest.Wait()
@@ -177,20 +158,19 @@ func TestLookupInFlightDoesNotHideANewOne(t *testing.T) {
 		go func() { joined <- lookup(t, s, c) }()
 		synctest.Wait()
 		shared.after = nil
-		close(held)
+		close(release)
 		require.NoError(t, <-joined)
 		require.NoError(t, <-joined)
 		require.NoError(t, lookup(t, s, c))
 	})
 }
 
-// With real threads: once Revoke has returned, no lookup that begins afterwards
-// finds it, however many are under way.
-func TestRevokeAmongLookups(t *testing.T) {
+// With real threads, no lookup that begins after Revoke has returned finds the credential.
+func TestRevoke_duringLookups(t *testing.T) {
 	t.Parallel()
 	shared := newBackend()
 	shared.after = runtime.Gosched
-	s := over(t, shared, cachestore.Config{})
+	s := newStore(t, shared, cachestore.Config{})
 	for range 300 {
 		c := create(t, s, record(auth.KindToken, "alice"))
 		revoked := make(chan struct{})
@@ -219,9 +199,9 @@ func TestRevokeAmongLookups(t *testing.T) {
 	}
 }
 
-// A store that does not keep to its context, panics or ends its goroutine leaves
-// no request waiting, and costs no more than that credential.
-func TestBrokenStore(t *testing.T) {
+// A store that ignores its context, panics or ends its goroutine blocks no request, and
+// affects no other credential.
+func TestLookup_brokenStore(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -230,7 +210,7 @@ func TestBrokenStore(t *testing.T) {
 		{"hangs", func(release <-chan struct{}) { <-release }},
 		{"panics", func(<-chan struct{}) { panic("canary-plaintext") }},
 		{"panics with nil", func(<-chan struct{}) { panic(nil) }},
-		{"panics by itself", func(<-chan struct{}) { var c *auth.Credential; _ = c.Ref() }},
+		{"panics with a runtime error", func(<-chan struct{}) { var c *auth.Credential; _ = c.Ref() }},
 		{"ends its goroutine", func(<-chan struct{}) { runtime.Goexit() }},
 	}
 	for _, tt := range tests {
@@ -238,7 +218,7 @@ func TestBrokenStore(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				shared, release := newBackend(), make(chan struct{})
-				s := over(t, shared, cachestore.Config{})
+				s := newStore(t, shared, cachestore.Config{})
 				c, other := create(t, s, record(auth.KindToken, "alice")), create(t, s, record(auth.KindToken, "bob"))
 				require.NoError(t, lookup(t, s, other))
 				shared.before = func(context.Context) error { tt.lookup(release); return nil }

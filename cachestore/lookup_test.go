@@ -15,10 +15,10 @@ import (
 	"github.com/seed-31c5bcb2/auth/cachestore"
 )
 
-// ends are the ways in which a credential ends before its time.
-var ends = []struct {
-	name string
-	call func(ctx context.Context, s auth.Store, c auth.Credential) error
+// revocations are the ways to make a credential invalid before it expires.
+var revocations = []struct {
+	name   string
+	revoke func(ctx context.Context, s auth.Store, c auth.Credential) error
 }{
 	{"Revoke", func(ctx context.Context, s auth.Store, c auth.Credential) error { return s.Revoke(ctx, c.Ref()) }},
 	{"RevokeAll", func(ctx context.Context, s auth.Store, c auth.Credential) error {
@@ -30,17 +30,17 @@ var ends = []struct {
 	}},
 }
 
-func TestRevocationHoldsAtOnceInItsOwnProcess(t *testing.T) {
+func TestRevoke_sameProcessIsImmediate(t *testing.T) {
 	t.Parallel()
-	for _, end := range ends {
+	for _, r := range revocations {
 		for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
-			t.Run(fmt.Sprint(end.name, " a ", kind), func(t *testing.T) {
+			t.Run(fmt.Sprint(r.name, " a ", kind), func(t *testing.T) {
 				t.Parallel()
-				s := over(t, auth.NewMemoryStore(), cachestore.Config{})
+				s := newStore(t, auth.NewMemoryStore(), cachestore.Config{})
 				for range 100 {
 					c := create(t, s, record(kind, "alice"))
 					require.NoError(t, lookup(t, s, c))
-					require.NoError(t, end.call(t.Context(), s, c))
+					require.NoError(t, r.revoke(t.Context(), s, c))
 					require.ErrorIs(t, lookup(t, s, c), auth.ErrNotFound)
 					_, err := s.RevokeAll(t.Context(), kind, "alice")
 					require.NoError(t, err)
@@ -50,10 +50,10 @@ func TestRevocationHoldsAtOnceInItsOwnProcess(t *testing.T) {
 	}
 }
 
-// What was rotated with an overlap ends with the overlap, not when the entry does.
-func TestRotationShortensTheEntry(t *testing.T) {
+// The entry of a rotated token is replaced, so that the token expires with its grace period.
+func TestRotate_gracePeriodReplacesTheEntry(t *testing.T) {
 	t.Parallel()
-	s := over(t, auth.NewMemoryStore(), cachestore.Config{})
+	s := newStore(t, auth.NewMemoryStore(), cachestore.Config{})
 	c := create(t, s, record(auth.KindToken, "alice"))
 	require.NoError(t, lookup(t, s, c))
 	next := record(auth.KindToken, "alice")
@@ -65,22 +65,22 @@ func TestRotationShortensTheEntry(t *testing.T) {
 	require.Equal(t, until, got.ExpiresAt)
 }
 
-// To the nanosecond: served up to the bound and never past it.
-func TestRevocationHoldsInOtherProcessesWithinTheBound(t *testing.T) {
+// MaxStale is exact to the nanosecond.
+func TestRevoke_otherProcessesWithinMaxStale(t *testing.T) {
 	t.Parallel()
-	for _, end := range ends {
-		t.Run(end.name, func(t *testing.T) {
+	for _, r := range revocations {
+		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				shared := newBackend()
-				here, there := over(t, shared, cachestore.Config{}), over(t, shared, cachestore.Config{})
+				here, there := newStore(t, shared, cachestore.Config{}), newStore(t, shared, cachestore.Config{})
 				c := create(t, there, record(auth.KindToken, "alice"))
 				shared.before = func(context.Context) error { time.Sleep(time.Second); return nil }
-				require.NoError(t, lookup(t, here, c)) // the bound counts from before the question
+				require.NoError(t, lookup(t, here, c)) // MaxStale counts from before the lookup
 				shared.before = nil
-				require.NoError(t, end.call(t.Context(), there, c))
+				require.NoError(t, r.revoke(t.Context(), there, c))
 				time.Sleep(4*time.Second - 1)
-				require.NoError(t, lookup(t, here, c), "it is a cache")
+				require.NoError(t, lookup(t, here, c), "it is cached")
 				require.ErrorIs(t, lookup(t, there, c), auth.ErrNotFound)
 				time.Sleep(time.Nanosecond)
 				require.ErrorIs(t, lookup(t, here, c), auth.ErrNotFound)
@@ -89,15 +89,13 @@ func TestRevocationHoldsInOtherProcessesWithinTheBound(t *testing.T) {
 	}
 }
 
-func TestEntryEndsWithTheCredential(t *testing.T) {
+func TestLookup_entryExpiresWithItsCredential(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		shared := newBackend()
-		s := over(t, shared, cachestore.Config{})
+	inBubble(t, cachestore.Config{}, func(t *testing.T, shared *backend, s *cachestore.Store) {
 		bearer, err := auth.NewBearer(s, auth.BearerConfig{})
 		require.NoError(t, err)
 		defer bearer.Close(t.Context())
-		token, _, err := bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "script", Lifetime: time.Second})
+		token, _, err := bearer.Issue(t.Context(), "alice", auth.TokenOptions{Name: "script", Scopes: []string{auth.FullAccess}, Lifetime: time.Minute})
 		require.NoError(t, err)
 		authenticate := func() error {
 			r := httptest.NewRequest("GET", "/", nil)
@@ -105,29 +103,28 @@ func TestEntryEndsWithTheCredential(t *testing.T) {
 			_, err := bearer.Authenticate(r)
 			return err
 		}
+		time.Sleep(time.Minute - time.Second)
 		require.NoError(t, authenticate())
 		time.Sleep(time.Second - 1)
 		require.NoError(t, authenticate())
-		require.EqualValues(t, 1, shared.asked(), "though its first use was written meanwhile")
+		require.EqualValues(t, 1, shared.takeLookups(), "even though its first use was written in the meantime")
 		time.Sleep(time.Nanosecond)
 		for range 100 {
 			require.ErrorIs(t, authenticate(), auth.ErrInvalidCredential)
 		}
-		require.EqualValues(t, 1, shared.asked(), "its entry has ended, and that it has expired is remembered")
+		require.EqualValues(t, 1, shared.takeLookups(), "the expired credential is cached as well")
 	})
 }
 
-// A last use is shown, and costs no lookup, which could fail. One that cannot be
-// written, or that nobody made of this credential, changes nothing.
-func TestUseKeepsTheEntry(t *testing.T) {
+// Touch updates the entry without a lookup, which could fail. A use of another user's
+// credential, or an earlier one, changes nothing.
+func TestTouch_updatesTheEntry(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		shared := newBackend()
-		s := over(t, shared, cachestore.Config{})
+	inBubble(t, cachestore.Config{}, func(t *testing.T, shared *backend, s *cachestore.Store) {
 		c := create(t, s, record(auth.KindToken, "alice"))
 		require.NoError(t, lookup(t, s, c))
-		require.EqualValues(t, 1, shared.asked())
-		shared.before = func(context.Context) error { return errors.New("the store is out") }
+		require.EqualValues(t, 1, shared.takeLookups())
+		shared.before = func(context.Context) error { return errors.New("the store is unavailable") }
 		first, _ := s.Lookup(t.Context(), c.Kind, c.Digest)
 		at := c.CreatedAt.Add(time.Second)
 		other := c.Ref()
@@ -137,8 +134,8 @@ func TestUseKeepsTheEntry(t *testing.T) {
 			use  auth.Use
 			want time.Time
 		}{
-			{"of somebody else's", auth.Use{Ref: other, Digest: c.Digest, At: at}, time.Time{}},
-			{"a use", auth.Use{Ref: c.Ref(), Digest: c.Digest, At: at.Add(time.Nanosecond).In(time.FixedZone("", 3600))}, at},
+			{"another user's", auth.Use{Ref: other, Digest: c.Digest, At: at}, time.Time{}},
+			{"a later one", auth.Use{Ref: c.Ref(), Digest: c.Digest, At: at.Add(time.Nanosecond).In(time.FixedZone("", 3600))}, at},
 			{"an earlier one", auth.Use{Ref: c.Ref(), Digest: c.Digest, At: c.CreatedAt}, at},
 		} {
 			require.NoError(t, s.Touch(t.Context(), []auth.Use{tt.use}), tt.name)
@@ -146,88 +143,99 @@ func TestUseKeepsTheEntry(t *testing.T) {
 			require.NoError(t, err, tt.name)
 			require.Equal(t, tt.want, got.LastUsedAt, tt.name)
 		}
-		require.True(t, first.LastUsedAt.IsZero(), "what was handed out stays as it was")
+		require.True(t, first.LastUsedAt.IsZero(), "a returned credential does not change")
 		time.Sleep(5 * time.Second)
-		require.Error(t, lookup(t, s, c), "the entry ends when it would have ended")
+		require.Error(t, lookup(t, s, c), "the entry expires no later than before")
 	})
 }
 
-// An outage is not news about a credential.
-func TestOutage(t *testing.T) {
+// An outage is not cached, even one whose error also wraps ErrNotFound.
+func TestLookup_outage(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		shared := newBackend()
-		s := over(t, shared, cachestore.Config{})
+	inBubble(t, cachestore.Config{}, func(t *testing.T, shared *backend, s *cachestore.Store) {
 		warm, cold := create(t, s, record(auth.KindToken, "alice")), create(t, s, record(auth.KindToken, "bob"))
 		require.NoError(t, lookup(t, s, warm))
 		down := fmt.Errorf("%w: the replica says %w", auth.ErrUnavailable, auth.ErrNotFound)
 		shared.before = func(context.Context) error { return down }
 		require.ErrorIs(t, lookup(t, s, cold), down)
 		time.Sleep(5*time.Second - 1)
-		require.NoError(t, lookup(t, s, warm), "up to the bound")
+		require.NoError(t, lookup(t, s, warm), "within MaxStale")
 		time.Sleep(time.Nanosecond)
 		require.ErrorIs(t, lookup(t, s, warm), down)
-		require.EqualValues(t, 3, shared.asked())
+		require.EqualValues(t, 3, shared.takeLookups())
 		shared.before = nil
 		require.NoError(t, lookup(t, s, warm))
 		require.NoError(t, lookup(t, s, cold))
 	})
 }
 
-// A warm entry does not hide a revocation whose answer was lost.
-func TestRevocationWithoutAnAnswerIsMarked(t *testing.T) {
+// A cached entry does not hide a revocation whose answer was lost.
+func TestRevoke_answerIsLost(t *testing.T) {
 	t.Parallel()
 	shared := newBackend()
-	s := over(t, lossy{shared}, cachestore.Config{})
+	s := newStore(t, lossy{shared}, cachestore.Config{})
 	c := create(t, shared, record(auth.KindToken, "alice"))
 	require.NoError(t, lookup(t, s, c))
 	require.Error(t, s.Revoke(t.Context(), c.Ref()))
 	require.ErrorIs(t, lookup(t, s, c), auth.ErrNotFound)
 }
 
-// lossy revokes, and says that it could not.
+// lossy revokes, and returns an error.
 type lossy struct{ *backend }
 
 func (l lossy) Revoke(ctx context.Context, ref auth.Ref) error {
 	return errors.Join(l.backend.Revoke(ctx, ref), errors.New("the answer was lost"))
 }
 
-func TestUnknownIsRememberedAndForgotten(t *testing.T) {
+func TestLookup_unknownCredential(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared := newBackend()
-		here, there := over(t, shared, cachestore.Config{}), over(t, shared, cachestore.Config{})
+		here, there := newStore(t, shared, cachestore.Config{}), newStore(t, shared, cachestore.Config{})
 		c := record(auth.KindToken, "alice")
 		for range 100 {
 			require.ErrorIs(t, lookup(t, here, c), auth.ErrNotFound)
 		}
-		require.EqualValues(t, 1, shared.asked())
+		require.EqualValues(t, 1, shared.takeLookups())
 		require.ErrorIs(t, lookup(t, there, c), auth.ErrNotFound)
 		create(t, here, c)
 		require.NoError(t, lookup(t, here, c), "created in this process")
 		time.Sleep(5 * time.Second)
-		require.NoError(t, lookup(t, there, c), "created in another")
+		require.NoError(t, lookup(t, there, c), "created in another process")
 		wrong := c
 		wrong.Kind = auth.KindSecret
 		require.ErrorIs(t, lookup(t, here, wrong), auth.ErrNotFound)
-		require.NoError(t, lookup(t, here, c), "it was asked for as a secret, and is still a token")
+		require.NoError(t, lookup(t, here, c), "looking it up as a secret does not affect the token")
 
-		// So does what a rotation makes, and one that was revoked.
+		// The same for a credential created by a rotation, and for a revoked one.
 		next := record(auth.KindToken, "alice")
 		require.ErrorIs(t, lookup(t, here, next), auth.ErrNotFound)
 		require.NoError(t, here.Rotate(t.Context(), c.Ref(), next, time.Time{}))
 		require.NoError(t, lookup(t, here, next))
-		shared.asked()
+		shared.takeLookups()
 		for range 100 {
 			require.ErrorIs(t, lookup(t, here, c), auth.ErrRevoked)
 		}
-		require.LessOrEqual(t, shared.asked(), int64(1))
+		require.LessOrEqual(t, shared.takeLookups(), int64(1))
 	})
 }
 
-// A record of another digest, such as a confused connection brings, is the
-// caller's to refuse, and nobody's to keep.
-func TestWrongRecordIsNotKept(t *testing.T) {
+// Create revokes the expired secret that it replaces.
+func TestCreate_replacesAnExpiredSecret(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t, auth.NewMemoryStore(), cachestore.Config{})
+		old := create(t, s, record(auth.KindSecret, "alice"))
+		time.Sleep(time.Hour)
+		require.NoError(t, lookup(t, s, old), "it has expired")
+		create(t, s, record(auth.KindSecret, "alice"))
+		require.ErrorIs(t, lookup(t, s, old), auth.ErrRevoked)
+	})
+}
+
+// A record with another digest, such as a confused connection could return, is not cached.
+// The caller rejects it.
+func TestLookup_wrongRecordIsNotCached(t *testing.T) {
 	t.Parallel()
 	for name, expired := range map[string]bool{"live": false, "expired": true} {
 		t.Run(name, func(t *testing.T) {
@@ -235,9 +243,9 @@ func TestWrongRecordIsNotKept(t *testing.T) {
 			if expired {
 				other.ExpiresAt = time.Now().Add(-time.Hour)
 			}
-			asked := 0
-			s := over(t, auth.LookupFunc(func(context.Context, auth.Kind, auth.Digest) (*auth.Credential, error) {
-				asked++
+			lookups := 0
+			s := newStore(t, auth.LookupStore(func(context.Context, auth.Kind, auth.Digest) (*auth.Credential, error) {
+				lookups++
 				return &other, nil
 			}), cachestore.Config{})
 			for range 3 {
@@ -245,23 +253,20 @@ func TestWrongRecordIsNotKept(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, other.Digest, got.Digest)
 			}
-			require.Equal(t, 3, asked)
+			require.Equal(t, 3, lookups)
 			_, err := s.Lookup(t.Context(), other.Kind, other.Digest)
 			require.NoError(t, err)
-			require.Equal(t, 4, asked)
+			require.Equal(t, 4, lookups)
 		})
 	}
 }
 
-// Whoever joins a load that began long before gets no answer that is older than an
-// entry may be.
-func TestAnswerOfASlowLoadIsWithinTheBound(t *testing.T) {
+// A request that joins a slow call gets no answer older than MaxStale.
+func TestLookup_slowCallIsWithinMaxStale(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		shared := newBackend()
-		s := over(t, shared, cachestore.Config{MaxStale: time.Second, Timeout: 20 * time.Second})
+	inBubble(t, cachestore.Config{MaxStale: time.Second, Timeout: 20 * time.Second}, func(t *testing.T, shared *backend, s *cachestore.Store) {
 		c := create(t, shared, record(auth.KindToken, "alice"))
-		shared.after = func() { time.Sleep(3 * time.Second) } // what was read is on its way
+		shared.after = func() { time.Sleep(3 * time.Second) } // between reading the record and returning it
 		first, within, late := make(chan error, 1), make(chan error, 1), make(chan error, 1)
 		go func() { first <- lookup(t, s, c) }()
 		synctest.Wait()
@@ -274,27 +279,25 @@ func TestAnswerOfASlowLoadIsWithinTheBound(t *testing.T) {
 		require.NoError(t, <-first)
 		require.NoError(t, <-within)
 		require.ErrorIs(t, <-late, auth.ErrRevoked)
-		require.EqualValues(t, 2, shared.asked())
+		require.EqualValues(t, 2, shared.takeLookups())
 	})
 }
 
-// An expired token that another process has purged can be imported for somebody else:
-// in this process that holds at once.
-func TestExpiredTokenThatIsImportedAnew(t *testing.T) {
+// An expired token that another process has purged can be imported again, for another
+// user. In this process that takes effect immediately.
+func TestCreate_digestOfAPurgedToken(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		shared := newBackend()
-		s := over(t, shared, cachestore.Config{})
+	inBubble(t, cachestore.Config{}, func(t *testing.T, shared *backend, s *cachestore.Store) {
 		old := create(t, shared, record(auth.KindToken, "alice"))
 		time.Sleep(time.Hour)
-		require.NoError(t, lookup(t, s, old), "as it is: expired")
+		require.NoError(t, lookup(t, s, old), "it has expired")
 		n, err := shared.Purge(t.Context(), time.Now().Add(time.Second))
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
-		anew := record(auth.KindToken, "bob")
-		anew.Digest = old.Digest
-		create(t, s, anew)
-		got, err := s.Lookup(t.Context(), anew.Kind, anew.Digest)
+		imported := record(auth.KindToken, "bob")
+		imported.Digest = old.Digest
+		create(t, s, imported)
+		got, err := s.Lookup(t.Context(), imported.Kind, imported.Digest)
 		require.NoError(t, err)
 		require.Equal(t, "bob", got.UserID)
 	})

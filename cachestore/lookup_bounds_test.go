@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
-	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,12 +13,10 @@ import (
 	"github.com/seed-31c5bcb2/auth/cachestore"
 )
 
-// A million guesses neither grow the process nor push out those who are known.
-// It measures the heap, so it runs alone.
-func TestJunkPushesNobodyOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // where no time passes
-		shared := newBackend()
-		s := over(t, shared, cachestore.Config{Capacity: 1000, UnknownCapacity: 1000})
+// A million guesses neither grow the heap nor evict known credentials. The test measures
+// the heap, so it is not parallel.
+func TestLookup_guessesEvictNoKnownCredential(t *testing.T) {
+	inBubble(t, cachestore.Config{Capacity: 1000, UnknownCapacity: 1000}, func(t *testing.T, shared *backend, s *cachestore.Store) { // so that no entry expires
 		var hot []auth.Credential
 		for i := range 500 {
 			hot = append(hot, create(t, s, record(auth.KindToken, fmt.Sprint("user-", i))))
@@ -34,20 +31,19 @@ func TestJunkPushesNobodyOut(t *testing.T) {
 				t.Fatal(err)
 			}
 			if i%10 == 0 {
-				shared.asked()
+				shared.takeLookups()
 				require.NoError(t, lookup(t, s, hot[i/10%len(hot)]))
-				misses += shared.asked()
+				misses += shared.takeLookups()
 				lookups++
 			}
 		}
-		require.LessOrEqual(t, misses, lookups/100, "of %d lookups of known ones", lookups)
+		require.LessOrEqual(t, misses, lookups/100, "of %d lookups of known credentials", lookups)
 		require.Less(t, heap(), before+4<<20)
 	})
 }
 
-// Nor do as many accounts as there are: the cache knows some of them.
-func TestKnownOnesAreBounded(t *testing.T) {
-	s := over(t, auth.LookupFunc(anybody), cachestore.Config{Capacity: 1000})
+func TestLookup_knownCredentialsAreBounded(t *testing.T) {
+	s := newStore(t, auth.LookupStore(anyToken), cachestore.Config{Capacity: 1000})
 	before := heap()
 	for range guesses / 5 {
 		var d auth.Digest
