@@ -1,4 +1,4 @@
-# Each target is a step of .ci/run, where the work is.
+# Each target runs a step of .ci/run.
 steps := databases lint test cover race fuzz build bench deps
 
 .PHONY: ci pictures $(steps)
@@ -9,8 +9,8 @@ ci:
 $(steps):
 	@.ci/run $@
 
-# What the settings look like in each state: light, dark, and 320 pixels wide. Two
-# of them are in docs/ for the README.
+# Screenshots of the settings in each state: light, dark, and 320 pixels wide. The README
+# shows two of them, from docs/.
 pictures:
 	AUTH_TEST_PICTURES=$(CURDIR)/pictures go test -count=1 -run TestBrowserSettingsLook ./examples/server
 	cp pictures/tokens-light.png docs/settings-tokens.png
