@@ -21,15 +21,15 @@ import (
 	"github.com/seed-31c5bcb2/auth/redisstore"
 )
 
-// A filled store is one whose costs are measured at a size.
+// A filled store is one whose costs are measured with many records in it.
 type filled struct {
 	store auth.Store
 	fill  func(b *testing.B, records []auth.Credential)
-	bytes func(b *testing.B) int64 // that the records and their indexes take
+	bytes func(b *testing.B) int64 // size of the records and their indexes
 }
 
-// BenchmarkStore has as many records as AUTH_BENCH_RECORDS says, 10,000 unless it
-// is set. The figures in the packages' documentation are those of
+// BenchmarkStore uses AUTH_BENCH_RECORDS records, 10,000 by default. The figures in the
+// documentation of the packages come from
 //
 //	AUTH_BENCH_RECORDS=1000000 go test -run '^$' -bench 'Store$' -timeout 60m ./internal/integration
 func BenchmarkStore(b *testing.B) {
@@ -58,59 +58,70 @@ func measure(b *testing.B, f filled) {
 	}
 	const chunk = 10_000
 	for from := 0; from < size; from += chunk {
-		f.fill(b, madeUp("user-", from, min(chunk, size-from)))
+		f.fill(b, makeRecords("user-", from, min(chunk, size-from)))
 	}
 	perRecord := float64(f.bytes(b)) / float64(size)
 	digests := make([]auth.Digest, size)
 	for i := range digests {
 		digests[i] = digestOf("user-", i)
 	}
-	for _, among := range []struct {
-		name    string
-		digests []auth.Digest
-	}{{"cold", digests}, {"hot", digests[:1000]}} {
-		// As in a server, where a request can be given up.
-		lookups := func(b *testing.B, next func() bool) {
-			ctx, cancel := context.WithCancel(b.Context())
-			defer cancel()
-			for next() {
-				if _, err := f.store.Lookup(ctx, auth.KindToken, among.digests[rand.IntN(len(among.digests))]); err != nil {
-					b.Error(err)
-					return
-				}
+	f.measureLookup(b, "cold", digests, perRecord)
+	f.measureLookup(b, "hot", digests[:1000], perRecord)
+	f.measureCreate(b)
+	f.measureRevokeAll(b)
+}
+
+func (f filled) measureLookup(b *testing.B, name string, digests []auth.Digest, perRecord float64) {
+	lookups := func(b *testing.B, next func() bool) {
+		// A cancelable context, as requests of a server have.
+		ctx, cancel := context.WithCancel(b.Context())
+		defer cancel()
+		for next() {
+			if _, err := f.store.Lookup(ctx, auth.KindToken, digests[rand.IntN(len(digests))]); err != nil {
+				b.Error(err)
+				return
 			}
 		}
-		b.Run("lookup/"+among.name+"/alone", func(b *testing.B) {
-			b.ReportAllocs()
-			lookups(b, b.Loop)
-			b.ReportMetric(perRecord, "B/record")
-		})
-		b.Run("lookup/"+among.name+"/16 in flight", func(b *testing.B) {
-			b.SetParallelism(8) // for each of two processors
-			b.RunParallel(func(pb *testing.PB) { lookups(b, pb.Next) })
-		})
 	}
-	var made atomic.Int64
+	b.Run("lookup/"+name+"/alone", func(b *testing.B) {
+		b.ReportAllocs()
+		lookups(b, b.Loop)
+		b.ReportMetric(perRecord, "B/record")
+	})
+	b.Run("lookup/"+name+"/16 in flight", func(b *testing.B) {
+		b.SetParallelism(8) // times two cores
+		b.RunParallel(func(pb *testing.PB) { lookups(b, pb.Next) })
+	})
+}
+
+func (f filled) measureCreate(b *testing.B) {
+	var created atomic.Int64
+	create := func() error {
+		return f.store.Create(b.Context(), record(auth.KindToken, fmt.Sprint("new-", created.Add(1)/10)), 50)
+	}
 	b.Run("create/alone", func(b *testing.B) {
 		for b.Loop() {
-			require.NoError(b, f.store.Create(b.Context(), record(auth.KindToken, fmt.Sprint("new-", made.Add(1)/10)), 50))
+			require.NoError(b, create())
 		}
 	})
 	b.Run("create/16 in flight", func(b *testing.B) {
 		b.SetParallelism(8)
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				if err := f.store.Create(b.Context(), record(auth.KindToken, fmt.Sprint("new-", made.Add(1)/10)), 50); err != nil {
+				if err := create(); err != nil {
 					b.Error(err)
 				}
 			}
 		})
 	})
+}
+
+func (f filled) measureRevokeAll(b *testing.B) {
 	b.Run("revoke all of 10,000", func(b *testing.B) {
 		for n := 0; b.Loop(); n++ {
 			b.StopTimer()
 			userID := fmt.Sprint("rich-", n)
-			records := madeUp(userID, 0, 10_000)
+			records := makeRecords(userID, 0, 10_000)
 			for i := range records {
 				records[i].UserID = userID
 			}
@@ -127,13 +138,13 @@ func digestOf(series string, i int) auth.Digest {
 	return sha256.Sum256(strconv.AppendInt([]byte(series+"/"), int64(i), 10))
 }
 
-// madeUp returns tokens as a service would have them: ten for each account.
-func madeUp(series string, from, n int) []auth.Credential {
+// makeRecords returns tokens like those of a service: ten for each user.
+func makeRecords(series string, from, n int) []auth.Credential {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	records := make([]auth.Credential, n)
 	for i := range records {
 		records[i] = auth.Credential{
-			ID: fmt.Sprintf("%026d", from+i), Kind: auth.KindToken, UserID: fmt.Sprint("account-", (from+i)/10), Name: "deploy to production",
+			ID: fmt.Sprintf("%026d", from+i), Kind: auth.KindToken, UserID: fmt.Sprint("user-", (from+i)/10), Name: "deploy to production",
 			Hint: "acme_pat_...x3Yz", Scopes: "notes:read notes:write", Digest: digestOf(series, from+i),
 			CreatedAt: now, ExpiresAt: now.AddDate(0, 0, 90),
 		}
@@ -169,7 +180,7 @@ func databaseSize(b *testing.B, d database, db *sql.DB) (bytes int64) {
 	return bytes
 }
 
-// insert is faster than Create: many rows by one statement, in one transaction.
+// insert is faster than Create: it inserts many rows per statement, in one transaction.
 func insert(b *testing.B, db *sql.DB, numbered bool, records []auth.Credential) {
 	b.Helper()
 	const columns, rows = 15, 100
@@ -177,11 +188,11 @@ func insert(b *testing.B, db *sql.DB, numbered bool, records []auth.Credential) 
 	require.NoError(b, err)
 	defer tx.Rollback()
 	for len(records) > 0 {
-		some := records[:min(rows, len(records))]
-		records = records[len(some):]
+		batch := records[:min(rows, len(records))]
+		records = records[len(batch):]
 		var values strings.Builder
 		var args []any
-		for i, c := range some {
+		for i, c := range batch {
 			for n := range columns {
 				before, mark := ",", "?"
 				if n == 0 {
@@ -212,11 +223,11 @@ func filledRedis(b *testing.B) filled {
 		store: store,
 		fill: func(b *testing.B, records []auth.Credential) {
 			var wg sync.WaitGroup
-			turn := make(chan struct{}, 64) // they share a round trip
+			running := make(chan struct{}, 64) // concurrent calls share round trips
 			for _, c := range records {
-				turn <- struct{}{}
+				running <- struct{}{}
 				wg.Go(func() {
-					defer func() { <-turn }()
+					defer func() { <-running }()
 					if err := store.Create(b.Context(), c, 0); err != nil {
 						b.Error(err)
 					}

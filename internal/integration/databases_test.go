@@ -1,4 +1,4 @@
-// Package integration runs what needs drivers and real servers.
+// Package integration has the tests that need drivers and real servers.
 package integration
 
 import (
@@ -23,17 +23,17 @@ import (
 	"github.com/seed-31c5bcb2/auth/sqlstore"
 )
 
-// The driver logs each connection that is cut, which some tests do on purpose.
+// The driver logs each lost connection, and some tests cut connections on purpose.
 func init() { _ = mysql.SetLogger(&mysql.NopLogger{}) }
 
-// A database makes an empty one for each test, and removes it.
+// A database creates an empty one for each test and removes it at the end.
 type database struct {
 	name    string
 	dialect sqlstore.Dialect
 	make    func(t testing.TB) source
 }
 
-// A source is what sql.Open takes.
+// A source has the arguments of sql.Open.
 type source struct{ driver, dsn string }
 
 var databases = []database{
@@ -46,7 +46,7 @@ var databases = []database{
 func (d database) isSQLite() bool   { return strings.HasPrefix(d.name, "SQLite") }
 func (d database) isPostgres() bool { return d.name == "PostgreSQL" }
 
-// each runs a test over every database that can be reached.
+// each runs a test with every database that is available.
 func each(t *testing.T, test func(t *testing.T, d database)) {
 	for _, d := range databases {
 		t.Run(d.name, func(t *testing.T) {
@@ -56,25 +56,33 @@ func each(t *testing.T, test func(t *testing.T, d database)) {
 	}
 }
 
-func (d database) store(t testing.TB, cfg ...sqlstore.Config) (*sqlstore.Store, *sql.DB) {
+func (d database) store(t testing.TB) (*sqlstore.Store, *sql.DB) {
 	t.Helper()
 	db := d.make(t).open(t)
-	return d.over(t, db, cfg...), db
+	return d.over(t, db), db
 }
 
-// over returns a store over db, with its tables. It has the time that a busy machine
-// takes, unless the options say otherwise: few tests are about that.
-func (d database) over(t testing.TB, db *sql.DB, cfg ...sqlstore.Config) *sqlstore.Store {
+// patience is the timeout of stores in tests that are not about timeouts. It is long
+// enough for a busy machine.
+const patience = 20 * time.Second
+
+// over returns a store over db, with its tables.
+func (d database) over(t testing.TB, db *sql.DB) *sqlstore.Store {
 	t.Helper()
-	store, err := sqlstore.New(db, d.dialect, cmp.Or(append(cfg, sqlstore.Config{Timeout: 20 * time.Second})...))
+	return d.overWithin(t, db, patience)
+}
+
+func (d database) overWithin(t testing.TB, db *sql.DB, timeout time.Duration) *sqlstore.Store {
+	t.Helper()
+	store, err := sqlstore.New(db, d.dialect, sqlstore.Config{Timeout: timeout})
 	require.NoError(t, err)
 	t.Cleanup(func() { store.Close() })
 	require.NoError(t, store.Migrate(t.Context()))
 	return store
 }
 
-// sqlite makes the file with one connection: the change to WAL does not wait for
-// others.
+// sqlite creates the file with a single connection, because the change to WAL does not
+// wait for other connections.
 func sqlite(t testing.TB, driver string) source {
 	t.Helper()
 	s := source{driver, "file:" + filepath.Join(t.TempDir(), "auth.db") +
@@ -83,7 +91,7 @@ func sqlite(t testing.TB, driver string) source {
 	return s
 }
 
-// postgres makes a schema of its own.
+// postgres creates a schema for the test.
 func postgres(t testing.TB) source {
 	t.Helper()
 	base := cmp.Or(os.Getenv("AUTH_TEST_POSTGRES"), "postgres://root@127.0.0.1:5432/test?sslmode=disable")
@@ -99,7 +107,7 @@ func postgres(t testing.TB) source {
 	return source{"pgx", u.String()}
 }
 
-// mariadb makes a database of its own.
+// mariadb creates a database for the test.
 func mariadb(t testing.TB) source {
 	t.Helper()
 	base := cmp.Or(os.Getenv("AUTH_TEST_MYSQL"), "root@tcp(127.0.0.1:3306)/test")
@@ -113,8 +121,7 @@ func mariadb(t testing.TB) source {
 	return source{"mysql", cfg.FormatDSN()}
 }
 
-// reach skips the test where there is no server, and fails it in CI, which has
-// started one.
+// reach skips the test if there is no server. In CI, which starts one, it fails the test.
 func reach(t testing.TB, driver, dsn, variable, name, start string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open(driver, dsn)
@@ -123,7 +130,7 @@ func reach(t testing.TB, driver, dsn, variable, name, start string) *sql.DB {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := db.PingContext(ctx); err != nil {
-		text := fmt.Sprintf("no %s: %v\nStart one (%s), or name it in %s.", name, err, start, variable)
+		text := fmt.Sprintf("no %s: %v\nStart one (%s), or set %s.", name, err, start, variable)
 		if os.Getenv("CI") == "true" {
 			t.Fatal(text)
 		}
@@ -141,7 +148,7 @@ func (s source) open(t testing.TB) *sql.DB {
 	return db
 }
 
-// run is also for cleaning up, when the test's context is over.
+// run also works during cleanup, when the context of the test is done.
 func run(t testing.TB, db *sql.DB, query string) {
 	t.Helper()
 	_, err := db.ExecContext(context.Background(), query)

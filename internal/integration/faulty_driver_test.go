@@ -13,33 +13,33 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// faults counts the calls of a driver and makes one of them fail.
+// faults counts the calls of a driver and makes some of them fail.
 type faults struct {
 	mu    sync.Mutex
 	calls int
-	at    int   // the first call that fails; 0: none does
-	times int   // so many do, one after the other
-	err   error // how
-	late  bool  // the database has done it, and the answer is lost
+	at    int   // number of the first call that fails; zero means none
+	times int   // how many calls in a row fail
+	err   error // that they return
+	late  bool  // the call is made, and only its answer is lost
 }
 
-// arm makes the nth call from now fail, and those after it if times is over 1.
+// arm makes the nth call from now fail, and the times-1 calls after it.
 func (f *faults) arm(n, times int, err error, late bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls, f.at, f.times, f.err, f.late = 0, n, times, err, late
 }
 
-// errKilled is no error: the process ends, as by kill -9.
+// errKilled makes the process kill itself instead of returning an error.
 var errKilled = errors.New("killed")
 
-// disarm reports whether the call came that was to fail.
+// disarm reports whether the call that should fail was made.
 func (f *faults) disarm() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	came := f.calls >= f.at
+	made := f.calls >= f.at
 	f.at = 0
-	return came
+	return made
 }
 
 func (f *faults) next() (before, after error) {
@@ -55,8 +55,8 @@ func (f *faults) next() (before, after error) {
 	return f.err, nil
 }
 
-// through runs one call of the driver, unless it is to fail.
-func through[T any](f *faults, call func() (T, error)) (T, error) {
+// intercept makes one call of the driver, unless that call should fail.
+func intercept[T any](f *faults, call func() (T, error)) (T, error) {
 	var none T
 	before, after := f.next()
 	if before != nil {
@@ -76,7 +76,7 @@ func through[T any](f *faults, call func() (T, error)) (T, error) {
 	return got, err
 }
 
-// openFaulty opens a database through f.
+// openFaulty opens a database whose driver calls fail as f says.
 func (s source) openFaulty(t *testing.T, f *faults) *sql.DB {
 	t.Helper()
 	db, err := s.faulty(f)
@@ -119,14 +119,14 @@ func (c *faultyConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	return &faultyConn{conn, c.faults}, nil
 }
 
-// A faultyConn has the optional methods that each driver in these tests has.
+// A faultyConn implements the optional interfaces that the drivers in these tests have.
 type faultyConn struct {
 	driver.Conn
 	faults *faults
 }
 
 func (c *faultyConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
-	tx, err := through(c.faults, func() (driver.Tx, error) { return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o) })
+	tx, err := intercept(c.faults, func() (driver.Tx, error) { return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o) })
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (c *faultyConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx
 }
 
 func (c *faultyConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	stmt, err := through(c.faults, func() (driver.Stmt, error) {
+	stmt, err := intercept(c.faults, func() (driver.Stmt, error) {
 		return c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
 	})
 	if err != nil {
@@ -143,10 +143,10 @@ func (c *faultyConn) PrepareContext(ctx context.Context, query string) (driver.S
 	return &faultyStmt{stmt, c.faults}, nil
 }
 
-// Where a driver answers ErrSkip, database/sql goes on to prepare.
+// If a driver returns ErrSkip, database/sql prepares a statement instead.
 
 func (c *faultyConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	return through(c.faults, func() (driver.Result, error) {
+	return intercept(c.faults, func() (driver.Result, error) {
 		return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 	})
 }
@@ -156,7 +156,7 @@ func (c *faultyConn) QueryContext(ctx context.Context, query string, args []driv
 	if !ok {
 		return nil, driver.ErrSkip
 	}
-	rows, err := through(c.faults, func() (driver.Rows, error) { return q.QueryContext(ctx, query, args) })
+	rows, err := intercept(c.faults, func() (driver.Rows, error) { return q.QueryContext(ctx, query, args) })
 	if err != nil {
 		return nil, err
 	}
@@ -188,12 +188,12 @@ type faultyTx struct {
 }
 
 func (tx *faultyTx) Commit() error {
-	_, err := through(tx.faults, func() (any, error) { return nil, tx.Tx.Commit() })
+	_, err := intercept(tx.faults, func() (any, error) { return nil, tx.Tx.Commit() })
 	return err
 }
 
 func (tx *faultyTx) Rollback() error {
-	_, err := through(tx.faults, func() (any, error) { return nil, tx.Tx.Rollback() })
+	_, err := intercept(tx.faults, func() (any, error) { return nil, tx.Tx.Rollback() })
 	return err
 }
 
@@ -203,13 +203,13 @@ type faultyStmt struct {
 }
 
 func (s *faultyStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	return through(s.faults, func() (driver.Result, error) {
+	return intercept(s.faults, func() (driver.Result, error) {
 		return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
 	})
 }
 
 func (s *faultyStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	rows, err := through(s.faults, func() (driver.Rows, error) {
+	rows, err := intercept(s.faults, func() (driver.Rows, error) {
 		return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
 	})
 	if err != nil {
@@ -231,6 +231,6 @@ type faultyRows struct {
 }
 
 func (r *faultyRows) Next(to []driver.Value) error {
-	_, err := through(r.faults, func() (any, error) { return nil, r.Rows.Next(to) })
+	_, err := intercept(r.faults, func() (any, error) { return nil, r.Rows.Next(to) })
 	return err
 }

@@ -19,18 +19,18 @@ import (
 	"github.com/seed-31c5bcb2/auth/sqlstore"
 )
 
-// An ownServer is a database server of one test, which it may fill, kill and start
-// again. What it has acknowledged is on its disk.
+// An ownServer is a database server for one test, which may fill it, kill it and start it
+// again. It writes to disk before it acknowledges.
 type ownServer struct {
 	database
 	source
 	dir     string
 	command func() *exec.Cmd
 	cmd     *exec.Cmd
-	ended   chan struct{}
+	exited  chan struct{}
 }
 
-// eachOwnServer runs a test over a server of its own for each that can be started.
+// eachOwnServer runs a test with every kind of server that can be started.
 func eachOwnServer(t *testing.T, test func(t *testing.T, s *ownServer)) {
 	for _, d := range databases {
 		if d.isSQLite() {
@@ -38,7 +38,7 @@ func eachOwnServer(t *testing.T, test func(t *testing.T, s *ownServer)) {
 		}
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			// t.TempDir is too long a path for a socket, and closed to other users.
+			// The path of t.TempDir is too long for a socket, and inaccessible to other users.
 			dir, err := os.MkdirTemp("", "auth")
 			require.NoError(t, err)
 			t.Cleanup(func() { os.RemoveAll(dir) })
@@ -59,7 +59,7 @@ func eachOwnServer(t *testing.T, test func(t *testing.T, s *ownServer)) {
 func (s *ownServer) makePostgres(t *testing.T) {
 	t.Helper()
 	initdb := program(t, "initdb", "postgresql", "/usr/lib/postgresql/*/bin/initdb")
-	// It refuses to run as root.
+	// PostgreSQL refuses to run as root.
 	attributes := &syscall.SysProcAttr{}
 	if os.Getuid() == 0 {
 		u, err := user.Lookup("postgres")
@@ -103,7 +103,7 @@ func (s *ownServer) makeMariaDB(t *testing.T) {
 	s.source.dsn += "test"
 }
 
-// program finds one that a distribution's package brings, also outside of PATH.
+// program returns the path of a program, in PATH or matching the pattern.
 func program(t *testing.T, name, from, pattern string) string {
 	t.Helper()
 	found, _ := filepath.Glob(pattern)
@@ -112,7 +112,7 @@ func program(t *testing.T, name, from, pattern string) string {
 	if err == nil || len(found) > 0 {
 		return cmp.Or(path, found[max(len(found)-1, 0)])
 	}
-	text := fmt.Sprintf("no %s to start a server with: install it (apt-get install %s)", name, from)
+	text := fmt.Sprintf("%s is missing: install it (apt-get install %s)", name, from)
 	if os.Getenv("CI") == "true" {
 		t.Fatal(text)
 	}
@@ -128,8 +128,8 @@ func (s *ownServer) run(t *testing.T, attributes *syscall.SysProcAttr, name stri
 	require.NoError(t, err, "%s", out)
 }
 
-// start also starts it again, over what it has left. A server that was killed may
-// leave processes that take a moment to end, and refuses to start until then.
+// start can be called again after kill. A killed server may leave processes that take a
+// moment to exit, and cannot start until they have.
 func (s *ownServer) start(t *testing.T) {
 	t.Helper()
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
@@ -139,30 +139,30 @@ func (s *ownServer) start(t *testing.T) {
 	require.NoError(t, err)
 	defer db.Close()
 	require.Eventually(t, func() bool {
-		if s.hasEnded() {
+		if s.hasExited() {
 			s.cmd = s.command()
 			s.cmd.Stdout, s.cmd.Stderr = log, log
 			if err := s.cmd.Start(); err != nil {
 				t.Error(err)
 				return false
 			}
-			cmd, ended := s.cmd, make(chan struct{})
-			s.ended = ended
+			cmd, exited := s.cmd, make(chan struct{})
+			s.exited = exited
 			go func() {
 				cmd.Wait()
-				close(ended)
+				close(exited)
 			}()
 		}
 		return db.PingContext(t.Context()) == nil
-	}, 30*time.Second, 50*time.Millisecond, "it does not start")
+	}, 30*time.Second, 50*time.Millisecond, "the server does not start")
 }
 
-func (s *ownServer) hasEnded() bool {
-	if s.ended == nil {
+func (s *ownServer) hasExited() bool {
+	if s.exited == nil {
 		return true
 	}
 	select {
-	case <-s.ended:
+	case <-s.exited:
 		return true
 	default:
 		return false
@@ -171,12 +171,12 @@ func (s *ownServer) hasEnded() bool {
 
 func (s *ownServer) kill() {
 	_ = s.cmd.Process.Kill()
-	<-s.ended
+	<-s.exited
 }
 
-// store returns one over a handle of its own, with its tables.
-func (s *ownServer) store(t *testing.T, cfg ...sqlstore.Config) (*sqlstore.Store, *sql.DB) {
+// store returns a store with its own handle, with its tables.
+func (s *ownServer) store(t *testing.T) (*sqlstore.Store, *sql.DB) {
 	t.Helper()
 	db := s.open(t)
-	return s.over(t, db, cfg...), db
+	return s.over(t, db), db
 }

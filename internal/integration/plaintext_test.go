@@ -19,15 +19,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/redisstore"
 )
 
-// Whoever reads the database, its file or its log finds nothing to sign in with.
-func TestDatabaseHoldsNoPlaintext(t *testing.T) {
+// The tables, the file and the log of a database contain no plaintext credential.
+func TestSQLStore_storesNoPlaintext(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, d database) {
 		source := d.make(t)
 		db := source.open(t)
-		opens := credentialsOfAllSorts(t, d.over(t, db))
+		plaintexts := createCredentials(t, d.over(t, db))
 		places := map[string][]byte{"the tables": dump(t, db)}
 		if d.isSQLite() {
 			path, _, _ := strings.Cut(strings.TrimPrefix(source.dsn, "file:"), "?")
@@ -38,18 +39,17 @@ func TestDatabaseHoldsNoPlaintext(t *testing.T) {
 			}
 			require.NotEmpty(t, places[path+"-wal"])
 		}
-		requireNoPlaintext(t, opens, places, "the tables")
+		requireNoPlaintext(t, plaintexts, places, "the tables")
 	})
 }
 
-// Nor does whoever reads what Redis writes to a disk.
-func TestRedisHoldsNoPlaintext(t *testing.T) {
+func TestRedisStore_storesNoPlaintext(t *testing.T) {
 	t.Parallel()
-	// The snapshot as plain text, so that it can be searched.
+	// The files are not compressed, so that they can be searched.
 	server := startRedis(t, "--appendonly", "yes", "--appendfsync", "always", "--aof-use-rdb-preamble", "no",
 		"--rdbcompression", "no")
-	store, client := server.store(t)
-	opens := credentialsOfAllSorts(t, store)
+	store, client := server.store(t, redisstore.Config{})
+	plaintexts := createCredentials(t, store)
 	require.NoError(t, client.Do(t.Context(), client.B().Save().Build()).Error())
 	places := map[string][]byte{}
 	require.NoError(t, filepath.WalkDir(server.dir, func(path string, entry fs.DirEntry, err error) error {
@@ -60,82 +60,102 @@ func TestRedisHoldsNoPlaintext(t *testing.T) {
 		return err
 	}))
 	snapshot, log := filepath.Join(server.dir, "dump.rdb"), filepath.Join(server.dir, "appendonlydir", "appendonly.aof.1.incr.aof")
-	requireNoPlaintext(t, opens, places, snapshot, log)
+	requireNoPlaintext(t, plaintexts, places, snapshot, log)
 }
 
-// credentialsOfAllSorts makes some, uses them, and returns everything that would open an
-// account, if it were found.
-func credentialsOfAllSorts(t *testing.T, store auth.Store) (opens map[string]string) {
+// createCredentials creates and uses credentials of all kinds. It returns everything that
+// would allow access if it were found.
+func createCredentials(t *testing.T, store auth.Store) (plaintexts map[string]string) {
+	t.Helper()
+	plaintexts = make(map[string]string)
+	createTokens(t, store, plaintexts)
+	createSecrets(t, store, plaintexts)
+	createSession(t, store, plaintexts)
+	return plaintexts
+}
+
+var fullAccess = []string{auth.FullAccess}
+
+func createTokens(t *testing.T, store auth.Store, plaintexts map[string]string) {
 	t.Helper()
 	ctx := t.Context()
-	cookieKey, revealKey := make([]byte, 32), make([]byte, 32)
-	rand.Read(cookieKey)
-	rand.Read(revealKey)
 	bearer, err := auth.NewBearer(store, auth.BearerConfig{Prefix: "acme_pat", AcceptImported: true})
 	require.NoError(t, err)
-	cookie, err := auth.NewCookie(store, auth.CookieConfig{Keys: auth.Keys{cookieKey}})
+	token, c := issue(t, bearer, auth.FullAccess)
+	plaintexts["a rotated token"] = token
+	plaintexts["a token"], _, err = bearer.Rotate(ctx, "alice", c.ID, time.Hour)
 	require.NoError(t, err)
-	kept, err := auth.NewSecret(store, auth.SecretConfig{RevealKeys: auth.Keys{revealKey}})
+	plaintexts["an imported token"] = rand.Text() + rand.Text()
+	_, err = bearer.Import(ctx, "alice", plaintexts["an imported token"],
+		auth.ImportOptions{TokenOptions: auth.TokenOptions{Name: "old", Scopes: fullAccess, Lifetime: auth.NoExpiry}})
+	require.NoError(t, err)
+	_, err = bearer.Authenticate(bearerRequest(plaintexts["a token"]))
+	require.NoError(t, err)
+	require.NoError(t, bearer.Close(ctx)) // writes the last use
+}
+
+func createSecrets(t *testing.T, store auth.Store, plaintexts map[string]string) {
+	t.Helper()
+	ctx, key := t.Context(), newKey(plaintexts, "the reveal key")
+	revealable, err := auth.NewSecret(store, auth.SecretConfig{RevealKeys: auth.Keys{key}})
 	require.NoError(t, err)
 	secret, err := auth.NewSecret(store, auth.SecretConfig{Prefix: "acme_cs"})
 	require.NoError(t, err)
+	o := auth.SecretOptions{Scopes: fullAccess, Lifetime: auth.NoExpiry}
+	plaintexts["a secret"], _, err = secret.Issue(ctx, "bob", o)
+	require.NoError(t, err)
+	first, c, err := revealable.Issue(ctx, "carol", o)
+	require.NoError(t, err)
+	plaintexts["a rotated secret"] = first
+	next, c, err := revealable.Rotate(ctx, "carol", c.ID, time.Hour)
+	require.NoError(t, err)
+	plaintexts["a secret that can be revealed"] = next
+	revealed, err := revealable.Reveal(ctx, "carol", c.ID)
+	require.NoError(t, err)
+	require.Equal(t, next, revealed)
+}
 
-	opens = map[string]string{"the cookie key": string(cookieKey), "the reveal key": string(revealKey)}
-	token, c, err := bearer.Issue(ctx, "alice", auth.NewToken{Name: "script"})
+func createSession(t *testing.T, store auth.Store, plaintexts map[string]string) {
+	t.Helper()
+	cookie, err := auth.NewCookie(store, auth.CookieConfig{Keys: auth.Keys{newKey(plaintexts, "the cookie key")}})
 	require.NoError(t, err)
-	opens["a token that was rotated"] = token
-	opens["a token"], _, err = bearer.Rotate(ctx, "alice", c.ID, time.Hour)
-	require.NoError(t, err)
-	opens["an imported token"] = rand.Text() + rand.Text()
-	_, err = bearer.Import(ctx, "alice", opens["an imported token"], auth.NewToken{Name: "old"})
-	require.NoError(t, err)
-	opens["a secret"], _, err = secret.Assign(ctx, "bob")
-	require.NoError(t, err)
-	opens["a secret that was rotated"], _, err = kept.Assign(ctx, "carol")
-	require.NoError(t, err)
-	opens["a secret that can be revealed"], _, err = kept.Rotate(ctx, "carol", time.Hour)
-	require.NoError(t, err)
-	revealed, err := kept.Reveal(ctx, "carol")
-	require.NoError(t, err)
-	require.Equal(t, opens["a secret that can be revealed"], revealed)
 	w := httptest.NewRecorder()
-	session, err := cookie.SignIn(w, httptest.NewRequest("POST", "https://example.com/", nil), "alice", auth.NewSession{})
+	session, err := cookie.SignIn(w, httptest.NewRequest("POST", "https://example.com/", nil), "alice", auth.SessionOptions{})
 	require.NoError(t, err)
 	sealed := w.Result().Cookies()[0]
-	opens["a cookie"] = sealed.Value
-
-	// Requests, so that last uses are written as well.
+	plaintexts["a cookie"] = sealed.Value
 	r := httptest.NewRequest("GET", "/", nil)
-	r.Header.Set("Authorization", "Bearer "+opens["a token"])
-	_, err = bearer.Authenticate(r)
-	require.NoError(t, err)
-	r = httptest.NewRequest("GET", "/", nil)
 	r.AddCookie(&http.Cookie{Name: sealed.Name, Value: sealed.Value})
 	id, err := cookie.Authenticate(r)
 	require.NoError(t, err)
 	require.Equal(t, session.ID, id.CredentialID)
-	require.NoError(t, bearer.Close(ctx))
-	require.NoError(t, cookie.Close(ctx))
-	return opens
+	require.NoError(t, cookie.Close(t.Context()))
 }
 
-// requireNoPlaintext searches places. That it finds what is there it sees by a
-// token's digest, which is in each of those named.
-func requireNoPlaintext(t *testing.T, opens map[string]string, places map[string][]byte, named ...string) {
+func newKey(plaintexts map[string]string, name string) []byte {
+	key := make([]byte, 32)
+	rand.Read(key)
+	plaintexts[name] = string(key)
+	return key
+}
+
+// requireNoPlaintext searches all places. Those that are named must contain the digest of a
+// token, which shows that the search works.
+func requireNoPlaintext(t *testing.T, plaintexts map[string]string, places map[string][]byte, named ...string) {
 	t.Helper()
-	digest := sha256.Sum256([]byte(opens["a token"]))
+	digest := sha256.Sum256([]byte(plaintexts["a token"]))
 	for _, name := range named {
 		require.True(t, bytes.Contains(places[name], digest[:]), name)
 	}
-	for where, text := range places {
-		for what, plaintext := range opens {
-			for _, spelling := range []string{
+	for place, text := range places {
+		for name, plaintext := range plaintexts {
+			for _, encoded := range []string{
 				plaintext,
 				hex.EncodeToString([]byte(plaintext)),
 				base64.RawStdEncoding.EncodeToString([]byte(plaintext)),
 				plaintext[len(plaintext)/4 : 3*len(plaintext)/4],
 			} {
-				require.False(t, bytes.Contains(text, []byte(spelling)), "%s is in %s", what, where)
+				require.False(t, bytes.Contains(text, []byte(encoded)), "%s is in %s", name, place)
 			}
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A proxy stands between a driver and its server and can stop to forward, as a
-// network does that loses packets: nobody is told.
+// A proxy stands between a driver and its server. It can stop forwarding without closing
+// connections, like a network that loses packets.
 type proxy struct {
 	listener net.Listener
 	network  string
@@ -23,11 +23,11 @@ type proxy struct {
 
 	mu       sync.Mutex
 	moved    *sync.Cond
-	requests int  // that came since hang, of all connections
-	after    int  // so many are served; below 0: all
-	answers  bool // what is held is the answer, not the request
-	breaks   int  // so many are not held: their connection is cut
-	broken   bool // one was
+	requests int  // since hang, on all connections
+	after    int  // how many requests are served; negative means all
+	answers  bool // hold answers, not requests
+	breaks   int  // how many are not held but have their connection cut
+	broken   bool // whether a connection was cut
 	open     map[net.Conn]bool
 }
 
@@ -38,7 +38,7 @@ func newProxy(l net.Listener, network, address string) *proxy {
 	return p
 }
 
-// behind starts a proxy in front of a source's server.
+// behind starts a proxy in front of the server.
 func (s source) behind(t *testing.T) *proxy {
 	t.Helper()
 	var network, address string
@@ -67,7 +67,7 @@ func (s source) behind(t *testing.T) *proxy {
 
 func (p *proxy) address() string { return p.listener.Addr().String() }
 
-// at opens a database as if its server were elsewhere.
+// at opens the database with another address of its server.
 func (s source) at(t *testing.T, address string) *sql.DB {
 	t.Helper()
 	var db *sql.DB
@@ -94,31 +94,31 @@ func (s source) at(t *testing.T, address string) *sql.DB {
 	return db
 }
 
-// openHanging opens a database through a proxy.
+// openHanging opens the database through a proxy.
 func (s source) openHanging(t *testing.T) (*sql.DB, *proxy) {
 	t.Helper()
 	p := s.behind(t)
 	db := s.at(t, p.address())
-	t.Cleanup(p.resume) // a driver says goodbye when it closes
+	t.Cleanup(p.resume) // drivers send a message when they close a connection
 	return db, p
 }
 
-// hang serves so many requests more, and then no other.
+// hang stops forwarding after the given number of requests.
 func (p *proxy) hang(after int, answers bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.requests, p.after, p.answers, p.breaks = 0, after, answers, 0
 }
 
-// fail serves so many requests, cuts the connections of so many more, and then
-// serves all again.
+// fail serves the given number of requests, cuts the connection at each of the next ones,
+// and then serves all again.
 func (p *proxy) fail(after, breaks int, answers bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.requests, p.after, p.answers, p.breaks, p.broken = 0, after, answers, breaks, false
 }
 
-// failed reports whether any connection was cut since fail.
+// failed reports whether fail has cut any connection.
 func (p *proxy) failed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,7 +130,7 @@ func (p *proxy) resume() {
 	p.moved.Broadcast()
 }
 
-// cut ends all connections.
+// cut closes all connections.
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,8 +139,8 @@ func (p *proxy) cut() {
 	}
 }
 
-// hold keeps a connection to be cut, until done is called.
-func (p *proxy) hold(conn net.Conn) (done func()) {
+// register adds a connection that cut closes, until done is called.
+func (p *proxy) register(conn net.Conn) (done func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.open[conn] = true
@@ -152,13 +152,13 @@ func (p *proxy) hold(conn net.Conn) (done func()) {
 	}
 }
 
-// holds reports whether it is time. What a server says unasked is held from the
-// first.
+// holds reports whether to hold what comes next. If no request is served, it also holds what
+// a server sends unsolicited.
 func (p *proxy) holds() bool {
 	return p.after >= 0 && (p.requests > p.after || p.answers && p.after == 0)
 }
 
-// wait returns once what came may be forwarded, or says that it will not be.
+// wait blocks while data must be held. It returns false if its connection must be cut.
 func (p *proxy) wait(request bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -197,7 +197,7 @@ func (p *proxy) serve() {
 
 func (p *proxy) forward(to, from net.Conn, request bool) {
 	defer to.Close()
-	defer p.hold(from)()
+	defer p.register(from)()
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// record makes one up that is valid for an hour.
+// record returns a made-up credential that expires in an hour.
 func record(kind auth.Kind, userID string) auth.Credential {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	c := auth.Credential{
@@ -30,19 +30,19 @@ func record(kind auth.Kind, userID string) auth.Credential {
 	return c
 }
 
-// An account has records of every sort, and one more that is not there yet.
-type account struct {
+// A testUser has records of every kind, and next, which is not in the store yet.
+type testUser struct {
 	userID                 string
-	previous, token, other auth.Credential // token has replaced previous, which is in its overlap
+	previous, token, other auth.Credential // token has replaced previous, which is in its grace period
 	expired                auth.Credential
 	session, secret        auth.Credential
 	next                   auth.Credential
 }
 
-func newAccount(t *testing.T, store auth.Store) *account {
+func newUser(t *testing.T, store auth.Store) *testUser {
 	t.Helper()
 	userID := "user-" + rand.Text()
-	a := &account{
+	u := &testUser{
 		userID:   userID,
 		previous: record(auth.KindToken, userID),
 		token:    record(auth.KindToken, userID),
@@ -52,25 +52,25 @@ func newAccount(t *testing.T, store auth.Store) *account {
 		secret:   record(auth.KindSecret, userID),
 		next:     record(auth.KindToken, userID),
 	}
-	a.token.Previous = a.previous.ID
-	a.expired.ExpiresAt = a.expired.CreatedAt.Add(-30 * time.Minute)
-	a.secret.ExpiresAt, a.secret.Sealed = time.Time{}, []byte("sealed")
+	u.token.Previous = u.previous.ID
+	u.expired.ExpiresAt = u.expired.CreatedAt.Add(-30 * time.Minute)
+	u.secret.ExpiresAt, u.secret.Sealed = time.Time{}, []byte("sealed")
 	ctx := t.Context()
-	for _, c := range []auth.Credential{a.previous, a.other, a.expired, a.session, a.secret} {
+	for _, c := range []auth.Credential{u.previous, u.other, u.expired, u.session, u.secret} {
 		require.NoError(t, store.Create(ctx, c, 0))
 	}
-	require.NoError(t, store.Rotate(ctx, a.previous.Ref(), a.token, a.token.CreatedAt.Add(30*time.Minute)))
-	return a
+	require.NoError(t, store.Rotate(ctx, u.previous.Ref(), u.token, u.token.CreatedAt.Add(30*time.Minute)))
+	return u
 }
 
-// state says what of the account is there, as text without anything that is
-// another in another account.
-func (a *account) state(t *testing.T, store auth.Store) string {
+// state describes the records of the user. It is the same for all users with the same
+// records.
+func (u *testUser) state(t *testing.T, store auth.Store) string {
 	t.Helper()
 	ctx := t.Context()
 	listed := map[string]bool{}
 	for kind := auth.KindToken; kind <= auth.KindSecret; kind++ {
-		list, err := store.List(ctx, kind, a.userID, auth.Page{})
+		list, err := store.List(ctx, kind, u.userID, auth.Page{})
 		require.NoError(t, err)
 		for _, c := range list {
 			listed[c.ID] = true
@@ -81,19 +81,19 @@ func (a *account) state(t *testing.T, store auth.Store) string {
 		name string
 		c    auth.Credential
 	}{
-		{"previous", a.previous}, {"token", a.token}, {"other", a.other}, {"expired", a.expired},
-		{"session", a.session}, {"secret", a.secret}, {"next", a.next},
+		{"previous", u.previous}, {"token", u.token}, {"other", u.other}, {"expired", u.expired},
+		{"session", u.session}, {"secret", u.secret}, {"next", u.next},
 	} {
 		got, err := store.Lookup(ctx, r.c.Kind, r.c.Digest)
 		switch {
 		case errors.Is(err, auth.ErrRevoked):
 			fmt.Fprintf(&b, "%s: revoked", r.name)
 		case errors.Is(err, auth.ErrNotFound):
-			fmt.Fprintf(&b, "%s: not there", r.name)
+			fmt.Fprintf(&b, "%s: not found", r.name)
 		default:
 			require.NoError(t, err)
 			require.Equal(t, r.c.Ref(), got.Ref())
-			fmt.Fprintf(&b, "%s: superseded %t, used %t, expires in %v, replaced one %t", r.name, got.Superseded,
+			fmt.Fprintf(&b, "%s: superseded %t, used %t, expires in %v, has previous %t", r.name, got.Superseded,
 				!got.LastUsedAt.IsZero(), expiry(got), got.Previous != "")
 		}
 		fmt.Fprintf(&b, ", listed %t\n", listed[r.c.ID])
@@ -101,7 +101,7 @@ func (a *account) state(t *testing.T, store auth.Store) string {
 	return b.String()
 }
 
-// expiry is rounded, so that a few milliseconds between two records do not show.
+// expiry is rounded, so that a few milliseconds between two records do not matter.
 func expiry(c *auth.Credential) time.Duration {
 	if c.ExpiresAt.IsZero() {
 		return 0
@@ -109,79 +109,91 @@ func expiry(c *auth.Credential) time.Duration {
 	return c.ExpiresAt.Sub(c.CreatedAt).Round(5 * time.Minute)
 }
 
-// A method is one call of a store over an account.
+// A method is one call of a store for a user.
 type method struct {
 	name  string
 	reads bool
-	call  func(ctx context.Context, store auth.Store, a *account) error
+	call  func(ctx context.Context, store auth.Store, u *testUser) error
 }
 
 var methods = []method{
-	{"Create with a limit", false, func(ctx context.Context, store auth.Store, a *account) error {
-		return store.Create(ctx, a.next, 10)
+	{"Create with a limit", false, func(ctx context.Context, store auth.Store, u *testUser) error {
+		return store.Create(ctx, u.next, 10)
 	}},
-	{"Create without one", false, func(ctx context.Context, store auth.Store, a *account) error {
-		return store.Create(ctx, a.next, 0)
+	{"Create without a limit", false, func(ctx context.Context, store auth.Store, u *testUser) error {
+		return store.Create(ctx, u.next, 0)
 	}},
-	{"Lookup", true, func(ctx context.Context, store auth.Store, a *account) error {
-		c, err := store.Lookup(ctx, auth.KindToken, a.token.Digest)
-		if err == nil && c.ID != a.token.ID {
+	{"Lookup", true, func(ctx context.Context, store auth.Store, u *testUser) error {
+		c, err := store.Lookup(ctx, auth.KindToken, u.token.Digest)
+		if err == nil && c.ID != u.token.ID {
 			return auth.ErrNotFound
 		}
 		return err
 	}},
-	{"Get", true, func(ctx context.Context, store auth.Store, a *account) error {
-		c, err := store.Get(ctx, a.token.Ref())
-		if err == nil && c.ID != a.token.ID {
+	{"Get", true, func(ctx context.Context, store auth.Store, u *testUser) error {
+		c, err := store.Get(ctx, u.token.Ref())
+		if err == nil && c.ID != u.token.ID {
 			return auth.ErrNotFound
 		}
 		return err
 	}},
-	{"List", true, func(ctx context.Context, store auth.Store, a *account) error {
-		list, err := store.List(ctx, auth.KindToken, a.userID, auth.Page{})
+	{"List", true, func(ctx context.Context, store auth.Store, u *testUser) error {
+		list, err := store.List(ctx, auth.KindToken, u.userID, auth.Page{})
 		if err == nil && len(list) < 4 {
-			return auth.ErrNotFound // a part of the list, and no error
+			return auth.ErrNotFound // a partial list must not be returned
 		}
 		return err
 	}},
-	{"Rotate with an overlap", false, func(ctx context.Context, store auth.Store, a *account) error {
-		a.next.Previous = a.token.ID
-		return store.Rotate(ctx, a.token.Ref(), a.next, a.next.CreatedAt.Add(15*time.Minute))
+	{"Rotate with a grace period", false, func(ctx context.Context, store auth.Store, u *testUser) error {
+		u.next.Previous = u.token.ID
+		return store.Rotate(ctx, u.token.Ref(), u.next, u.next.CreatedAt.Add(15*time.Minute))
 	}},
-	{"Rotate a secret", false, func(ctx context.Context, store auth.Store, a *account) error {
-		a.next.Kind, a.next.Previous = auth.KindSecret, a.secret.ID
-		return store.Rotate(ctx, a.secret.Ref(), a.next, a.next.CreatedAt.Add(15*time.Minute))
+	{"Rotate a secret", false, func(ctx context.Context, store auth.Store, u *testUser) error {
+		u.next.Kind, u.next.Previous = auth.KindSecret, u.secret.ID
+		return store.Rotate(ctx, u.secret.Ref(), u.next, u.next.CreatedAt.Add(15*time.Minute))
 	}},
-	{"Rotate a secret at once", false, func(ctx context.Context, store auth.Store, a *account) error {
-		a.next.Kind = auth.KindSecret
-		return store.Rotate(ctx, a.secret.Ref(), a.next, time.Time{})
+	{"Rotate a secret without a grace period", false, func(ctx context.Context, store auth.Store, u *testUser) error {
+		u.next.Kind = auth.KindSecret
+		return store.Rotate(ctx, u.secret.Ref(), u.next, time.Time{})
 	}},
-	{"Revoke", false, func(ctx context.Context, store auth.Store, a *account) error {
-		return store.Revoke(ctx, a.token.Ref())
+	{"Revoke", false, func(ctx context.Context, store auth.Store, u *testUser) error {
+		return store.Revoke(ctx, u.token.Ref())
 	}},
-	{"Revoke a session", false, func(ctx context.Context, store auth.Store, a *account) error {
-		return store.Revoke(ctx, a.session.Ref())
+	{"Revoke a session", false, func(ctx context.Context, store auth.Store, u *testUser) error {
+		return store.Revoke(ctx, u.session.Ref())
 	}},
-	{"RevokeAll", false, func(ctx context.Context, store auth.Store, a *account) error {
-		_, err := store.RevokeAll(ctx, auth.KindToken, a.userID, a.other.ID)
+	{"RevokeAll", false, func(ctx context.Context, store auth.Store, u *testUser) error {
+		_, err := store.RevokeAll(ctx, auth.KindToken, u.userID, u.other.ID)
 		return err
 	}},
-	{"Touch", false, func(ctx context.Context, store auth.Store, a *account) error {
+	{"Touch", false, func(ctx context.Context, store auth.Store, u *testUser) error {
 		now := time.Now()
 		return store.Touch(ctx, []auth.Use{
-			{Ref: a.token.Ref(), Digest: a.token.Digest, At: now},
-			{Ref: a.other.Ref(), Digest: a.other.Digest, At: now},
-			{Ref: a.session.Ref(), Digest: a.session.Digest, At: now},
+			{Ref: u.token.Ref(), Digest: u.token.Digest, At: now},
+			{Ref: u.other.Ref(), Digest: u.other.Digest, At: now},
+			{Ref: u.session.Ref(), Digest: u.session.Digest, At: now},
 		})
 	}},
-	{"Purge", false, func(ctx context.Context, store auth.Store, a *account) error {
-		_, err := store.Purge(ctx, a.expired.CreatedAt.Add(-time.Minute))
+	{"Purge", false, func(ctx context.Context, store auth.Store, u *testUser) error {
+		_, err := store.Purge(ctx, u.expired.CreatedAt.Add(-time.Minute))
 		return err
 	}},
 }
 
-// outage fails unless err is what a caller answers with 503.
-func outage(t *testing.T, err error) {
+// states returns the states of a user before and after a call. The call is made to store,
+// and direct reads the states.
+func (m method) states(t *testing.T, store, direct auth.Store) (untouched, done string) {
+	t.Helper()
+	u := newUser(t, direct)
+	untouched = u.state(t, direct)
+	require.NoError(t, m.call(t.Context(), store, u))
+	done = u.state(t, direct)
+	require.Equal(t, m.reads, untouched == done)
+	return untouched, done
+}
+
+// requireOutage fails unless err is one that callers answer with 503.
+func requireOutage(t *testing.T, err error) {
 	t.Helper()
 	require.Error(t, err)
 	for _, known := range []error{auth.ErrNotFound, auth.ErrConflict, auth.ErrLimit} {
@@ -189,46 +201,46 @@ func outage(t *testing.T, err error) {
 	}
 }
 
-// allOrNothing returns the account's state after a call that has returned err: what
-// it is with the whole change, or what it was, if err tells of an outage.
-func (a *account) allOrNothing(t *testing.T, store auth.Store, err error, untouched, done, at string) string {
+// allOrNothing returns the state after a call that has returned err. The change is
+// complete; after an outage, it may have had no effect instead.
+func (u *testUser) allOrNothing(t *testing.T, store auth.Store, err error, untouched, done, at string) string {
 	t.Helper()
-	state := a.state(t, store)
+	state := u.state(t, store)
 	if err == nil {
 		require.Equal(t, done, state, at)
 		return state
 	}
-	outage(t, err)
+	requireOutage(t, err)
 	require.Contains(t, []string{untouched, done}, state, at)
 	return state
 }
 
-// triesEachInTurn skips a test under -short that makes a call for each fault that there
-// is, one after another. There is nothing in them for the race detector.
-func triesEachInTurn(t *testing.T) {
+// skipIfShort skips tests that make one call for each possible fault, one after another.
+// With -short, which the race detector uses, they are not worth their time.
+func skipIfShort(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("it tries each fault in turn: not with -short")
+		t.Skip("tries each fault in turn: not with -short")
 	}
 }
 
-// recoversSoon asks until a store answers again, and pauses between: PostgreSQL starts a
-// process for each connection, which takes a busy machine its time.
-func recoversSoon(t *testing.T, store auth.Store) {
+// awaitRecovery calls the store until it answers again. It pauses in between, because
+// PostgreSQL starts a process for each connection, which is slow on a busy machine.
+func awaitRecovery(t *testing.T, store auth.Store) {
 	t.Helper()
 	start := time.Now()
 	for {
-		_, err := store.Lookup(t.Context(), auth.KindToken, record(auth.KindToken, "nobody").Digest)
+		_, err := store.Lookup(t.Context(), auth.KindToken, record(auth.KindToken, "absent").Digest)
 		if errors.Is(err, auth.ErrNotFound) {
 			return
 		}
-		outage(t, err)
-		require.Less(t, time.Since(start), 15*time.Second, "it does not recover: %v", err)
+		requireOutage(t, err)
+		require.Less(t, time.Since(start), 15*time.Second, "the store does not recover: %v", err)
 		time.Sleep(20 * time.Millisecond)
 	}
 }
 
-// ids has those of all the tokens that a user has.
+// ids returns the IDs of all tokens of a user.
 func ids(t *testing.T, store auth.Store, userID string) map[string]bool {
 	t.Helper()
 	all, page := map[string]bool{}, auth.Page{}

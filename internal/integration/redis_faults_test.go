@@ -11,82 +11,90 @@ import (
 	"github.com/seed-31c5bcb2/auth/redisstore"
 )
 
-// Each request to Redis can be lost, or its answer, and then the next one too.
-// Whichever it is: a fault is told as an outage, leaves all of the change or
-// nothing of it, and never leaves this process with what Redis no longer has.
-func TestRedisFaultsLeaveAllOrNothing(t *testing.T) {
+var redisFaults = []struct {
+	name    string
+	answers bool
+	breaks  int
+}{
+	{"a lost request", false, 1},
+	{"two lost requests", false, 2},
+	{"a lost answer", true, 1},
+	{"two lost answers", true, 2},
+	{"no answers", true, 1000},
+}
+
+// Each request to Redis or its answer can be lost, and the next one as well. The store then
+// returns an outage, the change is complete or has no effect, and this process never serves
+// a credential that Redis no longer has.
+func TestRedisStore_lostRequestsAndAnswers(t *testing.T) {
 	t.Parallel()
-	kinds := []struct {
-		name    string
-		answers bool
-		breaks  int
-	}{
-		{"a request that is lost", false, 1},
-		{"two requests in a row", false, 2},
-		{"an answer that is lost", true, 1},
-		{"two answers in a row", true, 2},
-		{"nothing but lost answers", true, 1000},
-	}
 	for _, m := range methods {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			ctx := t.Context()
-			_, _, prefix := openRedisStore(t)
+			_, _, prefix := openRedisStore(t, redisstore.Config{})
 			option, p := redisThroughProxy(t)
-			store := redisStoreOver(t, option, prefix, redisstore.Config{Timeout: 300 * time.Millisecond})
 			uncached := redisOption(t)
 			uncached.DisableCache = true
-			direct := redisStoreOver(t, uncached, prefix)
-
-			model := newAccount(t, direct)
-			untouched := model.state(t, direct)
-			require.NoError(t, m.call(ctx, store, model))
-			done := model.state(t, direct)
-			require.Equal(t, m.reads, untouched == done)
-
-			for _, kind := range kinds {
-				for n := 0; ; n++ {
-					require.Less(t, n, 100, "the requests have no end")
-					a := newAccount(t, direct)
-					if !m.reads {
-						require.Equal(t, untouched, a.state(t, store), "so that it is cached")
-					}
-					p.fail(n, kind.breaks, kind.answers)
-					err := m.call(ctx, store, a)
-					came := p.failed()
-					p.resume()
-					at := fmt.Sprintf("%s at request %d", kind.name, n)
-					state := a.allOrNothing(t, direct, err, untouched, done, at)
-					recoversSoon(t, store)
-					require.Equal(t, a.state(t, direct), a.state(t, store), at)
-					if state == untouched {
-						require.NoError(t, m.call(ctx, store, a), at)
-						require.Equal(t, done, a.state(t, direct), at)
-					}
-					if !came {
-						break
-					}
+			tt := &redisFaultTest{
+				method: m, proxy: p,
+				direct: redisStoreOver(t, uncached, redisstore.Config{Prefix: prefix}),
+				store:  redisStoreOver(t, option, redisstore.Config{Prefix: prefix, Timeout: 300 * time.Millisecond}),
+			}
+			tt.untouched, tt.done = m.states(t, tt.store, tt.direct)
+			for _, fault := range redisFaults {
+				for n, made := 0, true; made; n++ {
+					require.Less(t, n, 100, "the number of requests is unbounded")
+					made = tt.run(t, n, fault.breaks, fault.answers, fmt.Sprintf("%s at request %d", fault.name, n))
 				}
 			}
 		})
 	}
 }
 
-// A last use that cannot be written costs nobody the cache.
-func TestRedisUseWithoutAnAnswer(t *testing.T) {
+type redisFaultTest struct {
+	method          method
+	direct, store   *redisstore.Store // store is behind the proxy
+	proxy           *proxy
+	untouched, done string // states of the user
+}
+
+// run calls the method with the nth request failing, and reports whether it made that
+// request.
+func (tt *redisFaultTest) run(t *testing.T, n, breaks int, answers bool, at string) (made bool) {
+	t.Helper()
+	ctx, u := t.Context(), newUser(t, tt.direct)
+	if !tt.method.reads {
+		require.Equal(t, tt.untouched, u.state(t, tt.store), "so that it is cached")
+	}
+	tt.proxy.fail(n, breaks, answers)
+	err := tt.method.call(ctx, tt.store, u)
+	made = tt.proxy.failed()
+	tt.proxy.resume()
+	state := u.allOrNothing(t, tt.direct, err, tt.untouched, tt.done, at)
+	awaitRecovery(t, tt.store)
+	require.Equal(t, u.state(t, tt.direct), u.state(t, tt.store), at)
+	if state == tt.untouched {
+		require.NoError(t, tt.method.call(ctx, tt.store, u), at)
+		require.Equal(t, tt.done, u.state(t, tt.direct), at)
+	}
+	return made
+}
+
+// Touch and Purge that fail leave the client's cache usable.
+func TestRedisStore_touchWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	here, _, prefix := openRedisStore(t)
+	here, _, prefix := openRedisStore(t, redisstore.Config{})
 	option, p := redisThroughProxy(t)
-	store := redisStoreOver(t, option, prefix, redisstore.Config{Timeout: 200 * time.Millisecond})
+	store := redisStoreOver(t, option, redisstore.Config{Prefix: prefix, Timeout: 200 * time.Millisecond})
 	c := record(auth.KindToken, "alice")
 	require.NoError(t, here.Create(ctx, c, 0))
 	_, err := store.Lookup(ctx, c.Kind, c.Digest)
 	require.NoError(t, err)
 	p.hang(0, true)
-	outage(t, store.Touch(ctx, []auth.Use{{Ref: c.Ref(), Digest: c.Digest, At: time.Now()}}))
+	requireOutage(t, store.Touch(ctx, []auth.Use{{Ref: c.Ref(), Digest: c.Digest, At: time.Now()}}))
 	_, err = store.Purge(ctx, time.Now())
-	outage(t, err)
+	requireOutage(t, err)
 	_, err = store.Lookup(ctx, c.Kind, c.Digest)
 	require.NoError(t, err)
 }

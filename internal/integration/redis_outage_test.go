@@ -11,19 +11,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/redisstore"
 )
 
-// With appendfsync always a server that is killed has what it has acknowledged.
-func TestRedisThatIsKilled(t *testing.T) {
+// With appendfsync always, a killed server keeps all changes that it has acknowledged.
+func TestRedisStore_killedServer(t *testing.T) {
 	t.Parallel()
 	server := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
-	store, _ := server.store(t)
-	killAmongWriters(t, store, server.kill, func() { server.start(t) })
+	store, _ := server.store(t, redisstore.Config{})
+	killDuringWrites(t, store, server.kill, func() { server.start(t) })
 }
 
-// A server can refuse to write and still answer. Then nobody is kept out who has
-// a credential, and no change is told as made.
-func TestRedisThatDoesNotWrite(t *testing.T) {
+// A server that cannot write still answers. Credentials remain valid, and every change
+// returns an outage.
+func TestRedisStore_readOnlyServer(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name  string
@@ -31,12 +32,12 @@ func TestRedisThatDoesNotWrite(t *testing.T) {
 		start func(t *testing.T, client rueidis.Client)
 	}{
 		{"a replica", func(t *testing.T, client rueidis.Client) {
-			// Of a primary that is not there: it has all that it had.
+			// Its primary is absent, so it keeps its data.
 			require.NoError(t, client.Do(t.Context(), client.B().Replicaof().Host("127.0.0.1").Port(1).Build()).Error())
 		}, func(t *testing.T, client rueidis.Client) {
 			require.NoError(t, client.Do(t.Context(), client.B().Replicaof().No().One().Build()).Error())
 		}},
-		{"a primary that is cut off", func(t *testing.T, client rueidis.Client) {
+		{"a primary without replicas", func(t *testing.T, client rueidis.Client) {
 			setRedis(t, client, "min-replicas-to-write", "1")
 		}, func(t *testing.T, client rueidis.Client) {
 			setRedis(t, client, "min-replicas-to-write", "0")
@@ -46,116 +47,115 @@ func TestRedisThatDoesNotWrite(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			server := startRedis(t)
-			store, client := server.store(t)
-			a := newAccount(t, store)
+			store, client := server.store(t, redisstore.Config{})
+			u := newUser(t, store)
 			tt.stop(t, client)
-			writesNothing(t, store, a)
+			requireReadOnly(t, store, u)
 			tt.start(t, client)
-			writesAll(t, store)
+			requireWritable(t, store)
 		})
 	}
 }
 
-// A server whose memory is full takes no more credentials, and still ends those
-// that it has.
-func TestRedisWhoseMemoryIsFull(t *testing.T) {
+// A server whose memory is full accepts no new credentials, but still revokes.
+func TestRedisStore_fullMemory(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	server := startRedis(t)
-	store, client := server.store(t)
-	a := newAccount(t, store)
-	before := a.state(t, store)
+	store, client := server.store(t, redisstore.Config{})
+	u := newUser(t, store)
+	before := u.state(t, store)
 	setRedis(t, client, "maxmemory", "1")
-	ends := []string{"Revoke", "Revoke a session", "RevokeAll", "Purge"}
+	revocations := []string{"Revoke", "Revoke a session", "RevokeAll", "Purge"}
 	for _, m := range methods {
-		err := m.call(ctx, store, a)
-		after := a.state(t, store)
+		err := m.call(ctx, store, u)
+		after := u.state(t, store)
 		switch {
 		case m.reads:
 			require.NoError(t, err, m.name)
-		case slices.Contains(ends, m.name):
+		case slices.Contains(revocations, m.name):
 			require.NoError(t, err, m.name)
 			before = after
 		default:
-			outage(t, err)
+			requireOutage(t, err)
 		}
 		require.Equal(t, before, after, m.name)
 	}
-	for _, line := range []string{"previous: revoked", "token: revoked", "session: not there", "expired: revoked"} {
+	for _, line := range []string{"previous: revoked", "token: revoked", "session: not found", "expired: revoked"} {
 		require.Contains(t, before, line)
 	}
 	setRedis(t, client, "maxmemory", "0")
-	require.NoError(t, store.Create(ctx, record(auth.KindToken, a.userID), 0))
+	require.NoError(t, store.Create(ctx, record(auth.KindToken, u.userID), 0))
 }
 
-// An administrator may empty a server, or its scripts, while services run.
-func TestRedisThatIsFlushed(t *testing.T) {
+// An administrator can flush the data or the scripts while services run.
+func TestRedisStore_flushedServer(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	server := startRedis(t)
-	store, client := server.store(t)
+	store, client := server.store(t, redisstore.Config{})
 	for _, m := range methods {
-		a := newAccount(t, store)
+		u := newUser(t, store)
 		require.NoError(t, client.Do(ctx, client.B().ScriptFlush().Build()).Error())
-		require.NoError(t, m.call(ctx, store, a), m.name)
+		require.NoError(t, m.call(ctx, store, u), m.name)
 	}
-	a := newAccount(t, store)
-	a.state(t, store) // cached
+	u := newUser(t, store)
+	u.state(t, store) // cached
 	require.NoError(t, client.Do(ctx, client.B().Flushall().Build()).Error())
 	require.Eventually(t, func() bool {
-		_, err := store.Lookup(ctx, auth.KindToken, a.token.Digest)
+		_, err := store.Lookup(ctx, auth.KindToken, u.token.Digest)
 		return errors.Is(err, auth.ErrNotFound)
 	}, 5*time.Second, time.Millisecond)
-	require.NoError(t, store.Create(ctx, record(auth.KindSecret, a.userID), 0))
+	require.NoError(t, store.Create(ctx, record(auth.KindSecret, u.userID), 0))
 }
 
-// A server that comes up again with nothing, as one without persistence does,
-// knows nobody. It must not be asked through a cache of what it was.
-func TestRedisThatForgets(t *testing.T) {
+// A server without persistence is empty after a restart. No cached credential may be served
+// then.
+func TestRedisStore_emptyAfterRestart(t *testing.T) {
 	t.Parallel()
 	server := startRedis(t)
-	store, _ := server.store(t)
-	a := newAccount(t, store)
-	a.state(t, store)
+	store, _ := server.store(t, redisstore.Config{})
+	u := newUser(t, store)
+	u.state(t, store)
 	server.kill()
-	_, err := store.Lookup(context.Background(), auth.KindToken, a.token.Digest)
+	_, err := store.Lookup(context.Background(), auth.KindToken, u.token.Digest)
 	if err != nil {
-		outage(t, err)
+		requireOutage(t, err)
 	}
 	server.start(t)
-	recoversSoon(t, store)
-	_, err = store.Lookup(t.Context(), auth.KindToken, a.token.Digest)
+	awaitRecovery(t, store)
+	_, err = store.Lookup(t.Context(), auth.KindToken, u.token.Digest)
 	require.ErrorIs(t, err, auth.ErrNotFound)
 }
 
-// A replica that has caught up knows all that its primary knew.
-func TestRedisReplicaTakesOver(t *testing.T) {
+// A replica that has caught up has all data of its primary.
+func TestRedisStore_failover(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	primary, replica := startRedis(t, "--repl-diskless-sync-delay", "0"), startRedis(t)
-	store, client := primary.store(t)
-	heir, heirs := replica.store(t)
-	follow := heirs.B().Replicaof().Host("127.0.0.1").Port(int64(primary.port)).Build()
-	require.NoError(t, heirs.Do(ctx, follow).Error())
+	store, client := primary.store(t, redisstore.Config{})
+	promoted, replicaClient := replica.store(t, redisstore.Config{})
+	follow := replicaClient.B().Replicaof().Host("127.0.0.1").Port(int64(primary.port)).Build()
+	require.NoError(t, replicaClient.Do(ctx, follow).Error())
 	require.Eventually(t, func() bool { return redisInfo(t, client, "replication", "connected_slaves") == 1 },
 		20*time.Second, time.Millisecond)
-	var accounts []*account
+	var users []*testUser
 	var states []string
 	for _, m := range methods {
-		a := newAccount(t, store)
-		require.NoError(t, m.call(ctx, store, a), m.name)
-		accounts = append(accounts, a)
+		u := newUser(t, store)
+		require.NoError(t, m.call(ctx, store, u), m.name)
+		users = append(users, u)
 	}
-	for _, a := range accounts { // the last call was a purge
-		states = append(states, a.state(t, store))
+	for _, u := range users { // after the last call, which is Purge
+		states = append(states, u.state(t, store))
 	}
-	require.Eventually(t, func() bool { // WAIT counts what its own connection has written
-		return redisInfo(t, heirs, "replication", "slave_repl_offset") == redisInfo(t, client, "replication", "master_repl_offset")
+	require.Eventually(t, func() bool { // WAIT only covers writes of its own connection
+		return redisInfo(t, replicaClient, "replication", "slave_repl_offset") == redisInfo(t, client, "replication", "master_repl_offset")
 	}, 20*time.Second, time.Millisecond)
 	primary.kill()
-	require.NoError(t, heirs.Do(ctx, heirs.B().Replicaof().No().One().Build()).Error())
-	for i, a := range accounts {
-		require.Equal(t, states[i], a.state(t, heir), methods[i].name)
+	require.NoError(t, replicaClient.Do(ctx, replicaClient.B().Replicaof().No().One().Build()).Error())
+	for i, u := range users {
+		require.Equal(t, states[i], u.state(t, promoted), methods[i].name)
 	}
-	writesAll(t, heir)
+	requireWritable(t, promoted)
 }

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -14,63 +13,57 @@ import (
 	"github.com/seed-31c5bcb2/auth/redisstore"
 )
 
-// What another program has written over a record lets nobody in, and is never
-// taken for full access.
-func TestRedisCorruptRecordsLetNobodyIn(t *testing.T) {
+var redisCorruptions = []struct {
+	name    string
+	corrupt func(record string) string
+	want    error
+}{
+	{"empty", func(string) string { return "" }, auth.ErrUnavailable},
+	{"a word", func(string) string { return "yes" }, auth.ErrUnavailable},
+	{"truncated", func(r string) string { return r[:len(r)/2] }, auth.ErrUnavailable},
+	{"too long", func(r string) string { return r + "*" }, auth.ErrUnavailable},
+	{"a wildcard among others", replace("notes:read", "* ntes:rea"), auth.ErrUnavailable},
+	{"a wildcard with a space", replace("00010notes:read", "00002 *"), auth.ErrUnavailable},
+	{"no user ID", replace("00005alice", "00000"), auth.ErrUnavailable},
+	{"another kind", func(r string) string { return r[:1] + "3" + r[2:] }, auth.ErrInvalidCredential},
+	{"no kind", func(r string) string { return r[:1] + "0" + r[2:] }, auth.ErrUnavailable},
+	{"an invalid time", func(r string) string { return r[:23] + "9" + r[24:] }, auth.ErrUnavailable},
+	{"a blank time", func(r string) string { return r[:23] + strings.Repeat(" ", 20) + r[43:] }, auth.ErrUnavailable},
+	{"an expiry of zero", func(r string) string { return r[:23] + strings.Repeat("0", 20) + r[43:] }, auth.ErrUnavailable},
+	{"another digest", func(r string) string { return r[:63] + strings.Repeat("x", 32) + r[95:] }, auth.ErrUnavailable},
+	{"revoked", func(r string) string { return "01" + r[3:23] }, auth.ErrInvalidCredential},
+}
+
+// Records that another program has corrupted authenticate no request, and never grant full
+// access.
+func TestAuthenticate_corruptRedisRecord(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		name  string
-		spoil func(record string) string
-		want  error
-	}{
-		{"nothing", func(string) string { return "" }, auth.ErrUnavailable},
-		{"a word", func(string) string { return "yes" }, auth.ErrUnavailable},
-		{"half of it", func(r string) string { return r[:len(r)/2] }, auth.ErrUnavailable},
-		{"more than it", func(r string) string { return r + "*" }, auth.ErrUnavailable},
-		{"a wildcard among others", replace("notes:read", "* ntes:rea"), auth.ErrUnavailable},
-		{"a wildcard with a space", replace("00010notes:read", "00002 *"), auth.ErrUnavailable},
-		{"no owner", replace("00005alice", "00000"), auth.ErrUnavailable},
-		{"another kind", func(r string) string { return r[:1] + "3" + r[2:] }, auth.ErrInvalidCredential},
-		{"no kind", func(r string) string { return r[:1] + "0" + r[2:] }, auth.ErrUnavailable},
-		{"a time that is none", func(r string) string { return r[:23] + "9" + r[24:] }, auth.ErrUnavailable},
-		{"a time of blanks", func(r string) string { return r[:23] + strings.Repeat(" ", 20) + r[43:] }, auth.ErrUnavailable},
-		{"an expiry of zero", func(r string) string { return r[:23] + strings.Repeat("0", 20) + r[43:] }, auth.ErrUnavailable},
-		{"another digest", func(r string) string { return r[:63] + strings.Repeat("x", 32) + r[95:] }, auth.ErrUnavailable},
-		{"revoked", func(r string) string { return "01" + r[3:23] }, auth.ErrInvalidCredential},
-	}
-	store, client, prefix := openRedisStore(t)
-	bearer, err := auth.NewBearer(store, auth.BearerConfig{})
-	require.NoError(t, err)
-	authenticate := func(plaintext string) error {
-		r := httptest.NewRequest("GET", "/", nil)
-		r.Header.Set("Authorization", "Bearer "+plaintext)
-		_, err := new(auth.Middleware).Authenticate(r, bearer)
-		return err
-	}
-	issue := func(t *testing.T) (plaintext, key, record string) {
+	store, client, prefix := openRedisStore(t, redisstore.Config{})
+	bearer := newBearer(t, store)
+	create := func(t *testing.T) (plaintext, key, record string) {
 		t.Helper()
-		token := auth.NewToken{Name: "script", Scopes: []string{"notes:read"}, Lifetime: time.Hour}
-		plaintext, c, err := bearer.Issue(t.Context(), "alice", token)
+		plaintext, c, err := bearer.Issue(t.Context(), "alice",
+			auth.TokenOptions{Name: "script", Scopes: []string{"notes:read"}, Lifetime: time.Hour})
 		require.NoError(t, err)
 		key = prefix + "c:" + string(c.Digest[:])
 		record, err = client.Do(t.Context(), client.B().Get().Key(key).Build()).ToString()
 		require.NoError(t, err)
 		return plaintext, key, record
 	}
-	for _, tt := range tests {
+	for _, tt := range redisCorruptions {
 		t.Run(tt.name, func(t *testing.T) {
-			plaintext, key, record := issue(t)
-			spoilt := tt.spoil(record)
-			require.NotEqual(t, record, spoilt)
-			require.NoError(t, client.Do(t.Context(), client.B().Set().Key(key).Value(spoilt).Build()).Error())
-			require.ErrorIs(t, authenticate(plaintext), tt.want)
+			plaintext, key, record := create(t)
+			corrupt := tt.corrupt(record)
+			require.NotEqual(t, record, corrupt)
+			require.NoError(t, client.Do(t.Context(), client.B().Set().Key(key).Value(corrupt).Build()).Error())
+			require.ErrorIs(t, authenticateToken(bearer, plaintext), tt.want)
 		})
 	}
 	t.Run("a key of another type", func(t *testing.T) {
-		plaintext, key, _ := issue(t)
+		plaintext, key, _ := create(t)
 		require.NoError(t, client.Do(t.Context(), client.B().Unlink().Key(key).Build()).Error())
 		require.NoError(t, client.Do(t.Context(), client.B().Rpush().Key(key).Element("*").Build()).Error())
-		require.ErrorIs(t, authenticate(plaintext), auth.ErrUnavailable)
+		require.ErrorIs(t, authenticateToken(bearer, plaintext), auth.ErrUnavailable)
 	})
 }
 
@@ -78,13 +71,13 @@ func replace(old, with string) func(string) string {
 	return func(record string) string { return strings.Replace(record, old, with, 1) }
 }
 
-// Nobody has to call Purge for what has expired: Redis removes it, and the indexes
-// do not grow by those that come and go.
-func TestRedisRemovesWhatHasExpired(t *testing.T) {
+// Redis removes expired records without Purge, and their entries in the indexes do not
+// accumulate.
+func TestRedisStore_removesExpiredRecords(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	store, client, prefix := openRedisStore(t, redisstore.Config{Retention: time.Hour})
-	// expired is one whose retention ends soon.
+	// expired returns an expired session whose retention ends soon.
 	expired := func(soon time.Duration) auth.Credential {
 		c := record(auth.KindSession, "alice")
 		c.CreatedAt, c.ExpiresAt = c.CreatedAt.Add(-2*time.Hour), time.Now().Add(soon-time.Hour)
@@ -93,7 +86,7 @@ func TestRedisRemovesWhatHasExpired(t *testing.T) {
 	first := expired(2 * time.Second)
 	require.NoError(t, store.Create(ctx, first, 0))
 	_, err := store.Lookup(ctx, first.Kind, first.Digest)
-	require.NoError(t, err, "stores keep what has expired, and authenticators refuse it")
+	require.NoError(t, err, "stores keep expired records; authenticators reject them")
 	require.Eventually(t, func() bool { return !exists(t, client, prefix+"c:"+string(first.Digest[:])) },
 		10*time.Second, time.Millisecond)
 	require.Eventually(t, func() bool {
@@ -109,7 +102,7 @@ func TestRedisRemovesWhatHasExpired(t *testing.T) {
 	}
 	kept := record(auth.KindSession, "alice")
 	require.NoError(t, store.Create(ctx, kept, 0))
-	require.Eventually(t, func() bool { // they have gone, and each that comes sweeps
+	require.Eventually(t, func() bool { // they are removed, and each Create sweeps the indexes
 		c := record(auth.KindSession, "alice")
 		require.NoError(t, store.Create(ctx, c, 0))
 		require.NoError(t, store.Revoke(ctx, c.Ref()))
@@ -119,11 +112,11 @@ func TestRedisRemovesWhatHasExpired(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A limit does not count them, nor is a secret current that is no more.
-func TestRedisForgetsWhatWasRemovedElsewhere(t *testing.T) {
+// Removed records do not count toward a limit, and do not make a secret current.
+func TestRedisStore_recordsRemovedElsewhere(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	store, client, prefix := openRedisStore(t)
+	store, client, prefix := openRedisStore(t, redisstore.Config{})
 	for _, kind := range []auth.Kind{auth.KindToken, auth.KindSecret} {
 		c := record(kind, "alice")
 		require.NoError(t, store.Create(ctx, c, 1))
@@ -136,20 +129,20 @@ func TestRedisForgetsWhatWasRemovedElsewhere(t *testing.T) {
 	}
 }
 
-// Once everything was revoked and purged, nothing is left.
-func TestRedisPurgeLeavesNothing(t *testing.T) {
+// No key is left when everything has been revoked and purged.
+func TestRedisStore_purgeLeavesNothing(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	store, client, prefix := openRedisStore(t)
-	a := newAccount(t, store)
+	store, client, prefix := openRedisStore(t, redisstore.Config{})
+	u := newUser(t, store)
 	for kind := auth.KindToken; kind <= auth.KindSecret; kind++ {
-		_, err := store.RevokeAll(ctx, kind, a.userID)
+		_, err := store.RevokeAll(ctx, kind, u.userID)
 		require.NoError(t, err)
 	}
 	require.NotEmpty(t, redisKeys(t, client, prefix))
 	n, err := store.Purge(ctx, time.Now().Add(time.Minute))
 	require.NoError(t, err)
-	require.Equal(t, 5, n) // four tokens and a secret; of a session nothing was left
+	require.Equal(t, 5, n) // four tokens and a secret; revoked sessions leave nothing
 	require.Empty(t, redisKeys(t, client, prefix))
 }
 

@@ -15,91 +15,99 @@ import (
 	"github.com/seed-31c5bcb2/auth/redisstore"
 )
 
-// Redis answers a script on one connection and tells of the change on another,
-// often later. What this process has changed it must not serve meanwhile.
-func TestRedisChangeIsSeenAtOnce(t *testing.T) {
+// A visibilityTest changes a credential, or creates another one, and returns the one whose
+// change must be visible.
+type visibilityTest struct {
+	name    string
+	change  func(t *testing.T, c auth.Credential) auth.Credential
+	visible func(got *auth.Credential, err error) bool
+}
+
+// Redis answers a script on one connection and sends the invalidation on another, often
+// later. This process must see its own changes in the meantime.
+func TestRedisStore_changesAreVisibleAtOnce(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	store, _, _ := openRedisStore(t)
+	store, _, _ := openRedisStore(t, redisstore.Config{})
 	const trials = 1500
-	lookup := func(c auth.Credential) (*auth.Credential, error) { return store.Lookup(ctx, c.Kind, c.Digest) }
-	tests := []struct {
-		name   string
-		change func(t *testing.T, c auth.Credential) auth.Credential
-		seen   func(got *auth.Credential, err error) bool
-	}{
-		{"revoked", func(t *testing.T, c auth.Credential) auth.Credential {
-			require.NoError(t, store.Revoke(ctx, c.Ref()))
-			return c
-		}, isGone},
-		{"all revoked", func(t *testing.T, c auth.Credential) auth.Credential {
-			n, err := store.RevokeAll(ctx, c.Kind, c.UserID)
-			require.NoError(t, err)
-			require.Equal(t, 1, n)
-			return c
-		}, isGone},
-		{"rotated", func(t *testing.T, c auth.Credential) auth.Credential {
-			require.NoError(t, store.Rotate(ctx, c.Ref(), record(c.Kind, c.UserID), time.Time{}))
-			return c
-		}, isGone},
-		{"revoked with what replaced it", func(t *testing.T, c auth.Credential) auth.Credential {
-			next := rotated(t, store, c)
-			require.NoError(t, store.Revoke(ctx, next.Ref()))
-			return c
-		}, isGone},
-		{"ended by the next rotation", func(t *testing.T, c auth.Credential) auth.Credential {
-			next := rotated(t, store, c)
-			rotated(t, store, next)
-			return c
-		}, isGone},
-		{"superseded", func(t *testing.T, c auth.Credential) auth.Credential {
-			next := record(c.Kind, c.UserID)
-			require.NoError(t, store.Rotate(ctx, c.Ref(), next, next.CreatedAt.Add(time.Minute)))
-			return c
-		}, func(c *auth.Credential, err error) bool { return err == nil && c.Superseded }},
-		{"used", func(t *testing.T, c auth.Credential) auth.Credential {
-			require.NoError(t, store.Touch(ctx, []auth.Use{{Ref: c.Ref(), Digest: c.Digest, At: time.Now()}}))
-			return c
-		}, func(c *auth.Credential, err error) bool { return err == nil && !c.LastUsedAt.IsZero() }},
-		{"created", func(t *testing.T, c auth.Credential) auth.Credential {
-			c = record(c.Kind, c.UserID)
-			for range 3 { // it is known to be unknown
-				_, err := lookup(c)
-				require.ErrorIs(t, err, auth.ErrNotFound)
-			}
-			require.NoError(t, store.Create(ctx, c, 0))
-			return c
-		}, func(_ *auth.Credential, err error) bool { return err == nil }},
-		{"created by a rotation", func(t *testing.T, c auth.Credential) auth.Credential {
-			next := record(c.Kind, c.UserID)
-			_, err := lookup(next)
-			require.ErrorIs(t, err, auth.ErrNotFound)
-			require.NoError(t, store.Rotate(ctx, c.Ref(), next, time.Time{}))
-			return next
-		}, func(_ *auth.Credential, err error) bool { return err == nil }},
-		{"purged", func(t *testing.T, c auth.Credential) auth.Credential {
-			_, err := store.Purge(ctx, c.ExpiresAt.Add(time.Second))
-			require.NoError(t, err)
-			return c
-		}, isGone},
-	}
-	for _, tt := range tests {
+	for _, tt := range append(revocationTests(store), changeTests(store)...) {
 		t.Run(tt.name, func(t *testing.T) {
 			for n := range trials {
 				c := record(auth.KindToken, fmt.Sprint("user-", tt.name, n))
 				require.NoError(t, store.Create(ctx, c, 0))
-				_, err := lookup(c) // now it is in the client's cache
-				require.NoError(t, err)
+				require.NoError(t, lookup(t, store, c)) // from now on the client caches it
 				c = tt.change(t, c)
-				got, err := lookup(c)
-				require.True(t, tt.seen(got, err), "trial %d: %+v, %v", n, got, err)
+				got, err := store.Lookup(ctx, c.Kind, c.Digest)
+				require.True(t, tt.visible(got, err), "trial %d: %+v, %v", n, got, err)
 			}
 		})
 	}
 }
 
-// rotated replaces a credential, with an overlap, and has it cached as it is then.
-func rotated(t *testing.T, store auth.Store, c auth.Credential) auth.Credential {
+func revocationTests(store auth.Store) []visibilityTest {
+	return []visibilityTest{
+		{"revoked", func(t *testing.T, c auth.Credential) auth.Credential {
+			require.NoError(t, store.Revoke(t.Context(), c.Ref()))
+			return c
+		}, isNotFound},
+		{"all revoked", func(t *testing.T, c auth.Credential) auth.Credential {
+			n, err := store.RevokeAll(t.Context(), c.Kind, c.UserID)
+			require.NoError(t, err)
+			require.Equal(t, 1, n)
+			return c
+		}, isNotFound},
+		{"rotated", func(t *testing.T, c auth.Credential) auth.Credential {
+			require.NoError(t, store.Rotate(t.Context(), c.Ref(), record(c.Kind, c.UserID), time.Time{}))
+			return c
+		}, isNotFound},
+		{"revoked with the next one", func(t *testing.T, c auth.Credential) auth.Credential {
+			next := rotate(t, store, c)
+			require.NoError(t, store.Revoke(t.Context(), next.Ref()))
+			return c
+		}, isNotFound},
+		{"revoked by the next rotation", func(t *testing.T, c auth.Credential) auth.Credential {
+			rotate(t, store, rotate(t, store, c))
+			return c
+		}, isNotFound},
+		{"purged", func(t *testing.T, c auth.Credential) auth.Credential {
+			_, err := store.Purge(t.Context(), c.ExpiresAt.Add(time.Second))
+			require.NoError(t, err)
+			return c
+		}, isNotFound},
+	}
+}
+
+func changeTests(store auth.Store) []visibilityTest {
+	return []visibilityTest{
+		{"superseded", func(t *testing.T, c auth.Credential) auth.Credential {
+			next := record(c.Kind, c.UserID)
+			require.NoError(t, store.Rotate(t.Context(), c.Ref(), next, next.CreatedAt.Add(time.Minute)))
+			return c
+		}, func(c *auth.Credential, err error) bool { return err == nil && c.Superseded }},
+		{"used", func(t *testing.T, c auth.Credential) auth.Credential {
+			require.NoError(t, store.Touch(t.Context(), []auth.Use{{Ref: c.Ref(), Digest: c.Digest, At: time.Now()}}))
+			return c
+		}, func(c *auth.Credential, err error) bool { return err == nil && !c.LastUsedAt.IsZero() }},
+		{"created", func(t *testing.T, c auth.Credential) auth.Credential {
+			c = record(c.Kind, c.UserID)
+			for range 3 { // from now on the client caches that it is unknown
+				require.ErrorIs(t, lookup(t, store, c), auth.ErrNotFound)
+			}
+			require.NoError(t, store.Create(t.Context(), c, 0))
+			return c
+		}, isFound},
+		{"created by a rotation", func(t *testing.T, c auth.Credential) auth.Credential {
+			next := record(c.Kind, c.UserID)
+			require.ErrorIs(t, lookup(t, store, next), auth.ErrNotFound)
+			require.NoError(t, store.Rotate(t.Context(), c.Ref(), next, time.Time{}))
+			return next
+		}, isFound},
+	}
+}
+
+// rotate replaces a credential with a grace period, and waits until the client has cached
+// it as superseded.
+func rotate(t *testing.T, store auth.Store, c auth.Credential) auth.Credential {
 	t.Helper()
 	next := record(c.Kind, c.UserID)
 	next.Previous = c.ID
@@ -111,14 +119,15 @@ func rotated(t *testing.T, store auth.Store, c auth.Credential) auth.Credential 
 	return next
 }
 
-func isGone(_ *auth.Credential, err error) bool { return errors.Is(err, auth.ErrNotFound) }
+func isFound(_ *auth.Credential, err error) bool    { return err == nil }
+func isNotFound(_ *auth.Credential, err error) bool { return errors.Is(err, auth.ErrNotFound) }
 
-// Another process hears of it from Redis.
-func TestRedisRevocationReachesOtherProcesses(t *testing.T) {
+// Redis sends invalidations to other processes.
+func TestRedisStore_revocationReachesOtherProcesses(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	here, _, prefix := openRedisStore(t)
-	there := redisStoreOver(t, redisOption(t), prefix)
+	here, _, prefix := openRedisStore(t, redisstore.Config{})
+	there := redisStoreOver(t, redisOption(t), redisstore.Config{Prefix: prefix})
 	var delays []time.Duration
 	for range 500 {
 		c := record(auth.KindSession, "alice")
@@ -126,14 +135,14 @@ func TestRedisRevocationReachesOtherProcesses(t *testing.T) {
 		_, err := there.Lookup(ctx, c.Kind, c.Digest)
 		require.NoError(t, err)
 		require.NoError(t, here.Revoke(ctx, c.Ref()))
-		delays = append(delays, refusedAfter(t, there, c))
+		delays = append(delays, rejectedAfter(t, there, c))
 	}
 	slices.Sort(delays)
-	t.Logf("refused after %v in the middle, %v at the most", delays[len(delays)/2], delays[len(delays)-1])
+	t.Logf("rejected after: median %v, maximum %v", delays[len(delays)/2], delays[len(delays)-1])
 }
 
-// refusedAfter asks until a store refuses what was revoked elsewhere.
-func refusedAfter(t *testing.T, store auth.Store, c auth.Credential) time.Duration {
+// rejectedAfter returns how long a store serves a credential that was revoked elsewhere.
+func rejectedAfter(t *testing.T, store auth.Store, c auth.Credential) time.Duration {
 	t.Helper()
 	start := time.Now()
 	for {
@@ -142,22 +151,22 @@ func refusedAfter(t *testing.T, store auth.Store, c auth.Credential) time.Durati
 		case errors.Is(err, auth.ErrNotFound):
 			return time.Since(start)
 		case time.Since(start) > 5*time.Second:
-			t.Fatalf("%v after it was revoked it is still served", time.Since(start))
+			t.Fatalf("still served %v after its revocation", time.Since(start))
 		case err != nil:
-			t.Logf("an outage: %v", err)
+			t.Logf("outage: %v", err)
 		}
 	}
 }
 
-// A network that loses packets tells nobody: what is cached is served for five
-// seconds more, and then not.
-func TestRedisThatFallsSilent(t *testing.T) {
+// The network loses all packets without closing the connection. Cached credentials are
+// served for at most five seconds.
+func TestRedisStore_silentServer(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	here, _, prefix := openRedisStore(t)
+	here, _, prefix := openRedisStore(t, redisstore.Config{})
 	option, p := redisThroughProxy(t)
-	option.ConnWriteTimeout = 20 * time.Second // the connection itself is not given up
-	there := redisStoreOver(t, option, prefix)
+	option.ConnWriteTimeout = 20 * time.Second // so that the client keeps the connection
+	there := redisStoreOver(t, option, redisstore.Config{Prefix: prefix})
 	c := record(auth.KindToken, "alice")
 	require.NoError(t, here.Create(ctx, c, 0))
 	_, err := there.Lookup(ctx, c.Kind, c.Digest)
@@ -172,59 +181,59 @@ func TestRedisThatFallsSilent(t *testing.T) {
 			served = true
 			require.Less(t, began.Sub(loaded), 5*time.Second)
 		} else {
-			outage(t, err)
+			requireOutage(t, err)
 		}
 	}
-	require.True(t, served, "it is a cache")
+	require.True(t, served, "it is cached")
 	for range 3 {
 		start := time.Now()
 		_, err = there.Lookup(ctx, c.Kind, c.Digest)
-		outage(t, err)
-		require.Less(t, time.Since(start), 5*time.Second, "it does not wait for ever")
+		requireOutage(t, err)
+		require.Less(t, time.Since(start), 5*time.Second, "Lookup returns")
 	}
 	p.resume()
 	resumed := time.Now()
-	for err = errors.New("not asked yet"); !errors.Is(err, auth.ErrNotFound); {
+	for err = errors.New("not called yet"); !errors.Is(err, auth.ErrNotFound); {
 		_, err = there.Lookup(ctx, c.Kind, c.Digest)
 		require.Error(t, err)
-		require.Less(t, time.Since(resumed), 5*time.Second, "it recovers")
+		require.Less(t, time.Since(resumed), 5*time.Second, "the store recovers")
 	}
 }
 
-// What happens while a connection is down, nobody is told: its cache goes with it.
-func TestRedisConnectionThatIsLost(t *testing.T) {
+// A lost connection misses invalidations, so its cache is dropped.
+func TestRedisStore_lostConnection(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	here, _, prefix := openRedisStore(t)
+	here, _, prefix := openRedisStore(t, redisstore.Config{})
 	option, p := redisThroughProxy(t)
-	there := redisStoreOver(t, option, prefix)
+	there := redisStoreOver(t, option, redisstore.Config{Prefix: prefix})
 	for range 50 {
 		c := record(auth.KindToken, "alice")
 		require.NoError(t, here.Create(ctx, c, 0))
 		_, err := there.Lookup(ctx, c.Kind, c.Digest)
 		require.NoError(t, err)
-		p.hang(0, true) // so that Redis cannot tell before it is cut
+		p.hang(0, true) // so that the invalidation is lost
 		require.NoError(t, here.Revoke(ctx, c.Ref()))
 		p.cut()
 		p.resume()
 		start := time.Now()
 		for err = nil; !errors.Is(err, auth.ErrNotFound); {
-			asked := time.Since(start)
+			elapsed := time.Since(start)
 			_, err = there.Lookup(ctx, c.Kind, c.Digest)
-			require.False(t, err == nil && asked > time.Second, "still served after %v", asked)
-			require.Less(t, asked, 5*time.Second, "not back: %v", err)
+			require.False(t, err == nil && elapsed > time.Second, "still served after %v", elapsed)
+			require.Less(t, elapsed, 5*time.Second, "the store does not recover: %v", err)
 		}
 	}
 }
 
-// The answer of a revocation is lost. Nobody knows whether it was made, so this
-// process asks Redis until nothing that it has cached can count.
-func TestRedisRevocationWithoutAnAnswer(t *testing.T) {
+// The answer to a revocation is lost, so it may have been made or not. This process then
+// asks Redis, until no cached credential can be served any more.
+func TestRedisStore_revocationWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	here, client, prefix := openRedisStore(t)
+	here, client, prefix := openRedisStore(t, redisstore.Config{})
 	option, p := redisThroughProxy(t)
-	store := redisStoreOver(t, option, prefix, redisstore.Config{Timeout: 200 * time.Millisecond})
+	store := redisStoreOver(t, option, redisstore.Config{Prefix: prefix, Timeout: 200 * time.Millisecond})
 	made := 0
 	for range 10 {
 		c := record(auth.KindToken, "alice")
@@ -232,10 +241,10 @@ func TestRedisRevocationWithoutAnAnswer(t *testing.T) {
 		_, err := store.Lookup(ctx, c.Kind, c.Digest)
 		require.NoError(t, err)
 		p.hang(0, true)
-		outage(t, store.Revoke(ctx, c.Ref()))
+		requireOutage(t, store.Revoke(ctx, c.Ref()))
 		_, err = store.Lookup(ctx, c.Kind, c.Digest)
 		require.Error(t, err)
-		// Where it was connecting anew, Redis was never asked.
+		// If the client was reconnecting, Redis did not receive the revocation.
 		text, err := client.Do(ctx, client.B().Get().Key(prefix+"c:"+string(c.Digest[:])).Build()).ToString()
 		require.NoError(t, err)
 		p.resume()
@@ -252,14 +261,14 @@ func TestRedisRevocationWithoutAnAnswer(t *testing.T) {
 	require.NotZero(t, made)
 }
 
-func redisStoreOver(t *testing.T, option rueidis.ClientOption, prefix string, cfg ...redisstore.Config) *redisstore.Store {
+func redisStoreOver(t *testing.T, option rueidis.ClientOption, cfg redisstore.Config) *redisstore.Store {
 	t.Helper()
-	store, err := redisstore.New(openRedis(t, option), withPrefix(prefix, cfg))
+	store, err := redisstore.New(openRedis(t, option), cfg)
 	require.NoError(t, err)
 	return store
 }
 
-// redisThroughProxy names the server as it is behind a proxy.
+// redisThroughProxy returns the address of a proxy in front of the server.
 func redisThroughProxy(t *testing.T) (rueidis.ClientOption, *proxy) {
 	t.Helper()
 	option := redisOption(t)

@@ -19,8 +19,8 @@ import (
 	"github.com/seed-31c5bcb2/auth/redisstore"
 )
 
-// A redisServer is a test's own, which it may fill, stop and kill. Its program is
-// redis-server, or what AUTH_TEST_REDIS_SERVER names: valkey-server, say.
+// A redisServer is a server for one test, which may fill it, stop it and kill it. It runs
+// redis-server, or the program in AUTH_TEST_REDIS_SERVER, for example valkey-server.
 type redisServer struct {
 	dir     string
 	port    int
@@ -32,7 +32,7 @@ func startRedis(t testing.TB, options ...string) *redisServer {
 	t.Helper()
 	binary, err := exec.LookPath(cmp.Or(os.Getenv("AUTH_TEST_REDIS_SERVER"), "redis-server"))
 	if err != nil {
-		const text = "no redis-server to start: install Redis (apt-get install redis-server)"
+		const text = "redis-server is missing: install it (apt-get install redis-server)"
 		if os.Getenv("CI") == "true" {
 			t.Fatal(text)
 		}
@@ -44,7 +44,7 @@ func startRedis(t testing.TB, options ...string) *redisServer {
 	return s
 }
 
-// start also starts it again, over the files that it has left.
+// start can be called again after kill. The server then reads its files.
 func (s *redisServer) start(t testing.TB) {
 	t.Helper()
 	args := append([]string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", ""}, s.options[1:]...)
@@ -68,7 +68,7 @@ func (s *redisServer) option() rueidis.ClientOption {
 	return rueidis.ClientOption{InitAddress: []string{fmt.Sprint("127.0.0.1:", s.port)}, ConnWriteTimeout: 2 * time.Second}
 }
 
-// setRedis changes settings of a server while it runs: names and values in turn.
+// setRedis changes settings of a running server: names and values alternate.
 func setRedis(t *testing.T, client rueidis.Client, nameValue ...string) {
 	t.Helper()
 	config := client.B().Arbitrary("CONFIG", "SET").Args(nameValue...).Build()
@@ -80,11 +80,11 @@ func (s *redisServer) kill() {
 	_ = s.cmd.Wait()
 }
 
-// store returns one over a client of its own.
-func (s *redisServer) store(t testing.TB, cfg ...redisstore.Config) (*redisstore.Store, rueidis.Client) {
+// store returns a store with its own client.
+func (s *redisServer) store(t testing.TB, cfg redisstore.Config) (*redisstore.Store, rueidis.Client) {
 	t.Helper()
 	client := openRedis(t, s.option())
-	store, err := redisstore.New(client, cmp.Or(cfg...))
+	store, err := redisstore.New(client, cfg)
 	require.NoError(t, err)
 	return store, client
 }
@@ -97,7 +97,7 @@ func freePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// redisInfo returns a number that a server tells of itself.
+// redisInfo returns a number from the server's INFO.
 func redisInfo(t testing.TB, client rueidis.Client, section, name string) int64 {
 	t.Helper()
 	text, err := client.Do(t.Context(), client.B().Info().Section(section).Build()).ToString()

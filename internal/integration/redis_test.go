@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
@@ -16,7 +15,7 @@ import (
 	"github.com/seed-31c5bcb2/auth/storetest"
 )
 
-// redisOption names the server, and skips the test where there is none.
+// redisOption returns the address of the server. It skips the test if there is none.
 func redisOption(t testing.TB) rueidis.ClientOption {
 	t.Helper()
 	option, err := rueidis.ParseURL(cmp.Or(os.Getenv("AUTH_TEST_REDIS"), "redis://127.0.0.1:6379"))
@@ -26,7 +25,7 @@ func redisOption(t testing.TB) rueidis.ClientOption {
 		client.Close()
 		return option
 	}
-	text := fmt.Sprintf("no Redis: %v\nStart one (redis-server --daemonize yes), or name it in AUTH_TEST_REDIS.", err)
+	text := fmt.Sprintf("no Redis: %v\nStart one (redis-server --daemonize yes), or set AUTH_TEST_REDIS.", err)
 	if os.Getenv("CI") == "true" {
 		t.Fatal(text)
 	}
@@ -42,7 +41,7 @@ func openRedis(t testing.TB, option rueidis.ClientOption) rueidis.Client {
 	return client
 }
 
-// redisPrefix is the test's own; what it has made is removed.
+// redisPrefix returns a prefix for the test. Its keys are deleted at the end.
 func redisPrefix(t testing.TB, client rueidis.Client) string {
 	t.Helper()
 	prefix := unique() + ":"
@@ -67,26 +66,20 @@ func redisKeys(t testing.TB, client rueidis.Client, prefix string) (keys []strin
 	}
 }
 
-func openRedisStore(t testing.TB, cfg ...redisstore.Config) (*redisstore.Store, rueidis.Client, string) {
+// openRedisStore sets cfg.Prefix.
+func openRedisStore(t testing.TB, cfg redisstore.Config) (store *redisstore.Store, client rueidis.Client, prefix string) {
 	t.Helper()
-	client := openRedis(t, redisOption(t))
-	prefix := redisPrefix(t, client)
-	store, err := redisstore.New(client, withPrefix(prefix, cfg))
+	client = openRedis(t, redisOption(t))
+	cfg.Prefix = redisPrefix(t, client)
+	store, err := redisstore.New(client, cfg)
 	require.NoError(t, err)
-	return store, client, prefix
+	return store, client, cfg.Prefix
 }
 
-func TestRedisStoreKeepsTheContract(t *testing.T) {
+func TestRedisStore_contract(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) auth.Store {
-		store, _, _ := openRedisStore(t, redisstore.Config{Timeout: 20 * time.Second})
+		store, _, _ := openRedisStore(t, redisstore.Config{Timeout: patience})
 		return store
 	})
-}
-
-// withPrefix returns the configuration, if there is one, with a prefix.
-func withPrefix(prefix string, cfg []redisstore.Config) redisstore.Config {
-	c := cmp.Or(cfg...)
-	c.Prefix = prefix
-	return c
 }

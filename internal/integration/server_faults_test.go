@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -20,84 +21,100 @@ import (
 	"github.com/seed-31c5bcb2/auth/sqlstore"
 )
 
-// A server that is killed has what it has acknowledged, once it is up again.
-func TestServerThatIsKilled(t *testing.T) {
+// A killed server has all changes that it has acknowledged when it runs again.
+func TestSQLStore_killedServer(t *testing.T) {
 	t.Parallel()
 	eachOwnServer(t, func(t *testing.T, s *ownServer) {
 		store, _ := s.store(t)
-		killAmongWriters(t, store, s.kill, func() { s.start(t) })
+		killDuringWrites(t, store, s.kill, func() { s.start(t) })
 	})
 }
 
-// killAmongWriters kills the server while eight goroutines write. What was
-// acknowledged has to be there after its start; what was not, whole or not at all.
-func killAmongWriters(t *testing.T, store auth.Store, kill, start func()) {
-	t.Helper()
-	ctx := t.Context()
-	const writers = 8
-	var wg sync.WaitGroup
-	var once sync.Once
-	made, ended, unknown := make([][]auth.Credential, writers), make([][]auth.Credential, writers), make([][]auth.Credential, writers)
-	for i := range writers {
-		wg.Go(func() {
-			for n := 0; ; n++ {
-				c := record(auth.KindToken, fmt.Sprint("user-", i))
-				if err := store.Create(ctx, c, 0); err != nil {
-					unknown[i] = append(unknown[i], c)
-					return
-				}
-				if n%2 == 0 {
-					made[i] = append(made[i], c)
-					continue
-				}
-				if err := store.Revoke(ctx, c.Ref()); err != nil {
-					unknown[i] = append(unknown[i], c)
-					return
-				}
-				ended[i] = append(ended[i], c)
-				if i == 0 && n >= 51 {
-					once.Do(kill)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	once.Do(kill) // where the first writer met another fault
-	start()
-	recoversSoon(t, store)
-
-	for i := range writers {
-		listed := ids(t, store, fmt.Sprint("user-", i))
-		for _, c := range made[i] {
-			_, err := store.Lookup(ctx, c.Kind, c.Digest)
-			require.NoError(t, err)
-			require.True(t, listed[c.ID])
-		}
-		for _, c := range ended[i] {
-			_, err := store.Lookup(ctx, c.Kind, c.Digest)
-			require.ErrorIs(t, err, auth.ErrRevoked)
-			require.False(t, listed[c.ID])
-		}
-		for _, c := range unknown[i] {
-			_, err := store.Lookup(ctx, c.Kind, c.Digest)
-			require.True(t, err == nil || errors.Is(err, auth.ErrNotFound), err)
-			require.Equal(t, err == nil, listed[c.ID])
-			_, err = store.Get(ctx, c.Ref())
-			require.Equal(t, listed[c.ID], err == nil)
-		}
-		require.NoError(t, store.Create(ctx, record(auth.KindToken, fmt.Sprint("user-", i)), 100_000))
-	}
-	require.NotEmpty(t, made[0])
-	require.NotEmpty(t, ended[0])
+// A writer creates records of one user and revokes every second one, until an error.
+type writer struct {
+	userID                    string
+	created, revoked, unknown []auth.Credential // unknown: the call has returned an error
 }
 
-// A server can refuse to write and still answer. Then nobody is kept out who has
-// a credential, and no change is told as made.
-func TestServerThatDoesNotWrite(t *testing.T) {
+// write calls full when it has made about fifty changes.
+func (w *writer) write(ctx context.Context, store auth.Store, full func()) {
+	for n := 0; ; n++ {
+		c := record(auth.KindToken, w.userID)
+		if err := store.Create(ctx, c, 0); err != nil {
+			w.unknown = append(w.unknown, c)
+			return
+		}
+		if n%2 == 0 {
+			w.created = append(w.created, c)
+			continue
+		}
+		if err := store.Revoke(ctx, c.Ref()); err != nil {
+			w.unknown = append(w.unknown, c)
+			return
+		}
+		w.revoked = append(w.revoked, c)
+		if n >= 51 {
+			full()
+		}
+	}
+}
+
+// check requires all changes that were acknowledged. One that was not is complete or has had
+// no effect.
+func (w *writer) check(t *testing.T, store auth.Store) {
+	t.Helper()
+	listed := ids(t, store, w.userID)
+	for _, c := range w.created {
+		require.NoError(t, lookup(t, store, c))
+		require.True(t, listed[c.ID])
+	}
+	for _, c := range w.revoked {
+		require.ErrorIs(t, lookup(t, store, c), auth.ErrRevoked)
+		require.False(t, listed[c.ID])
+	}
+	for _, c := range w.unknown {
+		err := lookup(t, store, c)
+		require.True(t, err == nil || errors.Is(err, auth.ErrNotFound), err)
+		require.Equal(t, err == nil, listed[c.ID])
+		_, err = store.Get(t.Context(), c.Ref())
+		require.Equal(t, listed[c.ID], err == nil)
+	}
+	require.NoError(t, store.Create(t.Context(), record(auth.KindToken, w.userID), 100_000))
+}
+
+// killDuringWrites kills the server while eight goroutines write, and checks their changes
+// when it runs again.
+func killDuringWrites(t *testing.T, store auth.Store, kill, start func()) {
+	t.Helper()
+	var wg sync.WaitGroup
+	var once sync.Once
+	writers := make([]writer, 8)
+	for i := range writers {
+		writers[i].userID = fmt.Sprint("user-", i)
+		full := func() {}
+		if i == 0 {
+			full = func() { once.Do(kill) }
+		}
+		wg.Go(func() { writers[i].write(t.Context(), store, full) })
+	}
+	wg.Wait()
+	once.Do(kill) // if another error has stopped the first writer
+	start()
+	awaitRecovery(t, store)
+	for i := range writers {
+		writers[i].check(t, store)
+	}
+	require.NotEmpty(t, writers[0].created)
+	require.NotEmpty(t, writers[0].revoked)
+}
+
+// A server that cannot write still answers. Credentials remain valid, and every change
+// returns an outage.
+func TestSQLStore_readOnlyServer(t *testing.T) {
 	t.Parallel()
 	eachOwnServer(t, func(t *testing.T, s *ownServer) {
 		store, db := s.store(t)
-		a := newAccount(t, store)
+		u := newUser(t, store)
 		if s.isPostgres() { // a standby
 			s.kill()
 			require.NoError(t, os.WriteFile(filepath.Join(s.dir, "data", "standby.signal"), nil, 0o644))
@@ -111,65 +128,65 @@ func TestServerThatDoesNotWrite(t *testing.T) {
 			store, err = sqlstore.New(limited.open(t), s.dialect, sqlstore.Config{})
 			require.NoError(t, err)
 		}
-		recoversSoon(t, store)
-		writesNothing(t, store, a)
+		awaitRecovery(t, store)
+		requireReadOnly(t, store, u)
 		if s.isPostgres() {
 			run(t, db, "SELECT pg_promote()")
 		} else {
 			run(t, db, "SET GLOBAL read_only = 0")
 		}
-		writesAll(t, store)
+		requireWritable(t, store)
 	})
 }
 
-// writesNothing calls every method of a store that can only read.
-func writesNothing(t *testing.T, store auth.Store, a *account) {
+// requireReadOnly calls every method of a store that can only read.
+func requireReadOnly(t *testing.T, store auth.Store, u *testUser) {
 	t.Helper()
-	before := a.state(t, store)
+	before := u.state(t, store)
 	for _, m := range methods {
-		if err := m.call(t.Context(), store, a); m.reads {
+		if err := m.call(t.Context(), store, u); m.reads {
 			require.NoError(t, err, m.name)
 		} else {
-			outage(t, err)
+			requireOutage(t, err)
 		}
-		require.Equal(t, before, a.state(t, store), m.name)
+		require.Equal(t, before, u.state(t, store), m.name)
 	}
 }
 
-func writesAll(t *testing.T, store auth.Store) {
+// requireWritable calls every method.
+func requireWritable(t *testing.T, store auth.Store) {
 	t.Helper()
 	for _, m := range methods {
-		require.NoError(t, m.call(t.Context(), store, newAccount(t, store)), m.name)
+		require.NoError(t, m.call(t.Context(), store, newUser(t, store)), m.name)
 	}
 }
 
-// A file that this process may only read, from another system say.
-func TestSQLiteFileThatIsReadOnly(t *testing.T) {
+// This process has no permission to write to the file.
+func TestSQLStore_readOnlyFile(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, d database) {
 		if !d.isSQLite() {
-			t.Skip("is another test's")
+			t.Skip("has a test of its own")
 		}
 		s := d.make(t)
-		a := newAccount(t, d.over(t, s.open(t)))
+		u := newUser(t, d.over(t, s.open(t)))
 		store, err := sqlstore.New(source{s.driver, s.dsn + "&mode=ro"}.open(t), d.dialect, sqlstore.Config{})
 		require.NoError(t, err)
 		t.Cleanup(func() { store.Close() })
-		writesNothing(t, store, a)
+		requireReadOnly(t, store, u)
 	})
 }
 
-// A disk that is full takes nothing more, keeps what it has, and is good again
-// when there is room.
-func TestDiskThatIsFull(t *testing.T) {
+// A full disk accepts no changes and keeps its data. The store recovers when there is space.
+func TestSQLStore_fullDisk(t *testing.T) {
 	t.Parallel()
-	t.Run("of a server", func(t *testing.T) {
+	t.Run("server", func(t *testing.T) {
 		eachOwnServer(t, func(t *testing.T, s *ownServer) {
 			disk := smallDisk(t, s)
-			store, db := s.store(t, sqlstore.Config{Timeout: 10 * time.Second})
+			store, db := s.store(t)
 			if s.isPostgres() {
-				// Tables alone: where its log finds no room PostgreSQL ends, and that
-				// is a server that was killed.
+				// Only the tables: without space for its log PostgreSQL exits, which
+				// is the test of a killed server.
 				run(t, db, "CREATE TABLESPACE small LOCATION '"+disk+"'")
 				run(t, db, "ALTER TABLE auth_credentials SET TABLESPACE small")
 			}
@@ -178,13 +195,13 @@ func TestDiskThatIsFull(t *testing.T) {
 			})
 		})
 	})
-	t.Run("of SQLite", func(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) {
 		each(t, func(t *testing.T, d database) {
 			if !d.isSQLite() {
-				t.Skip("is another test's")
+				t.Skip("has a test of its own")
 			}
 			db := d.make(t).open(t)
-			db.SetMaxOpenConns(1) // the setting is the connection's
+			db.SetMaxOpenConns(1) // the setting applies to one connection
 			store := d.over(t, db)
 			fillUp(t, store, func() { run(t, db, "PRAGMA max_page_count = 50") }, func() {
 				run(t, db, "PRAGMA max_page_count = 1000000")
@@ -193,49 +210,49 @@ func TestDiskThatIsFull(t *testing.T) {
 	})
 }
 
-// fillUp creates records until there is no more room.
+// fillUp creates records until the disk is full.
 func fillUp(t *testing.T, store auth.Store, full, free func()) {
 	t.Helper()
 	ctx := t.Context()
-	a := newAccount(t, store)
-	before := a.state(t, store)
+	u := newUser(t, store)
+	before := u.state(t, store)
 	full()
 	large := record(auth.KindToken, "large")
 	var err error
 	for n := 0; err == nil; n++ {
-		require.Less(t, n, 20_000, "the disk does not get full")
+		require.Less(t, n, 20_000, "the disk is not full")
 		large = record(auth.KindToken, "large")
 		large.Name = strings.Repeat("x", 200)
 		err = store.Create(ctx, large, 0)
 	}
-	outage(t, err)
+	requireOutage(t, err)
 	_, err = store.Lookup(ctx, large.Kind, large.Digest)
 	require.ErrorIs(t, err, auth.ErrNotFound)
-	require.Equal(t, before, a.state(t, store), "what is there is there")
-	// A revocation may find room or not; it is told which.
-	err = store.Revoke(ctx, a.session.Ref())
-	_, found := store.Lookup(ctx, a.session.Kind, a.session.Digest)
+	require.Equal(t, before, u.state(t, store), "existing records are unchanged")
+	// A revocation may find space or not. Its error says which.
+	err = store.Revoke(ctx, u.session.Ref())
+	_, found := store.Lookup(ctx, u.session.Kind, u.session.Digest)
 	require.Equal(t, err == nil, errors.Is(found, auth.ErrNotFound), "%v, %v", err, found)
 	free()
-	recoversSoon(t, store)
+	awaitRecovery(t, store)
 	require.NoError(t, store.Create(ctx, large, 0))
-	writesAll(t, store)
+	requireWritable(t, store)
 }
 
-// smallDisk mounts one where the server keeps its tables.
+// smallDisk mounts a small file system for the tables of the server.
 func smallDisk(t *testing.T, s *ownServer) string {
 	t.Helper()
 	if runtime.GOOS != "linux" || os.Getuid() != 0 {
-		t.Skip("a small disk is a tmpfs, which takes Linux and root")
+		t.Skip("mounting a tmpfs requires Linux and root")
 	}
 	disk := filepath.Join(s.dir, "disk")
 	require.NoError(t, os.Mkdir(disk, 0o755))
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=160m"); err != nil {
-		t.Skipf("a small disk cannot be mounted here: %v", err)
+		t.Skipf("cannot mount a tmpfs: %v", err)
 	}
 	t.Cleanup(func() {
 		s.kill()
-		require.NoError(t, syscall.Unmount(disk, syscall.MNT_DETACH)) // the last of its processes may still be ending
+		require.NoError(t, syscall.Unmount(disk, syscall.MNT_DETACH)) // some of its processes may still be exiting
 	})
 	if s.isPostgres() {
 		owner := s.cmd.SysProcAttr.Credential
@@ -250,7 +267,7 @@ func smallDisk(t *testing.T, s *ownServer) string {
 	return disk
 }
 
-// fill leaves no room.
+// fill fills the disk.
 func fill(t *testing.T, disk string) {
 	t.Helper()
 	f, err := os.Create(filepath.Join(disk, "junk"))
@@ -263,77 +280,99 @@ func fill(t *testing.T, disk string) {
 	require.ErrorIs(t, err, syscall.ENOSPC)
 }
 
-// Another transaction may hold an account's lock for longer than anybody waits, or
-// wait itself for what the store has locked.
-func TestLocksOfOthers(t *testing.T) {
+// Another transaction can hold a user's lock for longer than the timeout, or itself wait for
+// a lock of the store.
+func TestSQLStore_lockedByAnotherTransaction(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, d database) {
 		if d.isSQLite() {
-			t.Skip("has one lock, which another test holds")
+			t.Skip("has a single lock, which another test holds")
 		}
-		ctx := t.Context()
 		db := d.make(t).open(t)
-		store := d.over(t, db, sqlstore.Config{Timeout: time.Second})
-		hold := func(t *testing.T, query string) (other func(query string) error, end func()) {
-			t.Helper()
-			conn, err := db.Conn(ctx)
-			require.NoError(t, err)
-			t.Cleanup(func() { // nothing could be dropped while it is held
-				_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-			})
-			exec := func(query string) error {
-				_, err := conn.ExecContext(ctx, query)
-				return err
-			}
-			require.NoError(t, exec("START TRANSACTION"))
-			require.NoError(t, exec(query))
-			return exec, func() {
-				require.NoError(t, exec("ROLLBACK"))
-				require.NoError(t, conn.Close())
-			}
-		}
-		patient := d.over(t, db)
-		t.Run("an account's lock", func(t *testing.T) {
+		store, patient := d.overWithin(t, db, time.Second), d.over(t, db)
+		t.Run("a user's lock", func(t *testing.T) {
 			for _, m := range methods {
-				if m.reads || m.name == "Create without one" || m.name == "Touch" || m.name == "Purge" {
-					continue // they take no such lock
+				if m.reads || m.name == "Create without a limit" || m.name == "Touch" || m.name == "Purge" {
+					continue // they do not lock the user
 				}
-				a := newAccount(t, store)
-				for _, c := range []auth.Credential{a.session, a.secret} { // so that there is a lock to hold
-					_, err := store.RevokeAll(ctx, c.Kind, a.userID, c.ID)
-					require.NoError(t, err)
-				}
-				before := a.state(t, store)
-				_, end := hold(t, "UPDATE auth_user_locks SET changes = changes + 1 WHERE user_id = '"+a.userID+"'")
-				start := time.Now()
-				outage(t, m.call(ctx, store, a))
-				require.Less(t, time.Since(start), 5*time.Second, m.name)
-				require.Equal(t, before, a.state(t, store), m.name)
-				end()
-				require.NoError(t, m.call(ctx, patient, a), m.name)
+				callWhileLocked(t, m, db, store, patient)
 			}
 		})
-		t.Run("in a circle", func(t *testing.T) {
-			a := newAccount(t, store)
-			before := a.state(t, store)
-			other, end := hold(t, "UPDATE auth_credentials SET name = 'x' WHERE id = '"+a.token.ID+"'")
-			revoked := make(chan error, 1)
-			go func() { revoked <- patient.Revoke(ctx, a.token.Ref()) }()
-			require.Eventually(t, func() bool { // it holds the account, and waits for the record
-				return store.Create(ctx, record(auth.KindToken, a.userID), 100) != nil
-			}, 15*time.Second, time.Millisecond)
-			errOther := other("UPDATE auth_user_locks SET changes = changes + 1 WHERE user_id = '" + a.userID + "'")
-			if errOther != nil { // the database has ended the other one
-				end()
-				require.NoError(t, <-revoked)
-				_, err := store.Lookup(ctx, a.token.Kind, a.token.Digest)
-				require.ErrorIs(t, err, auth.ErrRevoked)
-				return
-			}
-			outage(t, <-revoked)
-			end()
-			require.Equal(t, before, a.state(t, store))
-			require.NoError(t, store.Revoke(context.WithoutCancel(ctx), a.token.Ref()))
-		})
+		t.Run("a deadlock", func(t *testing.T) { revokeInDeadlock(t, db, store, patient) })
 	})
+}
+
+// lockUser is a statement that locks all rows of a user in auth_user_locks.
+func lockUser(u *testUser) string {
+	return "UPDATE auth_user_locks SET changes = changes + 1 WHERE user_id = '" + u.userID + "'"
+}
+
+// callWhileLocked calls a method while another transaction holds the user's lock.
+func callWhileLocked(t *testing.T, m method, db *sql.DB, store, patient auth.Store) {
+	t.Helper()
+	ctx, u := t.Context(), newUser(t, store)
+	for _, c := range []auth.Credential{u.session, u.secret} { // so that there are locks to hold
+		_, err := store.RevokeAll(ctx, c.Kind, u.userID, c.ID)
+		require.NoError(t, err)
+	}
+	before := u.state(t, store)
+	tx := beginOther(t, db, lockUser(u))
+	start := time.Now()
+	requireOutage(t, m.call(ctx, store, u))
+	require.Less(t, time.Since(start), 5*time.Second, m.name)
+	require.Equal(t, before, u.state(t, store), m.name)
+	tx.rollback(t)
+	require.NoError(t, m.call(ctx, patient, u), m.name)
+}
+
+// revokeInDeadlock revokes a token whose row another transaction has locked, which then
+// waits for the user's lock. The database aborts one of the two.
+func revokeInDeadlock(t *testing.T, db *sql.DB, store, patient auth.Store) {
+	t.Helper()
+	ctx, u := t.Context(), newUser(t, store)
+	before := u.state(t, store)
+	tx := beginOther(t, db, "UPDATE auth_credentials SET name = 'x' WHERE id = '"+u.token.ID+"'")
+	revoked := make(chan error, 1)
+	go func() { revoked <- patient.Revoke(ctx, u.token.Ref()) }()
+	require.Eventually(t, func() bool { // Revoke holds the user's lock and waits for the row
+		return store.Create(ctx, record(auth.KindToken, u.userID), 100) != nil
+	}, 15*time.Second, time.Millisecond)
+	if err := tx.exec(ctx, lockUser(u)); err != nil { // the other transaction was aborted
+		tx.rollback(t)
+		require.NoError(t, <-revoked)
+		require.ErrorIs(t, lookup(t, store, u.token), auth.ErrRevoked)
+		return
+	}
+	requireOutage(t, <-revoked)
+	tx.rollback(t)
+	require.Equal(t, before, u.state(t, store))
+	require.NoError(t, store.Revoke(ctx, u.token.Ref()))
+}
+
+// An otherTx is a transaction of another program.
+type otherTx struct{ conn *sql.Conn }
+
+// beginOther begins a transaction with a statement.
+func beginOther(t *testing.T, db *sql.DB, query string) otherTx {
+	t.Helper()
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { // while it is open, the tables cannot be dropped
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	})
+	tx := otherTx{conn}
+	require.NoError(t, tx.exec(t.Context(), "START TRANSACTION"))
+	require.NoError(t, tx.exec(t.Context(), query))
+	return tx
+}
+
+func (tx otherTx) exec(ctx context.Context, query string) error {
+	_, err := tx.conn.ExecContext(ctx, query)
+	return err
+}
+
+func (tx otherTx) rollback(t *testing.T) {
+	t.Helper()
+	require.NoError(t, tx.exec(t.Context(), "ROLLBACK"))
+	require.NoError(t, tx.conn.Close())
 }

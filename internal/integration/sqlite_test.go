@@ -8,21 +8,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
-	"github.com/seed-31c5bcb2/auth/sqlstore"
 )
 
-// SQLite lets one write at a time. Those who wait for that, behind another process
-// say, keep no connection from those who read.
-func TestSQLiteReadersDoNotWaitForWriters(t *testing.T) {
+// SQLite allows one writer at a time. Writers that wait, for example for another process,
+// take no connections away from lookups.
+func TestSQLStore_lookupsDoNotWaitForWriters(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, d database) {
 		if !d.isSQLite() {
-			t.Skip("others let many write")
+			t.Skip("allows concurrent writers")
 		}
 		ctx, source := t.Context(), d.make(t)
 		db := source.open(t)
 		db.SetMaxOpenConns(4)
-		store := d.over(t, db, sqlstore.Config{Timeout: time.Minute})
+		store := d.overWithin(t, db, time.Minute)
 		c := record(auth.KindToken, "alice")
 		require.NoError(t, store.Create(ctx, c, 0))
 

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-31c5bcb2/auth/storetest"
 )
 
-func TestSQLStoreKeepsTheContract(t *testing.T) {
+func TestSQLStore_contract(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, d database) {
 		storetest.Run(t, func(t *testing.T) auth.Store {
@@ -21,11 +21,11 @@ func TestSQLStoreKeepsTheContract(t *testing.T) {
 	})
 }
 
-func TestMigrateByTenAtOnce(t *testing.T) {
+func TestMigrate_tenAtOnce(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, d database) {
 		source := d.make(t)
-		// Several handles, as several processes have, and several calls over each.
+		// Several handles, like several processes, and several calls with each.
 		handles := []*sql.DB{source.open(t), source.open(t), source.open(t)}
 		errs := make(chan error, 10)
 		for i := range cap(errs) {
@@ -40,7 +40,7 @@ func TestMigrateByTenAtOnce(t *testing.T) {
 		for range cap(errs) {
 			require.NoError(t, <-errs)
 		}
-		// Once more, over what is there; and what each of them made works.
+		// Migrate again, with the tables in place, and use the result.
 		for _, db := range handles {
 			store := d.over(t, db)
 			require.NoError(t, store.Create(t.Context(), record(auth.KindToken, "alice"), 10))

@@ -10,13 +10,13 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A server that restarts, or an administrator, ends the connections of the pool.
-// Each can cost one call at the most, which is told as an outage.
-func TestKilledConnectionsAreReplaced(t *testing.T) {
+// A restarted server or an administrator closes the connections of the pool. Each of them
+// causes at most one call to fail, with an outage.
+func TestSQLStore_killedConnections(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, d database) {
 		if d.isSQLite() {
-			t.Skip("there is no server")
+			t.Skip("has no server")
 		}
 		ctx := t.Context()
 		source := d.make(t)
@@ -25,38 +25,38 @@ func TestKilledConnectionsAreReplaced(t *testing.T) {
 		for _, m := range methods {
 			db := source.open(t)
 			store := d.over(t, db)
-			require.NoError(t, m.call(ctx, store, newAccount(t, direct))) // it has prepared what it prepares
-			a := newAccount(t, direct)
-			untouched := a.state(t, direct)
+			require.NoError(t, m.call(ctx, store, newUser(t, direct))) // statements are prepared from here on
+			u := newUser(t, direct)
+			untouched := u.state(t, direct)
 			const connections = 4
 			killAll(t, d, admin, db, connections)
 
 			lost := 0
-			until := func(call func() error) {
+			retry := func(call func() error) {
 				for err := call(); err != nil; err = call() {
 					lost++
-					outage(t, err)
+					requireOutage(t, err)
 					require.LessOrEqual(t, lost, connections, m.name)
-					require.Equal(t, untouched, a.state(t, direct), m.name)
+					require.Equal(t, untouched, u.state(t, direct), m.name)
 				}
 			}
-			until(func() error { return m.call(ctx, store, a) })
-			untouched = a.state(t, direct)
-			until(func() error { return store.Create(ctx, record(auth.KindToken, a.userID), 100) })
-			db.Close() // what is left of the killed connections may complain
+			retry(func() error { return m.call(ctx, store, u) })
+			untouched = u.state(t, direct)
+			retry(func() error { return store.Create(ctx, record(auth.KindToken, u.userID), 100) })
+			db.Close() // killed connections may return an error
 		}
 	})
 }
 
-// killAll opens so many connections of db at once, and ends those.
+// killAll opens n connections of db and kills them.
 func killAll(t *testing.T, d database, admin, db *sql.DB, n int) {
 	t.Helper()
 	ctx := t.Context()
 	db.SetMaxIdleConns(n)
 	own := "SELECT pg_backend_pid()"
-	end := "SELECT pg_terminate_backend(%d, 5000)" // and waits until it is gone
+	kill := "SELECT pg_terminate_backend(%d, 5000)" // and waits until it has ended
 	if !d.isPostgres() {
-		own, end = "SELECT CONNECTION_ID()", "KILL %d"
+		own, kill = "SELECT CONNECTION_ID()", "KILL %d"
 	}
 	conns := make([]*sql.Conn, n)
 	for i := range conns {
@@ -68,6 +68,6 @@ func killAll(t *testing.T, d database, admin, db *sql.DB, n int) {
 		var id int64
 		require.NoError(t, conn.QueryRowContext(ctx, own).Scan(&id))
 		require.NoError(t, conn.Close()) // back into the pool
-		run(t, admin, fmt.Sprintf(end, id))
+		run(t, admin, fmt.Sprintf(kill, id))
 	}
 }

@@ -18,26 +18,26 @@ import (
 	"github.com/seed-31c5bcb2/auth/sqlstore"
 )
 
-// A victim is a process that makes one change, and is killed in it.
+// A victim is a process that makes one change and is killed during it.
 type victim struct {
 	Database, Driver, DSN string
 	Method                string
-	At                    int // the call of the driver after which it is killed
-	Account               exportedAccount
+	At                    int // number of the driver call after which it is killed
+	User                  exportedUser
 }
 
-// exportedAccount is what gob can send.
-type exportedAccount struct {
+// exportedUser is a testUser that gob can encode.
+type exportedUser struct {
 	UserID                                                 string
 	Previous, Token, Other, Expired, Session, Secret, Next auth.Credential
 }
 
-func (a *account) export() exportedAccount {
-	return exportedAccount{a.userID, a.previous, a.token, a.other, a.expired, a.session, a.secret, a.next}
+func (u *testUser) export() exportedUser {
+	return exportedUser{u.userID, u.previous, u.token, u.other, u.expired, u.session, u.secret, u.next}
 }
 
-func (e exportedAccount) account() *account {
-	return &account{e.UserID, e.Previous, e.Token, e.Other, e.Expired, e.Session, e.Secret, e.Next}
+func (e exportedUser) testUser() *testUser {
+	return &testUser{e.UserID, e.Previous, e.Token, e.Other, e.Expired, e.Session, e.Secret, e.Next}
 }
 
 const victimVariable = "AUTH_TEST_VICTIM"
@@ -74,47 +74,46 @@ func beVictim(text string) error {
 		return err
 	}
 	f.arm(v.At, 1, errKilled, true)
-	if err := m.call(context.Background(), store, v.Account.account()); err != nil {
+	if err := m.call(context.Background(), store, v.User.testUser()); err != nil {
 		return err
 	}
 	f.disarm()
 	return nil
 }
 
-// A process can be killed at any point of a change. What it has begun is there
-// whole or not at all, and nobody else waits for it.
-func TestWriterThatIsKilled(t *testing.T) {
+// A process can be killed at any point of a change. The change is then complete or has no
+// effect, and does not block others.
+func TestSQLStore_killedProcess(t *testing.T) {
 	t.Parallel()
-	triesEachInTurn(t)
+	skipIfShort(t)
 	each(t, func(t *testing.T, d database) {
 		for _, m := range methods {
 			if m.reads {
 				continue
 			}
 			t.Run(m.name, func(t *testing.T) {
-				ctx := t.Context()
-				source := d.make(t)
+				ctx, source := t.Context(), d.make(t)
 				store := d.over(t, source.open(t))
-				model := newAccount(t, store)
+				model := newUser(t, store)
 				untouched := model.state(t, store)
 				require.NoError(t, m.call(ctx, store, model))
 				done := model.state(t, store)
 				for n, killed := 1, true; killed; n++ {
-					require.Less(t, n, 100, "the calls have no end")
-					a := newAccount(t, store)
-					a.next.Kind = model.next.Kind // as the call has made it
-					killed = sacrifice(t, victim{d.name, source.driver, source.dsn, m.name, n, a.export()})
-					state := a.state(t, store)
+					require.Less(t, n, 100, "the number of calls is unbounded")
+					u := newUser(t, store)
+					u.next.Kind = model.next.Kind // as set by the call
+					killed = runVictim(t, victim{d.name, source.driver, source.dsn, m.name, n, u.export()})
+					state := u.state(t, store)
 					if !killed {
 						require.Equal(t, done, state)
 					}
 					require.Contains(t, []string{untouched, done}, state, "after call %d", n)
-					require.Eventually(t, func() bool { // the lock that it had is free
-						return store.Create(ctx, record(auth.KindToken, a.userID), 100) == nil
+					require.Eventually(t, func() bool { // its lock has been released
+						return store.Create(ctx, record(auth.KindToken, u.userID), 100) == nil
 					}, 15*time.Second, time.Millisecond)
 					if state == untouched {
-						require.NoError(t, m.call(ctx, store, a), "after call %d", n)
-						require.Equal(t, done, a.state(t, store), "after call %d", n)
+						require.NoError(t, m.call(ctx, store, u), "after call %d", n)
+						require.Equal(t, done, u.state(t, store), "after call %d", n)
 					}
 				}
 			})
@@ -122,8 +121,8 @@ func TestWriterThatIsKilled(t *testing.T) {
 	})
 }
 
-// sacrifice runs a victim, and reports whether it was killed.
-func sacrifice(t *testing.T, v victim) bool {
+// runVictim reports whether the victim was killed.
+func runVictim(t *testing.T, v victim) bool {
 	t.Helper()
 	var b bytes.Buffer
 	require.NoError(t, gob.NewEncoder(&b).Encode(v))

@@ -16,9 +16,9 @@ import (
 	"github.com/seed-31c5bcb2/auth/sqlstore"
 )
 
-// A connection that breaks is told of and made again, and what was revoked
-// meanwhile counts as lost.
-func TestPostgresListenerComesBack(t *testing.T) {
+// A lost connection is reported and replaced, and whatever was revoked in the meantime
+// counts as lost.
+func TestSubscribe_reconnects(t *testing.T) {
 	t.Parallel()
 	store, db, source := openPostgres(t)
 	s := listenTo(t, source.dsn)
@@ -29,40 +29,39 @@ func TestPostgresListenerComesBack(t *testing.T) {
 		n, err := killed.RowsAffected()
 		require.NoError(t, err)
 		require.EqualValues(t, 1, n)
-		require.Equal(t, "lost", s.next(t), "it broke")
+		require.Equal(t, "lost", s.next(t), "disconnected")
 		require.Error(t, s.nextError(t))
-		require.Equal(t, "lost", s.next(t), "it stands")
+		require.Equal(t, "lost", s.next(t), "reconnected")
 		require.Less(t, time.Since(start), 15*time.Second)
-		a := newAccount(t, store)
-		require.Equal(t, "1 "+a.userID, s.next(t))
+		u := newUser(t, store)
+		require.Equal(t, "1 "+u.userID, s.next(t))
 	}
 }
 
-// A network that loses packets tells nobody. The listener looks for itself.
-func TestPostgresListenerNoticesSilence(t *testing.T) {
+// The network loses all packets without closing the connection. The heartbeat detects it.
+func TestSubscribe_silentConnection(t *testing.T) {
 	t.Parallel()
 	store, _, source := openPostgres(t)
 	p := source.behind(t)
 	s := listenTo(t, source.through(t, p).dsn)
-	heard := newAccount(t, store)
-	require.Equal(t, "1 "+heard.userID, s.next(t))
+	first := newUser(t, store)
+	require.Equal(t, "1 "+first.userID, s.next(t))
 	p.hang(0, true)
-	a := newAccount(t, store) // which nobody hears of
+	u := newUser(t, store) // not reported
 	start := time.Now()
 	require.ErrorIs(t, s.nextError(t), context.DeadlineExceeded)
 	require.Equal(t, "lost", s.next(t))
-	t.Logf("noticed after %v", time.Since(start))
+	t.Logf("detected after %v", time.Since(start))
 	p.resume()
-	for said := s.next(t); said != "lost"; said = s.next(t) {
-		require.Equal(t, "1 "+a.userID, said)
+	for call := s.next(t); call != "lost"; call = s.next(t) {
+		require.Equal(t, "1 "+u.userID, call)
 	}
-	b := newAccount(t, store)
+	b := newUser(t, store)
 	require.Equal(t, "1 "+b.userID, s.next(t))
 }
 
-// One that has nothing to hear stays as it is: each new connection would cost the
-// cache all that it has.
-func TestPostgresListenerIsPatient(t *testing.T) {
+// A connection without notifications stays open: each new connection clears the cache.
+func TestSubscribe_quietConnectionStays(t *testing.T) {
 	t.Parallel()
 	store, db, source := openPostgres(t)
 	s := listenTo(t, source.dsn)
@@ -73,24 +72,23 @@ func TestPostgresListenerIsPatient(t *testing.T) {
 	}
 	began := since()
 	select {
-	case said := <-s.said:
-		t.Fatal("it was told: " + said)
+	case call := <-s.calls:
+		t.Fatal("unexpected call: " + call)
 	case err := <-s.errs:
 		t.Fatal(err)
 	case <-time.After(12 * time.Second): // more than a heartbeat
 	}
 	require.Equal(t, began, since())
-	a := newAccount(t, store)
-	require.Equal(t, "1 "+a.userID, s.next(t))
+	u := newUser(t, store)
+	require.Equal(t, "1 "+u.userID, s.next(t))
 	require.Equal(t, began, since())
 }
 
-// Nothing is left of a subscription that has ended.
-func TestPostgresListenerLeavesNoConnection(t *testing.T) {
+func TestSubscribe_closesItsConnection(t *testing.T) {
 	t.Parallel()
 	_, db, source := openPostgres(t)
 	var name string
-	t.Run("while it listens", func(t *testing.T) {
+	t.Run("subscribed", func(t *testing.T) {
 		name = listenTo(t, source.dsn).name
 		require.Equal(t, 1, connections(t, db, name))
 	})
@@ -104,9 +102,9 @@ func connections(t *testing.T, db *sql.DB, name string) (n int) {
 	return n
 }
 
-// A database of an earlier release gets its triggers by Migrate. One without them
-// is reported: revocations would otherwise only come late, and nobody would know.
-func TestPostgresWithoutTriggers(t *testing.T) {
+// A database without the triggers is reported, because revocations would otherwise take
+// effect late without anyone noticing. Migrate adds the triggers.
+func TestSubscribe_withoutTriggers(t *testing.T) {
 	t.Parallel()
 	source := postgresDatabase(t)
 	db := source.open(t)
@@ -120,30 +118,30 @@ func TestPostgresWithoutTriggers(t *testing.T) {
 	store, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.Config{})
 	require.NoError(t, err)
 	defer store.Close()
-	a := newAccount(t, store)
+	u := newUser(t, store)
 
 	s := listenTo(t, source.dsn)
 	require.ErrorContains(t, s.nextError(t), "migrations")
 	require.NoError(t, store.Migrate(t.Context()))
-	require.NoError(t, store.Revoke(t.Context(), a.other.Ref()))
-	require.Equal(t, "1 "+a.userID, s.next(t))
+	require.NoError(t, store.Revoke(t.Context(), u.other.Ref()))
+	require.Equal(t, "1 "+u.userID, s.next(t))
 }
 
-// Whoever loads rows in bulk may forget to enable them again.
-func TestPostgresWithTriggersDisabled(t *testing.T) {
+// Bulk loads often disable triggers.
+func TestSubscribe_disabledTriggers(t *testing.T) {
 	t.Parallel()
 	store, db, source := openPostgres(t)
 	run(t, db, "ALTER TABLE auth_credentials DISABLE TRIGGER USER")
 	require.ErrorContains(t, listenTo(t, source.dsn).nextError(t), "disabled")
 	run(t, db, "ALTER TABLE auth_credentials ENABLE TRIGGER USER")
 	s := listenTo(t, source.dsn)
-	a := newAccount(t, store)
-	require.Equal(t, "1 "+a.userID, s.next(t), "it has looked before it heard")
+	u := newUser(t, store)
+	require.Equal(t, "1 "+u.userID, s.next(t), "the triggers have been checked")
 	require.Empty(t, s.errs)
 }
 
-// listening returns a cache in front of store that has been told that it listens.
-func listening(t *testing.T, store auth.Store, db *sql.DB, source source, maxStale time.Duration) (cached *cachestore.Store, name string) {
+// newListeningCache returns a cache of store that listens already.
+func newListeningCache(t *testing.T, store auth.Store, db *sql.DB, source source, maxStale time.Duration) (cached *cachestore.Store, name string) {
 	t.Helper()
 	name = unique()
 	revocations, err := pgnotify.New(source.with(t, "application_name", name), pgnotify.Config{})
@@ -155,8 +153,7 @@ func listening(t *testing.T, store auth.Store, db *sql.DB, source source, maxSta
 	return cached, name
 }
 
-// revokedElsewhere returns how long a credential is served there that was revoked
-// here.
+// revokedElsewhere revokes a credential here, and returns how long it is served there.
 func revokedElsewhere(t *testing.T, here, there auth.Store) time.Duration {
 	t.Helper()
 	c := record(auth.KindToken, unique())
@@ -164,36 +161,36 @@ func revokedElsewhere(t *testing.T, here, there auth.Store) time.Duration {
 	_, err := there.Lookup(t.Context(), c.Kind, c.Digest)
 	require.NoError(t, err)
 	require.NoError(t, here.Revoke(t.Context(), c.Ref()))
-	return refusedAfter(t, there, c)
+	return rejectedAfter(t, there, c)
 }
 
-// A revocation in one process is refused in another long before the cache's bound.
-func TestPostgresRevocationReachesOtherCaches(t *testing.T) {
+// A credential that one process revokes is rejected by another long before MaxStale.
+func TestSubscribe_revocationReachesOtherCaches(t *testing.T) {
 	t.Parallel()
 	store, db, source := openPostgres(t)
-	here, _ := listening(t, store, db, source, 0)
-	there, name := listening(t, store, db, source, 0)
+	here, _ := newListeningCache(t, store, db, source, 0)
+	there, name := newListeningCache(t, store, db, source, 0)
 	var delays []time.Duration
 	for range 500 {
 		delays = append(delays, revokedElsewhere(t, here, there))
 	}
 	slices.Sort(delays)
-	t.Logf("refused after %v in the middle, 99 of 100 within %v, %v at the most", delays[len(delays)/2], delays[len(delays)*99/100], delays[len(delays)-1])
+	t.Logf("rejected after: median %v, 99th percentile %v, maximum %v", delays[len(delays)/2], delays[len(delays)*99/100], delays[len(delays)-1])
 	run(t, db, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '"+name+"'")
-	revokedElsewhere(t, here, there) // of which nobody tells it
+	revokedElsewhere(t, here, there) // not reported
 }
 
-// Until a silent connection is noticed, the cache's bound holds.
-func TestPostgresRevocationThatIsNotTold(t *testing.T) {
+// Until a silent connection is detected, MaxStale applies.
+func TestSubscribe_lostNotificationIsWithinMaxStale(t *testing.T) {
 	t.Parallel()
 	store, db, source := openPostgres(t)
 	p := source.behind(t)
 	const maxStale = 3 * time.Second
-	there, _ := listening(t, store, db, source.through(t, p), maxStale)
-	require.Less(t, revokedElsewhere(t, store, there), maxStale/2, "it is told")
+	there, _ := newListeningCache(t, store, db, source.through(t, p), maxStale)
+	require.Less(t, revokedElsewhere(t, store, there), maxStale/2, "reported")
 	p.hang(0, true)
-	start := time.Now() // and not the revocation: the bound counts from when it was looked up
+	start := time.Now() // before the lookup, from which MaxStale counts
 	after := revokedElsewhere(t, store, there)
-	require.Greater(t, time.Since(start), maxStale/2, "it is not told")
+	require.Greater(t, time.Since(start), maxStale/2, "not reported")
 	require.Less(t, after, 2*maxStale)
 }
