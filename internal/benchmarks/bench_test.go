@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestContenders makes sure that everything that is timed works.
-func TestContenders(t *testing.T) {
+// Each contender must accept and reject the right requests.
+func TestRaces(t *testing.T) {
 	for _, race := range races() {
 		for _, c := range race.contenders {
 			t.Run(race.name+"/"+c.name, func(t *testing.T) {
@@ -24,9 +24,9 @@ func TestContenders(t *testing.T) {
 	}
 }
 
-// TestKeepers makes sure that every store that is timed finds what it is asked for.
-func TestKeepers(t *testing.T) {
-	for _, k := range keepers() {
+// Each store must find all credentials.
+func TestStores(t *testing.T) {
+	for _, k := range stores() {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
 			s, err := k.open()
@@ -42,13 +42,13 @@ func TestKeepers(t *testing.T) {
 				t.Fatal(err)
 			}
 			if n, err := s.bytes(); err != nil || n == 0 {
-				t.Fatalf("takes %d bytes: %v", n, err)
+				t.Fatalf("size is %d bytes: %v", n, err)
 			}
 		})
 	}
 }
 
-func TestFigureIsXML(t *testing.T) {
+func TestDrawFigure_isXML(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "figure.svg")
 	if err := drawFigure(path, []string{"A & B"}, [][]bar{{{"by <hand>", 1, false}, {"ours", 0.5, true}, {"slow", 77, false}}}); err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func TestFigureIsXML(t *testing.T) {
 	}
 }
 
-// BenchmarkChain is for profiles, and for benchstat; the program prints the tables.
+// BenchmarkChain is for profiles and benchstat. The program prints the tables.
 func BenchmarkChain(b *testing.B) {
 	for _, race := range races() {
 		for _, c := range race.contenders {

@@ -6,31 +6,31 @@ import (
 	"net/http/httptest"
 )
 
-// A contender is one way to guard a handler: this library, a peer, or what somebody
-// would write by hand. Each is set up the way its own documentation does it.
+// A contender is one way to protect a handler: this library, a peer, or code without a
+// library. Each is configured as in its own documentation.
 type contender struct {
-	name  string // as the tables have it, a peer's with its version
+	name  string // in the tables; with the version of a peer
 	build func(users []string) (*guarded, error)
 }
 
-// A guarded is a handler behind a contender's middleware, and the requests for it.
+// A guarded is a handler behind a contender's middleware, with requests for it.
 type guarded struct {
-	handler http.Handler    // calls found with the identity that it reads
-	good    []*http.Request // one for each user, in their order
-	bad     *http.Request   // well-formed, with a credential that nobody has
+	handler http.Handler    // calls found with the identity
+	good    []*http.Request // one for each user, in order
+	bad     *http.Request   // well-formed, with an unknown credential
 }
 
-// found is what every guarded handler does with the identity: it looks at it.
+// found is called by every protected handler with the identity.
 func found(w http.ResponseWriter, user string) {
 	if user == "" {
-		panic("nobody is signed in")
+		panic("no identity")
 	}
 	if r, ok := w.(*recorder); ok {
 		r.user = user
 	}
 }
 
-// request is one of a client without a body.
+// request returns a request without a body.
 func request(header, value string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "http://api.example.com/notes", nil)
 	if header != "" {
@@ -39,34 +39,34 @@ func request(header, value string) *http.Request {
 	return r
 }
 
-// A recorder is the writer that check looks at.
+// A recorder also records the identity.
 type recorder struct {
 	*httptest.ResponseRecorder
 	user string
 }
 
-// check makes sure that what is to be timed works: each good credential reaches the
-// handler as its own user, and a bad one does not reach it.
+// check returns an error unless each valid credential reaches the handler as its user, and
+// the invalid one does not.
 func (g *guarded) check(users []string) error {
 	if len(g.good) != len(users) {
-		return fmt.Errorf("has %d requests for %d users", len(g.good), len(users))
+		return fmt.Errorf("%d requests for %d users", len(g.good), len(users))
 	}
 	for i, r := range g.good {
 		w := &recorder{ResponseRecorder: httptest.NewRecorder()}
 		g.handler.ServeHTTP(w, r)
 		if w.user != users[i] || w.Code != http.StatusOK {
-			return fmt.Errorf("answered %d to the credential of %s, and saw %q", w.Code, users[i], w.user)
+			return fmt.Errorf("status %d for the credential of %s, with the identity %q", w.Code, users[i], w.user)
 		}
 	}
 	w := &recorder{ResponseRecorder: httptest.NewRecorder()}
 	g.handler.ServeHTTP(w, g.bad)
 	if w.user != "" || w.Code < 300 {
-		return fmt.Errorf("answered %d to a bad credential, and saw %q", w.Code, w.user)
+		return fmt.Errorf("status %d for an invalid credential, with the identity %q", w.Code, w.user)
 	}
 	return nil
 }
 
-// discard is a writer that costs nothing: it keeps one header map.
+// discard is a ResponseWriter without cost: it reuses one header map.
 type discard struct{ header http.Header }
 
 func (d *discard) Header() http.Header         { return d.header }

@@ -2,8 +2,8 @@ package main
 
 import "testing"
 
-// A race is one kind of request, and all that are to answer it. The first contender
-// is the baseline, and the ratios are to it.
+// A race compares contenders with the same kind of request. The first contender is the
+// baseline of the ratios.
 type race struct {
 	name       string
 	contenders []contender
@@ -18,7 +18,7 @@ func races() []race {
 	}
 }
 
-// lookups are those that look a token up.
+// lookups returns the contenders that look tokens up.
 func lookups() []contender {
 	return []contender{
 		byHand("Bearer", tokens), ourBearer(), ourUnprefixed(), ourBearerOrCookie(), ourCached(),
@@ -26,7 +26,7 @@ func lookups() []contender {
 	}
 }
 
-// refuse measures what a contender does with each of the refusals.
+// refuse measures each of the refusals.
 func (g *guarded) refuse(rounds int) []result {
 	var benchmarks []func(*testing.B)
 	for _, refusal := range refusals() {

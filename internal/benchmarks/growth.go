@@ -17,31 +17,31 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A keeper is a store that is filled, to see what it costs as it grows.
-type keeper struct {
+// A storeKind is a store whose costs are measured as it grows.
+type storeKind struct {
 	name string
-	make func(*opener) (*kept, error)
+	make func(*opener) (*emptyStore, error)
 }
 
-// A kept is an empty store, by three ways.
-type kept struct {
-	behind auth.Store            // takes the records
-	hot    auth.Store            // as a service has it
-	cold   auth.Store            // the same where no cache knows the answer
-	bytes  func() (int64, error) // that the records take, wherever they are
-	close  func()                // ends what was opened for it
+// An emptyStore is one database, with and without caches.
+type emptyStore struct {
+	behind auth.Store            // for creating records
+	hot    auth.Store            // as a service uses it
+	cold   auth.Store            // the same, but every lookup misses the cache
+	bytes  func() (int64, error) // size of the records
+	close  func()
 }
 
-// printGrowth prints what a look-up costs, of one of a thousand credentials that are in
-// use and of one that was not lately, and the bytes that each takes.
+// printGrowth prints the cost of a lookup, for one of a thousand credentials in use and for
+// one that was not used recently, and the size of a record.
 func printGrowth(w io.Writer, rounds int, sizes []int) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "\nLook-ups as the store grows\tcredentials\thot, ns\tcold, ns\t16 at once, cold\tB each\t\n")
+	fmt.Fprint(t, "\nLookups as the store grows\tcredentials\thot, ns\tcold, ns\t16 at once, cold\tB each\t\n")
 	var missing []error
-	for _, keeper := range keepers() {
+	for _, kind := range stores() {
 		for _, size := range sizes {
-			if err := keeper.print(t, rounds, size); err != nil {
-				missing = append(missing, fmt.Errorf("%s: %w", keeper.name, err))
+			if err := kind.print(t, rounds, size); err != nil {
+				missing = append(missing, fmt.Errorf("%s: %w", kind.name, err))
 				break
 			}
 		}
@@ -58,7 +58,7 @@ func printGrowth(w io.Writer, rounds int, sizes []int) error {
 	return nil
 }
 
-func (k *keeper) print(w io.Writer, rounds, size int) error {
+func (k *storeKind) print(w io.Writer, rounds, size int) error {
 	s, err := k.open()
 	if err != nil {
 		return err
@@ -78,15 +78,14 @@ func (k *keeper) print(w io.Writer, rounds, size int) error {
 	if err := warm(s.hot, min(size, population)); err != nil {
 		return err
 	}
-	hot := medians(rounds, lookUpAmong(s.hot, min(size, population), 1))
-	cold := medians(rounds, lookUpAmong(s.cold, size, 1), lookUpAmong(s.cold, size, 16))
+	hot := medians(rounds, lookupsAmong(s.hot, min(size, population), 1))
+	cold := medians(rounds, lookupsAmong(s.cold, size, 1), lookupsAmong(s.cold, size, 16))
 	fmt.Fprintf(w, "%s\t%d\t%.0f\t%.0f\t%.0f\t%d\t\n", k.name, size, hot[0].ns, cold[0].ns, cold[1].ns, (full-empty)/int64(size))
 	runtime.KeepAlive(s)
 	return nil
 }
 
-// fill creates the records, several at once: a server behind a connection takes them
-// together.
+// fill creates the records concurrently, so that they share round trips to a server.
 func fill(store auth.Store, size int) error {
 	const writers = 32
 	var failed [writers]error
@@ -102,7 +101,7 @@ func fill(store auth.Store, size int) error {
 	return errors.Join(failed[:]...)
 }
 
-// warm looks each of the first n up.
+// warm looks up each of the first n credentials.
 func warm(store auth.Store, n int) error {
 	for i := range n {
 		if _, err := store.Lookup(context.Background(), auth.KindToken, digest(i)); err != nil {
@@ -112,7 +111,7 @@ func warm(store auth.Store, n int) error {
 	return nil
 }
 
-// credential is the ith of many, as Issue would make it.
+// credential returns the ith credential, like one from Issue.
 func credential(i int) auth.Credential {
 	return auth.Credential{
 		ID: fmt.Sprintf("01M8A0XDNMQTAJDWWK%08d", i), Kind: auth.KindToken, UserID: fmt.Sprintf("user-%d", i), Name: fmt.Sprintf("deploy %d", i),
@@ -124,14 +123,14 @@ func digest(i int) auth.Digest {
 	return sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
 }
 
-// lookUpAmong looks up credentials among the first n, in no order, several at once.
-func lookUpAmong(store auth.Store, n, atOnce int) func(*testing.B) {
+// lookupsAmong looks up the first n credentials in random order.
+func lookupsAmong(store auth.Store, n, atOnce int) func(*testing.B) {
 	digests := make([]auth.Digest, 1<<16)
 	for i := range digests {
 		digests[i] = digest(rand.IntN(n))
 	}
-	look := func(b *testing.B, next func() bool) {
-		// As in a server, where a request can be given up.
+	lookups := func(b *testing.B, next func() bool) {
+		// A cancelable context, as requests of a server have.
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		for i := rand.IntN(len(digests)); next(); i++ {
@@ -142,10 +141,10 @@ func lookUpAmong(store auth.Store, n, atOnce int) func(*testing.B) {
 		}
 	}
 	if atOnce == 1 {
-		return func(b *testing.B) { look(b, b.Loop) }
+		return func(b *testing.B) { lookups(b, b.Loop) }
 	}
 	return func(b *testing.B) {
 		b.SetParallelism(max(1, atOnce/runtime.GOMAXPROCS(0)))
-		b.RunParallel(func(pb *testing.PB) { look(b, pb.Next) })
+		b.RunParallel(func(pb *testing.PB) { lookups(b, pb.Next) })
 	}
 }

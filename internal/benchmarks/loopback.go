@@ -18,40 +18,40 @@ import (
 
 const connections = 64
 
-// A load is one way to ask a server over loopback.
+// A load is a kind of requests to a server over loopback.
 type load struct {
 	name    string
 	handler http.Handler
 	tokens  []string
-	expect  map[string]bool // statuses
-	beside  func(context.Context)
+	expect  map[string]bool       // allowed statuses
+	during  func(context.Context) // runs until the load ends
 }
 
 func loads() ([]load, error) {
 	l, err := newLibrary(auth.NewMemoryStore(), prefix)
 	if err == nil {
-		err = l.take(users())
+		err = l.importTokens(users())
 	}
 	if err != nil {
 		return nil, err
 	}
 	all := tokens()
-	some := slices.Clone(all)
-	for i := 0; i < len(some); i += 100 {
-		some[i] = token.New(prefix) // 1 % of them are nobody's
+	mixed := slices.Clone(all)
+	for i := 0; i < len(mixed); i += 100 {
+		mixed[i] = token.New(prefix) // 1 % are unknown
 	}
 	empty := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	guarded := auth.Require(l.bearer, l.cookie)(empty)
-	fine := map[string]bool{"204": true}
+	ok := map[string]bool{"204": true}
 	return []load{
-		{"an empty handler", empty, all, fine, nil},
-		{"behind Require", guarded, all, fine, nil},
-		{"1 % unknown tokens", guarded, some, map[string]bool{"204": true, "401": true}, nil},
-		{"while others are revoked", guarded, all, fine, l.issueAndRevoke},
+		{"an empty handler", empty, all, ok, nil},
+		{"behind Require", guarded, all, ok, nil},
+		{"1 % unknown tokens", guarded, mixed, map[string]bool{"204": true, "401": true}, nil},
+		{"while others are revoked", guarded, all, ok, l.issueAndRevoke},
 	}, nil
 }
 
-// issueAndRevoke makes tokens and ends them, a thousand a second, until ctx ends.
+// issueAndRevoke issues and revokes a thousand tokens per second, until ctx is done.
 func (l *library) issueAndRevoke(ctx context.Context) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -60,9 +60,9 @@ func (l *library) issueAndRevoke(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			_, c, err := l.bearer.Issue(context.Background(), "somebody", auth.NewToken{Name: "benchmark"})
+			_, c, err := l.bearer.Issue(context.Background(), "revoker", tokenOptions)
 			if err == nil {
-				err = l.bearer.Revoke(context.Background(), "somebody", c.ID)
+				err = l.bearer.Revoke(context.Background(), "revoker", c.ID)
 			}
 			if err != nil {
 				panic(err)
@@ -71,11 +71,12 @@ func (l *library) issueAndRevoke(ctx context.Context) {
 	}
 }
 
-// turns is how often the loads take turns, so that what else the machine does falls
-// on all of them.
-const turns = 3
+// rotations is how often the loads alternate, so that other work of the machine affects all
+// of them.
+const rotations = 3
 
-// printLoopback attacks each load for that long in all, and prints what came of it.
+// printLoopback runs each load for the total duration, and prints its throughput and
+// latencies.
 func printLoopback(w io.Writer, total time.Duration) error {
 	loads, err := loads()
 	if err != nil {
@@ -83,13 +84,13 @@ func printLoopback(w io.Writer, total time.Duration) error {
 	}
 	metrics := make([]vegeta.Metrics, len(loads))
 	throughput := make([]float64, len(loads))
-	for range turns {
+	for range rotations {
 		for i := range loads {
-			served, err := loads[i].attack(total/turns, &metrics[i])
+			served, err := loads[i].attack(total/rotations, &metrics[i])
 			if err != nil {
 				return err
 			}
-			throughput[i] += served / turns
+			throughput[i] += served / rotations
 		}
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
@@ -106,8 +107,7 @@ func printLoopback(w io.Writer, total time.Duration) error {
 	return t.Flush()
 }
 
-// attack sends requests as fast as they are answered, and returns how many a second
-// that were.
+// attack sends requests as fast as they are answered, and returns their number per second.
 func (l *load) attack(d time.Duration, m *vegeta.Metrics) (float64, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -118,14 +118,14 @@ func (l *load) attack(d time.Duration, m *vegeta.Metrics) (float64, error) {
 	defer srv.Close()
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	if l.beside != nil {
-		go l.beside(ctx)
+	if l.during != nil {
+		go l.during(ctx)
 	}
 	attacker := vegeta.NewAttacker(vegeta.Workers(connections), vegeta.MaxWorkers(connections), vegeta.Connections(connections), vegeta.KeepAlive(true))
 	served := 0
 	for r := range attacker.Attack(l.targeter("http://"+listener.Addr().String()), vegeta.Rate{}, d, l.name) {
 		if !l.expect[fmt.Sprint(r.Code)] {
-			return 0, fmt.Errorf("%s: answered %d: %s", l.name, r.Code, r.Error)
+			return 0, fmt.Errorf("%s: status %d: %s", l.name, r.Code, r.Error)
 		}
 		m.Add(r)
 		served++
@@ -133,7 +133,7 @@ func (l *load) attack(d time.Duration, m *vegeta.Metrics) (float64, error) {
 	return float64(served) / d.Seconds(), nil
 }
 
-// targeter asks with one token after the other.
+// targeter uses the tokens in turn.
 func (l *load) targeter(url string) vegeta.Targeter {
 	targets := make([]vegeta.Target, len(l.tokens))
 	for i, token := range l.tokens {

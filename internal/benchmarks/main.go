@@ -1,12 +1,12 @@
-// Benchmarks measures this library beside its peers: the same credentials, the same
+// Benchmarks compares this library with its peers: the same credentials and the same
 // handler, in one run.
 //
-//	go run .                    in a minute
-//	go run . -thorough          more rounds, for what goes into a document
+//	go run .                    takes a minute
+//	go run . -thorough          runs more rounds, for publication
 //	go run . -figure races.svg  also draws the races
 //
-// Absolute times move by a third from one run to the next, with the machine and what
-// else it does: what counts is the ratios within one run, and the allocations.
+// Absolute times vary by a third between runs, with the machine and its load. Compare the
+// ratios within one run, and the allocations.
 package main
 
 import (
@@ -24,8 +24,8 @@ import (
 
 func main() {
 	testing.Init()
-	thorough := flag.Bool("thorough", false, "more rounds, and longer ones")
-	figure := flag.String("figure", "", "an SVG `file` to draw the races into")
+	thorough := flag.Bool("thorough", false, "run more and longer rounds")
+	figure := flag.String("figure", "", "draw the races into this SVG `file`")
 	flag.Parse()
 	rounds, benchtime, attack, sizes := 12, "20ms", 4*time.Second, []int{1e3, 1e4}
 	if *thorough {
@@ -39,7 +39,7 @@ func main() {
 
 func measure(w io.Writer, rounds int, attack time.Duration, figure string, sizes []int) error {
 	fmt.Fprintf(w, "%s, %s/%s, %d cores, median of %d rounds\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), rounds)
-	fmt.Fprintf(w, "all cores do %.2f times what one does, where they only compute\n", scaling(rounds))
+	fmt.Fprintf(w, "all cores compute %.2f times as much as one\n", scaling(rounds))
 	var titles []string
 	var drawn [][]bar
 	for _, race := range races() {
@@ -63,8 +63,7 @@ func measure(w io.Writer, rounds int, attack time.Duration, figure string, sizes
 	return printLoopback(w, attack)
 }
 
-// print runs a race, and prints what each contender costs, and how that is to the
-// first one.
+// print runs a race, and prints the cost of each contender and its ratio to the baseline.
 func (r *race) print(w io.Writer, rounds int) ([]bar, error) {
 	var open []*guarded
 	for _, c := range r.contenders {
@@ -75,7 +74,7 @@ func (r *race) print(w io.Writer, rounds int) ([]bar, error) {
 		open = append(open, g)
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "\n%s\tns\tratio\thalf of them\tB\tallocs\tall cores\t\n", r.name)
+	fmt.Fprintf(t, "\n%s\tns\tratio\tmiddle half\tB\tallocs\tall cores\t\n", r.name)
 	var bars []bar
 	for i, s := range compare(rounds, open) {
 		c := r.contenders[i]
@@ -85,10 +84,10 @@ func (r *race) print(w io.Writer, rounds int) ([]bar, error) {
 	return bars, t.Flush()
 }
 
-// printRefusals prints what it costs to refuse, for those who look tokens up.
+// printRefusals prints the cost of rejecting a request, for contenders that look tokens up.
 func printRefusals(w io.Writer, rounds int) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "\nRefused, ns / B\t")
+	fmt.Fprint(t, "\nRejected, ns / B\t")
 	for _, refusal := range refusals() {
 		fmt.Fprintf(t, "%s\t", refusal.name)
 	}

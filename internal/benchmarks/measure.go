@@ -16,8 +16,8 @@ import (
 	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
-// population is how many credentials there are, used in turn: with one alone,
-// everything would be in the processor's nearest cache.
+// population is the number of credentials, which are used in turn. With a single one,
+// everything would be in the first-level cache of the processor.
 const population = 1024
 
 func users() []string {
@@ -28,11 +28,11 @@ func users() []string {
 	return list
 }
 
-// tokens are what every user presents, to whichever contender: as this library makes
-// them with a prefix and a checksum, 47 characters.
+// tokens are the users' tokens, the same for all contenders: of the form of this library,
+// with a prefix and a checksum, 47 characters.
 var tokens = sync.OnceValue(func() []string { return list(prefix) })
 
-// secrets are without: 32 characters.
+// secrets have neither: 32 characters.
 var secrets = sync.OnceValue(func() []string { return list("") })
 
 func list(prefix string) []string {
@@ -43,7 +43,7 @@ func list(prefix string) []string {
 	return list
 }
 
-// open builds a contender, and makes sure that it works.
+// open builds a contender and checks that it works.
 func (c *contender) open() (*guarded, error) {
 	g, err := c.build(users())
 	if err == nil {
@@ -67,8 +67,8 @@ func serve(b *testing.B, h http.Handler, requests []*http.Request) {
 	}
 }
 
-// parallel serves requests on all cores, each of which has its own: one of the peers
-// writes to them.
+// parallel serves requests on all cores. Each core has its own requests, because one of the
+// peers writes to them.
 func (g *guarded) parallel(b *testing.B) {
 	var started atomic.Int64
 	each := len(g.good) / runtime.GOMAXPROCS(0)
@@ -84,14 +84,14 @@ func (g *guarded) parallel(b *testing.B) {
 	})
 }
 
-// A refusal is a kind of request that nobody is to pass with.
+// A refusal is a kind of request that must be rejected.
 type refusal struct {
 	name     string
 	requests []*http.Request
 }
 
-// guesses are more than a cache of refused credentials holds: an attacker tries none
-// twice.
+// guesses exceeds the size of a cache of unknown credentials, because an attacker tries none
+// of them twice.
 const guesses = 1 << 14
 
 func refusals() []refusal {
@@ -103,27 +103,27 @@ func refusals() []refusal {
 	return []refusal{
 		{"none", []*http.Request{request("", "")}},
 		{"unknown", unknown},
-		{"bad checksum", one("Bearer acme_pat_" + strings.Repeat("x", 38))}, // to those who have a prefix
+		{"bad checksum", one("Bearer acme_pat_" + strings.Repeat("x", 38))}, // for contenders with a prefix
 		{"8 KiB of junk", one("Bearer " + strings.Repeat(".", 8<<10))},
 		{"8 KiB of spaces", one("Bearer " + strings.Repeat(" ", 8<<10))},
 		{"1,000 KiB", one("Bearer " + strings.Repeat(".", 1000<<10))},
 	}
 }
 
-// A result is what one kind of request costs.
+// A result is the cost of one kind of request.
 type result struct {
 	ns            float64
 	bytes, allocs int64
 }
 
-// run measures one benchmark once.
+// run runs a benchmark once.
 func run(benchmark func(*testing.B)) result {
 	r := testing.Benchmark(benchmark)
 	return result{float64(r.T.Nanoseconds()) / float64(r.N), r.AllocedBytesPerOp(), r.AllocsPerOp()}
 }
 
-// run serves each request once before it measures: what a cache has let go of while
-// others were measured is in it again.
+// run serves each request once before it measures, to fill caches that have dropped entries
+// while other contenders were measured.
 func (g *guarded) run(benchmark func(*testing.B)) result {
 	w := &discard{header: make(http.Header)}
 	for _, r := range g.good {
@@ -133,8 +133,8 @@ func (g *guarded) run(benchmark func(*testing.B)) result {
 	return run(benchmark)
 }
 
-// scaling is how much more all cores do than one where nothing is shared and nothing is
-// allocated. While a single core serves, others collect its garbage: so allCores is less.
+// scaling returns how much more all cores compute than one if nothing is shared or
+// allocated. allCores is lower, because a single core has others collect its garbage.
 func scaling(rounds int) float64 {
 	ratios := make([]float64, rounds)
 	for i := range ratios {
@@ -152,7 +152,7 @@ func scaling(rounds int) float64 {
 		})
 		ratios[i] = one.ns / all.ns
 	}
-	return middle(ratios, func(r float64) float64 { return r })
+	return median(ratios, func(r float64) float64 { return r })
 }
 
 func compute() {
@@ -160,8 +160,8 @@ func compute() {
 	sha256.Sum256(data[:])
 }
 
-// medians runs each benchmark in turn, several times over, so that what else the
-// machine does falls on all of them; and returns the middle of each one's times.
+// medians runs the benchmarks in turn, so that other work of the machine affects all of
+// them, and returns the median of each.
 func medians(rounds int, benchmarks ...func(*testing.B)) []result {
 	runs := make([][]result, len(benchmarks))
 	for range rounds {
@@ -171,24 +171,23 @@ func medians(rounds int, benchmarks ...func(*testing.B)) []result {
 	}
 	results := make([]result, len(benchmarks))
 	for i, list := range runs {
-		results[i] = middle(list, func(r result) float64 { return r.ns })
+		results[i] = median(list, func(r result) float64 { return r.ns })
 	}
 	return results
 }
 
-// A standing is what a contender costs beside the baseline.
+// A standing is the cost of a contender, compared with the baseline.
 type standing struct {
 	result
-	ratio    float64 // of its time to the baseline's
-	low      float64 // a quarter of the rounds had a ratio below,
-	high     float64 // and a quarter one above
-	allCores float64 // requests on all cores for each one that a single core serves
+	ratio    float64 // of its time to that of the baseline
+	low      float64 // first quartile of the ratio
+	high     float64 // third quartile
+	allCores float64 // throughput on all cores, divided by that on one
 }
 
-// compare measures each contender right beside the baseline, the first one, in every
-// round, and compares only what was measured together: the machine is now faster, now
-// slower. They go first in turn, as the second of two finds warmer caches: one ratio is
-// that of two rounds.
+// compare measures each contender next to the baseline, the first one, because the speed of
+// the machine varies. Each ratio is from two rounds, in opposite order, because the second of
+// two finds warmer caches.
 func compare(rounds int, contenders []*guarded) []standing {
 	times := make([][]result, len(contenders))
 	ratios := make([][]float64, len(contenders))
@@ -209,15 +208,15 @@ func compare(rounds int, contenders []*guarded) []standing {
 		slices.Sort(ratios[i])
 		n := len(ratios[i])
 		standings[i] = standing{
-			result: middle(times[i], func(r result) float64 { return r.ns }),
+			result: median(times[i], func(r result) float64 { return r.ns }),
 			ratio:  ratios[i][n/2], low: ratios[i][n/4], high: ratios[i][n-1-n/4],
-			allCores: middle(allCores[i], func(r float64) float64 { return r }),
+			allCores: median(allCores[i], func(r float64) float64 { return r }),
 		}
 	}
 	return standings
 }
 
-func middle[T any](list []T, by func(T) float64) T {
+func median[T any](list []T, by func(T) float64) T {
 	slices.SortFunc(list, func(a, b T) int { return cmp.Compare(by(a), by(b)) })
 	return list[len(list)/2]
 }

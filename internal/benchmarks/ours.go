@@ -27,10 +27,10 @@ func newKeys() auth.Keys {
 	return auth.Keys{key}
 }
 
-// prefix is that of tokens, as services should have one.
+// prefix of tokens, as recommended for services.
 const prefix = "acme_pat"
 
-// A library is the three authenticators over one store.
+// A library has the three authenticators over one store.
 type library struct {
 	store  auth.Store
 	bearer *auth.Bearer
@@ -51,28 +51,28 @@ func newLibrary(store auth.Store, prefix string) (*library, error) {
 	return &library{store, bearer, cookie, secret}, err
 }
 
-// ourBearer guards a route that takes tokens alone, as the peers' do.
+// ourBearer accepts tokens only, as the peers do.
 func ourBearer() contender {
 	return bearerOver("this library", prefix, func(l *library) func(http.Handler) http.Handler {
 		return auth.Require(l.bearer)
 	})
 }
 
-// ourUnprefixed looks up whatever it is shown, as the peers do.
+// ourUnprefixed looks up every token, as the peers do.
 func ourUnprefixed() contender {
 	return bearerOver("this library, any token", "", func(l *library) func(http.Handler) http.Handler {
 		return auth.Require(l.bearer)
 	})
 }
 
-// ourBearerOrCookie takes a cookie as well, as most routes do.
+// ourBearerOrCookie also accepts cookies, as most routes do.
 func ourBearerOrCookie() contender {
-	return bearerOver("this library, a cookie would do", prefix, func(l *library) func(http.Handler) http.Handler {
+	return bearerOver("this library, token or cookie", prefix, func(l *library) func(http.Handler) http.Handler {
 		return auth.Require(l.bearer, l.cookie)
 	})
 }
 
-// ourCached has a cache in front of the store, as one over a database would.
+// ourCached has a cache in front of the store, as recommended for databases.
 func ourCached() contender {
 	return contender{"this library, through cachestore", func(users []string) (*guarded, error) {
 		store, err := cachestore.New(auth.NewMemoryStore(), cachestore.Config{})
@@ -94,13 +94,17 @@ func bearerOf(store auth.Store, prefix string, users []string, guard func(*libra
 	if err != nil {
 		return nil, err
 	}
-	return presenting("Bearer", tokens(), guard(l)(http.HandlerFunc(readIdentity))), l.take(users)
+	return newGuarded("Bearer", tokens(), guard(l)(http.HandlerFunc(readIdentity))), l.importTokens(users)
 }
 
-// take gives each user the token that it has everywhere.
-func (l *library) take(users []string) error {
+var fullAccess = []string{auth.FullAccess}
+
+var tokenOptions = auth.TokenOptions{Name: "benchmark", Scopes: fullAccess, Lifetime: time.Hour}
+
+// importTokens gives each user the token that it has with all contenders.
+func (l *library) importTokens(users []string) error {
 	for i, user := range users {
-		if _, err := l.bearer.Import(context.Background(), user, tokens()[i], auth.NewToken{Name: "benchmark", Lifetime: time.Hour}); err != nil {
+		if _, err := l.bearer.Import(context.Background(), user, tokens()[i], auth.ImportOptions{TokenOptions: tokenOptions}); err != nil {
 			return fmt.Errorf("import: %w", err)
 		}
 	}
@@ -114,23 +118,23 @@ func ourSecret() contender {
 			return nil, err
 		}
 		for i, user := range users {
-			if _, err := l.secret.Import(context.Background(), user, secrets()[i]); err != nil {
+			if _, err := l.secret.Import(context.Background(), user, secrets()[i], auth.SecretOptions{Scopes: fullAccess, Lifetime: auth.NoExpiry}); err != nil {
 				return nil, fmt.Errorf("import: %w", err)
 			}
 		}
-		return presenting("Secret", secrets(), auth.Require(l.secret)(http.HandlerFunc(readIdentity))), nil
+		return newGuarded("Secret", secrets(), auth.Require(l.secret)(http.HandlerFunc(readIdentity))), nil
 	}}
 }
 
-// ourCookie remembers to have opened the cookies of its users.
+// ourCookie has decoded the cookies of its users before.
 func ourCookie() contender {
 	return cookies("this library", func(l *library, keys auth.Keys, h http.Handler) (http.Handler, error) {
 		return l.guardCookie(keys, h)
 	})
 }
 
-// ourNewCookie is shown each cookie for the first time: when it has seen all of them,
-// another one of the same keys takes its place.
+// ourNewCookie decodes each cookie for the first time: after all of them, it is replaced by
+// a new one with the same keys.
 func ourNewCookie() contender {
 	return cookies("this library, the first time", func(l *library, keys auth.Keys, h http.Handler) (http.Handler, error) {
 		var served atomic.Int64
@@ -174,7 +178,7 @@ func cookies(name string, guard func(*library, auth.Keys, http.Handler) (http.Ha
 		g := &guarded{handler: h, bad: request("Cookie", "__Host-session=AAAA")}
 		for _, user := range users {
 			w := httptest.NewRecorder()
-			if _, err := signIn.SignIn(w, request("", ""), user, auth.NewSession{}); err != nil {
+			if _, err := signIn.SignIn(w, request("", ""), user, auth.SessionOptions{}); err != nil {
 				return nil, fmt.Errorf("sign in: %w", err)
 			}
 			session := w.Result().Cookies()[0]

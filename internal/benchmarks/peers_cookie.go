@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 
@@ -11,43 +9,14 @@ import (
 	"github.com/gorilla/sessions"
 )
 
-// bareCookie is securecookie with the serializer that adds nothing, by hand.
-func bareCookie() contender {
-	return contender{"by hand: securecookie, no serializer", func(users []string) (*guarded, error) {
-		codec := securecookie.New(securecookie.GenerateRandomKey(32), securecookie.GenerateRandomKey(32)).SetSerializer(securecookie.NopEncoder{})
-		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			cookie, err := r.Cookie("session")
-			if err != nil {
-				http.Error(w, "unauthorized", http.StatusUnauthorized)
-				return
-			}
-			var user []byte
-			if err := codec.Decode("session", cookie.Value, &user); err != nil {
-				http.Error(w, "unauthorized", http.StatusUnauthorized)
-				return
-			}
-			readUser(w, r.WithContext(context.WithValue(r.Context(), userKey{}, string(user))))
-		})
-		g := &guarded{handler: h, bad: request("Cookie", "session=AAAA")}
-		for _, user := range users {
-			value, err := codec.Encode("session", []byte(user))
-			if err != nil {
-				return nil, fmt.Errorf("seal: %w", err)
-			}
-			g.good = append(g.good, request("Cookie", "session="+value))
-		}
-		return g, nil
-	}}
-}
-
-// gorillaSessions is a CookieStore, signed and encrypted, as in the README. It keeps
-// what it has decoded in the request, so each round has a new one.
+// gorillaSessions uses a CookieStore, signed and encrypted, as in the README. It caches the
+// session in the request, so each round uses a new one.
 func gorillaSessions() contender {
 	return contender{"gorilla/sessions v1.4.0, CookieStore", func(users []string) (*guarded, error) {
 		store := sessions.NewCookieStore(securecookie.GenerateRandomKey(32), securecookie.GenerateRandomKey(32))
-		h := http.HandlerFunc(func(w http.ResponseWriter, again *http.Request) {
+		h := http.HandlerFunc(func(w http.ResponseWriter, reused *http.Request) {
 			r := new(http.Request)
-			*r = *again
+			*r = *reused
 			session, err := store.Get(r, "session")
 			user, _ := session.Values["user"].(string)
 			if err != nil || user == "" {
@@ -73,7 +42,7 @@ func gorillaSessions() contender {
 	}}
 }
 
-// scsSessions is the memory store behind LoadAndSave, as in the README.
+// scsSessions uses LoadAndSave over the memory store, as in the README.
 func scsSessions() contender {
 	return contender{"alexedwards/scs v2.9.0, memstore", func(users []string) (*guarded, error) {
 		manager := scs.New()
@@ -97,7 +66,7 @@ func scsSessions() contender {
 	}}
 }
 
-// innermost is the writer that a peer has wrapped.
+// innermost returns the writer that a peer has wrapped.
 func innermost(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })

@@ -16,8 +16,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// The peers that verify a JSON Web Token. They keep no record, so that none of them
-// can end one before it expires.
+// These peers verify a JSON Web Token. They keep no record of it, so they cannot revoke it
+// before it expires.
 
 const (
 	jwtKey   = "a key of thirty-two bytes or more"
@@ -32,7 +32,7 @@ func signed(user, key string) (string, error) {
 	}).SignedString([]byte(key))
 }
 
-// overJWT builds a contender whose middleware verifies what signed makes.
+// overJWT returns a contender whose middleware verifies tokens from signed.
 func overJWT(name string, guard func() (http.Handler, error)) contender {
 	return contender{name, func(users []string) (*guarded, error) {
 		h, err := guard()
@@ -53,7 +53,7 @@ func overJWT(name string, guard func() (http.Handler, error)) contender {
 	}}
 }
 
-// auth0V2 is the README's.
+// auth0V2 is configured as in the README.
 func auth0V2() contender {
 	return overJWT("auth0/go-jwt-middleware v2.3.1, HS256", func() (http.Handler, error) {
 		key := func(context.Context) (any, error) { return []byte(jwtKey), nil }
@@ -68,7 +68,7 @@ func auth0V2() contender {
 	})
 }
 
-// auth0V3 is the README's.
+// auth0V3 is configured as in the README.
 func auth0V3() contender {
 	return overJWT("auth0/go-jwt-middleware v3.1.0, HS256", func() (http.Handler, error) {
 		key := func(context.Context) (any, error) { return []byte(jwtKey), nil }
@@ -91,7 +91,7 @@ func auth0V3() contender {
 	})
 }
 
-// chiJWT is the README's: the verifier, and then the authenticator.
+// chiJWT is configured as in the README: a verifier, then an authenticator.
 func chiJWT() contender {
 	return overJWT("go-chi/jwtauth v5.3.3, HS256", func() (http.Handler, error) {
 		ja := jwtauth.New("HS256", []byte(jwtKey), nil)
@@ -107,7 +107,7 @@ func chiJWT() contender {
 	})
 }
 
-// pkgz takes a token of its own form, in a field of its own.
+// pkgz has its own token format, in its own header.
 func pkgz() contender {
 	return contender{"go-pkgz/auth v2.2.0, HS256", func(users []string) (*guarded, error) {
 		good, bad := pkgzService(jwtKey), pkgzService(wrongKey)

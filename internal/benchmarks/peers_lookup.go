@@ -21,17 +21,17 @@ import (
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// The peers that look a token up, each over the table that is searched by hand.
+// These peers look a token up, in the table that the baseline uses.
 
-// overTable builds a contender whose middleware asks the table.
+// overTable returns a contender whose middleware uses the table.
 func overTable(name string, guard func(*tokenTable) (http.Handler, error)) contender {
 	return contender{name, func(users []string) (*guarded, error) {
 		h, err := guard(newTokenTable(users, tokens()))
-		return presenting("Bearer", tokens(), h), err
+		return newGuarded("Bearer", tokens(), h), err
 	}}
 }
 
-// connect is set up as in the package's example.
+// connect is configured as in the package's example.
 func connect() contender {
 	return overTable("connectrpc.com/authn v0.2.0", func(table *tokenTable) (http.Handler, error) {
 		middleware := authn.NewMiddleware(func(_ context.Context, r *http.Request) (any, error) {
@@ -51,19 +51,19 @@ func connect() contender {
 	})
 }
 
-// goGuardian is the token strategy with a cache, by its defaults, with the table behind
-// the cache. By those it keeps the tokens as they are and hashes none, and does not ask
-// the table again before its time: what is revoked there goes on.
+// goGuardian uses the token strategy with a cache of the table, with default settings. By
+// default it caches plaintext tokens, does not hash them, and does not use the table again
+// until the entry expires: revoked tokens remain valid until then.
 func goGuardian() contender {
 	return overTable("shaj13/go-guardian v2.11.6", func(table *tokenTable) (http.Handler, error) {
-		kept := libcache.FIFO.New(0)
-		kept.SetTTL(5 * time.Minute)
+		entries := libcache.FIFO.New(0)
+		entries.SetTTL(5 * time.Minute)
 		strategy := token.New(func(_ context.Context, _ *http.Request, token string) (guardian.Info, time.Time, error) {
 			if r := table.find(token); r != nil {
 				return guardian.NewDefaultUser(r.user, r.user, nil, nil), r.expires, nil
 			}
 			return nil, time.Time{}, errors.New("invalid token")
-		}, kept)
+		}, entries)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			user, err := strategy.Authenticate(r.Context(), r)
 			if err != nil {
@@ -76,7 +76,7 @@ func goGuardian() contender {
 	})
 }
 
-// mcpSDK is RequireBearerToken of the Model Context Protocol's own SDK.
+// mcpSDK uses RequireBearerToken of the Model Context Protocol's SDK.
 func mcpSDK() contender {
 	return overTable("modelcontextprotocol/go-sdk v1.8.0", func(table *tokenTable) (http.Handler, error) {
 		verify := func(_ context.Context, token string, _ *http.Request) (*mcp.TokenInfo, error) {
@@ -91,9 +91,9 @@ func mcpSDK() contender {
 	})
 }
 
-// apiserver is what Kubernetes puts in front of its API: a union of authenticators by
-// header and by WebSocket protocol, with a cache in front of the table, which it does
-// not ask again within the hour.
+// apiserver uses the authentication of the Kubernetes API: a union of authenticators for the
+// header and the WebSocket protocol, over a cache of the table whose entries are valid for
+// an hour.
 func apiserver() contender {
 	return overTable("k8s.io/apiserver v0.37.2", func(table *tokenTable) (http.Handler, error) {
 		lookup := authenticator.TokenFunc(func(_ context.Context, token string) (*authenticator.Response, bool, error) {
@@ -106,9 +106,9 @@ func apiserver() contender {
 		tokens := cache.New(lookup, false, time.Hour, time.Minute)
 		requests := union.New(bearertoken.New(tokens), websocket.NewProtocolAuthenticator(tokens))
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			field := r.Header["Authorization"]
+			header := r.Header["Authorization"]
 			response, ok, err := requests.AuthenticateRequest(r)
-			r.Header["Authorization"] = field // it takes the field out; the next round needs it
+			r.Header["Authorization"] = header // the authenticator removes it; the next round needs it
 			if err != nil || !ok {
 				http.Error(w, http.StatusText(http.StatusUnauthorized), http.StatusUnauthorized)
 				return
