@@ -8,22 +8,25 @@ import (
 	"sync"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
 )
 
-// me tells a client who it is to us.
+// me returns the identity of the request.
 func me(w http.ResponseWriter, r *http.Request) {
 	id, _ := auth.FromContext(r.Context())
 	writeJSON(w, http.StatusOK, map[string]any{
 		"user_id":       id.UserID,
-		"name":          auth.MustUser[*account](r.Context()).Name,
+		"name":          currentUser(r).Name,
 		"scheme":        id.Scheme,
 		"credential_id": id.CredentialID,
 		"scopes":        append([]string{}, id.Scopes.List()...), // never null
 	})
 }
 
-// usage counts each account's requests by scheme. It stays small: only requests
-// of accounts that exist are accepted.
+func currentUser(r *http.Request) *demodata.User { return auth.MustUser[*demodata.User](r.Context()) }
+
+// usage counts the requests of each user by scheme. It has an entry for existing
+// users only, because it counts accepted requests.
 type usage struct {
 	mu     sync.Mutex
 	counts map[string]map[auth.Scheme]int
@@ -31,8 +34,8 @@ type usage struct {
 
 func newUsage() *usage { return &usage{counts: make(map[string]map[auth.Scheme]int)} }
 
-// observe is an auth.Observer. It is told of a request before its handler runs,
-// so that show counts the request that asks.
+// observe is an auth.Observer. It is called before the handler runs, so show counts
+// its own request.
 func (u *usage) observe(_ context.Context, e auth.Event) {
 	if e.Kind != auth.EventAccepted {
 		return
@@ -46,29 +49,30 @@ func (u *usage) observe(_ context.Context, e auth.Event) {
 }
 
 func (u *usage) show(w http.ResponseWriter, r *http.Request) {
-	a := auth.MustUser[*account](r.Context())
+	userID := currentUser(r).ID
 	requests := map[auth.Scheme]int{auth.SchemeBearer: 0, auth.SchemeCookie: 0, auth.SchemeSecret: 0}
 	u.mu.Lock()
-	maps.Copy(requests, u.counts[a.ID])
+	maps.Copy(requests, u.counts[userID])
 	u.mu.Unlock()
-	writeJSON(w, http.StatusOK, map[string]any{"user_id": a.ID, "requests": requests})
+	writeJSON(w, http.StatusOK, map[string]any{"user_id": userID, "requests": requests})
 }
 
-// writeJSON keeps answers out of caches: all of them are somebody's own.
+// writeJSON forbids caching, because every response depends on the user.
 func writeJSON(w http.ResponseWriter, status int, v any) {
+	writeAs(w, "application/json", status, v)
+}
+
+// writeProblem writes a problem document (RFC 9457), as auth.WriteError does for the
+// errors of that package.
+func writeProblem(w http.ResponseWriter, status int, code, detail string) {
+	writeAs(w, "application/problem+json", status, map[string]any{
+		"type": "about:blank", "title": http.StatusText(status), "status": status, "code": code, "detail": detail,
+	})
+}
+
+func writeAs(w http.ResponseWriter, contentType string, status int, v any) {
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(v)
-}
-
-// writeProblem answers with a problem document (RFC 9457), as auth.WriteError
-// does for the errors of that package.
-func writeProblem(w http.ResponseWriter, status int, detail string) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(map[string]any{
-		"type": "about:blank", "title": http.StatusText(status), "status": status, "detail": detail,
-	})
 }

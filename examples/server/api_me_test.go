@@ -9,10 +9,10 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-func TestMeByToken(t *testing.T) {
+func TestMe_token(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
-	res := d.client(t).get("/api/v1/me", "Authorization", "Bearer "+d.adaToken)
+	res := d.client(t).get("/api/v1/me", "Authorization", "Bearer "+d.Token)
 	require.Equal(t, http.StatusOK, res.status)
 	require.Equal(t, "application/json", res.header.Get("Content-Type"))
 	require.Equal(t, "no-store", res.header.Get("Cache-Control"))
@@ -24,7 +24,7 @@ func TestMeByToken(t *testing.T) {
 	}, res.json(t))
 }
 
-func TestMeByCookie(t *testing.T) {
+func TestMe_session(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	got := d.signedIn(t, "grace").get("/api/v1/me").json(t)
@@ -33,15 +33,15 @@ func TestMeByCookie(t *testing.T) {
 	require.Equal(t, []any{"*"}, got["scopes"])
 }
 
-func TestMeRefuses(t *testing.T) {
+func TestMe_unauthorized(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	for name, header := range map[string][]string{
-		"nothing":             nil,
-		"the secret":          {"Authorization", "Secret " + d.adaSecret},
-		"secret as a token":   {"Authorization", "Bearer " + d.adaSecret},
-		"an altered token":    {"Authorization", "Bearer " + d.adaToken + "x"},
-		"a token in a cookie": {"Cookie", "session=" + d.adaToken},
+		"no credential":     nil,
+		"secret":            {"Authorization", "Secret " + d.Secret},
+		"secret as a token": {"Authorization", "Bearer " + d.Secret},
+		"altered token":     {"Authorization", "Bearer " + d.Token + "x"},
+		"token in a cookie": {"Cookie", "session=" + d.Token},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -52,11 +52,11 @@ func TestMeRefuses(t *testing.T) {
 	}
 }
 
-// A good token of an account that is gone is refused like one that never was.
-func TestMeOfAnAccountThatIsGone(t *testing.T) {
+// A valid token of a deleted user is rejected like an unknown one.
+func TestMe_deletedUser(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
-	token, _, err := d.bearer.Issue(t.Context(), "user-9", auth.NewToken{Name: "left behind"})
+	token, _, err := d.bearer.Issue(t.Context(), "user-9", auth.NewToken{Name: "orphan"})
 	require.NoError(t, err)
 	revoked, c, err := d.bearer.Issue(t.Context(), "user-1", auth.NewToken{Name: "revoked"})
 	require.NoError(t, err)

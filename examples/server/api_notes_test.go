@@ -8,18 +8,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
 )
 
-func TestNotesLife(t *testing.T) {
+func TestNotes_createListRemove(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
-	byToken := []string{"Authorization", "Bearer " + d.adaToken}
+	byToken := []string{"Authorization", "Bearer " + d.Token}
 	for name, c := range map[string]struct {
 		client *client
 		header []string
 	}{
-		"by token":  {d.client(t), byToken},
-		"by cookie": {d.signedIn(t, "grace"), nil},
+		"token":   {d.client(t), byToken},
+		"session": {d.signedIn(t, "grace"), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -45,7 +46,7 @@ func TestNotesLife(t *testing.T) {
 	}
 }
 
-func TestNotesOfAnotherAccount(t *testing.T) {
+func TestNotes_ofAnotherUser(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	ada, grace := d.signedIn(t, "ada"), d.signedIn(t, "grace")
@@ -63,7 +64,7 @@ func TestNotesOfAnotherAccount(t *testing.T) {
 	require.Contains(t, ada.get("/api/v1/notes").body, "mine")
 }
 
-func TestNotesScopes(t *testing.T) {
+func TestNotes_scopes(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	own := d.signedIn(t, "grace").note(`{"text": "x"}`).header.Get("Location")
@@ -90,7 +91,7 @@ func TestNotesScopes(t *testing.T) {
 	}
 }
 
-func TestNotesFromAnotherSite(t *testing.T) {
+func TestNotes_crossSiteRequest(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	c := d.signedIn(t, "ada")
@@ -98,7 +99,7 @@ func TestNotesFromAnotherSite(t *testing.T) {
 	require.JSONEq(t, `{"notes": []}`, c.get("/api/v1/notes").body)
 }
 
-func TestNoteBodies(t *testing.T) {
+func TestNotes_bodies(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	c := d.signedIn(t, "ada")
@@ -107,16 +108,16 @@ func TestNoteBodies(t *testing.T) {
 		body   string
 		status int
 	}{
-		"spaces around":    {" {\n\"text\" : \"a\" } \n", http.StatusCreated},
+		"white space":      {" {\n\"text\" : \"a\" } \n", http.StatusCreated},
 		"escapes":          {`{"te\u0078t": "\u00e9"}`, http.StatusCreated},
-		"as large as may":  {sized(64 << 10), http.StatusCreated},
+		"maximum size":     {sized(64 << 10), http.StatusCreated},
 		"too large":        {sized(64<<10 + 1), http.StatusRequestEntityTooLarge},
 		"a mebibyte":       {sized(1 << 20), http.StatusRequestEntityTooLarge},
-		"nothing":          {"", http.StatusBadRequest},
-		"no object":        {`"text"`, http.StatusBadRequest},
+		"empty":            {"", http.StatusBadRequest},
+		"string":           {`"text"`, http.StatusBadRequest},
 		"an array":         {`["text", "a"]`, http.StatusBadRequest},
 		"null":             {`null`, http.StatusBadRequest},
-		"no text":          {`{}`, http.StatusBadRequest},
+		"no field":         {`{}`, http.StatusBadRequest},
 		"empty text":       {`{"text": ""}`, http.StatusBadRequest},
 		"blank text":       {`{"text": " \t\n"}`, http.StatusBadRequest},
 		"null text":        {`{"text": null}`, http.StatusBadRequest},
@@ -125,12 +126,12 @@ func TestNoteBodies(t *testing.T) {
 		"unknown field":    {`{"text": "a", "owner": "grace"}`, http.StatusBadRequest},
 		"other field":      {`{"note": "a"}`, http.StatusBadRequest},
 		"another case":     {`{"TEXT": "a"}`, http.StatusBadRequest},
-		"twice":            {`{"text": "a", "text": "b"}`, http.StatusBadRequest},
+		"duplicate":        {`{"text": "a", "text": "b"}`, http.StatusBadRequest},
 		"trailing object":  {`{"text": "a"} {}`, http.StatusBadRequest},
 		"trailing bracket": {`{"text": "a"}]`, http.StatusBadRequest},
 		"trailing comma":   {`{"text": "a",}`, http.StatusBadRequest},
 		"no colon":         {`{"text" "a"}`, http.StatusBadRequest},
-		"cut off":          {`{"text": "a"`, http.StatusBadRequest},
+		"truncated":        {`{"text": "a"`, http.StatusBadRequest},
 		"not UTF-8":        {"{\"text\": \"\xff\"}", http.StatusBadRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -145,7 +146,7 @@ func TestNoteBodies(t *testing.T) {
 	}
 }
 
-func TestNoteContentTypes(t *testing.T) {
+func TestNotes_contentTypes(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	for kind, status := range map[string]int{
@@ -158,16 +159,16 @@ func TestNoteContentTypes(t *testing.T) {
 		"application/json, text/plain":      http.StatusUnsupportedMediaType,
 	} {
 		res := d.client(t).do(http.MethodPost, "/api/v1/notes", `{"text": "a"}`,
-			"Authorization", "Bearer "+d.adaToken, "Content-Type", kind)
+			"Authorization", "Bearer "+d.Token, "Content-Type", kind)
 		require.Equal(t, status, res.status, "%q: %s", kind, res.body)
 	}
 }
 
-func TestNotesAreBounded(t *testing.T) {
+func TestNotes_limit(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	c := d.signedIn(t, "ada")
-	for range maxNotes - 1 {
+	for range demodata.MaxNotes - 1 {
 		require.Equal(t, http.StatusCreated, c.note(`{"text": "a"}`).status)
 	}
 	last := c.note(`{"text": "a"}`)

@@ -2,8 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,20 +18,30 @@ import (
 
 const developer = "/profile/developer/"
 
-// eachSettingsState leads through all that the settings can show, and calls visit
-// for each.
+// eachSettingsState shows every state of the settings, and calls visit for each.
 func (b *browser) eachSettingsState(t *testing.T, visit func(state string)) {
 	b.signedIn(t, "grace")
-	grace := b.idOf(t, "grace")
-	to := func(state, path string) {
-		b.open(t, developer+path)
-		visit(state)
-	}
+	b.tokenStates(t, visit)
+	b.rotationStates(t, visit)
+	b.secretStates(t, visit)
+	b.sessionStates(t, visit)
+	b.openState(t, "not-found", "tokens/absent/revoke", visit)
+	cfg := b.settingsConfig()
+	cfg.MaxAge = time.Nanosecond
+	b.replaceSettings(t, cfg)
+	b.openState(t, "sign-in-again", "tokens/new", visit)
+}
 
-	to("tokens-empty", "")
-	to("token-new", "tokens/new")
-	act(t, b, chromedp.Evaluate[chromedp.Void](`document.querySelector("form").noValidate = true`))
-	b.press(t, `main form button`)
+func (b *browser) openState(t *testing.T, state, path string, visit func(string)) {
+	t.Helper()
+	b.open(t, developer+path)
+	visit(state)
+}
+
+func (b *browser) tokenStates(t *testing.T, visit func(state string)) {
+	b.openState(t, "tokens-empty", "", visit)
+	b.openState(t, "token-new", "tokens/new", visit)
+	b.submitInvalid(t)
 	visit("token-new-wrong")
 	b.fillToken(t, "Nightly backup")
 	b.press(t, `main form button`)
@@ -44,78 +52,83 @@ func (b *browser) eachSettingsState(t *testing.T, visit func(state string)) {
 		{Name: "Old laptop"},
 		{Name: "Trial", Scopes: []string{readNotes}, Lifetime: time.Microsecond},
 	} {
-		_, _, err := b.bearer.Issue(t.Context(), grace, token)
+		_, _, err := b.bearer.Issue(t.Context(), b.idOf(t, "grace"), token)
 		require.NoError(t, err)
 	}
-	to("tokens", "")
+	b.openState(t, "tokens", "", visit)
+}
+
+func (b *browser) rotationStates(t *testing.T, visit func(state string)) {
+	grace := b.idOf(t, "grace")
 	id := b.tokenID(t, grace, "Nightly backup")
-	to("token-rotate", "tokens/"+id+"/rotate")
-	act(t, b, chromedp.Evaluate[chromedp.Void](`document.querySelector("form").noValidate = true`))
-	b.press(t, `main form button`)
+	b.openState(t, "token-rotate", "tokens/"+id+"/rotate", visit)
+	b.submitInvalid(t)
 	visit("token-rotate-wrong")
 	b.choose(t, `input[value="24h0m0s"]`)
 	b.press(t, `main form button`)
 	visit("token-rotated")
-	to("tokens-overlap", "")
-	to("token-revoke", "tokens/"+id+"/revoke")
+	b.openState(t, "tokens-overlap", "", visit)
+	b.openState(t, "token-revoke", "tokens/"+id+"/revoke", visit)
 	b.press(t, `main form button`)
 	visit("token-revoked")
 	_, long, err := b.bearer.Issue(t.Context(), grace, auth.NewToken{Name: strings.Repeat("w", 255), Lifetime: 24 * time.Hour})
 	require.NoError(t, err)
-	to("tokens-long-name", "")
-	to("token-revoke-long-name", "tokens/"+long.ID+"/revoke")
-	to("tokens-revoke-all", "tokens/revoke")
+	b.openState(t, "tokens-long-name", "", visit)
+	b.openState(t, "token-revoke-long-name", "tokens/"+long.ID+"/revoke", visit)
+	b.openState(t, "tokens-revoke-all", "tokens/revoke", visit)
+}
 
-	to("secret", "secret")
+func (b *browser) secretStates(t *testing.T, visit func(state string)) {
+	b.openState(t, "secret", "secret", visit)
 	b.press(t, `form[action$="reveal"] button`)
 	visit("secret-revealed")
-	to("secret-rotate", "secret/rotate")
+	b.openState(t, "secret-rotate", "secret/rotate", visit)
 	b.choose(t, `input[value="24h0m0s"]`)
 	b.press(t, `main form button`)
 	visit("secret-rotated")
-	to("secret-overlap", "secret")
-	secrets, err := b.secret.List(t.Context(), grace)
+	b.openState(t, "secret-overlap", "secret", visit)
+	secrets, err := b.secret.List(t.Context(), b.idOf(t, "grace"))
 	require.NoError(t, err)
-	to("secret-end-previous", "secret/previous/"+secrets[1].ID+"/revoke")
-	to("secret-revoke", "secret/revoke")
+	b.openState(t, "secret-end-previous", "secret/previous/"+secrets[1].ID+"/revoke", visit)
+	b.openState(t, "secret-revoke", "secret/revoke", visit)
 	b.press(t, `main form button`)
 	visit("secret-empty")
+}
 
+func (b *browser) sessionStates(t *testing.T, visit func(state string)) {
 	for _, agent := range []string{
 		"Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.0 Mobile/15E148 Safari/604.1",
 		"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0",
 	} {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/signin", nil)
-		r.Header.Set("User-Agent", agent)
-		_, err := b.cookie.SignIn(httptest.NewRecorder(), r, grace, auth.NewSession{})
-		require.NoError(t, err)
+		b.newSession(t, b.idOf(t, "grace"), agent)
 	}
-	to("sessions", "sessions")
-	to("session-end", "sessions/"+b.sessionsOf(t, "grace")[0].ID+"/end")
-	to("sessions-end-all", "sessions/end")
+	b.openState(t, "sessions", "sessions", visit)
+	b.openState(t, "session-end", "sessions/"+b.sessionsOf(t, "grace")[0].ID+"/end", visit)
+	b.openState(t, "sessions-end-all", "sessions/end", visit)
 	b.press(t, `main form button`)
 	visit("sessions-ended")
-
-	to("not-found", "tokens/absent/revoke")
-	cfg := b.settingsConfig()
-	cfg.MaxAge = time.Nanosecond
-	b.replaceSettings(t, cfg)
-	to("sign-in-again", "tokens/new")
 }
 
-// press clicks what leads to another page.
+// submitInvalid submits an incomplete form, without the validation of the browser.
+func (b *browser) submitInvalid(t *testing.T) {
+	t.Helper()
+	act(t, b, chromedp.Evaluate[chromedp.Void](`document.querySelector("form").noValidate = true`))
+	b.press(t, `main form button`)
+}
+
+// press clicks an element that loads another page.
 func (b *browser) press(t *testing.T, selector string) {
 	t.Helper()
-	b.answer(t, chromedp.Click(chromedp.CSS(selector)))
+	b.load(t, chromedp.Click(chromedp.CSS(selector)))
 }
 
-// choose clicks what does not.
+// choose clicks an element that does not.
 func (b *browser) choose(t *testing.T, selector string) {
 	t.Helper()
 	act(t, b, chromedp.Click(chromedp.CSS(selector)))
 }
 
-// fillToken fills in the form for a new token, which may read notes for 30 days.
+// fillToken fills in the form for a new token that can read notes for 30 days.
 func (b *browser) fillToken(t *testing.T, name string) {
 	t.Helper()
 	act(t, b, chromedp.Clear(chromedp.CSS("#name")))
@@ -134,11 +147,11 @@ func (b *browser) tokenID(t *testing.T, userID, name string) string {
 			return token.ID
 		}
 	}
-	t.Fatalf("no token is called %q", name)
+	t.Fatalf("no token is named %q", name)
 	return ""
 }
 
-// replaceSettings puts settings with another configuration in their place.
+// replaceSettings serves settings with another configuration.
 func (b *browser) replaceSettings(t *testing.T, cfg settings.Config) {
 	t.Helper()
 	h, err := settings.New(cfg)
@@ -146,7 +159,7 @@ func (b *browser) replaceSettings(t *testing.T, cfg settings.Config) {
 	b.swap(h)
 }
 
-// looks are what each state is looked at in.
+// looks are the color schemes and widths in which each state is checked.
 var looks = []struct {
 	name, scheme string
 	width        int64
@@ -156,8 +169,8 @@ var looks = []struct {
 	{"narrow", "light", 320},
 }
 
-// TestBrowserSettingsLook keeps pictures of every state in the directory that
-// AUTH_TEST_PICTURES names, and holds each to fit a narrow screen.
+// TestBrowserSettingsLook checks that every state fits a narrow screen, and saves
+// screenshots in the directory that AUTH_TEST_PICTURES names.
 func TestBrowserSettingsLook(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
@@ -187,8 +200,9 @@ func (b *browser) look(t *testing.T, scheme string, width int64) {
 	})
 }
 
-// TestBrowserSettingsAreAccessible asks axe-core, whose file AUTH_TEST_AXE names.
-func TestBrowserSettingsAreAccessible(t *testing.T) {
+// TestBrowserSettings_accessibility checks every state with axe-core, whose file
+// AUTH_TEST_AXE names.
+func TestBrowserSettings_accessibility(t *testing.T) {
 	t.Parallel()
 	axe := readAxe(t)
 	b := startBrowser(t)
@@ -200,7 +214,7 @@ func TestBrowserSettingsAreAccessible(t *testing.T) {
 		return found
 	}
 	act(t, b, chromedp.Navigate(serve(t, "127.0.0.1", `<title>Bad</title><img src="x">`)))
-	require.NotEmpty(t, violations(), "it finds what is wrong")
+	require.NotEmpty(t, violations(), "the check works")
 	b.eachSettingsState(t, func(state string) {
 		for _, look := range looks {
 			b.look(t, look.scheme, look.width)
@@ -218,7 +232,7 @@ func readAxe(t *testing.T) string {
 	t.Helper()
 	path := os.Getenv("AUTH_TEST_AXE")
 	if path == "" {
-		const missing = "AUTH_TEST_AXE does not name the file axe.min.js of axe-core: see CONTRIBUTING.md"
+		const missing = "AUTH_TEST_AXE must name the file axe.min.js of axe-core: see CONTRIBUTING.md"
 		if os.Getenv("CI") == "true" {
 			t.Fatal(missing)
 		}

@@ -14,8 +14,7 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// Everything that the settings can do is done in a browser, also in one that runs
-// no script.
+// Every operation of the settings works in a browser, with and without JavaScript.
 func TestBrowserSettings(t *testing.T) {
 	t.Parallel()
 	for name, noScript := range map[string]bool{"with JavaScript": false, "without JavaScript": true} {
@@ -24,84 +23,122 @@ func TestBrowserSettings(t *testing.T) {
 			b := startBrowser(t)
 			call(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: noScript})
 			b.signedIn(t, "ada")
-			id := b.idOf(t, "ada")
-
-			b.open(t, developer)
-			b.press(t, `a[href$="tokens/new"]`)
-			b.fillToken(t, "Nightly backup")
-			b.press(t, "main form button")
-			require.Equal(t, "Token “Nightly backup” created", b.text(t, "h1"))
-			token := b.value(t, "#plaintext")
-			require.Equal(t, "plaintext", act(t, b, chromedp.Evaluate[string]("document.activeElement.id")), "it has the focus")
-			require.NotContains(t, act(t, b, chromedp.Location()), token)
-			require.Equal(t, http.StatusOK, b.ask(t, auth.SchemeBearer, token, "/api/v1/me"))
-			require.Equal(t, "curl -H 'Authorization: Bearer "+token+"' '"+b.url+"/api/v1/me'", b.value(t, "#curl"))
-
-			// Done leads to the list, and Back from there to no token.
-			b.press(t, "main .actions a")
-			require.Equal(t, "Access tokens", b.text(t, "h1"))
-			require.NotContains(t, b.source(t), token)
-			b.back(t)
-			require.NotContains(t, b.source(t), token)
-
-			old := b.tokenID(t, id, "Nightly backup")
-			b.open(t, developer)
-			b.press(t, `a[href$="`+old+`/rotate"]`)
-			b.choose(t, `input[value="1h0m0s"]`)
-			b.press(t, "main form button")
-			next := b.value(t, "#plaintext")
-			require.NotEqual(t, token, next)
-			require.Equal(t, http.StatusOK, b.ask(t, auth.SchemeBearer, token, "/api/v1/me"), "in its overlap")
-			require.Equal(t, http.StatusOK, b.ask(t, auth.SchemeBearer, next, "/api/v1/me"))
-
-			b.open(t, developer)
-			b.confirm(t, `a[href$="`+b.tokenID(t, id, "Nightly backup")+`/revoke"]`, noScript)
-			require.Equal(t, "The token was revoked.", b.text(t, `[role="status"]`))
-			require.Equal(t, http.StatusUnauthorized, b.ask(t, auth.SchemeBearer, next, "/api/v1/me"))
-			require.Equal(t, http.StatusUnauthorized, b.ask(t, auth.SchemeBearer, token, "/api/v1/me"), "what it replaced ends with it")
-			b.confirm(t, `a[href$="tokens/revoke"]`, noScript)
-			require.Equal(t, "You have no tokens yet", b.text(t, "h2"))
-			require.Equal(t, http.StatusUnauthorized, b.ask(t, auth.SchemeBearer, b.adaToken, "/api/v1/me"))
-
-			b.press(t, `nav a[href$="secret"]`)
-			b.press(t, `form[action$="reveal"] button`)
-			require.Equal(t, b.adaSecret, b.value(t, "#plaintext"))
-			b.press(t, "main .actions a")
-			b.press(t, `a[href$="secret/rotate"]`)
-			b.choose(t, `input[value="168h0m0s"]`)
-			b.press(t, "main form button")
-			secret := b.value(t, "#plaintext")
-			require.Equal(t, http.StatusOK, b.ask(t, auth.SchemeSecret, secret, "/api/v1/usage"))
-			require.Equal(t, http.StatusOK, b.ask(t, auth.SchemeSecret, b.adaSecret, "/api/v1/usage"))
-			b.press(t, "main .actions a")
-			b.confirm(t, `a[href*="secret/previous"]`, noScript)
-			require.Equal(t, http.StatusUnauthorized, b.ask(t, auth.SchemeSecret, b.adaSecret, "/api/v1/usage"))
-			require.Equal(t, http.StatusOK, b.ask(t, auth.SchemeSecret, secret, "/api/v1/usage"))
-			b.confirm(t, `a[href$="secret/revoke"]`, noScript)
-			require.Equal(t, http.StatusUnauthorized, b.ask(t, auth.SchemeSecret, secret, "/api/v1/usage"))
-			b.press(t, `form[action$="assign"] button`)
-			require.Equal(t, http.StatusOK, b.ask(t, auth.SchemeSecret, b.value(t, "#plaintext"), "/api/v1/usage"))
-
-			for range 3 {
-				r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/signin", nil)
-				_, err := b.cookie.SignIn(httptest.NewRecorder(), r, id, auth.NewSession{})
-				require.NoError(t, err)
-			}
-			b.press(t, `nav a[href$="sessions"]`)
-			b.confirm(t, `a[href$="`+b.sessionsOf(t, "ada")[0].ID+`/end"]`, noScript)
-			require.Len(t, b.sessionsOf(t, "ada"), 3)
-			b.confirm(t, `a[href$="sessions/end"]`, noScript)
-			require.Len(t, b.sessionsOf(t, "ada"), 1)
-			b.confirm(t, `a[href$="`+b.sessionsOf(t, "ada")[0].ID+`/end"]`, noScript)
-			require.Empty(t, b.sessionsOf(t, "ada"))
-			require.Empty(t, b.cookies(t), "signed out")
-			require.Equal(t, "Sign in", b.text(t, "h1"))
-			b.requireSignInPage(t, b.open(t, developer+"secret"), developer+"secret")
+			b.revokeTokens(t, b.rotateToken(t, b.createToken(t)), noScript)
+			b.revokeSecret(t, b.rotateSecret(t, noScript), noScript)
+			b.endSessions(t, noScript)
 		})
 	}
 }
 
-// confirm follows a link that asks first, and says yes: in a dialog, or on a page.
+// createToken creates the token "Nightly backup" and returns its plaintext.
+func (b *browser) createToken(t *testing.T) string {
+	t.Helper()
+	b.open(t, developer)
+	b.press(t, `a[href$="tokens/new"]`)
+	b.fillToken(t, "Nightly backup")
+	b.press(t, "main form button")
+	require.Equal(t, "Token “Nightly backup” created", b.text(t, "h1"))
+	token := b.value(t, "#plaintext")
+	require.Equal(t, "plaintext", act(t, b, chromedp.Evaluate[string]("document.activeElement.id")), "it has the focus")
+	require.NotContains(t, act(t, b, chromedp.Location()), token)
+	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeBearer, token, "/api/v1/me"))
+	require.Equal(t, "curl -H 'Authorization: Bearer "+token+"' '"+b.url+"/api/v1/me'", b.value(t, "#curl"))
+
+	// Neither Done nor Back from there shows the token again.
+	b.press(t, "main .actions a")
+	require.Equal(t, "Access tokens", b.text(t, "h1"))
+	require.NotContains(t, b.source(t), token)
+	b.back(t)
+	require.NotContains(t, b.source(t), token)
+	return token
+}
+
+// rotateToken rotates "Nightly backup" and returns the old and the new plaintext.
+func (b *browser) rotateToken(t *testing.T, old string) (both [2]string) {
+	t.Helper()
+	b.open(t, developer)
+	b.press(t, `a[href$="`+b.tokenID(t, b.idOf(t, "ada"), "Nightly backup")+`/rotate"]`)
+	b.choose(t, `input[value="1h0m0s"]`)
+	b.press(t, "main form button")
+	next := b.value(t, "#plaintext")
+	require.NotEqual(t, old, next)
+	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeBearer, old, "/api/v1/me"), "in its grace period")
+	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeBearer, next, "/api/v1/me"))
+	return [2]string{old, next}
+}
+
+// revokeTokens revokes "Nightly backup", then all tokens.
+func (b *browser) revokeTokens(t *testing.T, both [2]string, noScript bool) {
+	t.Helper()
+	b.open(t, developer)
+	b.confirm(t, `a[href$="`+b.tokenID(t, b.idOf(t, "ada"), "Nightly backup")+`/revoke"]`, noScript)
+	require.Equal(t, "The token was revoked.", b.text(t, `[role="status"]`))
+	for _, token := range both {
+		require.Equal(t, http.StatusUnauthorized, b.statusWith(t, auth.SchemeBearer, token, "/api/v1/me"), "with the one that it replaced")
+	}
+	b.confirm(t, `a[href$="tokens/revoke"]`, noScript)
+	require.Equal(t, "You have no tokens yet", b.text(t, "h2"))
+	require.Equal(t, http.StatusUnauthorized, b.statusWith(t, auth.SchemeBearer, b.Token, "/api/v1/me"))
+}
+
+// rotateSecret reveals the secret, rotates it, revokes the previous one, and returns
+// the new plaintext.
+func (b *browser) rotateSecret(t *testing.T, noScript bool) string {
+	t.Helper()
+	b.press(t, `nav a[href$="secret"]`)
+	b.press(t, `form[action$="reveal"] button`)
+	require.Equal(t, b.Secret, b.value(t, "#plaintext"))
+	b.press(t, "main .actions a")
+	b.press(t, `a[href$="secret/rotate"]`)
+	b.choose(t, `input[value="168h0m0s"]`)
+	b.press(t, "main form button")
+	secret := b.value(t, "#plaintext")
+	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeSecret, secret, "/api/v1/usage"))
+	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeSecret, b.Secret, "/api/v1/usage"))
+	b.press(t, "main .actions a")
+	b.confirm(t, `a[href*="secret/previous"]`, noScript)
+	require.Equal(t, http.StatusUnauthorized, b.statusWith(t, auth.SchemeSecret, b.Secret, "/api/v1/usage"))
+	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeSecret, secret, "/api/v1/usage"))
+	return secret
+}
+
+// revokeSecret revokes the secret and creates another one.
+func (b *browser) revokeSecret(t *testing.T, secret string, noScript bool) {
+	t.Helper()
+	b.confirm(t, `a[href$="secret/revoke"]`, noScript)
+	require.Equal(t, http.StatusUnauthorized, b.statusWith(t, auth.SchemeSecret, secret, "/api/v1/usage"))
+	b.press(t, `form[action$="assign"] button`)
+	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeSecret, b.value(t, "#plaintext"), "/api/v1/usage"))
+}
+
+// endSessions ends one of four sessions, then all others, then this one.
+func (b *browser) endSessions(t *testing.T, noScript bool) {
+	t.Helper()
+	for range 3 {
+		b.newSession(t, b.idOf(t, "ada"), "")
+	}
+	b.press(t, `nav a[href$="sessions"]`)
+	b.confirm(t, `a[href$="`+b.sessionsOf(t, "ada")[0].ID+`/end"]`, noScript)
+	require.Len(t, b.sessionsOf(t, "ada"), 3)
+	b.confirm(t, `a[href$="sessions/end"]`, noScript)
+	require.Len(t, b.sessionsOf(t, "ada"), 1)
+	b.confirm(t, `a[href$="`+b.sessionsOf(t, "ada")[0].ID+`/end"]`, noScript)
+	require.Empty(t, b.sessionsOf(t, "ada"))
+	require.Empty(t, b.cookies(t), "signed out")
+	require.Equal(t, "Sign in", b.text(t, "h1"))
+	b.requireSignInPage(t, b.open(t, developer+"secret"), developer+"secret")
+}
+
+// newSession signs a user in elsewhere.
+func (b *browser) newSession(t *testing.T, userID, userAgent string) {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/signin", nil)
+	r.Header.Set("User-Agent", userAgent)
+	_, err := b.cookie.SignIn(httptest.NewRecorder(), r, userID, auth.NewSession{})
+	require.NoError(t, err)
+}
+
+// confirm follows a link and confirms the question, in a dialog or on a page.
 func (b *browser) confirm(t *testing.T, link string, noScript bool) {
 	t.Helper()
 	if noScript {
@@ -113,8 +150,8 @@ func (b *browser) confirm(t *testing.T, link string, noScript bool) {
 	b.press(t, "dialog[open] .confirm button")
 }
 
-// ask sends a request with a credential, as a program would.
-func (b *browser) ask(t *testing.T, scheme auth.Scheme, plaintext, path string) int {
+// statusWith returns the status of an API request with a credential.
+func (b *browser) statusWith(t *testing.T, scheme auth.Scheme, plaintext, path string) int {
 	t.Helper()
 	return b.client(t).get(path, "Authorization", string(scheme)+" "+plaintext).status
 }
@@ -124,8 +161,8 @@ func (b *browser) source(t *testing.T) string {
 	return act(t, b, chromedp.OuterHTML(chromedp.CSS("html")))
 }
 
-// back goes one page back in the browser's history. To the answer to a form it
-// does not, unless somebody agrees to send that again.
+// back goes one page back in the history. The browser does not go back to the response
+// to a form, unless the user agrees to submit it again.
 func (b *browser) back(t *testing.T) {
 	t.Helper()
 	if _, err := chromedp.Run(b.ctx, chromedp.NavigateBack()); err != nil {
@@ -133,9 +170,9 @@ func (b *browser) back(t *testing.T) {
 	}
 }
 
-// To load the page with a token again is to send its form again. The browser asks
-// first; who says yes gets no second token, and sees none.
-func TestBrowserReloadMakesNoSecondToken(t *testing.T) {
+// Reloading the page that shows a new token submits the form again, after the browser
+// has asked. This neither creates nor shows a token.
+func TestBrowserSettings_reload(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	b.signedIn(t, "grace")
@@ -153,8 +190,8 @@ func TestBrowserReloadMakesNoSecondToken(t *testing.T) {
 	require.Len(t, tokens, 1)
 }
 
-// The button says that it has copied only when it has.
-func TestBrowserCopies(t *testing.T) {
+// The button confirms only a successful copy.
+func TestBrowserSettings_copy(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	allow := func(name string, state cdpbrowser.PermissionSetting) {
@@ -170,7 +207,7 @@ func TestBrowserCopies(t *testing.T) {
 
 	allow("clipboard-write", cdpbrowser.PermissionSettingGranted)
 	allow("clipboard-read", cdpbrowser.PermissionSettingGranted)
-	for button, want := range map[string]string{"plaintext": b.adaSecret, "curl": b.value(t, "#curl")} {
+	for button, want := range map[string]string{"plaintext": b.Secret, "curl": b.value(t, "#curl")} {
 		b.choose(t, `[data-copy="`+button+`"]`)
 		act(t, b, chromedp.Poll[bool](`document.getElementById("copied").textContent === "Copied"`))
 		require.Equal(t, want, act(t, b, chromedp.Evaluate[string]("navigator.clipboard.readText()", chromedp.EvalAwaitPromise)))
@@ -181,9 +218,9 @@ func TestBrowserCopies(t *testing.T) {
 	act(t, b, chromedp.Poll[bool](`document.getElementById("copied").textContent.startsWith("Could not copy")`))
 }
 
-// A dialog is a page in place: it can be left by Escape and by Cancel, which change
-// nothing and give the focus back.
-func TestBrowserDialogsCanBeLeft(t *testing.T) {
+// Dialogs can be closed by Escape and Cancel, which change nothing and restore the
+// focus.
+func TestBrowserSettings_closeDialog(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	b.signedIn(t, "ada")
@@ -200,20 +237,20 @@ func TestBrowserDialogsCanBeLeft(t *testing.T) {
 		act(t, b, chromedp.WaitNotPresent(chromedp.CSS("dialog")))
 		require.Equal(t, "Revoke Made at start", act(t, b, chromedp.Evaluate[string](`document.activeElement.getAttribute("aria-label")`)), name)
 	}
-	require.Equal(t, http.StatusOK, b.ask(t, auth.SchemeBearer, b.adaToken, "/api/v1/me"))
+	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeBearer, b.Token, "/api/v1/me"))
 
-	// Where the page does not come, the link is followed: here to the sign-in.
+	// If the content of the dialog cannot be loaded, the link is followed: here to the
+	// sign-in page.
 	require.NoError(t, b.cookie.Revoke(t.Context(), b.idOf(t, "ada"), b.sessionsOf(t, "ada")[0].ID))
 	b.press(t, link)
 	require.Equal(t, "Sign in", b.text(t, "h1"))
 }
 
-func TestBrowserSettingsRefuseOtherOrigins(t *testing.T) {
+func TestBrowserSettings_crossOrigin(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	b.signedIn(t, "ada")
-	ada := b.idOf(t, "ada")
-	token := b.tokenID(t, ada, "Made at start")
+	token := b.tokenID(t, b.idOf(t, "ada"), "Made at start")
 	for name, origin := range origins {
 		for path, form := range map[string]map[string]string{
 			"tokens":                      {"name": "evil", "expires": "never", "access": "full", "after": "z"},
@@ -226,40 +263,44 @@ func TestBrowserSettingsRefuseOtherOrigins(t *testing.T) {
 				got := b.visit(t, "POST "+developer+path, func() { b.openForm(t, origin.host, developer+path, form) })
 				require.Equal(t, origin.cookie, got.cookie)
 				require.Equal(t, origin.fetched, got.status)
-				require.Equal(t, http.StatusOK, b.ask(t, auth.SchemeBearer, b.adaToken, "/api/v1/me"))
-				require.Equal(t, http.StatusOK, b.ask(t, auth.SchemeSecret, b.adaSecret, "/api/v1/usage"))
-				tokens, err := b.bearer.List(t.Context(), ada, auth.Page{})
-				require.NoError(t, err)
-				require.Len(t, tokens, 1)
+				b.requireUnchanged(t)
 			})
 		}
 		t.Run(name+" by fetch", func(t *testing.T) {
 			act(t, b, chromedp.Navigate(serve(t, origin.host, "<title>Another site</title>")))
 			path := developer + "api/tokens"
 			got := b.visit(t, "POST "+path, func() {
-				act(t, b, chromedp.Evaluate[chromedp.Void](`fetch("`+b.url+path+`", {method: "POST", credentials: "include", mode: "no-cors",
-					headers: {"Content-Type": "text/plain"}, body: '{"name": "evil", "scopes": ["*"], "expires_in": null}'}).catch(() => {})`, chromedp.EvalAwaitPromise))
+				b.fetch(t, path, `method: "POST", mode: "no-cors", headers: {"Content-Type": "text/plain"},
+					body: '{"name": "evil", "scopes": ["*"], "expires_in": null}'`)
 			})
 			require.Equal(t, origin.fetched, got.status)
-			got = b.visit(t, "OPTIONS "+path, func() {
-				act(t, b, chromedp.Evaluate[chromedp.Void](`fetch("`+b.url+path+`", {method: "DELETE", credentials: "include"}).catch(() => {})`, chromedp.EvalAwaitPromise))
-			})
+			got = b.visit(t, "OPTIONS "+path, func() { b.fetch(t, path, `method: "DELETE"`) })
 			require.GreaterOrEqual(t, got.status, 400)
 			require.Empty(t, b.visits, "the request itself was not sent")
-			require.Equal(t, http.StatusOK, b.ask(t, auth.SchemeBearer, b.adaToken, "/api/v1/me"))
+			b.requireUnchanged(t)
 		})
-		// Nor can another site put our page into a frame, for people to click on.
+		// Other sites cannot show the page in a frame (clickjacking).
 		t.Run(name+" in a frame", func(t *testing.T) {
-			said := b.console(t, func() {
+			texts := b.console(t, func() {
 				act(t, b, chromedp.Navigate(serve(t, origin.host, `<title>Frame</title><iframe src="`+b.url+developer+`"></iframe>`)))
 			})
-			require.Contains(t, strings.Join(said, "\n"), "frame-ancestors")
+			require.Contains(t, strings.Join(texts, "\n"), "frame-ancestors")
 		})
 	}
 }
 
-// Nothing of a page is against its own policy.
-func TestBrowserSettingsCauseNoConsoleMessages(t *testing.T) {
+// requireUnchanged checks that ada has only the valid credentials of the start.
+func (b *browser) requireUnchanged(t *testing.T) {
+	t.Helper()
+	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeBearer, b.Token, "/api/v1/me"))
+	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeSecret, b.Secret, "/api/v1/usage"))
+	tokens, err := b.bearer.List(t.Context(), b.idOf(t, "ada"), auth.Page{})
+	require.NoError(t, err)
+	require.Len(t, tokens, 1)
+}
+
+// Pages comply with their own Content-Security-Policy.
+func TestBrowserSettings_noConsoleMessages(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	b.signedIn(t, "ada")
@@ -273,8 +314,8 @@ func TestBrowserSettingsCauseNoConsoleMessages(t *testing.T) {
 	}))
 }
 
-// What a person fills in chooses what it belongs to, and shows where it leads.
-func TestBrowserTokenFormHelps(t *testing.T) {
+// Filling in a field selects the option that it belongs to, and shows the result.
+func TestBrowserSettings_tokenForm(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	b.signedIn(t, "ada")
@@ -289,7 +330,7 @@ func TestBrowserTokenFormHelps(t *testing.T) {
 	act(t, b, chromedp.SendKeys(chromedp.CSS("#name"), "Fortnight"))
 	b.press(t, "main form button")
 	require.Equal(t, "Token “Fortnight” created", b.text(t, "h1"))
-	require.Equal(t, http.StatusOK, b.ask(t, auth.SchemeBearer, b.value(t, "#plaintext"), "/api/v1/notes"))
+	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeBearer, b.value(t, "#plaintext"), "/api/v1/notes"))
 }
 
 func (b *browser) checked(t *testing.T, selector string) bool {

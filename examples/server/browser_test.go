@@ -22,12 +22,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
 )
 
-// What the library promises about cookies and other sites rests on what browsers
-// send and keep. These tests ask one.
+// The guarantees about cookies and other sites depend on what browsers send and keep.
+// These tests use a real browser.
 
-func TestBrowserSignInAndOut(t *testing.T) {
+func TestBrowser_signInAndOut(t *testing.T) {
 	t.Parallel()
 	for name, noScript := range map[string]bool{"with JavaScript": false, "without JavaScript": true} {
 		t.Run(name, func(t *testing.T) {
@@ -45,13 +46,13 @@ func signInAndOut(t *testing.T, b *browser) {
 
 	res := b.signIn(t, "ada", "wrong")
 	require.EqualValues(t, http.StatusForbidden, res.Status)
-	require.Contains(t, b.text(t, `[role="alert"]`), "do not belong together")
-	require.Equal(t, "/profile?tab=tokens", b.value(t, `form[action="/signin"] [name="next"]`), "the form is still there")
+	require.Contains(t, b.text(t, `[role="alert"]`), "Wrong name or password.")
+	require.Equal(t, "/profile?tab=tokens", b.value(t, `form[action="/signin"] [name="next"]`), "the form is shown again")
 	require.Equal(t, "ada", b.value(t, "#username"))
 	require.Empty(t, b.value(t, "#password"))
 	require.Empty(t, b.cookies(t))
 
-	res = b.signIn(t, "ada", b.passwords["ada"])
+	res = b.signIn(t, "ada", b.Passwords["ada"])
 	require.EqualValues(t, http.StatusOK, res.Status)
 	require.Equal(t, b.url+"/profile?tab=tokens", res.URL)
 	require.Equal(t, "Signed in as ada", b.text(t, "#you"))
@@ -60,24 +61,24 @@ func signInAndOut(t *testing.T, b *browser) {
 	b.requireSignInPage(t, b.open(t, "/profile"), "/profile")
 }
 
-func TestBrowserKeepsTheCookieFromScripts(t *testing.T) {
+func TestBrowser_cookieIsHiddenFromScripts(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	b.signedIn(t, "ada")
 	c := b.session(t)
 	require.Equal(t, "session", c.Name)
-	require.Equal(t, "127.0.0.1", c.Domain, "this host alone")
+	require.Equal(t, "127.0.0.1", c.Domain, "this host only")
 	require.Equal(t, "/", c.Path)
 	require.True(t, c.HTTPOnly)
 	require.Equal(t, network.CookieSameSiteLax, c.SameSite)
-	require.False(t, c.Secure, "the demo speaks plain HTTP")
+	require.False(t, c.Secure, "the demo serves plain HTTP")
 	require.WithinDuration(t, time.Now().Add(12*time.Hour), time.Unix(int64(c.Expires), 0), time.Minute)
 
 	act(t, b, chromedp.Evaluate[chromedp.Void](`document.cookie = "other=seen"`))
 	require.Equal(t, "other=seen", act(t, b, chromedp.Evaluate[string]("document.cookie")))
 }
 
-func TestBrowserCookieOpensNothingAfterSignOut(t *testing.T) {
+func TestBrowser_cookieIsInvalidAfterSignOut(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	b.signedIn(t, "ada")
@@ -94,25 +95,25 @@ func TestBrowserCookieOpensNothingAfterSignOut(t *testing.T) {
 	require.True(t, got.cookie, "the browser sent it")
 }
 
-// origins are others than the server's. Cookies know no ports: to a browser the
-// first is the same site, so it sends even a SameSite cookie along.
+// origins are origins of other sites. Cookies ignore ports (RFC 6265, section 8.5): to
+// a browser, the first is the same site, so it sends even a SameSite cookie.
 var origins = map[string]struct {
 	host    string
-	cookie  bool // the browser sends it along
-	fetched int  // the answer to a POST by fetch
+	cookie  bool // whether the browser sends the cookie
+	fetched int  // status of the response to a POST by fetch
 }{
 	"another port of this host": {"127.0.0.1", true, http.StatusForbidden},
 	"another host":              {"localhost", false, http.StatusUnauthorized},
 }
 
-func TestBrowserFormsOfOtherOriginsChangeNothing(t *testing.T) {
+func TestBrowser_crossOriginForms(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	b.signedIn(t, "ada")
 	before := b.session(t)
 	for name, origin := range origins {
 		for path, form := range map[string]map[string]string{
-			"/signin":  {"username": "grace", "password": b.passwords["grace"], "next": "/profile"},
+			"/signin":  {"username": "grace", "password": b.Passwords["grace"], "next": "/profile"},
 			"/signout": nil,
 		} {
 			t.Run(name+" to "+path, func(t *testing.T) {
@@ -130,7 +131,7 @@ func TestBrowserFormsOfOtherOriginsChangeNothing(t *testing.T) {
 	}
 }
 
-func TestBrowserFetchFromOtherOriginsCreatesNoNote(t *testing.T) {
+func TestBrowser_crossOriginFetch(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	b.signedIn(t, "ada")
@@ -138,12 +139,12 @@ func TestBrowserFetchFromOtherOriginsCreatesNoNote(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			act(t, b, chromedp.Navigate(serve(t, origin.host, "<title>Another site</title>")))
 
-			// The browser asks first whether it may send JSON, and may not.
+			// For JSON, the browser sends a preflight request, which is rejected.
 			got := b.visit(t, "OPTIONS /api/v1/notes", func() { b.postNote(t, "cors", "application/json") })
 			require.Equal(t, http.StatusMethodNotAllowed, got.status)
 			require.Empty(t, b.visits, "the note itself was not sent")
 
-			// It does not ask for what a form could send as well.
+			// It sends no preflight request for what a form could send too.
 			got = b.visit(t, "POST /api/v1/notes", func() { b.postNote(t, "no-cors", "text/plain") })
 			require.Equal(t, origin.cookie, got.cookie)
 			require.Equal(t, origin.fetched, got.status)
@@ -152,31 +153,31 @@ func TestBrowserFetchFromOtherOriginsCreatesNoNote(t *testing.T) {
 	}
 }
 
-// The same request of a page of the server's own does create a note: those above
-// are refused for where they come from.
-func TestBrowserFetchFromTheSameOriginCreatesANote(t *testing.T) {
+// The same request from the server's own origin creates a note: those above are
+// rejected because of their origin.
+func TestBrowser_sameOriginFetch(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
-	call(t, b, cdppage.SetBypassCSP, cdppage.SetBypassCSPParams{Enabled: true}) // it forbids our own pages to fetch
+	call(t, b, cdppage.SetBypassCSP, cdppage.SetBypassCSPParams{Enabled: true}) // the CSP of our pages forbids fetch
 	b.signedIn(t, "ada")
 	got := b.visit(t, "POST /api/v1/notes", func() { b.postNote(t, "cors", "application/json") })
 	require.Equal(t, http.StatusCreated, got.status)
 	require.Len(t, b.notesOf(t, "ada"), 1)
 }
 
-func TestBrowserPagesCauseNoConsoleMessages(t *testing.T) {
+func TestBrowser_noConsoleMessages(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	b.eachPage(t, func(t *testing.T, load func()) { require.Empty(t, b.console(t, load)) })
 
-	// The pages' policy forbids what is inline: were there any, we would hear of it.
-	said := b.console(t, func() {
+	// The check works: the CSP forbids inline scripts, which the console reports.
+	texts := b.console(t, func() {
 		act(t, b, chromedp.Evaluate[chromedp.Void](`document.body.setAttribute("onclick", "1")`))
 	})
-	require.Contains(t, strings.Join(said, "\n"), "Content Security Policy")
+	require.Contains(t, strings.Join(texts, "\n"), "Content Security Policy")
 }
 
-func TestBrowserPagesFitANarrowScreen(t *testing.T) {
+func TestBrowser_narrowScreen(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	long := auth.NewToken{Name: strings.Repeat("w", 100)}
@@ -190,22 +191,22 @@ func TestBrowserPagesFitANarrowScreen(t *testing.T) {
 	})
 }
 
-// eachPage calls check for the three pages, to load each and look at it.
+// eachPage calls check for each of the three pages, with a function that loads it.
 func (b *browser) eachPage(t *testing.T, check func(t *testing.T, load func())) {
 	for _, p := range []struct {
 		title string
 		load  func()
 	}{
 		{"Sign in", func() { b.open(t, "/") }},
-		{"Not signed in", func() { b.signIn(t, "ada", "wrong") }},
-		{"My Profile", func() { b.signIn(t, "ada", b.passwords["ada"]) }},
+		{"Sign-in failed", func() { b.signIn(t, "ada", "wrong") }},
+		{"My Profile", func() { b.signIn(t, "ada", b.Passwords["ada"]) }},
 	} {
 		check(t, p.load)
 		require.Contains(t, act(t, b, chromedp.Title()), p.title)
 	}
 }
 
-// A browser is a demo, and one tab of a browser with a profile of its own.
+// A browser is a demo, and one tab of a browser with a new profile.
 type browser struct {
 	*demo
 	ctx     context.Context
@@ -213,7 +214,7 @@ type browser struct {
 	handler atomic.Pointer[http.Handler]
 }
 
-// swap changes the settings that the server serves.
+// swap replaces the settings that the server serves.
 func (b *browser) swap(settings http.Handler) {
 	changed := *b.server
 	changed.developer = settings
@@ -221,10 +222,10 @@ func (b *browser) swap(settings http.Handler) {
 	b.handler.Store(&h)
 }
 
-// A visit is a request that reached the server, and its answer.
+// A visit is a request that reached the server, and the status of its response.
 type visit struct {
 	request string // method and path
-	cookie  bool   // it came with a session
+	cookie  bool   // whether it had a session cookie
 	status  int
 }
 
@@ -245,7 +246,7 @@ func startBrowser(t *testing.T) *browser {
 func findBrowser(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("it asks a browser: not with -short")
+		t.Skip("needs a browser: not with -short")
 	}
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -260,12 +261,12 @@ func findBrowser(t *testing.T) string {
 	return ""
 }
 
-// launch starts a browser that reaches this machine alone. It ends after three
-// minutes, if the test has not ended it before.
+// launch starts a browser that can connect to this machine only. It is stopped at the
+// end of the test, or after three minutes.
 func launch(t *testing.T, path string) context.Context {
 	t.Helper()
 	profile := filepath.Join(t.TempDir(), "profile")
-	// Not t.Context(), which ends before the browser is closed.
+	// Not t.Context(), which is canceled before the browser is closed.
 	bounded, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	ctx, _ := chromedp.NewContext(bounded, chromedp.WithAllocatorOptions(
 		chromedp.ExecPath(path),
@@ -273,7 +274,7 @@ func launch(t *testing.T, path string) context.Context {
 		chromedp.Headless,
 		chromedp.NoFirstRun,
 		chromedp.DisableGPU,
-		chromedp.Flag("no-sandbox", os.Getuid() == 0), // Chromium has none for root
+		chromedp.Flag("no-sandbox", os.Getuid() == 0), // Chromium's sandbox does not work for root
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true),
@@ -281,16 +282,16 @@ func launch(t *testing.T, path string) context.Context {
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"),
 	))
 	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // fails if it has ended already
+		_ = chromedp.Cancel(ctx) // returns an error if the browser has exited
 		cancel()
-		// Processes that it started may write for a moment longer.
+		// Its child processes may keep writing for a moment.
 		require.Eventually(t, func() bool { return os.RemoveAll(profile) == nil }, 10*time.Second, 10*time.Millisecond)
 	})
 	require.NoError(t, chromedp.Do(ctx))
 	return ctx
 }
 
-// watch notes each visit.
+// watch records each visit.
 func (b *browser) watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := r.Cookie("session")
@@ -310,7 +311,7 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// visit waits for the first visit of its kind since do began.
+// visit calls do, and waits for the first visit with this method and path.
 func (b *browser) visit(t *testing.T, request string, do func()) visit {
 	t.Helper()
 	for len(b.visits) > 0 {
@@ -324,12 +325,12 @@ func (b *browser) visit(t *testing.T, request string, do func()) visit {
 				return v
 			}
 		case <-b.ctx.Done():
-			t.Fatalf("no %s has come: %v", request, b.ctx.Err())
+			t.Fatalf("no %s was received: %v", request, b.ctx.Err())
 		}
 	}
 }
 
-// serve serves a page of another origin and returns its address.
+// serve serves a page on another origin and returns its URL.
 func serve(t *testing.T, host, html string) string {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -346,8 +347,8 @@ var hostileForm = template.Must(template.New("").Parse(`<title>Another site</tit
 {{range $name, $value := .Fields}}<input type="hidden" name="{{$name}}" value="{{$value}}">{{end}}
 </form>`))
 
-// openForm opens a page of another origin, which posts a form to the server as
-// soon as it is loaded, and returns when the answer is on the screen.
+// openForm opens a page on another origin, which submits a form to the server as soon
+// as it is loaded, and waits until the response is shown.
 func (b *browser) openForm(t *testing.T, host, path string, fields map[string]string) {
 	t.Helper()
 	var html strings.Builder
@@ -356,25 +357,29 @@ func (b *browser) openForm(t *testing.T, host, path string, fields map[string]st
 	act(t, b, chromedp.WaitEvent(cdppage.FrameNavigated, arrived, chromedp.Navigate(serve(t, host, html.String()))))
 }
 
-// postNote lets the page that is open send a note, and returns when it knows the
-// answer or that it will get none.
+// postNote makes the open page send a note with fetch, and waits for the result.
 func (b *browser) postNote(t *testing.T, mode, contentType string) {
 	t.Helper()
-	act(t, b, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`fetch(%q, {
-		method: "POST", credentials: "include", mode: %q, headers: {"Content-Type": %q}, body: '{"text": "Buy milk"}',
-	}).catch(() => {})`, b.url+"/api/v1/notes", mode, contentType), chromedp.EvalAwaitPromise))
+	b.fetch(t, "/api/v1/notes", fmt.Sprintf(`method: "POST", mode: %q, headers: {"Content-Type": %q}, body: '{"text": "Buy milk"}'`, mode, contentType))
 }
 
-// open opens a page of the server, and returns the last answer of its redirects.
+// fetch makes the open page call fetch with cookies, and waits for the result.
+func (b *browser) fetch(t *testing.T, path, options string) {
+	t.Helper()
+	script := fmt.Sprintf(`fetch(%q, {credentials: "include", %s}).catch(() => {})`, b.url+path, options)
+	act(t, b, chromedp.Evaluate[chromedp.Void](script, chromedp.EvalAwaitPromise))
+}
+
+// open opens a page of the server, and returns the last response after redirects.
 func (b *browser) open(t *testing.T, path string) *network.Response {
 	t.Helper()
 	return act(t, b, chromedp.NavigateResponse(b.url+path))
 }
 
-// signIn fills in the form that is open and sends it.
+// signIn fills in the open sign-in form and submits it.
 func (b *browser) signIn(t *testing.T, name, password string) *network.Response {
 	t.Helper()
-	return b.answer(t,
+	return b.load(t,
 		chromedp.Clear(chromedp.CSS("#username")),
 		chromedp.SendKeys(chromedp.CSS("#username"), name),
 		chromedp.SendKeys(chromedp.CSS("#password"), password),
@@ -385,12 +390,12 @@ func (b *browser) signIn(t *testing.T, name, password string) *network.Response 
 func (b *browser) signedIn(t *testing.T, name string) {
 	t.Helper()
 	b.open(t, "/")
-	require.EqualValues(t, http.StatusOK, b.signIn(t, name, b.passwords[name]).Status)
+	require.EqualValues(t, http.StatusOK, b.signIn(t, name, b.Passwords[name]).Status)
 }
 
 func (b *browser) signOut(t *testing.T) *network.Response {
 	t.Helper()
-	return b.answer(t, chromedp.Click(chromedp.CSS(`form[action="/signout"] button`)))
+	return b.load(t, chromedp.Click(chromedp.CSS(`form[action="/signout"] button`)))
 }
 
 func (b *browser) requireSignInPage(t *testing.T, res *network.Response, next string) {
@@ -405,7 +410,7 @@ func (b *browser) requireSignInPage(t *testing.T, res *network.Response, next st
 	require.Equal(t, next, b.value(t, `[name="next"]`))
 }
 
-// session returns the only cookie that there is.
+// session returns the only cookie that the browser has for the server.
 func (b *browser) session(t *testing.T) *network.Cookie {
 	t.Helper()
 	cookies := b.cookies(t)
@@ -413,7 +418,7 @@ func (b *browser) session(t *testing.T) *network.Cookie {
 	return cookies[0]
 }
 
-// cookies returns what the browser has for the server, HttpOnly ones as well.
+// cookies returns the browser's cookies for the server, including HttpOnly ones.
 func (b *browser) cookies(t *testing.T) []*network.Cookie {
 	t.Helper()
 	return call(t, b, network.GetCookies, network.GetCookiesParams{URLs: []string{b.url}}).Cookies
@@ -426,9 +431,9 @@ func (b *browser) sessionsOf(t *testing.T, name string) []auth.Credential {
 	return sessions
 }
 
-func (b *browser) notesOf(t *testing.T, name string) []note {
+func (b *browser) notesOf(t *testing.T, name string) []demodata.Note {
 	t.Helper()
-	list, err := b.state.notesOf(t.Context(), b.idOf(t, name))
+	list, err := b.users.state.Notes(t.Context(), b.idOf(t, name))
 	require.NoError(t, err)
 	return list
 }
@@ -439,8 +444,8 @@ func (b *browser) runsScripts(t *testing.T) bool {
 	return act(t, b, chromedp.Title()) == "yes"
 }
 
-// console returns what the browser says in its console while do runs.
-func (b *browser) console(t *testing.T, do func()) (said []string) {
+// console returns the messages in the browser's console while do runs.
+func (b *browser) console(t *testing.T, do func()) (texts []string) {
 	t.Helper()
 	const end = "end of messages"
 	messages := chromedp.Console(b.ctx)
@@ -452,11 +457,11 @@ func (b *browser) console(t *testing.T, do func()) (said []string) {
 			break
 		}
 		if m.Source == "network" && m.URL == b.url+"/signin" {
-			continue // the status of a refusal: that is on purpose
+			continue // the browser reports the expected status 403
 		}
-		said = append(said, m.String())
+		texts = append(texts, m.String())
 	}
-	return said
+	return texts
 }
 
 func (b *browser) text(t *testing.T, selector string) string {
@@ -466,12 +471,12 @@ func (b *browser) text(t *testing.T, selector string) string {
 
 func (b *browser) value(t *testing.T, selector string) string {
 	t.Helper()
-	// Ready, not visible: some fields are hidden.
+	// NodeReady, not NodeVisible: some fields are hidden.
 	return act(t, b, chromedp.Value(chromedp.CSS(selector), chromedp.NodeReady))
 }
 
-// answer takes steps that lead to another page, and returns that page's answer.
-func (b *browser) answer(t *testing.T, steps ...chromedp.Action[chromedp.Void]) *network.Response {
+// load runs steps that load another page, and returns its response.
+func (b *browser) load(t *testing.T, steps ...chromedp.Action[chromedp.Void]) *network.Response {
 	t.Helper()
 	res, err := chromedp.RunResponse(b.ctx, steps...)
 	require.NoError(t, err)

@@ -15,63 +15,54 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
 )
 
-const (
-	maxNotes    = 100
-	maxNoteBody = 64 << 10
-)
+const maxNoteBody = 64 << 10
 
-type note struct {
-	ID        string    `json:"id"`
-	Text      string    `json:"text"`
-	CreatedAt time.Time `json:"created_at"`
-}
-
-// notes answers for the notes of whoever asks, and for no others: each is found
-// by its ID under its account's.
+// notes handles the notes of the user who sent the request. It finds each by user and
+// ID, which protects the notes of other users.
 type notes struct {
-	state state
+	state demodata.State
 	log   *slog.Logger
 }
 
 func (ns *notes) list(w http.ResponseWriter, r *http.Request) {
-	list, err := ns.state.notesOf(r.Context(), auth.MustUser[*account](r.Context()).ID)
+	list, err := ns.state.Notes(r.Context(), currentUser(r).ID)
 	if err != nil {
-		ns.refuse(w, r, err)
+		ns.writeError(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"notes": append([]note{}, list...)}) // never null
+	writeJSON(w, http.StatusOK, map[string]any{"notes": append([]demodata.Note{}, list...)}) // never null
 }
 
 func (ns *notes) create(w http.ResponseWriter, r *http.Request) {
-	text, status, fault := readText(w, r)
-	if fault != "" {
-		writeProblem(w, status, fault)
+	text, p := readText(w, r)
+	if p != nil {
+		writeProblem(w, p.status, p.code, p.detail)
 		return
 	}
-	n := note{ID: rand.Text(), Text: text, CreatedAt: time.Now().UTC().Truncate(time.Microsecond)}
-	if err := ns.state.addNote(r.Context(), auth.MustUser[*account](r.Context()).ID, n); err != nil {
-		ns.refuse(w, r, err)
+	n := demodata.Note{ID: rand.Text(), Text: text, CreatedAt: time.Now().UTC().Truncate(time.Microsecond)}
+	if err := ns.state.AddNote(r.Context(), currentUser(r).ID, n); err != nil {
+		ns.writeError(w, r, err)
 		return
 	}
 	w.Header().Set("Location", "/api/v1/notes/"+n.ID)
 	writeJSON(w, http.StatusCreated, n)
 }
 
-// remove answers the same for a note of somebody else's and for none at all.
+// remove responds to the ID of another user's note as to one that does not exist.
 func (ns *notes) remove(w http.ResponseWriter, r *http.Request) {
-	err := ns.state.removeNote(r.Context(), auth.MustUser[*account](r.Context()).ID, r.PathValue("id"))
-	if err != nil {
-		ns.refuse(w, r, err)
+	if err := ns.state.RemoveNote(r.Context(), currentUser(r).ID, r.PathValue("id")); err != nil {
+		ns.writeError(w, r, err)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// refuse answers with 409 at the limit, 404 for no such note, and 503 for any
-// other error, which only the log is told of.
-func (ns *notes) refuse(w http.ResponseWriter, r *http.Request, err error) {
+// writeError responds with 409 at the limit, 404 if there is no such note, and 503
+// for any other error, which it logs.
+func (ns *notes) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.Is(err, auth.ErrLimit) && !errors.Is(err, auth.ErrNotFound) {
 		ns.log.Error("notes", "error", err)
 		err = fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
@@ -79,28 +70,33 @@ func (ns *notes) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	auth.WriteError(w, r, err)
 }
 
-// readText returns the text of a new note, or the status and the fault to answer.
-func readText(w http.ResponseWriter, r *http.Request) (text string, status int, fault string) {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return "", http.StatusUnsupportedMediaType, "The body must be application/json."
+type problem struct {
+	status       int
+	code, detail string
+}
+
+// readText returns the text of a new note.
+func readText(w http.ResponseWriter, r *http.Request) (string, *problem) {
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return "", &problem{http.StatusUnsupportedMediaType, "unsupported_media_type", "The body must be application/json."}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxNoteBody))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return "", http.StatusRequestEntityTooLarge, "The body may have up to 64 KiB."
+		return "", &problem{http.StatusRequestEntityTooLarge, "too_large", "The body must be at most 64 KiB."}
 	case err != nil:
-		return "", http.StatusBadRequest, "The body could not be read."
+		return "", &problem{http.StatusBadRequest, "malformed_request", "The body could not be read."}
 	}
 	text, ok := parseText(body)
 	if !ok || strings.TrimSpace(text) == "" {
-		return "", http.StatusBadRequest, `The body must be {"text": "…"}, with a text that is not empty, and nothing else.`
+		return "", &problem{http.StatusBadRequest, "malformed_request", `The body must be {"text": "…"} with a text that is not blank, and no other fields.`}
 	}
-	return text, 0, ""
+	return text, nil
 }
 
-// parseText reads the one field by its tokens: json.Unmarshal would also take a
-// field twice, in another case, or text that is not UTF-8.
+// parseText reads the tokens of the body. json.Unmarshal would also accept a
+// duplicate field, a name in another case, and invalid UTF-8.
 func parseText(body []byte) (string, bool) {
 	var tokens [4]json.Token
 	dec := json.NewDecoder(bytes.NewReader(body))
@@ -109,6 +105,6 @@ func parseText(body []byte) (string, bool) {
 	}
 	_, err := dec.Token()
 	text, ok := tokens[2].(string)
-	whole := tokens == [4]json.Token{json.Delim('{'), "text", text, json.Delim('}')}
-	return text, ok && whole && err == io.EOF && utf8.Valid(body)
+	complete := tokens == [4]json.Token{json.Delim('{'), "text", text, json.Delim('}')}
+	return text, ok && complete && err == io.EOF && utf8.Valid(body)
 }

@@ -29,12 +29,12 @@ func humanTime(t time.Time) string   { return t.UTC().Format("2 Jan 2006, 15:04 
 
 type signInView struct {
 	Name, Next string
-	Problem    string // why the last try was refused
+	Problem    string // why the last attempt failed
 }
 
 func (s *server) signInPage(w http.ResponseWriter, r *http.Request) {
 	next := r.URL.Query().Get("next")
-	// Who has to sign in anew comes here signed in.
+	// With prompt=login, a signed-in user is asked to sign in again.
 	again := r.URL.Query().Get("prompt") == "login"
 	if _, ok := auth.FromContext(r.Context()); ok && !again {
 		redirect(w, r, auth.LocalPath(next, "/profile"))
@@ -43,47 +43,47 @@ func (s *server) signInPage(w http.ResponseWriter, r *http.Request) {
 	s.render(w, http.StatusOK, signInTemplate, signInView{Next: auth.LocalPath(next, "")})
 }
 
-// signIn asks for the request's origin first: no other site may try passwords
-// with somebody's browser, or sign it in to an account of its own.
+// signIn checks the origin of the request first. Other sites must not be able to try
+// passwords from a user's browser, or to sign it in as another user (login CSRF).
 func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	if err := s.cookie.CheckOrigin(r); err != nil {
-		s.refuseSignIn(w, signInView{}, err)
+		s.signInFailed(w, signInView{}, err)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	if err := r.ParseForm(); err != nil {
-		s.refuseSignIn(w, signInView{}, err)
+		s.signInFailed(w, signInView{}, err)
 		return
 	}
-	// PostForm, not Form: a password in the URL would end up in logs.
+	// PostForm, not Form: passwords in URLs end up in logs.
 	view := signInView{Name: r.PostForm.Get("username"), Next: auth.LocalPath(r.PostForm.Get("next"), "")}
-	a, err := s.accounts.signIn(r.Context(), view.Name, r.PostForm.Get("password"))
+	u, err := s.users.signIn(r.Context(), view.Name, r.PostForm.Get("password"))
 	if err == nil {
-		_, err = s.cookie.SignIn(w, r, a.ID, auth.NewSession{})
+		_, err = s.cookie.SignIn(w, r, u.ID, auth.NewSession{})
 	}
 	if err != nil {
-		s.refuseSignIn(w, view, err)
+		s.signInFailed(w, view, err)
 		return
 	}
 	redirect(w, r, auth.LocalPath(view.Next, "/profile"))
 }
 
-// refuseSignIn shows the form again. A wrong password is a 403: a 401 would need
-// a challenge, and there is no scheme by which this form could be answered.
-func (s *server) refuseSignIn(w http.ResponseWriter, view signInView, err error) {
+// signInFailed shows the form again. A wrong password is 403: 401 would require a
+// challenge (RFC 9110, section 15.5.2), and a form has no authentication scheme.
+func (s *server) signInFailed(w http.ResponseWriter, view signInView, err error) {
 	var tooLarge *http.MaxBytesError
 	status := http.StatusBadRequest
-	view.Problem = "That form could not be read. Please try again."
+	view.Problem = "The form could not be read. Please try again."
 	switch {
 	case errors.Is(err, errWrongPassword):
-		status, view.Problem = http.StatusForbidden, "That name and password do not belong together."
+		status, view.Problem = http.StatusForbidden, "Wrong name or password."
 	case errors.Is(err, auth.ErrCrossOrigin):
-		status, view.Problem = http.StatusForbidden, "Another site tried to sign you in, and was refused. If you meant to, sign in here."
+		status, view.Problem = http.StatusForbidden, "The request came from another site. If you want to sign in, do so here."
 	case errors.Is(err, errBusy), errors.Is(err, auth.ErrUnavailable):
-		s.log.Error("sign-in", "error", err)
-		status, view.Problem = http.StatusServiceUnavailable, "We cannot sign you in at the moment. Please try again in a minute."
+		s.log.Error("sign-in failed", "error", err)
+		status, view.Problem = http.StatusServiceUnavailable, "Sign-in is temporarily unavailable. Please try again in a minute."
 	case errors.As(err, &tooLarge):
-		status, view.Problem = http.StatusRequestEntityTooLarge, "That is longer than any name and password."
+		status, view.Problem = http.StatusRequestEntityTooLarge, "The name or password is too long."
 	}
 	s.render(w, status, signInTemplate, view)
 }
@@ -99,15 +99,15 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 func (s *server) profilePage(w http.ResponseWriter, r *http.Request) {
 	id, _ := auth.FromContext(r.Context())
 	s.render(w, http.StatusOK, profileTemplate, map[string]any{
-		"Account": auth.MustUser[*account](r.Context()), "Identity": id,
+		"User": currentUser(r), "Identity": id,
 	})
 }
 
-// render runs a template to its end before it writes: a failure is a clean 500.
+// render executes the template before it writes, so that an error gives a clean 500.
 func (s *server) render(w http.ResponseWriter, status int, t *template.Template, view any) {
 	var body bytes.Buffer
 	if err := t.Execute(&body, view); err != nil {
-		s.log.Error("page", "template", t.Name(), "error", err)
+		s.log.Error("template failed", "template", t.Name(), "error", err)
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}
@@ -117,7 +117,7 @@ func (s *server) render(w http.ResponseWriter, status int, t *template.Template,
 	w.Write(body.Bytes())
 }
 
-// redirect answers with what depends on who asks, so no cache may keep it.
+// redirect forbids caching, because the target depends on the user.
 func redirect(w http.ResponseWriter, r *http.Request, path string) {
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, path, http.StatusSeeOther)

@@ -19,6 +19,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
 )
 
 var buildDir string
@@ -44,16 +46,16 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// A process is a server that runs by itself, with a home of its own.
+// A process is a server that runs as a separate process, with its own home directory.
 type process struct {
 	*exec.Cmd
 	stdout io.Reader
-	stderr bytes.Buffer // for after its end
+	stderr bytes.Buffer // to read after the process has ended
 	lines  []string
 }
 
-// startProcess does not wait until it listens. A home holds what the process keeps
-// in files: those of one service share it.
+// startProcess does not wait until the process listens. Processes with the same home
+// share its files.
 func startProcess(t *testing.T, home string, env []string, args ...string) *process {
 	t.Helper()
 	path, err := program()
@@ -61,19 +63,20 @@ func startProcess(t *testing.T, home string, env []string, args ...string) *proc
 	ctx, cancel := context.WithDeadline(context.Background(), deadline(t))
 	t.Cleanup(cancel)
 	p := &process{Cmd: exec.CommandContext(ctx, path, append([]string{"-addr", "127.0.0.1:0"}, args...)...)}
-	ours := func(v string) bool {
+	isOurs := func(v string) bool {
 		return strings.HasPrefix(v, "AUTH_KEYS=") || strings.HasPrefix(v, "XDG_DATA_HOME=")
 	}
-	p.Env = append(slices.DeleteFunc(os.Environ(), ours), append(env, "HOME="+home, "LOCALAPPDATA="+home)...)
+	p.Env = append(slices.DeleteFunc(os.Environ(), isOurs), append(env, "HOME="+home, "LOCALAPPDATA="+home)...)
 	p.Stderr = &p.stderr
 	p.stdout, err = p.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.Start())
-	t.Cleanup(func() { p.Process.Kill() }) // no effect once it has ended
+	t.Cleanup(func() { p.Process.Kill() }) // has no effect if it has ended
 	return p
 }
 
-// deadline is when go test is about to give up: it would leave processes behind.
+// deadline returns a time just before the timeout of go test, which would leave
+// processes running.
 func deadline(t *testing.T) time.Time {
 	if end, set := t.Deadline(); set {
 		return end.Add(-5 * time.Second)
@@ -81,7 +84,7 @@ func deadline(t *testing.T) time.Time {
 	return time.Now().Add(time.Hour)
 }
 
-// listening reads what the process prints until it serves.
+// listening reads the output of the process until it serves requests.
 func (p *process) listening(t *testing.T) *process {
 	t.Helper()
 	for scanner := bufio.NewScanner(p.stdout); scanner.Scan(); {
@@ -91,29 +94,29 @@ func (p *process) listening(t *testing.T) *process {
 		}
 	}
 	p.Wait()
-	t.Fatalf("it has ended: %s", &p.stderr)
+	t.Fatalf("the process has ended: %s", &p.stderr)
 	return nil
 }
 
-// demo is the process as clients see it, with what it has printed.
+// demo returns the process as clients see it, with the credentials that it printed.
 func (p *process) demo() *demo {
-	made := &seeded{passwords: make(map[string]string)}
+	seeded := &demodata.Seeded{Passwords: make(map[string]string)}
 	for _, line := range p.lines {
 		word, rest, _ := strings.Cut(line, " ")
 		switch word {
 		case "account":
 			name, password, _ := strings.Cut(rest, " / ")
-			made.passwords[name] = password
+			seeded.Passwords[name] = password
 		case "token":
-			made.adaToken = rest
+			seeded.Token = rest
 		case "secret":
-			made.adaSecret = rest
+			seeded.Secret = rest
 		}
 	}
-	return &demo{nil, made, strings.TrimPrefix(p.lines[0], "listening on ")}
+	return &demo{nil, seeded, strings.TrimPrefix(p.lines[0], "listening on ")}
 }
 
-// stop ends the process as an operator does.
+// stop ends the process with a signal, as an operator does.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
@@ -127,12 +130,10 @@ func (p *process) stop(t *testing.T) {
 	}
 }
 
-func TestProcess(t *testing.T) {
+func TestRun_printsCredentials(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
 	p := startProcess(t, home, nil).listening(t)
-	file, err := inDataDir(func(name string) (string, bool) { return home, name != "XDG_DATA_HOME" }, "server.db")
-	require.NoError(t, err)
 	require.Len(t, p.lines, 10)
 	for i, want := range []string{
 		`^listening on http://127\.0\.0\.1:[1-9]\d*$`,
@@ -148,6 +149,8 @@ func TestProcess(t *testing.T) {
 	} {
 		require.Regexp(t, regexp.MustCompile(want), p.lines[i])
 	}
+	file := strings.TrimPrefix(p.lines[8], "store sqlite:")
+	require.True(t, strings.HasPrefix(file, home), file)
 	t.Run("printed commands", func(t *testing.T) { runPrinted(t, p.lines[5:8]) })
 	requireMode(t, 0o600, file+"-wal")
 	requireMode(t, 0o600, file+"-shm")
@@ -169,7 +172,7 @@ func requireMode(t *testing.T, mode os.FileMode, file string) {
 	require.Equal(t, mode, info.Mode().Perm(), file)
 }
 
-// runPrinted pastes the commands into a shell.
+// runPrinted runs the commands in a shell.
 func runPrinted(t *testing.T, commands []string) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		require.NotEqual(t, "true", os.Getenv("CI"), "curl is not installed")
@@ -186,7 +189,7 @@ func runPrinted(t *testing.T, commands []string) {
 	}
 }
 
-func TestHelp(t *testing.T) {
+func TestMain_help(t *testing.T) {
 	t.Parallel()
 	path, err := program()
 	require.NoError(t, err)
@@ -203,14 +206,15 @@ func TestHelp(t *testing.T) {
 	}
 	_, err = exec.CommandContext(t.Context(), path, "sqlite:").Output()
 	var exit *exec.ExitError
-	require.ErrorAs(t, err, &exit, "an argument that is no flag")
+	require.ErrorAs(t, err, &exit, "an argument that is not a flag")
 	require.Equal(t, 2, exit.ExitCode())
 }
 
-// A store that is not there is one line on stderr, and nothing on stdout.
-func TestProcessWithoutItsStore(t *testing.T) {
+// If the store is unavailable, the process prints one line to stderr, and nothing to
+// stdout.
+func TestRun_unavailableStore(t *testing.T) {
 	t.Parallel()
-	p := startProcess(t, t.TempDir(), nil, "-store", "redis://u:"+testPassword+"@127.0.0.1:1/0")
+	p := startProcess(t, t.TempDir(), nil, "-store", "redis://u:hunter2@127.0.0.1:1/0")
 	out, err := io.ReadAll(p.stdout)
 	require.NoError(t, err)
 	require.Empty(t, out)
@@ -220,7 +224,7 @@ func TestProcessWithoutItsStore(t *testing.T) {
 	require.Equal(t, "server: redis://127.0.0.1:1/0: dial tcp 127.0.0.1:1: connect: connection refused\n", p.stderr.String())
 }
 
-func TestRunReportsWhatFails(t *testing.T) {
+func TestRun_errors(t *testing.T) {
 	t.Parallel()
 	for name, cfg := range map[string]config{
 		"no address": {addr: "nowhere", store: "memory:"},
@@ -232,7 +236,7 @@ func TestRunReportsWhatFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if cfg.env == nil {
-				cfg.env = nothing
+				cfg.env = noEnvironment
 			}
 			var stdout, stderr bytes.Buffer
 			require.Error(t, run(t.Context(), cfg, &stdout, &stderr))
@@ -241,12 +245,13 @@ func TestRunReportsWhatFails(t *testing.T) {
 	}
 }
 
-// Whoever starts a second server on the port of the first loses nothing.
-func TestFailedStartSeedsNothing(t *testing.T) {
+// A start that fails, for example because the port is in use, must not print the
+// credentials where they would be lost.
+func TestRun_failedStartDoesNotSeed(t *testing.T) {
 	t.Parallel()
 	store := "sqlite:" + filepath.Join(t.TempDir(), "demo.db")
 	var stdout, stderr bytes.Buffer
-	require.Error(t, run(t.Context(), config{addr: "nowhere", store: store, env: nothing}, &stdout, &stderr))
-	d := serveDemo(t, newTestServer(t, store))
-	require.NotEmpty(t, d.adaToken)
+	require.Error(t, run(t.Context(), config{addr: "nowhere", store: store, env: noEnvironment}, &stdout, &stderr))
+	d := startDemoWith(t, store)
+	require.NotEmpty(t, d.Token)
 }

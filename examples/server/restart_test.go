@@ -10,15 +10,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/internal/teststores"
 )
 
-// at returns the same client, with its cookies, for another process.
+// at returns a client with the same cookies for another process.
 func (c *client) at(p *process) *client {
 	return &client{c.t, p.demo().url, c.http}
 }
 
-// A used server is one whose start has printed credentials, with a session and a
-// note.
+// A used server has printed credentials, and has a session and a note.
 type used struct {
 	*demo
 	browser  *client
@@ -31,15 +31,15 @@ func use(t *testing.T, p *process) *used {
 	t.Helper()
 	d := p.demo()
 	u := &used{demo: d, browser: d.signedIn(t, "ada")}
-	u.byToken = []string{"Authorization", "Bearer " + d.adaToken}
-	u.bySecret = []string{"Authorization", "Secret " + d.adaSecret}
+	u.byToken = []string{"Authorization", "Bearer " + d.Token}
+	u.bySecret = []string{"Authorization", "Secret " + d.Secret}
 	res := u.browser.note(`{"text": "Buy milk"}`, u.byToken...)
 	require.Equal(t, http.StatusCreated, res.status, res.body)
 	u.noteID = res.json(t)["id"].(string)
 	return u
 }
 
-// requireAll asks a process for all that was made at another one.
+// requireAll checks that a process accepts everything created through another one.
 func (u *used) requireAll(t *testing.T, p *process) {
 	t.Helper()
 	c, stranger := u.browser.at(p), p.demo().client(t)
@@ -51,21 +51,21 @@ func (u *used) requireAll(t *testing.T, p *process) {
 	require.Equal(t, http.StatusSeeOther, stranger.post("/signin", u.form("grace", "")).status)
 }
 
-// requireSilent checks that a later start prints nothing of the first.
+// requireSilent checks that a later start does not print the credentials again.
 func (u *used) requireSilent(t *testing.T, p *process) {
 	t.Helper()
 	text := strings.Join(p.lines, "\n")
 	require.Len(t, p.lines, 4, text)
 	require.Regexp(t, `^listening on http://127\.0\.0\.1:\d+\n`, text)
 	require.Regexp(t, `\npasswords, token and secret were printed at 20\S+Z; start with -reset to get new ones\n`, text)
-	for _, secret := range []string{u.adaToken, u.adaSecret, u.passwords["ada"], u.passwords["grace"]} {
+	for _, secret := range []string{u.Token, u.Secret, u.Passwords["ada"], u.Passwords["grace"]} {
 		require.NotContains(t, text, secret)
 	}
 }
 
-func TestAllOutlivesTheProcess(t *testing.T) {
+func TestRestart_keepsData(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, store string) {
+	teststores.Each(t, func(t *testing.T, store string) {
 		home := t.TempDir()
 		p := startProcess(t, home, nil, "-store", store).listening(t)
 		u := use(t, p)
@@ -79,15 +79,15 @@ func TestAllOutlivesTheProcess(t *testing.T) {
 
 		p = startProcess(t, home, nil, "-store", store, "-reset").listening(t)
 		u.requireGone(t, p)
-		ended, err := openTestStorage(t, store).credentials.Purge(t.Context(), time.Now().Add(time.Minute))
+		purged, err := openStorage(t, store).Credentials.Purge(t.Context(), time.Now().Add(time.Minute))
 		require.NoError(t, err)
-		require.Zero(t, ended, "something that was revoked is still there")
+		require.Zero(t, purged, "revoked credentials were left")
 		use(t, p).requireAll(t, p)
 		p.stop(t)
 	})
 }
 
-// requireGone is what -reset promises.
+// requireGone checks that -reset has removed everything.
 func (u *used) requireGone(t *testing.T, p *process) {
 	t.Helper()
 	c, stranger := u.browser.at(p), p.demo().client(t)
@@ -95,14 +95,14 @@ func (u *used) requireGone(t *testing.T, p *process) {
 	requireProblem(t, stranger.get("/api/v1/usage", u.bySecret...), http.StatusUnauthorized)
 	require.Equal(t, http.StatusSeeOther, c.get("/profile").status)
 	require.Equal(t, http.StatusForbidden, stranger.post("/signin", u.form("ada", "")).status)
-	token := "Bearer " + p.demo().adaToken
+	token := "Bearer " + p.demo().Token
 	require.JSONEq(t, `{"notes": []}`, stranger.get("/api/v1/notes", "Authorization", token).body)
 }
 
-// A process that is killed has written all that it has answered.
-func TestAllOutlivesAKill(t *testing.T) {
+// A killed process has stored everything that it confirmed.
+func TestRestart_afterKill(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, store string) {
+	teststores.Each(t, func(t *testing.T, store string) {
 		home := t.TempDir()
 		p := startProcess(t, home, nil, "-store", store).listening(t)
 		u := use(t, p)
@@ -116,10 +116,10 @@ func TestAllOutlivesAKill(t *testing.T) {
 	})
 }
 
-// Other keys end the sessions, and nothing else. The start says so.
-func TestOtherKeys(t *testing.T) {
+// With other keys, only sessions are invalid. The start prints a warning.
+func TestRestart_otherKeys(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, store string) {
+	teststores.Each(t, func(t *testing.T, store string) {
 		env := func() []string { return []string{"AUTH_KEYS=" + base64.StdEncoding.EncodeToString(newKey())} }
 		first := env()
 		p := startProcess(t, t.TempDir(), first, "-store", store).listening(t)
@@ -136,7 +136,7 @@ func TestOtherKeys(t *testing.T) {
 		require.Equal(t, http.StatusOK, c.get("/api/v1/usage", u.bySecret...).status)
 		p.stop(t)
 
-		// A new key in front of the old one ends nothing.
+		// With a new key before the old one, everything remains valid.
 		_, old, _ := strings.Cut(first[0], "=")
 		p = startProcess(t, t.TempDir(), []string{env()[0] + "," + old}, "-store", store).listening(t)
 		u.requireSilent(t, p)
@@ -146,30 +146,30 @@ func TestOtherKeys(t *testing.T) {
 	})
 }
 
-// A secret is shown again under the keys that it was made under, and no others.
-func TestOtherKeysRevealNothing(t *testing.T) {
+// A secret can be revealed only with the keys that encrypted it.
+func TestReveal_otherKeys(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, store string) {
+	teststores.Each(t, func(t *testing.T, store string) {
 		keys := auth.Keys{newKey()}
-		s := newServerOver(t, openTestStorage(t, store), keys)
-		made, err := s.seed(t.Context(), false)
+		storage := openStorage(t, store)
+		seeded, err := storage.Seed(t.Context(), newTestServer(t, storage, keys).seedOptions(keys, false))
 		require.NoError(t, err)
 		for _, same := range []auth.Keys{keys, {newKey(), keys[0]}} {
-			secret, err := newServerOver(t, openTestStorage(t, store), same).secret.Reveal(t.Context(), "user-1")
+			secret, err := newTestServer(t, openStorage(t, store), same).secret.Reveal(t.Context(), "user-1")
 			require.NoError(t, err)
-			require.Equal(t, made.adaSecret, secret)
+			require.Equal(t, seeded.Secret, secret)
 		}
-		other := newServerOver(t, openTestStorage(t, store), auth.Keys{newKey()})
+		other := newTestServer(t, openStorage(t, store), auth.Keys{newKey()})
 		secret, err := other.secret.Reveal(t.Context(), "user-1")
 		require.ErrorIs(t, err, auth.ErrUnavailable)
 		require.Empty(t, secret)
 	})
 }
 
-// Several that start at once on an empty store are one service from the start.
-func TestProcessesThatStartAtOnce(t *testing.T) {
+// Of several processes that start at once on an empty store, one seeds.
+func TestRun_concurrentStarts(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, store string) {
+	teststores.Each(t, func(t *testing.T, store string) {
 		home := t.TempDir()
 		var all []*process
 		for range 3 {
@@ -178,11 +178,11 @@ func TestProcessesThatStartAtOnce(t *testing.T) {
 		var first *process
 		for _, p := range all {
 			if len(p.listening(t).lines) > 4 {
-				require.Nil(t, first, "two have seeded")
+				require.Nil(t, first, "two processes have seeded")
 				first = p
 			}
 		}
-		require.NotNil(t, first, "none has seeded")
+		require.NotNil(t, first, "no process has seeded")
 		u := use(t, first)
 		for _, p := range all {
 			if p != first {

@@ -39,11 +39,11 @@ func TestRoutes(t *testing.T) {
 	require.Equal(t, http.StatusOK, ada.get("/profile").status, "still signed in")
 }
 
-// HEAD is answered as GET is, without the body.
-func TestHead(t *testing.T) {
+// HEAD gets the response to GET without the body.
+func TestRoutes_head(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
-	byToken := []string{"Authorization", "Bearer " + d.adaToken}
+	byToken := []string{"Authorization", "Bearer " + d.Token}
 	for path, header := range map[string][]string{
 		"/":             nil,
 		"/style.css":    nil,
@@ -67,7 +67,7 @@ func TestHead(t *testing.T) {
 	}
 }
 
-func TestSecurityHeaders(t *testing.T) {
+func TestRoutes_securityHeaders(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	ada := d.signedIn(t, "ada")

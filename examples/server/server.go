@@ -3,68 +3,57 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
 	"github.com/seed-31c5bcb2/auth/settings"
 )
 
-// The scopes of this service.
-const (
-	readNotes  = "notes:read"
-	writeNotes = "notes:write"
-)
-
 type server struct {
-	store  auth.Store
-	state  state
 	bearer *auth.Bearer
 	cookie *auth.Cookie
 	secret *auth.Secret
 
-	accounts     *accounts
-	notes        *notes
-	usage        *usage
-	fingerprints []string // of the keys
-	log          *slog.Logger
+	users *users
+	notes *notes
+	usage *usage
+	log   *slog.Logger
 
 	api       *auth.Middleware
-	developer http.Handler // the settings, where people manage all of their credentials
+	developer http.Handler // Developer Settings, where users manage their credentials
 }
 
-func newServer(log *slog.Logger, storage *storage, keys auth.Keys) (*server, error) {
-	store, observe := storage.credentials, auth.LogTo(log)
+func newServer(log *slog.Logger, storage *demodata.Storage, keys auth.Keys) (*server, error) {
+	store, observe := storage.Credentials, auth.LogTo(log)
 	bearer, errBearer := auth.NewBearer(store, auth.BearerConfig{
 		Prefix: "demo_pat", Scopes: []string{readNotes, writeNotes}, MaxPerUser: 20, Observe: observe,
 	})
 	cookie, errCookie := auth.NewCookie(store, auth.CookieConfig{
 		Keys: keys,
-		// The demo speaks plain HTTP on the loopback address, which nobody else
-		// can listen to. A service that others reach leaves this out and uses TLS.
+		// The demo serves plain HTTP on the loopback address, which other machines
+		// cannot reach. A real service uses TLS, and does not set Insecure.
 		Insecure: true,
 		Lifetime: 12 * time.Hour, IdleTimeout: time.Hour, MaxPerUser: 10, Observe: observe,
 	})
 	secret, errSecret := auth.NewSecret(store, auth.SecretConfig{
 		Prefix: "demo_cs", RevealKeys: keys, Observe: observe,
 	})
-	s := &server{
-		store: store, state: storage.state, bearer: bearer, cookie: cookie, secret: secret,
-		accounts: newAccounts(storage.state), notes: &notes{storage.state, log}, usage: newUsage(),
-		fingerprints: fingerprints(keys), log: log,
-	}
-	s.api = &auth.Middleware{Realm: "demo", Resolve: s.accounts.resolve, Observe: s.observe}
 	if err := errors.Join(errBearer, errCookie, errSecret); err != nil {
 		return nil, err
 	}
+	s := &server{
+		bearer: bearer, cookie: cookie, secret: secret,
+		users: newUsers(storage), notes: &notes{storage, log}, usage: newUsage(), log: log,
+	}
+	s.api = &auth.Middleware{Realm: "demo", Resolve: s.users.resolve, Observe: s.observe}
 	var err error
 	s.developer, err = settings.New(s.settingsConfig())
 	return s, err
 }
 
-// settingsConfig is for the part of My Profile where people manage their credentials.
 func (s *server) settingsConfig() settings.Config {
 	return settings.Config{
 		Bearer: s.bearer, Cookie: s.cookie, Secret: s.secret, Middleware: *s.api,
@@ -78,62 +67,23 @@ func (s *server) settingsConfig() settings.Config {
 	}
 }
 
-// routes says of each path who may ask for it.
-func (s *server) routes() http.Handler {
-	api := s.api
-	pages := *api
-	pages.OnError = auth.RedirectToSignIn("/")
-
-	tokenOrSession := api.Require(s.bearer, s.cookie)
-	secretOnly := api.Require(s.secret)
-	reading := func(h http.HandlerFunc) http.Handler { return tokenOrSession(api.RequireScope(readNotes)(h)) }
-	writing := func(h http.HandlerFunc) http.Handler { return tokenOrSession(api.RequireScope(writeNotes)(h)) }
-
-	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", pages.Optional(s.cookie)(http.HandlerFunc(s.signInPage)))
-	mux.HandleFunc("POST /signin", s.signIn)
-	mux.HandleFunc("POST /signout", s.signOut)
-	mux.Handle("GET /profile", pages.Require(s.cookie)(http.HandlerFunc(s.profilePage)))
-	mux.Handle("/profile/developer/", http.StripPrefix("/profile/developer", s.developer))
-	mux.HandleFunc("GET /style.css", style)
-
-	mux.Handle("GET /api/v1/me", tokenOrSession(http.HandlerFunc(me)))
-	mux.Handle("GET /api/v1/notes", reading(s.notes.list))
-	mux.Handle("POST /api/v1/notes", writing(s.notes.create))
-	mux.Handle("DELETE /api/v1/notes/{id}", writing(s.notes.remove))
-	mux.Handle("GET /api/v1/usage", secretOnly(http.HandlerFunc(s.usage.show)))
-	mux.HandleFunc("GET /healthz", healthy)
-	return withSecurityHeaders(withDeadline(mux))
-}
-
-// observe is told of every decision on a request.
+// observe is called for every decision on a request.
 func (s *server) observe(ctx context.Context, e auth.Event) {
 	auth.LogTo(s.log)(ctx, e)
 	s.usage.observe(ctx, e)
 }
 
-// purgeEvery takes out of the store, until ctx ends, what expired or was revoked
-// a day ago: a store keeps both until it is told.
-func (s *server) purgeEvery(ctx context.Context, interval time.Duration) {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-ticker.C:
-			if n, err := s.store.Purge(ctx, now.Add(-24*time.Hour)); err != nil {
-				s.log.Error("purge failed", "error", err)
-			} else {
-				s.log.Info("purged", "records", n)
-			}
-		}
-	}
+// close writes the last-used times that the authenticators still hold. Call it after
+// the last request.
+func (s *server) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	return errors.Join(s.bearer.Close(ctx), s.cookie.Close(ctx), s.secret.Close(ctx))
 }
 
-// withDeadline bounds how long a request waits for what this service asks, as the
-// stores of the library bound themselves.
-func withDeadline(next http.Handler) http.Handler {
+// withTimeout limits how long a handler waits for the State. The stores of the
+// library have timeouts of their own.
+func withTimeout(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 		defer cancel()
@@ -141,9 +91,9 @@ func withDeadline(next http.Handler) http.Handler {
 	})
 }
 
-// withSecurityHeaders sets what holds for every answer. The referrer policy is
-// not no-referrer: browsers would send our own forms with "Origin: null", which
-// tells an older one's apart from another site's no more.
+// withSecurityHeaders sets headers for every response. The referrer policy is not
+// no-referrer, with which browsers send our own forms with "Origin: null": without
+// Sec-Fetch-Site, they could then not be told apart from those of other sites.
 func withSecurityHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -153,9 +103,4 @@ func withSecurityHeaders(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "same-origin")
 		next.ServeHTTP(w, r)
 	})
-}
-
-func healthy(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	io.WriteString(w, "ok\n")
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSignInAndOut(t *testing.T) {
+func TestSignIn_thenSignOut(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	c := d.client(t)
@@ -35,8 +35,8 @@ func TestSignInAndOut(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, c.post("/signout", nil).status, "signing out twice")
 }
 
-// A copy of the cookie that outlives the sign-out is worth nothing.
-func TestStaleCookie(t *testing.T) {
+// A copy of the cookie is invalid after the user signs out.
+func TestSignOut_invalidatesCopiedCookie(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	c := d.client(t)
@@ -49,18 +49,18 @@ func TestStaleCookie(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, thief.get("/profile", "Cookie", stolen).status)
 	require.Equal(t, http.StatusOK, thief.get("/", "Cookie", stolen).status)
 	requireProblem(t, thief.get("/api/v1/me", "Cookie", stolen), http.StatusUnauthorized)
-	res = thief.get("/api/v1/me", "Cookie", stolen, "Authorization", "Bearer "+d.adaToken)
-	require.Equal(t, http.StatusOK, res.status, "a good token does not suffer from it")
+	res = thief.get("/api/v1/me", "Cookie", stolen, "Authorization", "Bearer "+d.Token)
+	require.Equal(t, http.StatusOK, res.status, "a stale cookie does not affect a valid token")
 }
 
-func TestWrongPassword(t *testing.T) {
+func TestSignIn_wrongPassword(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	for name, password := range map[string]string{
-		"ada":    d.passwords["grace"],
-		"grace":  "",
-		"nobody": d.passwords["ada"],
-		"":       "",
+		"ada":     d.Passwords["grace"],
+		"grace":   "",
+		"unknown": d.Passwords["ada"],
+		"":        "",
 	} {
 		t.Run("as "+name, func(t *testing.T) {
 			t.Parallel()
@@ -75,7 +75,7 @@ func TestWrongPassword(t *testing.T) {
 				require.NotContains(t, res.body, password)
 			}
 
-			// Nothing but the name that was typed tells an account from none.
+			// The response does not reveal whether the name exists.
 			form.Set("username", "grace")
 			form.Set("password", "wrong")
 			other := d.client(t).post("/signin", form)
@@ -84,14 +84,14 @@ func TestWrongPassword(t *testing.T) {
 	}
 }
 
-func TestSignInTakesThePasswordFromTheBodyAlone(t *testing.T) {
+func TestSignIn_ignoresPasswordInURL(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	res := d.client(t).post("/signin?"+d.form("ada", "").Encode(), nil)
 	require.Equal(t, http.StatusForbidden, res.status)
 }
 
-func TestSignInFromAnotherSite(t *testing.T) {
+func TestSignIn_crossSiteRequest(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	for name, header := range map[string][]string{
@@ -108,13 +108,13 @@ func TestSignInFromAnotherSite(t *testing.T) {
 			require.Empty(t, res.header.Get("Set-Cookie"))
 			require.Contains(t, res.header.Get("Content-Type"), "text/html")
 			require.Contains(t, res.body, `role="alert"`)
-			require.NotContains(t, res.body, `value="ada"`, "what the other site has filled in")
+			require.NotContains(t, res.body, `value="ada"`, "the form of the other site is discarded")
 			require.Equal(t, http.StatusOK, c.get("/").status, "not signed in")
 		})
 	}
 }
 
-func TestSignInFromOwnPage(t *testing.T) {
+func TestSignIn_sameOriginRequest(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	for _, header := range [][]string{{"Sec-Fetch-Site", "same-origin"}, {"Origin", d.url}} {
@@ -123,8 +123,7 @@ func TestSignInFromOwnPage(t *testing.T) {
 	}
 }
 
-// A site that makes a browser sign out is a nuisance, and refused as well.
-func TestSignOutFromAnotherSite(t *testing.T) {
+func TestSignOut_crossSiteRequest(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	c := d.signedIn(t, "ada")
@@ -132,7 +131,7 @@ func TestSignOutFromAnotherSite(t *testing.T) {
 	require.Equal(t, http.StatusOK, c.get("/profile").status)
 }
 
-func TestNextStaysOnThisSite(t *testing.T) {
+func TestSignIn_nextIsLocal(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	c := d.signedIn(t, "grace")
@@ -156,13 +155,13 @@ func TestNextStaysOnThisSite(t *testing.T) {
 			require.Equal(t, want, res.header.Get("Location"))
 
 			res = c.get("/?next=" + url.QueryEscape(next))
-			require.Equal(t, http.StatusSeeOther, res.status, "signed in already")
+			require.Equal(t, http.StatusSeeOther, res.status, "already signed in")
 			require.Equal(t, want, res.header.Get("Location"))
 		})
 	}
 }
 
-func TestSignInPageCarriesNext(t *testing.T) {
+func TestSignInPage_next(t *testing.T) {
 	t.Parallel()
 	c := startDemo(t).client(t)
 	require.Contains(t, c.get("/?next=%2Fprofile%3Fa%3Db").body, `name="next" value="/profile?a=b"`)
@@ -170,7 +169,7 @@ func TestSignInPageCarriesNext(t *testing.T) {
 	require.NotContains(t, c.get("/?next=%2F%22%3E%3Cscript%3E").body, "<script>")
 }
 
-func TestSignInForms(t *testing.T) {
+func TestSignIn_invalidForms(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	form := d.form("ada", "")
@@ -179,9 +178,9 @@ func TestSignInForms(t *testing.T) {
 		body   string
 		status int
 	}{
-		"too long":    {form.Encode(), http.StatusRequestEntityTooLarge},
-		"bad escapes": {"username=%zz", http.StatusBadRequest},
-		"empty":       {"", http.StatusForbidden},
+		"too long":        {form.Encode(), http.StatusRequestEntityTooLarge},
+		"invalid escapes": {"username=%zz", http.StatusBadRequest},
+		"empty":           {"", http.StatusForbidden},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

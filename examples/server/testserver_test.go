@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -14,63 +15,66 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
 )
 
-// A demo is the server as main runs it, and what its start would have printed.
+// A demo is a running server, and the credentials that its start would have printed.
 type demo struct {
 	*server
-	*seeded
+	*demodata.Seeded
 	url string
 }
 
 func startDemo(t *testing.T) *demo {
 	t.Helper()
-	return serveDemo(t, newTestServer(t, "memory:"))
+	return startDemoWith(t, "memory:")
 }
 
-func serveDemo(t *testing.T, s *server) *demo {
+func startDemoWith(t *testing.T, store string) *demo {
 	t.Helper()
-	made, err := s.seed(t.Context(), false)
+	storage, keys := openStorage(t, store), auth.Keys{newKey()}
+	s := newTestServer(t, storage, keys)
+	seeded, err := storage.Seed(t.Context(), s.seedOptions(keys, false))
 	require.NoError(t, err)
 	srv := httptest.NewServer(s.routes())
 	t.Cleanup(func() {
 		srv.Close()
 		require.NoError(t, s.close())
 	})
-	return &demo{s, made, srv.URL}
+	return &demo{s, seeded, srv.URL}
 }
 
-// newTestServer is not seeded. What it has opened is closed in the end.
-func newTestServer(t *testing.T, store string) *server {
-	t.Helper()
-	return newServerOver(t, openTestStorage(t, store), auth.Keys{newKey()})
-}
-
-func newServerOver(t *testing.T, storage *storage, keys auth.Keys) *server {
+func newTestServer(t *testing.T, storage *demodata.Storage, keys auth.Keys) *server {
 	t.Helper()
 	s, err := newServer(slog.New(slog.DiscardHandler), storage, keys)
 	require.NoError(t, err)
 	return s
 }
 
-func openTestStorage(t *testing.T, store string) *storage {
+func openStorage(t *testing.T, store string) *demodata.Storage {
 	t.Helper()
-	storage, err := openStorage(t.Context(), store, nothing, slog.New(slog.DiscardHandler))
+	storage, err := demodata.Open(t.Context(), store, noEnvironment, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	t.Cleanup(func() { storage.close() })
+	t.Cleanup(func() { storage.Close() })
 	return storage
 }
 
-func nothing(string) (string, bool) { return "", false }
+func noEnvironment(string) (string, bool) { return "", false }
+
+func newKey() []byte {
+	key := make([]byte, 32)
+	rand.Read(key)
+	return key
+}
 
 func (d *demo) idOf(t *testing.T, name string) string {
 	t.Helper()
-	a, err := d.state.accountByName(t.Context(), name)
+	u, err := d.users.state.UserByName(t.Context(), name)
 	require.NoError(t, err)
-	return a.ID
+	return u.ID
 }
 
-// A client keeps cookies as a browser does, and follows no redirect.
+// A client keeps cookies as a browser does, and does not follow redirects.
 type client struct {
 	t    *testing.T
 	base string
@@ -84,7 +88,7 @@ func (d *demo) client(t *testing.T) *client {
 	return &client{t, d.url, http.Client{Jar: jar, CheckRedirect: stay}}
 }
 
-// signedIn returns a client with the session of an account.
+// signedIn returns a client with a session of a user.
 func (d *demo) signedIn(t *testing.T, name string) *client {
 	c := d.client(t)
 	res := c.post("/signin", d.form(name, ""))
@@ -92,19 +96,19 @@ func (d *demo) signedIn(t *testing.T, name string) *client {
 	return c
 }
 
-// form is the sign-in form, filled in for an account.
+// form returns the sign-in form, filled in for a user.
 func (d *demo) form(name, next string) url.Values {
-	return url.Values{"username": {name}, "password": {d.passwords[name]}, "next": {next}}
+	return url.Values{"username": {name}, "password": {d.Passwords[name]}, "next": {next}}
 }
 
-type answer struct {
+type response struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// do sends a request with header fields, given as names and values by turns.
-func (c *client) do(method, path, body string, header ...string) answer {
+// do sends a request with headers, given as alternating names and values.
+func (c *client) do(method, path, body string, header ...string) response {
 	c.t.Helper()
 	r, err := http.NewRequestWithContext(c.t.Context(), method, c.base+path, strings.NewReader(body))
 	require.NoError(c.t, err)
@@ -114,39 +118,39 @@ func (c *client) do(method, path, body string, header ...string) answer {
 	res, err := c.http.Do(r)
 	require.NoError(c.t, err)
 	defer res.Body.Close()
-	got, err := io.ReadAll(res.Body)
+	text, err := io.ReadAll(res.Body)
 	require.NoError(c.t, err)
-	return answer{res.StatusCode, res.Header, string(got)}
+	return response{res.StatusCode, res.Header, string(text)}
 }
 
-func (c *client) get(path string, header ...string) answer {
+func (c *client) get(path string, header ...string) response {
 	c.t.Helper()
 	return c.do(http.MethodGet, path, "", header...)
 }
 
-func (c *client) post(path string, form url.Values, header ...string) answer {
+func (c *client) post(path string, form url.Values, header ...string) response {
 	c.t.Helper()
 	return c.do(http.MethodPost, path, form.Encode(), append(header, "Content-Type", "application/x-www-form-urlencoded")...)
 }
 
-// note posts a note as JSON.
-func (c *client) note(body string, header ...string) answer {
+// note sends a JSON body to create a note.
+func (c *client) note(body string, header ...string) response {
 	c.t.Helper()
 	return c.do(http.MethodPost, "/api/v1/notes", body, append(header, "Content-Type", "application/json")...)
 }
 
-// json returns the answer's body as an object.
-func (a answer) json(t *testing.T) (object map[string]any) {
+// json parses the body as an object.
+func (res response) json(t *testing.T) (object map[string]any) {
 	t.Helper()
-	require.NoError(t, json.Unmarshal([]byte(a.body), &object), a.body)
+	require.NoError(t, json.Unmarshal([]byte(res.body), &object), res.body)
 	return object
 }
 
-// requireProblem checks that an answer is a problem document of that status.
-func requireProblem(t *testing.T, a answer, status int) {
+// requireProblem checks that a response is a problem document with this status.
+func requireProblem(t *testing.T, res response, status int) {
 	t.Helper()
-	require.Equal(t, status, a.status, a.body)
-	require.Equal(t, "application/problem+json", a.header.Get("Content-Type"))
-	require.Equal(t, "no-store", a.header.Get("Cache-Control"))
-	require.EqualValues(t, status, a.json(t)["status"])
+	require.Equal(t, status, res.status, res.body)
+	require.Equal(t, "application/problem+json", res.header.Get("Content-Type"))
+	require.Equal(t, "no-store", res.header.Get("Cache-Control"))
+	require.EqualValues(t, status, res.json(t)["status"])
 }

@@ -17,14 +17,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/internal/teststores"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
 )
 
-// bound is how long a process may serve what another has revoked, whatever happens.
+// bound is how long a process may accept a credential that another has revoked.
 const bound = 5 * time.Second
 
-// trials is how many there are: a few, or AUTH_TEST_TRIALS. With 10,000 or more,
-// how soon most are refused is checked as well, which takes a machine that has
-// nothing else to do:
+// trials returns the number of trials: few, or AUTH_TEST_TRIALS. With 10,000 or more,
+// the test also checks the 99th percentile, which needs an otherwise idle machine:
 //
 //	AUTH_TEST_TRIALS=10000 go test -run TwoProcesses -v -timeout 30m ./examples/server
 func trials(t *testing.T, few int) int {
@@ -38,15 +39,12 @@ func trials(t *testing.T, few int) int {
 	return n
 }
 
-// Somebody signs out at one process, or a third one revokes a token or a secret.
-// Where the store tells of it, the other process refuses within milliseconds.
-func TestTwoProcessesThatAreTold(t *testing.T) {
-	for _, p := range places {
-		if p.name != "PostgreSQL" && p.name != "Redis" {
-			continue
-		}
-		t.Run(p.name, func(t *testing.T) {
-			two := startTwo(t, p.make(t))
+// A user signs out at one process, or a third process revokes a token or a secret.
+// If the store notifies the other process, it rejects them within milliseconds.
+func TestTwoProcesses_withNotifications(t *testing.T) {
+	for name, create := range map[string]func(*testing.T) string{"PostgreSQL": teststores.PostgreSQL, "Redis": teststores.Redis} {
+		t.Run(name, func(t *testing.T) {
+			two := startTwo(t, create(t))
 			n := trials(t, 300)
 			delays := two.measure(t, n, 8, time.Millisecond, two.session, two.token, two.secret)
 			p99 := delays[len(delays)*99/100]
@@ -57,36 +55,33 @@ func TestTwoProcessesThatAreTold(t *testing.T) {
 	}
 }
 
-// Without such news the other process follows within the bound. As many sessions at
-// once would be more than an account may have.
-func TestTwoProcessesThatAreNotTold(t *testing.T) {
-	for _, p := range places {
-		if p.name != "MariaDB or MySQL" {
-			continue
-		}
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			two := startTwo(t, p.make(t))
-			// Each takes the 5 s, so that many wait at once.
-			n := trials(t, 100)
-			two.measure(t, n, min(n, 200), 250*time.Millisecond, two.token, two.secret)
-		})
-	}
+// Without notifications, the other process rejects them within the bound. Sessions are
+// not tested: a user cannot have as many at once.
+func TestTwoProcesses_withoutNotifications(t *testing.T) {
+	t.Parallel()
+	two := startTwo(t, teststores.MySQL(t))
+	// Each trial takes up to 5 s, so many run at once.
+	n := trials(t, 100)
+	two.measure(t, n, min(n, 200), 250*time.Millisecond, two.token, two.secret)
 }
+
+// adaID is the ID of the user ada.
+const adaID = "user-1"
 
 type twoProcesses struct {
-	here, there string // their URLs
+	here, there string // URLs
+	storage     *demodata.Storage
 	own         *server
-	bearer      *auth.Bearer // without the service's limit
+	bearer      *auth.Bearer // without a limit per user
 	client      http.Client
-	writes      chan struct{} // holds one for each write going on
+	writes      chan struct{} // holds one element for each write in progress
 }
 
-// writesAtOnce leaves each well within the time that it is given, on a slow machine
-// as well: what is measured is how soon a revocation is seen.
+// writesAtOnce is low enough for each write to be well within its timeout, even on a
+// slow machine: the test measures how soon a revocation takes effect.
 const writesAtOnce = 8
 
-// write does one when it is its turn.
+// write calls do once fewer than writesAtOnce writes are in progress.
 func (two *twoProcesses) write(do func() error) error {
 	two.writes <- struct{}{}
 	defer func() { <-two.writes }()
@@ -99,8 +94,9 @@ func startTwo(t *testing.T, store string) *twoProcesses {
 	env := []string{"AUTH_KEYS=" + base64.StdEncoding.EncodeToString(keys[0])}
 	here := startProcess(t, t.TempDir(), env, "-store", store).listening(t)
 	there := startProcess(t, t.TempDir(), env, "-store", store).listening(t)
-	own := newServerOver(t, openTestStorage(t, store), keys)
-	bearer, err := auth.NewBearer(own.store, auth.BearerConfig{Prefix: "demo_pat"})
+	storage := openStorage(t, store)
+	own := newTestServer(t, storage, keys)
+	bearer, err := auth.NewBearer(storage.Credentials, auth.BearerConfig{Prefix: "demo_pat"})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, bearer.Close(context.Background()))
@@ -112,30 +108,30 @@ func startTwo(t *testing.T, store string) *twoProcesses {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	t.Cleanup(client.CloseIdleConnections)
-	return &twoProcesses{here.demo().url, there.demo().url, own, bearer, client, make(chan struct{}, writesAtOnce)}
+	return &twoProcesses{here.demo().url, there.demo().url, storage, own, bearer, client, make(chan struct{}, writesAtOnce)}
 }
 
-// A revocation is a credential, as a header field for a path, and what ends it.
+// A revocation is a credential, as a header for a path, and a function that revokes it.
 type revocation struct {
 	path, name, value string
-	end               func() error
+	revoke            func() error
 }
 
-// A maker makes a credential that is to be revoked.
+// A maker creates a credential to revoke.
 type maker func(context.Context) (*revocation, error)
 
 func (two *twoProcesses) session(ctx context.Context) (*revocation, error) {
 	w := httptest.NewRecorder()
-	_, err := two.own.cookie.SignIn(w, httptest.NewRequestWithContext(ctx, "POST", "/signin", nil), userID(0), auth.NewSession{})
+	_, err := two.own.cookie.SignIn(w, httptest.NewRequestWithContext(ctx, "POST", "/signin", nil), adaID, auth.NewSession{})
 	if err != nil {
 		return nil, err
 	}
 	cookie := w.Result().Cookies()[0]
 	r := &revocation{path: "/api/v1/me", name: "Cookie", value: cookie.Name + "=" + cookie.Value}
-	r.end = func() error {
+	r.revoke = func() error {
 		status, err := two.ask(ctx, "POST", two.here+"/signout", r)
 		if err == nil && status != http.StatusSeeOther {
-			err = fmt.Errorf("signing out is answered with %d", status)
+			err = fmt.Errorf("signing out: status %d", status)
 		}
 		return err
 	}
@@ -143,26 +139,26 @@ func (two *twoProcesses) session(ctx context.Context) (*revocation, error) {
 }
 
 func (two *twoProcesses) token(ctx context.Context) (*revocation, error) {
-	plaintext, c, err := two.bearer.Issue(ctx, userID(0), auth.NewToken{Name: "short-lived"})
+	plaintext, c, err := two.bearer.Issue(ctx, adaID, auth.NewToken{Name: "short-lived"})
 	if err != nil {
 		return nil, err
 	}
-	end := func() error { return two.bearer.Revoke(ctx, userID(0), c.ID) }
-	return &revocation{"/api/v1/me", "Authorization", "Bearer " + plaintext, end}, nil
+	revoke := func() error { return two.bearer.Revoke(ctx, adaID, c.ID) }
+	return &revocation{"/api/v1/me", "Authorization", "Bearer " + plaintext, revoke}, nil
 }
 
-// secret makes an account for each, as one has a single secret.
+// secret creates a user for each secret, because a user can have only one.
 func (two *twoProcesses) secret(ctx context.Context) (*revocation, error) {
-	a := &account{ID: unique(), Name: unique()}
-	if err := two.own.state.addAccount(ctx, a); err != nil {
+	u := &demodata.User{ID: teststores.Unique(), Name: teststores.Unique()}
+	if err := two.storage.AddUser(ctx, u); err != nil {
 		return nil, err
 	}
-	plaintext, _, err := two.own.secret.Assign(ctx, a.ID)
+	plaintext, _, err := two.own.secret.Assign(ctx, u.ID)
 	if err != nil {
 		return nil, err
 	}
-	end := func() error { return two.own.secret.Revoke(ctx, a.ID) }
-	return &revocation{"/api/v1/usage", "Authorization", "Secret " + plaintext, end}, nil
+	revoke := func() error { return two.own.secret.Revoke(ctx, u.ID) }
+	return &revocation{"/api/v1/usage", "Authorization", "Secret " + plaintext, revoke}, nil
 }
 
 func (two *twoProcesses) ask(ctx context.Context, method, url string, r *revocation) (int, error) {
@@ -180,50 +176,57 @@ func (two *twoProcesses) ask(ctx context.Context, method, url string, r *revocat
 	return res.StatusCode, err
 }
 
-// An outcome is how long after the revocation the last request was sent that was
-// served, and the first refusal was there. Between the two are a pause, a request
-// and whatever else the machine does.
+// An outcome is how long after the revocation the last accepted request was sent, and
+// the first rejection was received. Between them are a pause and a request.
 type outcome struct{ served, refused time.Duration }
 
-// measure returns how long after its revocation each credential was refused, the
-// shortest first.
+// measure returns how long after its revocation each credential was rejected, in
+// ascending order.
 func (two *twoProcesses) measure(t *testing.T, n, atOnce int, pause time.Duration, kinds ...maker) []time.Duration {
 	t.Helper()
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var delays []time.Duration
-	var served time.Duration // of the one that was served longest
-	var failed error         // the first that did: it ends the rest
-	left := n
-	turn := func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		left--
-		return left
-	}
-	report := func(o outcome, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if err == nil {
-			delays, served = append(delays, o.refused), max(served, o.served)
-		} else if failed == nil {
-			failed, left = err, 0
-		}
-	}
+	m := measurement{left: n}
 	for range atOnce {
 		wg.Go(func() {
-			for i := turn(); i >= 0; i = turn() {
-				report(two.trial(t.Context(), pause, kinds[i%len(kinds)]))
+			for i := m.next(); i >= 0; i = m.next() {
+				m.add(two.trial(t.Context(), pause, kinds[i%len(kinds)]))
 			}
 		})
 	}
 	wg.Wait()
-	require.NoError(t, failed)
-	require.Equal(t, n, len(delays))
-	slices.Sort(delays)
-	t.Logf("%d trials: refused after %v in the middle, %v for 99 of 100, %v at the most; served for %v at the most",
-		n, delays[n/2], delays[n*99/100], delays[n-1], served)
-	return delays
+	require.NoError(t, m.err)
+	require.Equal(t, n, len(m.delays))
+	slices.Sort(m.delays)
+	t.Logf("%d trials: rejected after %v (median), %v (99th percentile), at most %v; accepted for at most %v",
+		n, m.delays[n/2], m.delays[n*99/100], m.delays[n-1], m.served)
+	return m.delays
+}
+
+// A measurement collects the outcomes of trials that run at once.
+type measurement struct {
+	mu     sync.Mutex
+	left   int // trials to run
+	delays []time.Duration
+	served time.Duration // the longest
+	err    error         // the first, after which no more trials are run
+}
+
+// next returns the index of the next trial, or a negative number after the last.
+func (m *measurement) next() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.left--
+	return m.left
+}
+
+func (m *measurement) add(o outcome, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil {
+		m.delays, m.served = append(m.delays, o.refused), max(m.served, o.served)
+	} else if m.err == nil {
+		m.err, m.left = err, 0
+	}
 }
 
 func (two *twoProcesses) trial(ctx context.Context, pause time.Duration, make maker) (o outcome, err error) {
@@ -235,20 +238,25 @@ func (two *twoProcesses) trial(ctx context.Context, pause time.Duration, make ma
 	if err != nil {
 		return o, err
 	}
-	for range 2 { // the second is answered from its cache
+	for range 2 { // the second is served from the cache
 		if status, err := two.ask(ctx, "GET", two.there+r.path, r); err != nil || status != http.StatusOK {
-			return o, fmt.Errorf("a good credential is answered with %d, %v", status, err)
+			return o, fmt.Errorf("a valid credential: status %d, %v", status, err)
 		}
 	}
 	var revoked time.Time
 	err = two.write(func() error {
-		err := r.end()
+		err := r.revoke()
 		revoked = time.Now()
 		return err
 	})
 	if err != nil {
 		return o, err
 	}
+	return two.untilRejected(ctx, r, revoked, pause)
+}
+
+// untilRejected repeats a request until the revoked credential is rejected.
+func (two *twoProcesses) untilRejected(ctx context.Context, r *revocation, revoked time.Time, pause time.Duration) (o outcome, err error) {
 	for {
 		sent := time.Now()
 		status, err := two.ask(ctx, "GET", two.there+r.path, r)
@@ -259,10 +267,10 @@ func (two *twoProcesses) trial(ctx context.Context, pause time.Duration, make ma
 			o.refused = time.Since(revoked)
 			return o, nil
 		case status != http.StatusOK:
-			return o, fmt.Errorf("a revoked credential is answered with %d", status)
+			return o, fmt.Errorf("a revoked credential: status %d", status)
 		}
 		if o.served = sent.Sub(revoked); o.served > bound {
-			return o, fmt.Errorf("it is still served %v after it was revoked", o.served)
+			return o, fmt.Errorf("a credential was accepted %v after it was revoked", o.served)
 		}
 		<-time.After(pause)
 	}

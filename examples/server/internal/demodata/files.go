@@ -1,4 +1,4 @@
-package main
+package demodata
 
 import (
 	"errors"
@@ -9,11 +9,12 @@ import (
 	"runtime"
 )
 
-// An environment is os.LookupEnv, or what a test has in its place.
-type environment func(name string) (value string, set bool)
+// An Environment looks up environment variables: os.LookupEnv, or a replacement in a
+// test.
+type Environment func(name string) (value string, set bool)
 
-// inDataDir names a file in the folder where this user's programs keep their data.
-func inDataDir(env environment, name string) (string, error) {
+// inDataDir returns the path of a file in the user's data directory.
+func inDataDir(env Environment, name string) (string, error) {
 	dir, err := dataDir(env, runtime.GOOS)
 	if err != nil {
 		return "", err
@@ -21,27 +22,28 @@ func inDataDir(env environment, name string) (string, error) {
 	return filepath.Join(dir, "auth-example-server", name), nil
 }
 
-func dataDir(env environment, system string) (string, error) {
+func dataDir(env Environment, system string) (string, error) {
 	under, path := "HOME", ".local/share"
 	switch system {
 	case "darwin":
 		path = "Library/Application Support"
 	case "windows":
 		under, path = "LOCALAPPDATA", ""
-	default: // the XDG base directory specification: a relative path is invalid
+	default: // XDG Base Directory Specification: relative paths are invalid
 		if dir, set := env("XDG_DATA_HOME"); set && filepath.IsAbs(dir) {
 			return dir, nil
 		}
 	}
 	dir, set := env(under)
 	if !set || !filepath.IsAbs(dir) {
-		return "", fmt.Errorf("there is no data directory, as %s is not set: name a file with -store sqlite:FILE, or the keys in AUTH_KEYS", under)
+		return "", fmt.Errorf("no data directory, because %s is not an absolute path: set it, name a file with -store sqlite:FILE, or set AUTH_KEYS", under)
 	}
 	return filepath.Join(dir, filepath.FromSlash(path)), nil
 }
 
-// makeOnce makes a file, which nobody else can read, unless it is there. It
-// appears whole, and when two processes make it at once, one of the two does.
+// makeOnce creates a file that only its owner can read, unless it exists. The file
+// appears complete. If two processes create it at once, both use the one that was
+// first.
 func makeOnce(path string, write func(temp string) error) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -57,7 +59,7 @@ func makeOnce(path string, write func(temp string) error) error {
 	if err := errors.Join(write(temp.Name()), temp.Sync(), temp.Close()); err != nil {
 		return err
 	}
-	// Unlike a rename, a link does not take the place of what is there.
+	// Unlike a rename, a link does not replace an existing file.
 	if err := os.Link(temp.Name(), path); !errors.Is(err, fs.ErrExist) {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestProfileWantsASignIn(t *testing.T) {
+func TestProfile_redirectsToSignIn(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
@@ -16,7 +16,7 @@ func TestProfileWantsASignIn(t *testing.T) {
 		require.Equal(t, "/?next=%2Fprofile", res.header.Get("Location"))
 		require.Equal(t, "no-store", res.header.Get("Cache-Control"))
 	}
-	res := d.client(t).get("/profile", "Authorization", "Bearer "+d.adaToken)
+	res := d.client(t).get("/profile", "Authorization", "Bearer "+d.Token)
 	requireProblem(t, res, http.StatusUnauthorized)
 }
 
@@ -35,7 +35,8 @@ func TestProfile(t *testing.T) {
 	}
 }
 
-// The settings are under the profile, with this service's accounts and scopes.
+// The settings are mounted below the profile, with the users and scopes of this
+// service.
 func TestDeveloperSettings(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
@@ -43,34 +44,34 @@ func TestDeveloperSettings(t *testing.T) {
 	res := ada.get(developer)
 	require.Equal(t, http.StatusOK, res.status)
 	for _, want := range []string{
-		"Made at start", "demo_pat_…" + d.adaToken[len(d.adaToken)-4:], "notes:read", "notes:write", `<a href="/profile">My Profile</a>`,
+		"Made at start", "demo_pat_…" + d.Token[len(d.Token)-4:], "notes:read", "notes:write", `<a href="/profile">My Profile</a>`,
 	} {
 		require.Contains(t, res.body, want)
 	}
-	require.Contains(t, ada.get(developer+"secret").body, "demo_cs_…"+d.adaSecret[len(d.adaSecret)-4:])
+	require.Contains(t, ada.get(developer+"secret").body, "demo_cs_…"+d.Secret[len(d.Secret)-4:])
 	require.Contains(t, ada.get(developer+"tokens/new").body, "create and remove notes")
 	require.NotContains(t, d.signedIn(t, "grace").get(developer).body, "Made at start")
 	for _, path := range []string{"", "secret", "tokens/new", "sessions", "api/tokens", "api/secret"} {
 		body := ada.get(developer + path).body
-		require.NotContains(t, body, d.adaToken)
-		require.NotContains(t, body, d.adaSecret)
+		require.NotContains(t, body, d.Token)
+		require.NotContains(t, body, d.Secret)
 	}
 
 	res = d.client(t).get(developer + "secret")
 	require.Equal(t, http.StatusSeeOther, res.status)
 	require.Equal(t, "/?next=%2Fprofile%2Fdeveloper%2Fsecret", res.header.Get("Location"))
-	res = d.client(t).get(developer+"api/tokens", "Authorization", "Bearer "+d.adaToken)
+	res = d.client(t).get(developer+"api/tokens", "Authorization", "Bearer "+d.Token)
 	requireProblem(t, res, http.StatusForbidden)
 	res = ada.get("/profile/developer")
 	require.Equal(t, "/profile/developer/", res.header.Get("Location"))
 }
 
-// Who signed in too long ago signs in anew, and comes back.
-func TestSignInAgain(t *testing.T) {
+// A user who signed in too long ago is asked to sign in again, and redirected back.
+func TestSignInPage_promptLogin(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	ada := d.signedIn(t, "ada")
-	require.Equal(t, http.StatusSeeOther, ada.get("/?next=%2Fprofile").status, "who is signed in need not sign in")
+	require.Equal(t, http.StatusSeeOther, ada.get("/?next=%2Fprofile").status, "already signed in")
 	res := ada.get("/?next=%2Fprofile%2Fdeveloper%2Ftokens%2Fnew&prompt=login")
 	require.Equal(t, http.StatusOK, res.status)
 	require.Contains(t, res.body, `name="next" value="/profile/developer/tokens/new"`)

@@ -1,4 +1,6 @@
-package main
+// Package teststores gives tests an empty store in each database that they can reach,
+// and removes it afterwards.
+package teststores
 
 import (
 	"cmp"
@@ -14,53 +16,50 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 )
 
-// A place is where -store can be. It makes an empty one, and removes it when the
-// test ends.
-type place struct {
-	name string
-	make func(t *testing.T) (store string)
-}
-
-var places = []place{
-	{"SQLite", func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "demo.db") }},
-	{"PostgreSQL", postgresSchema},
-	{"MariaDB or MySQL", mysqlDatabase},
-	{"Redis", redisPrefix},
-}
-
-// each runs a test over every place that can be reached.
-func each(t *testing.T, test func(t *testing.T, store string)) {
-	for _, p := range places {
-		t.Run(p.name, func(t *testing.T) {
+// Each runs a test with each kind of store, as a value for the flag -store of the
+// demo server. It skips databases that it cannot reach.
+func Each(t *testing.T, test func(t *testing.T, store string)) {
+	for name, create := range map[string]func(*testing.T) string{
+		"SQLite": SQLite, "PostgreSQL": PostgreSQL, "MariaDB or MySQL": MySQL, "Redis": Redis,
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, p.make(t))
+			test(t, create(t))
 		})
 	}
 }
 
-func postgresSchema(t *testing.T) string {
+// SQLite returns "sqlite:" and the path of a file that does not exist.
+func SQLite(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "demo.db") }
+
+// PostgreSQL returns the URL of a new schema, in the database that AUTH_TEST_POSTGRES
+// names.
+func PostgreSQL(t *testing.T) string {
 	base := cmp.Or(os.Getenv("AUTH_TEST_POSTGRES"), "postgres://root@127.0.0.1:5432/test?sslmode=disable")
-	admin := reach(t, "pgx", base, "AUTH_TEST_POSTGRES", "PostgreSQL", "pg_ctlcluster 15 main start")
-	name := unique()
+	admin := connect(t, "pgx", base, "AUTH_TEST_POSTGRES", "PostgreSQL", "pg_ctlcluster 15 main start")
+	name := Unique()
 	runSQL(t, admin, "CREATE SCHEMA "+name)
 	t.Cleanup(func() { runSQL(t, admin, "DROP SCHEMA "+name+" CASCADE") })
 	u, err := url.Parse(base)
 	require.NoError(t, err)
 	query := u.Query()
 	query.Set("search_path", name)
-	query.Set("connect_timeout", "30") // seconds: it starts a process for each connection
+	query.Set("connect_timeout", "30") // seconds: PostgreSQL starts a process for each connection
 	u.RawQuery = query.Encode()
 	return u.String()
 }
 
-func mysqlDatabase(t *testing.T) string {
+// MySQL returns the URL of a new database, on the server whose DSN AUTH_TEST_MYSQL
+// contains.
+func MySQL(t *testing.T) string {
 	base := cmp.Or(os.Getenv("AUTH_TEST_MYSQL"), "root@tcp(127.0.0.1:3306)/test")
-	admin := reach(t, "mysql", base, "AUTH_TEST_MYSQL", "MariaDB", "service mariadb start")
-	name := unique()
+	admin := connect(t, "mysql", base, "AUTH_TEST_MYSQL", "MariaDB", "service mariadb start")
+	name := Unique()
 	runSQL(t, admin, "CREATE DATABASE "+name)
 	t.Cleanup(func() { runSQL(t, admin, "DROP DATABASE "+name) })
 	cfg, err := mysql.ParseDSN(base)
@@ -68,7 +67,7 @@ func mysqlDatabase(t *testing.T) string {
 	return mysqlURL(cfg, name)
 }
 
-// mysqlURL is the -store of a database on the server of a DSN.
+// mysqlURL converts a DSN to a URL for another database on the same server.
 func mysqlURL(cfg *mysql.Config, name string) string {
 	u := url.URL{Scheme: "mysql", User: url.UserPassword(cfg.User, cfg.Passwd), Host: cfg.Addr, Path: "/" + name}
 	_, u.RawQuery, _ = strings.Cut(cfg.FormatDSN(), "?")
@@ -78,9 +77,8 @@ func mysqlURL(cfg *mysql.Config, name string) string {
 	return u.String()
 }
 
-// reach skips the test where there is no server, and fails it in CI, which has
-// started one.
-func reach(t *testing.T, driver, dsn, variable, name, start string) *sql.DB {
+// connect skips the test if there is no server. In CI, which starts one, it fails.
+func connect(t *testing.T, driver, dsn, variable, name, start string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open(driver, dsn)
 	require.NoError(t, err)
@@ -96,28 +94,30 @@ func skipUnless(t *testing.T, err error, variable, name, start string) {
 	if err == nil {
 		return
 	}
-	text := fmt.Sprintf("no %s: %v\nStart one (%s), or name it in %s.", name, err, start, variable)
+	text := fmt.Sprintf("no %s: %v\nStart one (%s), or set %s.", name, err, start, variable)
 	if os.Getenv("CI") == "true" {
 		t.Fatal(text)
 	}
 	t.Skip(text)
 }
 
-// runSQL is also for cleaning up, when the test's context is over.
+// runSQL does not use t.Context, which is canceled before cleanup functions run.
 func runSQL(t *testing.T, db *sql.DB, query string) {
 	t.Helper()
 	_, err := db.ExecContext(context.Background(), query)
 	require.NoError(t, err)
 }
 
-func redisPrefix(t *testing.T) string {
+// Redis returns the URL of the server that AUTH_TEST_REDIS names, with a new key prefix
+// in the parameter prefix.
+func Redis(t *testing.T) string {
 	u, err := url.Parse(cmp.Or(os.Getenv("AUTH_TEST_REDIS"), "redis://127.0.0.1:6379/0"))
 	require.NoError(t, err)
 	options, err := rueidis.ParseURL(u.String())
 	require.NoError(t, err)
 	client, err := rueidis.NewClient(options)
 	skipUnless(t, err, "AUTH_TEST_REDIS", "Redis", "redis-server --daemonize yes")
-	prefix := unique() + ":"
+	prefix := Unique() + ":"
 	t.Cleanup(func() {
 		removeKeys(t, client, prefix)
 		client.Close()
@@ -143,4 +143,5 @@ func removeKeys(t *testing.T, client rueidis.Client, prefix string) {
 	}
 }
 
-func unique() string { return "auth_test_" + strings.ToLower(rand.Text()[:16]) }
+// Unique returns a name that no other test uses.
+func Unique() string { return "auth_test_" + strings.ToLower(rand.Text()[:16]) }

@@ -1,4 +1,4 @@
-package main
+package demodata
 
 import (
 	"context"
@@ -9,34 +9,35 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/password"
 )
 
-// redisState keeps hashes: the accounts by ID, the IDs by name, and each account's
+// redisState keeps Redis hashes: the users by ID, the IDs by name, and each user's
 // notes by ID.
 type redisState struct {
 	client rueidis.Client
 	prefix string
 }
 
-var _ state = (*redisState)(nil)
+var _ State = (*redisState)(nil)
 
-// redisAccount is an account as Redis keeps it.
-type redisAccount struct{ ID, Name, Hash string }
+// redisUser is the JSON form of a User.
+type redisUser struct{ ID, Name, Hash string }
 
-func (s *redisState) accountByID(ctx context.Context, id string) (*account, error) {
-	var kept redisAccount
-	err := s.do(ctx, "HGET", s.prefix+"accounts", id).DecodeJSON(&kept)
+func (s *redisState) UserByID(ctx context.Context, id string) (*User, error) {
+	var stored redisUser
+	err := s.do(ctx, "HGET", s.prefix+"users", id).DecodeJSON(&stored)
 	if rueidis.IsRedisNil(err) {
 		return nil, auth.ErrNotFound
 	}
 	if err != nil {
 		return nil, err
 	}
-	hash, err := parsePasswordHash(kept.Hash)
-	return &account{kept.ID, kept.Name, hash}, err
+	hash, err := password.Parse(stored.Hash)
+	return &User{stored.ID, stored.Name, hash}, err
 }
 
-func (s *redisState) accountByName(ctx context.Context, name string) (*account, error) {
+func (s *redisState) UserByName(ctx context.Context, name string) (*User, error) {
 	id, err := s.do(ctx, "HGET", s.prefix+"names", name).ToString()
 	if rueidis.IsRedisNil(err) {
 		return nil, auth.ErrNotFound
@@ -44,55 +45,55 @@ func (s *redisState) accountByName(ctx context.Context, name string) (*account, 
 	if err != nil {
 		return nil, err
 	}
-	return s.accountByID(ctx, id)
+	return s.UserByID(ctx, id)
 }
 
-func (s *redisState) addAccount(ctx context.Context, a *account) error {
-	kept, err := json.Marshal(redisAccount{a.ID, a.Name, a.hash.String()})
+func (s *redisState) AddUser(ctx context.Context, u *User) error {
+	stored, err := json.Marshal(redisUser{u.ID, u.Name, u.Password.String()})
 	if err != nil {
 		return err
 	}
-	if err := s.do(ctx, "HSET", s.prefix+"accounts", a.ID, string(kept)).Error(); err != nil {
+	if err := s.do(ctx, "HSET", s.prefix+"users", u.ID, string(stored)).Error(); err != nil {
 		return err
 	}
-	return s.do(ctx, "HSET", s.prefix+"names", a.Name, a.ID).Error()
+	return s.do(ctx, "HSET", s.prefix+"names", u.Name, u.ID).Error()
 }
 
-// redisNote is a note as Redis keeps it, under its ID.
+// redisNote is the JSON form of a Note, without its ID.
 type redisNote struct {
 	Text      string
 	CreatedAt time.Time
 }
 
-func (s *redisState) notesOf(ctx context.Context, accountID string) ([]note, error) {
-	all, err := s.do(ctx, "HGETALL", s.prefix+"notes:"+accountID).AsStrMap()
+func (s *redisState) Notes(ctx context.Context, userID string) ([]Note, error) {
+	all, err := s.do(ctx, "HGETALL", s.prefix+"notes:"+userID).AsStrMap()
 	if err != nil {
 		return nil, err
 	}
-	var list []note
+	var list []Note
 	for id, text := range all {
-		var kept redisNote
-		if err := json.Unmarshal([]byte(text), &kept); err != nil {
+		var stored redisNote
+		if err := json.Unmarshal([]byte(text), &stored); err != nil {
 			return nil, err
 		}
-		list = append(list, note{id, kept.Text, kept.CreatedAt})
+		list = append(list, Note{id, stored.Text, stored.CreatedAt})
 	}
 	sortNotes(list)
 	return list, nil
 }
 
-// addNoteScript counts and adds in one step. An account that is gone has no room.
+// addNoteScript counts and adds in one step. It adds nothing for a deleted user.
 var addNoteScript = rueidis.NewLuaScript(`
 if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[1]) or redis.call('HEXISTS', KEYS[2], ARGV[2]) == 0 then return 0 end
 return redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])`)
 
-func (s *redisState) addNote(ctx context.Context, accountID string, n note) error {
-	kept, err := json.Marshal(redisNote{n.Text, n.CreatedAt})
+func (s *redisState) AddNote(ctx context.Context, userID string, n Note) error {
+	stored, err := json.Marshal(redisNote{n.Text, n.CreatedAt})
 	if err != nil {
 		return err
 	}
-	keys := []string{s.prefix + "notes:" + accountID, s.prefix + "accounts"}
-	args := []string{strconv.Itoa(maxNotes), accountID, n.ID, string(kept)}
+	keys := []string{s.prefix + "notes:" + userID, s.prefix + "users"}
+	args := []string{strconv.Itoa(MaxNotes), userID, n.ID, string(stored)}
 	added, err := addNoteScript.Exec(ctx, s.client, keys, args).AsBool()
 	if err == nil && !added {
 		return auth.ErrLimit
@@ -100,8 +101,8 @@ func (s *redisState) addNote(ctx context.Context, accountID string, n note) erro
 	return err
 }
 
-func (s *redisState) removeNote(ctx context.Context, accountID, id string) error {
-	removed, err := s.do(ctx, "HDEL", s.prefix+"notes:"+accountID, id).AsBool()
+func (s *redisState) RemoveNote(ctx context.Context, userID, id string) error {
+	removed, err := s.do(ctx, "HDEL", s.prefix+"notes:"+userID, id).AsBool()
 	if err == nil && !removed {
 		return auth.ErrNotFound
 	}
@@ -109,7 +110,7 @@ func (s *redisState) removeNote(ctx context.Context, accountID, id string) error
 }
 
 func (s *redisState) mark(ctx context.Context) (string, error) {
-	mark, err := s.do(ctx, "GET", s.prefix+"mark").ToString()
+	mark, err := s.do(ctx, "GET", s.prefix+"seed").ToString()
 	if rueidis.IsRedisNil(err) {
 		return "", nil
 	}
@@ -122,7 +123,7 @@ redis.call('SET', KEYS[1], ARGV[2])
 return 1`)
 
 func (s *redisState) swapMark(ctx context.Context, old, next string) (bool, error) {
-	return swapMarkScript.Exec(ctx, s.client, []string{s.prefix + "mark"}, []string{old, next}).AsBool()
+	return swapMarkScript.Exec(ctx, s.client, []string{s.prefix + "seed"}, []string{old, next}).AsBool()
 }
 
 var clearScript = rueidis.NewLuaScript(`
@@ -130,7 +131,7 @@ for _, id in ipairs(redis.call('HKEYS', KEYS[1])) do redis.call('DEL', ARGV[1] .
 return redis.call('DEL', KEYS[1], KEYS[2])`)
 
 func (s *redisState) clear(ctx context.Context) error {
-	keys := []string{s.prefix + "accounts", s.prefix + "names"}
+	keys := []string{s.prefix + "users", s.prefix + "names"}
 	return clearScript.Exec(ctx, s.client, keys, []string{s.prefix + "notes:"}).Error()
 }
 

@@ -1,4 +1,4 @@
-package main
+package demodata
 
 import (
 	"fmt"
@@ -13,16 +13,26 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth/examples/internal/teststores"
 )
 
 const testPassword = "hunter2"
 
-// Each is refused with one line that says what is wrong, and not the password.
-func TestBadStores(t *testing.T) {
+func openTestStorage(t *testing.T, store string) *Storage {
+	t.Helper()
+	storage, err := Open(t.Context(), store, only(nil), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() { storage.Close() })
+	return storage
+}
+
+// The error is one line without the password.
+func TestOpen_errors(t *testing.T) {
 	t.Parallel()
 	noDatabase := filepath.Join(t.TempDir(), "text")
 	require.NoError(t, os.WriteFile(noDatabase, []byte(strings.Repeat("no database ", 100)), 0o600))
-	const notURL = "this is not a URL"
+	const notURL = "invalid URL"
 	for store, want := range map[string]string{
 		"":                                  "want sqlite:FILE, memory:, postgres://…, mysql://…, redis://…",
 		"demo.db":                           "want sqlite:FILE",
@@ -55,7 +65,7 @@ func TestBadStores(t *testing.T) {
 	} {
 		t.Run(store, func(t *testing.T) {
 			t.Parallel()
-			_, err := openStorage(t.Context(), store, nothing, slog.New(slog.DiscardHandler))
+			_, err := Open(t.Context(), store, only(nil), slog.New(slog.DiscardHandler))
 			require.ErrorContains(t, err, want)
 			requireOneLine(t, err)
 		})
@@ -70,8 +80,8 @@ func requireOneLine(t *testing.T, err error) {
 	}
 }
 
-// A server that takes connections and says nothing is given up.
-func TestSilentStores(t *testing.T) {
+// A server that accepts connections and never responds is a timeout.
+func TestOpen_silentServer(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []string{"postgres", "mysql", "redis"} {
 		t.Run(scheme, func(t *testing.T) {
@@ -81,7 +91,7 @@ func TestSilentStores(t *testing.T) {
 			if scheme == "redis" {
 				store = strings.Replace(store, "/demo?", "/0", 1)
 			}
-			_, err := openStorage(t.Context(), store, nothing, slog.New(slog.DiscardHandler))
+			_, err := Open(t.Context(), store, only(nil), slog.New(slog.DiscardHandler))
 			require.Error(t, err)
 			requireOneLine(t, err)
 			require.Less(t, time.Since(start), 20*time.Second)
@@ -89,21 +99,21 @@ func TestSilentStores(t *testing.T) {
 	}
 }
 
-// silentAddress is where connections are taken, and nothing is said.
+// silentAddress returns the address of a server that never responds.
 func silentAddress(t *testing.T) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	var all sync.WaitGroup
 	all.Go(func() {
-		var taken []net.Conn
+		var conns []net.Conn
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				break
 			}
-			taken = append(taken, conn)
+			conns = append(conns, conn)
 		}
-		for _, conn := range taken {
+		for _, conn := range conns {
 			conn.Close()
 		}
 	})
@@ -114,23 +124,23 @@ func silentAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// What a server says of those that it does not know has no password in it either.
-func TestStoresThatRefuseTheUser(t *testing.T) {
+// Errors of the server do not contain the password either.
+func TestOpen_unknownUser(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, store string) {
+	teststores.Each(t, func(t *testing.T, store string) {
 		u, err := url.Parse(store)
 		require.NoError(t, err)
 		if u.Scheme == "sqlite" {
-			return // it asks nobody who they are
+			return // it has no users
 		}
-		u.User = url.UserPassword("nobody", testPassword)
-		_, err = openStorage(t.Context(), u.String(), nothing, slog.New(slog.DiscardHandler))
+		u.User = url.UserPassword("unknown", testPassword)
+		_, err = Open(t.Context(), u.String(), only(nil), slog.New(slog.DiscardHandler))
 		require.Error(t, err)
 		requireOneLine(t, err)
 	})
 }
 
-func TestMySQLURLs(t *testing.T) {
+func TestMySQLConfig(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"mysql://u:p@h/demo":                               "u:p@tcp(h:3306)/demo",
@@ -161,7 +171,7 @@ func TestMySQLURLs(t *testing.T) {
 	require.Equal(t, []time.Duration{time.Second, 2 * time.Second}, []time.Duration{cfg.Timeout, cfg.ReadTimeout})
 }
 
-func TestSQLiteFile(t *testing.T) {
+func TestOpen_sqliteFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "a name with ? # % & and 🥛.db")
 	openTestStorage(t, "sqlite:"+file)
@@ -175,7 +185,7 @@ func TestSQLiteFile(t *testing.T) {
 		require.Equal(t, want, value, pragma)
 	}
 	var tables int
-	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM sqlite_master WHERE name = 'demo_state'").Scan(&tables))
-	require.Equal(t, 1, tables, "another file was opened")
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM sqlite_master WHERE name = 'demo_seed'").Scan(&tables))
+	require.Equal(t, 1, tables, "Open used another file")
 	requireMode(t, 0o600, file+"-wal")
 }

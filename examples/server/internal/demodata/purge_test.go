@@ -1,4 +1,4 @@
-package main
+package demodata
 
 import (
 	"context"
@@ -11,21 +11,23 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-func TestPurge(t *testing.T) {
+func TestPurgeEvery(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { // the hours pass on its clock
-		s := newTestServer(t, "memory:")
-		_, _, err := s.bearer.Issue(t.Context(), "user-1", auth.NewToken{Name: "short", Lifetime: time.Hour})
+	synctest.Test(t, func(t *testing.T) {
+		s := openTestStorage(t, "memory:")
+		bearer, err := auth.NewBearer(s.Credentials, auth.BearerConfig{})
 		require.NoError(t, err)
-		_, kept, err := s.bearer.Issue(t.Context(), "user-1", auth.NewToken{Name: "long"})
+		_, _, err = bearer.Issue(t.Context(), "user-1", auth.NewToken{Name: "short", Lifetime: time.Hour})
+		require.NoError(t, err)
+		_, kept, err := bearer.Issue(t.Context(), "user-1", auth.NewToken{Name: "long"})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
-		go s.purgeEvery(ctx, time.Hour)
+		go s.PurgeEvery(ctx, time.Hour)
 
 		left := func(after time.Duration) (ids []string) {
 			time.Sleep(after)
 			synctest.Wait()
-			tokens, err := s.bearer.List(t.Context(), "user-1", auth.Page{})
+			tokens, err := bearer.List(t.Context(), "user-1", auth.Page{})
 			require.NoError(t, err)
 			for _, c := range tokens {
 				ids = append(ids, c.ID)
@@ -35,6 +37,6 @@ func TestPurge(t *testing.T) {
 		require.Len(t, left(24*time.Hour), 2, "expired for less than a day")
 		require.Equal(t, []string{kept.ID}, left(3*time.Hour))
 		cancel()
-		synctest.Wait() // the goroutine ends, else Test would not
+		synctest.Wait() // PurgeEvery must return, or synctest.Test would panic
 	})
 }

@@ -1,4 +1,4 @@
-package main
+package demodata
 
 import (
 	"encoding/base64"
@@ -55,30 +55,29 @@ func TestParseKeys(t *testing.T) {
 	}
 }
 
-// Both faults are told at once.
-func TestParseKeysTellsAll(t *testing.T) {
+func TestParseKeys_reportsAllFaults(t *testing.T) {
 	t.Parallel()
 	_, err := parseKeys("AUTH_KEYS", "?,"+inBase64(newKey())+",eA==")
-	require.ErrorContains(t, err, "AUTH_KEYS: key 1 of 3 is not in base64")
+	require.ErrorContains(t, err, "AUTH_KEYS: key 1 of 3 is not base64")
 	require.ErrorContains(t, err, "AUTH_KEYS: key 3 of 3 has 1 bytes")
 }
 
-func TestKeysOfTheEnvironment(t *testing.T) {
+func TestStorageKeys_fromEnvironment(t *testing.T) {
 	t.Parallel()
 	key := newKey()
 	file := func() (string, error) { return filepath.Join(t.TempDir(), "none", "keys"), nil }
 	env := only(map[string]string{"AUTH_KEYS": inBase64(key)})
-	keys, from, err := loadKeys(env, file)
+	keys, from, err := (&Storage{env: env, keysFile: file}).Keys()
 	require.NoError(t, err)
 	require.Equal(t, "AUTH_KEYS", from)
 	require.Equal(t, [][]byte{key}, [][]byte(keys))
 
-	_, _, err = loadKeys(only(map[string]string{"AUTH_KEYS": ""}), file)
-	require.ErrorContains(t, err, "AUTH_KEYS: key 1 of 1 has 0 bytes", "it is set, so no file takes its place")
+	_, _, err = (&Storage{env: only(map[string]string{"AUTH_KEYS": ""}), keysFile: file}).Keys()
+	require.ErrorContains(t, err, "AUTH_KEYS: key 1 of 1 has 0 bytes", "it is set, so no file is used")
 }
 
-// Several processes that start at once get the keys of one.
-func TestKeysOfAFile(t *testing.T) {
+// Processes that start at once get the same key.
+func TestStorageKeys_fromFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "new", "keys")
 	file := func() (string, error) { return path, nil }
@@ -86,7 +85,7 @@ func TestKeysOfAFile(t *testing.T) {
 	got := make([]auth.Keys, 16)
 	for i := range got {
 		all.Go(func() {
-			keys, from, err := loadKeys(nothing, file)
+			keys, from, err := (&Storage{env: only(nil), keysFile: file}).Keys()
 			assert.NoError(t, err)
 			assert.Equal(t, path, from)
 			got[i] = keys
@@ -101,27 +100,27 @@ func TestKeysOfAFile(t *testing.T) {
 	requireMode(t, 0o600, path)
 }
 
-func TestBadKeysFiles(t *testing.T) {
+func TestStorageKeys_invalidFiles(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		text string
 		mode os.FileMode
 		want string
 	}{
-		"empty":               {"", 0o600, "key 1 of 1 has 0 bytes"},
-		"short":               {inBase64(newKey()[:31]), 0o600, "key 1 of 1 has 31 bytes"},
-		"cut off":             {inBase64(newKey())[:43], 0o600, "not in base64"},
-		"garbled":             {"\x00\xff", 0o600, "not in base64"},
-		"for the group":       {inBase64(newKey()), 0o640, "mode 0640"},
-		"for others":          {inBase64(newKey()), 0o604, "mode 0604"},
-		"to write for others": {inBase64(newKey()), 0o602, "mode 0602"},
+		"empty":            {"", 0o600, "key 1 of 1 has 0 bytes"},
+		"short":            {inBase64(newKey()[:31]), 0o600, "key 1 of 1 has 31 bytes"},
+		"truncated":        {inBase64(newKey())[:43], 0o600, "not base64"},
+		"binary":           {"\x00\xff", 0o600, "not base64"},
+		"group can read":   {inBase64(newKey()), 0o640, "mode 0640"},
+		"others can read":  {inBase64(newKey()), 0o604, "mode 0604"},
+		"others can write": {inBase64(newKey()), 0o602, "mode 0602"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "keys")
 			require.NoError(t, os.WriteFile(path, []byte(test.text), 0o600))
 			require.NoError(t, os.Chmod(path, test.mode))
-			_, _, err := loadKeys(nothing, func() (string, error) { return path, nil })
+			_, _, err := (&Storage{env: only(nil), keysFile: func() (string, error) { return path, nil }}).Keys()
 			require.ErrorContains(t, err, path)
 			require.ErrorContains(t, err, test.want)
 			if test.text != "" {
@@ -129,17 +128,17 @@ func TestBadKeysFiles(t *testing.T) {
 			}
 			text, err := os.ReadFile(path)
 			require.NoError(t, err)
-			require.Equal(t, test.text, string(text), "it is left as it is")
+			require.Equal(t, test.text, string(text), "the file is unchanged")
 		})
 	}
 }
 
-func TestKeysOfMemory(t *testing.T) {
+func TestStorageKeys_inMemory(t *testing.T) {
 	t.Parallel()
-	a, from, err := loadKeys(nothing, nil)
+	a, from, err := (&Storage{env: only(nil)}).Keys()
 	require.NoError(t, err)
 	require.Equal(t, "made for this process", from)
-	b, _, err := loadKeys(nothing, nil)
+	b, _, err := (&Storage{env: only(nil)}).Keys()
 	require.NoError(t, err)
 	require.NotEqual(t, [][]byte(a), [][]byte(b))
 }

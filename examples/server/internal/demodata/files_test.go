@@ -1,4 +1,4 @@
-package main
+package demodata
 
 import (
 	"errors"
@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// only is an environment with these variables and no others.
-func only(vars map[string]string) environment {
+// only returns an environment with only these variables.
+func only(vars map[string]string) Environment {
 	return func(name string) (string, bool) {
 		value, set := vars[name]
 		return value, set
@@ -33,17 +33,17 @@ func TestDataDir(t *testing.T) {
 		vars   map[string]string
 		want   string // "" for an error
 	}{
-		"Linux":             {"linux", map[string]string{"HOME": "/home/ada"}, "/home/ada/.local/share"},
-		"XDG":               {"linux", map[string]string{"HOME": "/home/ada", "XDG_DATA_HOME": "/data"}, "/data"},
-		"XDG alone":         {"freebsd", map[string]string{"XDG_DATA_HOME": "/data"}, "/data"},
-		"relative XDG":      {"linux", map[string]string{"HOME": "/home/ada", "XDG_DATA_HOME": "data"}, "/home/ada/.local/share"},
-		"empty XDG":         {"linux", map[string]string{"HOME": "/home/ada", "XDG_DATA_HOME": ""}, "/home/ada/.local/share"},
-		"no home":           {"linux", nil, ""},
-		"empty home":        {"linux", map[string]string{"HOME": ""}, ""},
-		"relative home":     {"linux", map[string]string{"HOME": "ada"}, ""},
-		"macOS":             {"darwin", map[string]string{"HOME": "/Users/ada", "XDG_DATA_HOME": "/data"}, "/Users/ada/Library/Application Support"},
-		"Windows":           {"windows", map[string]string{"HOME": "/home/ada", "LOCALAPPDATA": "/local"}, "/local"},
-		"Windows, not told": {"windows", map[string]string{"HOME": "/home/ada"}, ""},
+		"Linux":                {"linux", map[string]string{"HOME": "/home/ada"}, "/home/ada/.local/share"},
+		"XDG":                  {"linux", map[string]string{"HOME": "/home/ada", "XDG_DATA_HOME": "/data"}, "/data"},
+		"XDG only":             {"freebsd", map[string]string{"XDG_DATA_HOME": "/data"}, "/data"},
+		"relative XDG":         {"linux", map[string]string{"HOME": "/home/ada", "XDG_DATA_HOME": "data"}, "/home/ada/.local/share"},
+		"empty XDG":            {"linux", map[string]string{"HOME": "/home/ada", "XDG_DATA_HOME": ""}, "/home/ada/.local/share"},
+		"no home":              {"linux", nil, ""},
+		"empty home":           {"linux", map[string]string{"HOME": ""}, ""},
+		"relative home":        {"linux", map[string]string{"HOME": "ada"}, ""},
+		"macOS":                {"darwin", map[string]string{"HOME": "/Users/ada", "XDG_DATA_HOME": "/data"}, "/Users/ada/Library/Application Support"},
+		"Windows":              {"windows", map[string]string{"HOME": "/home/ada", "LOCALAPPDATA": "/local"}, "/local"},
+		"Windows, no variable": {"windows", map[string]string{"HOME": "/home/ada"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -54,8 +54,8 @@ func TestDataDir(t *testing.T) {
 	}
 }
 
-// Of many that make a file at once one does, and all find it whole.
-func TestMakeOnce(t *testing.T) {
+// Of several concurrent calls, one creates the file. All find it complete.
+func TestMakeOnce_concurrent(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	path := filepath.Join(dir, "file")
@@ -82,13 +82,13 @@ func TestMakeOnce(t *testing.T) {
 	requireMode(t, 0o600, path)
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Len(t, entries, 1, "something is left beside it")
+	require.Len(t, entries, 1, "no temporary file is left")
 }
 
-func TestMakeOnceFails(t *testing.T) {
+func TestMakeOnce_errors(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	full := errors.New("no room")
+	full := errors.New("disk full")
 	require.ErrorIs(t, makeOnce(filepath.Join(dir, "file"), func(string) error { return full }), full)
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
@@ -97,6 +97,13 @@ func TestMakeOnceFails(t *testing.T) {
 	file := filepath.Join(dir, "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	require.Error(t, makeOnce(filepath.Join(file, "below"), func(string) error { return nil }))
-	require.NoError(t, makeOnce(file, func(string) error { return full }), "it is there")
+	require.NoError(t, makeOnce(file, func(string) error { return full }), "the file exists")
 	require.ErrorIs(t, makeOnce(filepath.Join(dir, "other"), func(string) error { return fs.ErrExist }), fs.ErrExist)
+}
+
+func requireMode(t *testing.T, mode os.FileMode, file string) {
+	t.Helper()
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	require.Equal(t, mode, info.Mode().Perm(), file)
 }

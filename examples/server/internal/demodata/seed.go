@@ -1,0 +1,198 @@
+package demodata
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/password"
+)
+
+// SeedOptions say what Seed creates credentials with. All but Reset are required.
+type SeedOptions struct {
+	Bearer *auth.Bearer
+	Secret *auth.Secret
+	Scopes []string  // of the token
+	Keys   auth.Keys // those that Bearer and Secret are used with, newest first
+	Reset  bool      // whether to remove all existing data first
+}
+
+// A Seeded contains the plaintexts that the first start prints. They are not kept
+// anywhere else.
+type Seeded struct {
+	Passwords map[string]string // by user name
+	Token     string            // ada's
+	Secret    string            // ada's
+
+	at        time.Time // of an earlier start or another process, which seeded
+	otherKeys bool      // whether the store is in use with other keys
+}
+
+// While a process seeds, the mark is "claimed" and the time; afterwards it is
+// "done", the time, and the fingerprint of the key in use. So of several processes
+// that start at once, one seeds. If it dies, its claim ends after claimEnd: another
+// process then removes what was made, and seeds again.
+const (
+	claimed  = "claimed"
+	done     = "done"
+	seedTime = 10 * time.Second // timeout for seeding
+	claimEnd = 15 * time.Second // longer, because clocks may differ
+)
+
+// Seed creates the users and their credentials, unless an earlier start has.
+func (s *Storage) Seed(ctx context.Context, o SeedOptions) (*Seeded, error) {
+	sd := &seeder{s, o, fingerprints(o.Keys)}
+	claim, earlier, err := sd.claim(ctx)
+	if err != nil || claim == "" {
+		return earlier, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, seedTime)
+	defer cancel()
+	if err := sd.removeAll(ctx); err != nil {
+		return nil, err
+	}
+	seeded, err := sd.create(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if swapped, err := s.swapMark(ctx, claim, sd.doneMark(time.Now())); err != nil || !swapped {
+		return nil, errors.Join(errors.New("another process has reset the store in the meantime"), err)
+	}
+	return seeded, nil
+}
+
+type seeder struct {
+	*Storage
+	SeedOptions
+	fingerprints []string // of Keys
+}
+
+// claim returns the mark under which this process seeds, or else the result of an
+// earlier start. While another process is seeding, it waits.
+func (sd *seeder) claim(ctx context.Context) (claim string, earlier *Seeded, err error) {
+	for logged := false; ; logged = true {
+		mark, err := sd.mark(ctx)
+		if err != nil {
+			return "", nil, err
+		}
+		word, at, fingerprint := readMark(mark)
+		if word == done && !sd.Reset {
+			earlier, err := sd.earlier(ctx, mark, at, fingerprint)
+			return "", earlier, err
+		}
+		if word != claimed || time.Since(at) > claimEnd {
+			claim = newMark(claimed, time.Now())
+			if swapped, err := sd.swapMark(ctx, mark, claim); err != nil || swapped {
+				return claim, nil, err
+			}
+		}
+		if !logged {
+			sd.log.Info("waiting for another process that is creating the users", "at most", claimEnd-time.Since(at))
+		}
+		select {
+		case <-ctx.Done():
+			return "", nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// earlier returns the result of an earlier start. If a newer key precedes the one in
+// the mark, it replaces it there, because the older one may be removed later.
+func (sd *seeder) earlier(ctx context.Context, mark string, at time.Time, fingerprint string) (*Seeded, error) {
+	index := slices.Index(sd.fingerprints, fingerprint)
+	if index <= 0 {
+		return &Seeded{at: at, otherKeys: index < 0}, nil
+	}
+	_, err := sd.swapMark(ctx, mark, sd.doneMark(at))
+	return &Seeded{at: at}, err
+}
+
+func newMark(word string, at time.Time) string {
+	return word + " " + at.UTC().Format(time.RFC3339Nano)
+}
+
+func (sd *seeder) doneMark(at time.Time) string {
+	return newMark(done, at) + " " + sd.fingerprints[0]
+}
+
+// readMark parses a mark. The time of an empty one is zero.
+func readMark(mark string) (word string, at time.Time, fingerprint string) {
+	word, rest, _ := strings.Cut(mark, " ")
+	text, fingerprint, _ := strings.Cut(rest, " ")
+	at, _ = time.Parse(time.RFC3339Nano, text)
+	return word, at, fingerprint
+}
+
+var names = []string{"ada", "grace"}
+
+// userID returns the ID of a user in names. It is not the name, which can change.
+func userID(index int) string { return fmt.Sprintf("user-%d", index+1) }
+
+// removeAll removes all existing data: the users first, so that none of them can
+// sign in meanwhile. Credentials are revoked before they are purged, because other
+// processes are notified of revocations.
+func (sd *seeder) removeAll(ctx context.Context) error {
+	if err := sd.clear(ctx); err != nil {
+		return err
+	}
+	for i := range names {
+		for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
+			if _, err := sd.Credentials.RevokeAll(ctx, kind, userID(i)); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := sd.Credentials.Purge(ctx, time.Now().Add(time.Millisecond)) // those revoked before that time
+	return err
+}
+
+// create creates the users, a client secret for each, and a token for ada.
+func (sd *seeder) create(ctx context.Context) (*Seeded, error) {
+	seeded := &Seeded{Passwords: make(map[string]string)}
+	for i, name := range names {
+		seeded.Passwords[name] = rand.Text()
+		u := &User{ID: userID(i), Name: name, Password: password.New(seeded.Passwords[name])}
+		if err := sd.AddUser(ctx, u); err != nil {
+			return nil, err
+		}
+		secret, _, err := sd.Secret.Assign(ctx, u.ID)
+		if err != nil {
+			return nil, err
+		}
+		if name == "ada" {
+			seeded.Secret = secret
+		}
+	}
+	var err error
+	seeded.Token, _, err = sd.Bearer.Issue(ctx, userID(0), auth.NewToken{Name: "Made at start", Scopes: sd.Scopes})
+	return seeded, err
+}
+
+// Text returns what the start prints: the first time the credentials, and commands
+// to paste into a shell.
+func (s *Seeded) Text(url string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "listening on %s\n", url)
+	if !s.at.IsZero() {
+		fmt.Fprintf(&b, "passwords, token and secret were printed at %s; start with -reset to get new ones\n", s.at.Format(time.RFC3339))
+		if s.otherKeys {
+			b.WriteString("these are not the keys that the store is used with: sessions made with those are refused here; see AUTH_KEYS in the text of -h\n")
+		}
+		return b.String()
+	}
+	for _, name := range names {
+		fmt.Fprintf(&b, "account %s / %s\n", name, s.Passwords[name])
+	}
+	fmt.Fprintf(&b, "token %s\n", s.Token)
+	fmt.Fprintf(&b, "secret %s\n", s.Secret)
+	fmt.Fprintf(&b, "curl -sS -H 'Authorization: Bearer %s' %s/api/v1/me\n", s.Token, url)
+	fmt.Fprintf(&b, "curl -sS -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' -d '{\"text\": \"Buy milk\"}' %s/api/v1/notes\n", s.Token, url)
+	fmt.Fprintf(&b, "curl -sS -H 'Authorization: Secret %s' %s/api/v1/usage\n", s.Secret, url)
+	return b.String()
+}
