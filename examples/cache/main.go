@@ -1,4 +1,4 @@
-// Cache puts a cache in front of PostgreSQL, which tells it of revocations.
+// Cache uses a cache in front of PostgreSQL, which notifies it of revocations.
 package main
 
 import (
@@ -49,7 +49,7 @@ func open(ctx context.Context, url string) (*service, error) {
 	return &service{db, database, store, bearer}, err
 }
 
-// close writes the last uses first, and then gives the connections back.
+// close first writes pending last-used times, then closes the connections.
 func (s *service) close(ctx context.Context) error {
 	return errors.Join(s.bearer.Close(ctx), s.store.Close(), s.database.Close(), s.db.Close())
 }

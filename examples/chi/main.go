@@ -1,4 +1,4 @@
-// Chi authenticates groups of routes of a chi router, each by other schemes.
+// Chi authenticates groups of routes of a chi router, each with different schemes.
 package main
 
 import (
@@ -51,7 +51,7 @@ func greet(w http.ResponseWriter, r *http.Request) {
 }
 
 func main() {
-	key := make([]byte, 32) // a real one outlives the process
+	key := make([]byte, 32) // a real service loads a permanent key
 	rand.Read(key)
 	s, err := newService(auth.NewMemoryStore(), auth.Keys{key})
 	if err != nil {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -10,16 +8,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/internal/exampletest"
 )
 
-func TestRoutes(t *testing.T) {
+func TestRequire_chiNotes(t *testing.T) {
 	t.Parallel()
-	s, err := newService(auth.NewMemoryStore(), auth.Keys{bytes.Repeat([]byte("0123456789abcdef"), 2)})
+	s, err := newService(auth.NewMemoryStore(), exampletest.Keys())
 	require.NoError(t, err)
-	full, _, err := s.bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "full"})
+	exampletest.Notes(t, s.routes(), s.bearer)
+}
+
+func TestRequire_chiGroups(t *testing.T) {
+	t.Parallel()
+	s, err := newService(auth.NewMemoryStore(), exampletest.Keys())
 	require.NoError(t, err)
-	reader, _, err := s.bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "reader", Scopes: []string{"notes:read"}})
-	require.NoError(t, err)
+	token := exampletest.Issue(t, s.bearer)
 	secret, _, err := s.secret.Assign(t.Context(), "alice")
 	require.NoError(t, err)
 	srv := httptest.NewServer(s.routes())
@@ -29,35 +32,22 @@ func TestRoutes(t *testing.T) {
 		name, method, path, authorization string
 
 		status int
-		body   string // "": a problem document
+		body   string // if empty, a problem document
 	}{
-		{"open to all", "GET", "/healthz", "", 200, "ok\n"},
-		{"token", "GET", "/notes", "Bearer " + full, 200, "alice by Bearer\n"},
-		{"no credential", "GET", "/notes", "", 401, ""},
-		{"full access has every scope", "POST", "/notes", "Bearer " + full, 200, "alice by Bearer\n"},
-		{"without the scope", "POST", "/notes", "Bearer " + reader, 403, ""},
-		{"secret where only tokens and cookies are taken", "GET", "/notes", "Secret " + secret, 401, ""},
+		{"public", "GET", "/healthz", "", 200, "ok\n"},
+		{"secret for a group without secrets", "GET", "/notes", "Secret " + secret, 401, ""},
 		{"secret", "POST", "/exports", "Secret " + secret, 200, "alice by Secret\n"},
-		{"token where only secrets are taken", "POST", "/exports", "Bearer " + full, 401, ""},
+		{"token for a group of secrets", "POST", "/exports", "Bearer " + token, 401, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			req, err := http.NewRequestWithContext(t.Context(), tt.method, srv.URL+tt.path, nil)
-			require.NoError(t, err)
-			if tt.authorization != "" {
-				req.Header.Set("Authorization", tt.authorization)
-			}
-			resp, err := http.DefaultClient.Do(req)
-			require.NoError(t, err)
-			defer resp.Body.Close()
-			body, err := io.ReadAll(resp.Body)
-			require.NoError(t, err)
+			resp, body := exampletest.Send(t, http.DefaultClient, tt.method, srv.URL+tt.path, "Authorization", tt.authorization)
 			require.Equal(t, tt.status, resp.StatusCode)
 			if tt.body == "" {
 				require.Equal(t, "application/problem+json", resp.Header.Get("Content-Type"))
 				return
 			}
-			require.Equal(t, tt.body, string(body))
+			require.Equal(t, tt.body, body)
 		})
 	}
 }

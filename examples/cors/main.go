@@ -1,5 +1,5 @@
-// Cors serves an API to a user interface on another origin: the CORS answers
-// outside, the authentication inside.
+// Cors serves an API to a user interface on another origin. The CORS handler comes
+// first, then authentication: preflight requests have no credentials.
 package main
 
 import (
@@ -27,16 +27,16 @@ func routes(cookie *auth.Cookie) http.Handler {
 	mux.HandleFunc("POST /session", signIn(cookie))
 	mux.Handle("/notes", auth.Require(cookie)(http.HandlerFunc(greet)))
 
-	outside := cors.New(cors.Options{
+	handler := cors.New(cors.Options{
 		AllowedOrigins:   []string{userInterface}, // the same list, never "*"
 		AllowedMethods:   []string{"GET", "POST", "DELETE"},
 		AllowedHeaders:   []string{"Content-Type"},
-		AllowCredentials: true, // the browser sends the cookie, and shows the answer
+		AllowCredentials: true, // the browser sends the cookie, and lets scripts read the response
 	})
-	return outside.Handler(mux)
+	return handler.Handler(mux)
 }
 
-// signIn stands for the service's own: here everybody is alice.
+// signIn stands for the sign-in of the service. Here, every user is alice.
 func signIn(cookie *auth.Cookie) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if _, err := cookie.SignIn(w, r, "alice", auth.NewSession{}); err != nil {
@@ -53,7 +53,7 @@ func greet(w http.ResponseWriter, r *http.Request) {
 }
 
 func main() {
-	key := make([]byte, 32) // a real one outlives the process
+	key := make([]byte, 32) // a real service loads a permanent key
 	rand.Read(key)
 	cookie, err := newCookie(auth.NewMemoryStore(), auth.Keys{key})
 	if err != nil {

@@ -37,7 +37,7 @@ func greet(c echo.Context) error {
 }
 
 func main() {
-	key := make([]byte, 32) // a real one outlives the process
+	key := make([]byte, 32) // a real service loads a permanent key
 	rand.Read(key)
 	s, err := newService(auth.NewMemoryStore(), auth.Keys{key})
 	if err != nil {

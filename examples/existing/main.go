@@ -1,5 +1,5 @@
-// Existing puts the authentication in front of a service that has users and
-// tokens of its own, in tables of its own.
+// Existing adds authentication to a service that already has users and tokens in its
+// own tables.
 package main
 
 import (
@@ -19,20 +19,20 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// The tables that are there already.
+// schema is the existing schema of the service.
 const schema = `
 CREATE TABLE users (id TEXT PRIMARY KEY, email TEXT NOT NULL, disabled BOOLEAN NOT NULL);
 CREATE TABLE api_tokens (
 	id         TEXT PRIMARY KEY,
 	user_id    TEXT NOT NULL REFERENCES users (id),
 	sha256     BLOB NOT NULL UNIQUE,
-	scopes     TEXT NOT NULL,   -- separated by spaces; '*' is all
+	scopes     TEXT NOT NULL,   -- separated by spaces; '*' means full access
 	created_at INTEGER NOT NULL,
-	expires_at INTEGER,         -- NULL is never
+	expires_at INTEGER,         -- NULL means never
 	revoked    BOOLEAN NOT NULL
 )`
 
-// tokensIn looks tokens up where they have always been.
+// tokensIn looks tokens up in the existing table.
 func tokensIn(db *sql.DB) auth.LookupFunc {
 	return func(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
 		if kind != auth.KindToken {
@@ -60,9 +60,9 @@ func tokensIn(db *sql.DB) auth.LookupFunc {
 	}
 }
 
-// moveTokens copies the live tokens into the library's store, where they are
-// listed, rotated and revoked like all others. It can run again: what was moved
-// before is passed over.
+// moveTokens copies valid tokens to the library's store, where users can list, rotate
+// and revoke them like all others. It can run repeatedly: it skips tokens that it has
+// already moved.
 func moveTokens(ctx context.Context, db *sql.DB, bearer *auth.Bearer) (moved int, err error) {
 	rows, err := db.QueryContext(ctx, `SELECT id, user_id, sha256, scopes, expires_at
 		FROM api_tokens WHERE NOT revoked AND (expires_at IS NULL OR expires_at > ?)`, time.Now().Unix()+1)
@@ -78,7 +78,7 @@ func moveTokens(ctx context.Context, db *sql.DB, bearer *auth.Bearer) (moved int
 			return moved, err
 		}
 		if len(sum) != len(auth.Digest{}) {
-			return moved, fmt.Errorf("token %s: %d bytes are no SHA-256", id, len(sum))
+			return moved, fmt.Errorf("token %s: its hash has %d bytes instead of 32", id, len(sum))
 		}
 		t := auth.NewToken{Name: "moved: " + id, Scopes: strings.Fields(scopes)}
 		if expires.Valid {
@@ -99,7 +99,7 @@ type user struct {
 	disabled  bool
 }
 
-// usersIn is a Middleware.Resolve: handlers find the service's own user.
+// usersIn returns a Middleware.Resolve, with which handlers get the service's own user.
 func usersIn(db *sql.DB) func(context.Context, *auth.Identity) (any, error) {
 	return func(ctx context.Context, id *auth.Identity) (any, error) {
 		u := &user{ID: id.UserID}
@@ -111,7 +111,7 @@ func usersIn(db *sql.DB) func(context.Context, *auth.Identity) (any, error) {
 	}
 }
 
-// A legacy authenticator takes the JSON Web Tokens that are still around.
+// A legacy authenticator accepts JSON Web Tokens that were issued earlier.
 type legacy struct{ key []byte }
 
 func (legacy) Scheme() auth.Scheme { return auth.SchemeBearer }

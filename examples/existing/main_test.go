@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/sha256"
 	"database/sql"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -15,11 +14,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/internal/exampletest"
 )
 
 var oldKey = legacy{key: []byte("0123456789abcdef0123456789abcdef")}
 
-// The plaintexts of the tokens that the service gave out before.
+// The plaintexts of tokens that the service issued earlier.
 const (
 	aliceToken   = "old-0123456789abcdefghijklmnop-alice"
 	readerToken  = "old-0123456789abcdefghijklmnop-reader"
@@ -31,7 +31,7 @@ const (
 
 func openDB(t *testing.T) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite3", "file:"+filepath.Join(t.TempDir(), "test.db")+"?_pragma=foreign_keys(off)") // one token is an orphan
+	db, err := sql.Open("sqlite3", "file:"+filepath.Join(t.TempDir(), "test.db")+"?_pragma=foreign_keys(off)") // the user of one token does not exist
 	require.NoError(t, err)
 	t.Cleanup(func() { db.Close() })
 	_, err = db.Exec(schema)
@@ -50,7 +50,7 @@ func openDB(t *testing.T) *sql.DB {
 		{expiredToken, "alice", "*", now.Add(-time.Hour).Unix(), false},
 		{revokedToken, "alice", "*", nil, true},
 		{malloryToken, "mallory", "*", nil, false},
-		{orphanToken, "nobody", "*", nil, false},
+		{orphanToken, "deleted", "*", nil, false},
 	} {
 		sum := sha256.Sum256([]byte(row.plaintext))
 		id := row.plaintext[len(row.plaintext)-6:]
@@ -61,7 +61,8 @@ func openDB(t *testing.T) *sql.DB {
 	return db
 }
 
-// oldJWT returns one of well over the 512 characters that our tokens may have.
+// oldJWT returns a JSON Web Token that is longer than the 512 characters that tokens
+// of the library can have.
 func oldJWT(t *testing.T, key legacy, expires time.Time) string {
 	t.Helper()
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
@@ -76,18 +77,11 @@ func oldJWT(t *testing.T, key legacy, expires time.Time) string {
 
 func get(t *testing.T, srv *httptest.Server, token string) (status int, body string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL+"/me", nil)
-	require.NoError(t, err)
-	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	return resp.StatusCode, string(b)
+	resp, body := exampletest.Send(t, http.DefaultClient, "GET", srv.URL+"/me", "Authorization", "Bearer "+token)
+	return resp.StatusCode, body
 }
 
-func TestExistingTable(t *testing.T) {
+func TestLookupStore_existingTable(t *testing.T) {
 	t.Parallel()
 	db := openDB(t)
 	bearer, err := auth.NewBearer(tokensIn(db), auth.BearerConfig{})
@@ -104,7 +98,7 @@ func TestExistingTable(t *testing.T) {
 		{"expired", expiredToken, 401},
 		{"revoked", revokedToken, 401},
 		{"disabled user", malloryToken, 401},
-		{"user who is gone", orphanToken, 401},
+		{"deleted user", orphanToken, 401},
 		{"unknown", "old-0123456789abcdefghijklmnop-unknown", 401},
 		{"JSON Web Token", oldJWT(t, oldKey, time.Now().Add(time.Hour)), 200},
 		{"JSON Web Token, expired", oldJWT(t, oldKey, time.Now().Add(-time.Hour)), 401},
@@ -119,14 +113,14 @@ func TestExistingTable(t *testing.T) {
 		})
 	}
 
-	t.Run("database out", func(t *testing.T) {
+	t.Run("database unavailable", func(t *testing.T) {
 		require.NoError(t, db.Close())
 		status, _ := get(t, srv, aliceToken)
 		require.Equal(t, http.StatusServiceUnavailable, status)
 	})
 }
 
-func TestMoveTokens(t *testing.T) {
+func TestImportDigest_moveTokens(t *testing.T) {
 	t.Parallel()
 	db := openDB(t)
 	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{Prefix: "acme_pat", AcceptImported: true})
@@ -136,7 +130,7 @@ func TestMoveTokens(t *testing.T) {
 	require.Equal(t, 4, moved)
 	moved, err = moveTokens(t.Context(), db, bearer)
 	require.NoError(t, err)
-	require.Zero(t, moved, "all were moved before")
+	require.Zero(t, moved, "all tokens were moved already")
 
 	srv := httptest.NewServer(routes(db, bearer, oldKey))
 	t.Cleanup(srv.Close)
@@ -156,5 +150,5 @@ func TestMoveTokens(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, status)
 	moved, err = moveTokens(t.Context(), db, bearer)
 	require.NoError(t, err)
-	require.Zero(t, moved, "what was revoked does not come back")
+	require.Zero(t, moved, "revoked tokens are not imported again")
 }

@@ -23,19 +23,18 @@ func newService(store auth.Store, keys auth.Keys) (*service, error) {
 	return &service{bearer, cookie}, errors.Join(errBearer, errCookie)
 }
 
-// around puts a net/http middleware around the rest of gin's chain. What the
-// middleware sets on the answer stays, and a request that it does not pass on
-// reaches no handler.
+// around wraps a net/http middleware around the rest of gin's chain. If the middleware
+// does not call its next handler, the remaining handlers are skipped.
 func around(middleware func(http.Handler) http.Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		reached := false
+		called := false
 		rest := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			reached = true
-			c.Request = r // it carries the identity
+			called = true
+			c.Request = r // carries the identity
 			c.Next()
 		})
 		middleware(rest).ServeHTTP(c.Writer, c.Request)
-		if !reached {
+		if !called {
 			c.Abort()
 		}
 	}
@@ -51,13 +50,13 @@ func (s *service) routes() http.Handler {
 }
 
 func greet(c *gin.Context) {
-	id, _ := auth.FromContext(c.Request.Context()) // not c itself
+	id, _ := auth.FromContext(c.Request.Context()) // not from c
 	c.String(http.StatusOK, "%s by %s\n", id.UserID, id.Scheme)
 }
 
 func main() {
 	gin.SetMode(gin.ReleaseMode)
-	key := make([]byte, 32) // a real one outlives the process
+	key := make([]byte, 32) // a real service loads a permanent key
 	rand.Read(key)
 	s, err := newService(auth.NewMemoryStore(), auth.Keys{key})
 	if err != nil {

@@ -6,11 +6,11 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// users stands for the service's own accounts.
+// users stands for the users of the service.
 type users struct {
 	cost     int // of bcrypt
 	mu       sync.Mutex
-	hashes   map[string][]byte // passwords by user ID
+	hashes   map[string][]byte // of passwords, by user ID
 	disabled map[string]bool
 }
 

@@ -1,4 +1,4 @@
-// Metrics counts events by kind, scheme and reason, and writes them to a log.
+// Metrics counts events by type, scheme and reason, and logs them.
 package main
 
 import (
@@ -12,15 +12,15 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// countTo counts events. Kinds, schemes and reasons are few: a user's or a
-// credential's ID would make a label without end.
+// countTo counts events. There are few types, schemes and reasons. User IDs and
+// credential IDs are not used as labels, because their number is unlimited.
 func countTo(m *expvar.Map) auth.Observer {
 	return func(_ context.Context, e auth.Event) {
 		m.Add(fmt.Sprintf("kind=%s scheme=%s reason=%s", e.Kind, e.Scheme, e.Reason), 1)
 	}
 }
 
-// each tells several observers.
+// each returns an Observer that calls several others.
 func each(observers ...auth.Observer) auth.Observer {
 	return func(ctx context.Context, e auth.Event) {
 		for _, o := range observers {
@@ -38,12 +38,12 @@ func newService(counts *expvar.Map, logger *slog.Logger) (*service, error) {
 	observe := each(countTo(counts), auth.LogTo(logger))
 	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{
 		Prefix:  "acme_pat",
-		Observe: observe, // what happens to tokens
+		Observe: observe, // changes to tokens
 	})
 	if err != nil {
 		return nil, err
 	}
-	m := &auth.Middleware{Observe: observe} // what happens to requests
+	m := &auth.Middleware{Observe: observe} // decisions on requests
 	routes := m.Require(bearer)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "hello")
 	}))
@@ -55,6 +55,6 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	http.Handle("GET /hello", s.routes) // beside /debug/vars, where the counts are
+	http.Handle("GET /hello", s.routes) // next to /debug/vars, which shows the counts
 	log.Fatal(http.ListenAndServe("127.0.0.1:8080", nil))
 }

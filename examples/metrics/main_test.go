@@ -11,9 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/internal/exampletest"
 )
 
-func TestCounts(t *testing.T) {
+func TestObserver_countsEvents(t *testing.T) {
 	t.Parallel()
 	counts, logged := new(expvar.Map), new(bytes.Buffer)
 	s, err := newService(counts, slog.New(slog.NewTextHandler(logged, nil)))
@@ -24,23 +25,16 @@ func TestCounts(t *testing.T) {
 	require.NoError(t, err)
 
 	get := func(authorization string) int {
-		req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL, nil)
-		require.NoError(t, err)
-		if authorization != "" {
-			req.Header.Set("Authorization", authorization)
-		}
-		resp, err := http.DefaultClient.Do(req)
-		require.NoError(t, err)
-		require.NoError(t, resp.Body.Close())
+		resp, _ := exampletest.Send(t, http.DefaultClient, "GET", srv.URL, "Authorization", authorization)
 		return resp.StatusCode
 	}
 	require.Equal(t, 200, get("Bearer "+token))
 	require.Equal(t, 200, get("Bearer "+token))
 	require.Equal(t, 401, get(""))
-	require.Equal(t, 401, get("Bearer not-one-of-ours"))
+	require.Equal(t, 401, get("Bearer wrong-prefix"))
 	require.NoError(t, s.bearer.Revoke(t.Context(), "alice", c.ID))
 	require.Equal(t, 401, get("Bearer "+token))
-	srv.Close() // all that was logged is logged
+	srv.Close() // no more events are logged
 
 	got := map[string]string{}
 	counts.Do(func(kv expvar.KeyValue) { got[kv.Key] = kv.Value.String() })

@@ -1,4 +1,4 @@
-// Proxy is a service behind a reverse proxy that ends TLS.
+// Proxy is a service behind a reverse proxy that terminates TLS.
 package main
 
 import (
@@ -15,9 +15,9 @@ import (
 
 type addressKey struct{}
 
-// clientAddress takes the client's address from the last entry of
-// X-Forwarded-For, which is what the one proxy in front has added. It is right
-// only as long as nobody reaches this service but through that proxy.
+// clientAddress reads the client's address from the last entry of X-Forwarded-For,
+// which the proxy has added. It is correct only if there is one proxy, and no client
+// can connect to this service directly.
 func clientAddress(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		entries := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -26,7 +26,7 @@ func clientAddress(next http.Handler) http.Handler {
 	})
 }
 
-// withAddress tells an observer the client's address instead of the proxy's.
+// withAddress replaces the proxy's address in events by the client's.
 func withAddress(o auth.Observer) auth.Observer {
 	return func(ctx context.Context, e auth.Event) {
 		if address, _ := ctx.Value(addressKey{}).(string); address != "" {
@@ -37,7 +37,7 @@ func withAddress(o auth.Observer) auth.Observer {
 }
 
 func newCookie(store auth.Store, keys auth.Keys) (*auth.Cookie, error) {
-	return auth.NewCookie(store, auth.CookieConfig{Keys: keys}) // Secure, though the proxy speaks plain HTTP to us
+	return auth.NewCookie(store, auth.CookieConfig{Keys: keys}) // Secure, even though the proxy uses plain HTTP
 }
 
 func routes(cookie *auth.Cookie, observe auth.Observer) http.Handler {
@@ -48,7 +48,7 @@ func routes(cookie *auth.Cookie, observe auth.Observer) http.Handler {
 	return clientAddress(mux)
 }
 
-// signIn stands for the service's own: here everybody is alice.
+// signIn stands for the sign-in of the service. Here, every user is alice.
 func signIn(cookie *auth.Cookie) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if _, err := cookie.SignIn(w, r, "alice", auth.NewSession{}); err != nil {
@@ -65,7 +65,7 @@ func greet(w http.ResponseWriter, r *http.Request) {
 }
 
 func main() {
-	key := make([]byte, 32) // a real one outlives the process
+	key := make([]byte, 32) // a real service loads a permanent key
 	rand.Read(key)
 	cookie, err := newCookie(auth.NewMemoryStore(), auth.Keys{key})
 	if err != nil {

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -15,9 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/internal/exampletest"
 )
 
-// remotes collects what Event.Remote was.
+// remotes collects the values of Event.Remote.
 type remotes struct {
 	mu  sync.Mutex
 	all []string
@@ -29,11 +30,11 @@ func (rs *remotes) observe(_ context.Context, e auth.Event) {
 	rs.all = append(rs.all, e.Remote)
 }
 
-// start returns a TLS proxy in front of a service that speaks plain HTTP, and a
-// client that is signed in.
+// start returns a TLS proxy in front of a service that uses plain HTTP, and a client
+// that is signed in.
 func start(t *testing.T, seen *remotes, keepHost bool) (*httptest.Server, *http.Client) {
 	t.Helper()
-	cookie, err := newCookie(auth.NewMemoryStore(), auth.Keys{bytes.Repeat([]byte("0123456789abcdef"), 2)})
+	cookie, err := newCookie(auth.NewMemoryStore(), exampletest.Keys())
 	require.NoError(t, err)
 	service := httptest.NewServer(routes(cookie, seen.observe))
 	t.Cleanup(service.Close)
@@ -54,28 +55,21 @@ func start(t *testing.T, seen *remotes, keepHost bool) (*httptest.Server, *http.
 	return proxy, &client
 }
 
-// post sends a request with a header given as names and values in turn.
+// post sends a request with headers, given as alternating names and values.
 func post(t *testing.T, client *http.Client, url string, header ...string) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "POST", url, nil)
-	require.NoError(t, err)
-	req.Header.Set("X-Forwarded-For", "192.0.2.1") // which nobody should believe
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	resp, err := client.Do(req)
-	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
+	header = append(header, "X-Forwarded-For", "192.0.2.1") // must be ignored
+	resp, _ := exampletest.Send(t, client, "POST", url, header...)
 	return resp.StatusCode
 }
 
-func TestOrigin(t *testing.T) {
+func TestRequire_originBehindProxy(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name     string
 		keepHost bool
-		origin   string // "": the proxy's own
-		site     string // Sec-Fetch-Site; "": an old browser
+		origin   string // if empty, that of the proxy
+		site     string // Sec-Fetch-Site; old browsers send none
 
 		status int
 	}{
@@ -83,25 +77,19 @@ func TestOrigin(t *testing.T) {
 		{"old browser", true, "", "", 200},
 		{"another site", true, "https://evil.example", "cross-site", 403},
 		{"another site, old browser", true, "https://evil.example", "", 403},
-		{"Host lost, new browser", false, "", "same-origin", 200},
-		{"Host lost, old browser", false, "", "", 403},
+		{"proxy changes Host, new browser", false, "", "same-origin", 200},
+		{"proxy changes Host, old browser", false, "", "", 403},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			proxy, client := start(t, new(remotes), tt.keepHost)
-			header := []string{"Origin", proxy.URL}
-			if tt.origin != "" {
-				header[1] = tt.origin
-			}
-			if tt.site != "" {
-				header = append(header, "Sec-Fetch-Site", tt.site)
-			}
-			require.Equal(t, tt.status, post(t, client, proxy.URL+"/notes", header...))
+			origin := cmp.Or(tt.origin, proxy.URL)
+			require.Equal(t, tt.status, post(t, client, proxy.URL+"/notes", "Origin", origin, "Sec-Fetch-Site", tt.site))
 		})
 	}
 }
 
-func TestAddress(t *testing.T) {
+func TestEvent_clientAddress(t *testing.T) {
 	t.Parallel()
 	seen := new(remotes)
 	proxy, client := start(t, seen, true)
@@ -109,6 +97,6 @@ func TestAddress(t *testing.T) {
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
 	require.Len(t, seen.all, 1)
-	require.NotNil(t, net.ParseIP(seen.all[0]), "an address without a port, as the proxy reports it: %s", seen.all[0])
+	require.NotNil(t, net.ParseIP(seen.all[0]), "not an address without a port: %s", seen.all[0])
 	require.True(t, net.ParseIP(seen.all[0]).IsLoopback())
 }

@@ -1,4 +1,4 @@
-// Redis keeps tokens in Redis or Valkey.
+// Redis stores tokens in Redis or Valkey.
 package main
 
 import (
@@ -27,7 +27,7 @@ func open(url, prefix string) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	option.ConnWriteTimeout = 2 * time.Second // a connection that is silent for longer is given up
+	option.ConnWriteTimeout = 2 * time.Second // also how long to wait for an answer
 	client, err := rueidis.NewClient(option)
 	if err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func open(url, prefix string) (*service, error) {
 	return &service{client, store, bearer}, err
 }
 
-// close writes the last uses first, and then gives the connections back.
+// close first writes pending last-used times, then closes the connections.
 func (s *service) close(ctx context.Context) error {
 	defer s.client.Close()
 	return s.bearer.Close(ctx)

@@ -1,5 +1,5 @@
-// Settings mounts the pages on which people manage their credentials, and writes to
-// them when one changes.
+// Settings mounts the pages on which users manage their credentials, and sends a mail
+// when one changes.
 package main
 
 import (
@@ -27,10 +27,10 @@ func newService(store auth.Store, cookieKeys, revealKeys auth.Keys) (*service, e
 	s := &service{mails: make(chan mail, 100)}
 	var errBearer, errCookie, errSecret error
 	s.bearer, errBearer = auth.NewBearer(store, auth.BearerConfig{
-		Prefix: "acme_pat", Scopes: []string{"notes:read", "notes:write"}, MaxPerUser: 50, Observe: s.tell,
+		Prefix: "acme_pat", Scopes: []string{"notes:read", "notes:write"}, MaxPerUser: 50, Observe: s.notify,
 	})
-	s.cookie, errCookie = auth.NewCookie(store, auth.CookieConfig{Keys: cookieKeys, Observe: s.tell})
-	s.secret, errSecret = auth.NewSecret(store, auth.SecretConfig{Prefix: "acme_cs", RevealKeys: revealKeys, Observe: s.tell})
+	s.cookie, errCookie = auth.NewCookie(store, auth.CookieConfig{Keys: cookieKeys, Observe: s.notify})
+	s.secret, errSecret = auth.NewSecret(store, auth.SecretConfig{Prefix: "acme_cs", RevealKeys: revealKeys, Observe: s.notify})
 	return s, errors.Join(errBearer, errCookie, errSecret)
 }
 
@@ -54,31 +54,31 @@ func (s *service) routes() (http.Handler, error) {
 	return mux, nil
 }
 
-// tell is the Observe of the authenticators. It is called on the request's path, so
-// it hands the mail to somebody else.
-func (s *service) tell(ctx context.Context, e auth.Event) {
-	what := map[auth.EventKind]string{
+// notify is the Observe of the authenticators. It must not block, so it queues the
+// mail.
+func (s *service) notify(ctx context.Context, e auth.Event) {
+	change := map[auth.EventKind]string{
 		auth.EventIssued:     "was created",
 		auth.EventRotated:    "was rotated",
 		auth.EventRevealed:   "was shown",
-		auth.EventRevoked:    "was ended",
-		auth.EventRevokedAll: "were ended, all of them,",
+		auth.EventRevoked:    "was revoked",
+		auth.EventRevokedAll: "were all revoked",
 	}[e.Kind]
-	if what == "" {
-		return // a sign-in, say
+	if change == "" {
+		return // for example a sign-in
 	}
-	if _, byOwner := auth.FromContext(ctx); !byOwner {
-		return // a job of ours, and nobody's request
+	if _, byUser := auth.FromContext(ctx); !byUser {
+		return // by the service itself, not by a request
 	}
-	text := fmt.Sprintf("Credentials of your account: %s %s %s, from %s.", e.Scheme, e.CredentialID, what, e.Remote)
+	text := fmt.Sprintf("Credentials of your account: %s %s %s, from %s.", e.Scheme, e.CredentialID, change, e.Remote)
 	select {
 	case s.mails <- mail{e.UserID, text}:
 	default:
-		log.Print("too many mails are waiting; lost: ", text)
+		log.Print("mail queue is full; dropped: ", text)
 	}
 }
 
-// send sends what is waiting, until ctx ends.
+// send delivers queued mails until ctx is done.
 func (s *service) send(ctx context.Context, deliver func(mail)) {
 	for {
 		select {
@@ -90,16 +90,16 @@ func (s *service) send(ctx context.Context, deliver func(mail)) {
 	}
 }
 
-// signInPage shows its form also to those who are signed in: with prompt=login they
-// are to sign in anew.
+// signInPage shows its form even to signed-in users: the settings redirect here with
+// prompt=login if they must sign in again.
 func signInPage(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	fmt.Fprint(w, `<!DOCTYPE html><title>Sign in</title><form method="post">
-<p>Everybody is alice here.</p><button>Sign in</button></form>`)
+<p>Here, every user is alice.</p><button>Sign in</button></form>`)
 }
 
-// signIn is posted to the page's own address, so that next is still in it. A real
-// one checks a password first.
+// signIn is called with the URL of the page, which includes next. A real service
+// checks a password first.
 func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
 	if _, err := s.cookie.SignIn(w, r, "alice", auth.NewSession{}); err != nil {
 		auth.WriteError(w, r, err)
@@ -109,7 +109,7 @@ func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
 }
 
 func main() {
-	cookieKey, revealKey := make([]byte, 32), make([]byte, 32) // real ones outlive the process
+	cookieKey, revealKey := make([]byte, 32), make([]byte, 32) // a real service loads permanent keys
 	rand.Read(cookieKey)
 	rand.Read(revealKey)
 	s, err := newService(auth.NewMemoryStore(), auth.Keys{cookieKey}, auth.Keys{revealKey})
@@ -121,7 +121,7 @@ func main() {
 		log.Fatal(err)
 	}
 	go s.send(context.Background(), func(m mail) { log.Printf("mail to %s: %s", m.to, m.text) })
-	// The cookie is Secure. Browsers send it over http to the local host alone.
+	// The cookie is Secure: over plain HTTP, browsers send it to localhost only.
 	log.Print("http://localhost:8080/settings/")
 	log.Fatal(http.ListenAndServe("127.0.0.1:8080", routes))
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -14,18 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/internal/exampletest"
 )
 
-func key() []byte {
-	k := make([]byte, 32)
-	rand.Read(k)
-	return k
-}
-
-// Somebody signs in, makes a token, and is written to.
-func TestSettingsAndMail(t *testing.T) {
+// A user signs in, creates a token, and gets a mail.
+func TestSettings_mailAboutNewToken(t *testing.T) {
 	t.Parallel()
-	s, err := newService(auth.NewMemoryStore(), auth.Keys{key()}, auth.Keys{key()})
+	s, err := newService(auth.NewMemoryStore(), exampletest.Keys(), exampletest.Keys())
 	require.NoError(t, err)
 	routes, err := s.routes()
 	require.NoError(t, err)
@@ -48,7 +42,7 @@ func TestSettingsAndMail(t *testing.T) {
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, "/sign-in", res.Request.URL.Path)
 	res, body := post(res.Request.URL.RequestURI(), nil)
-	require.Equal(t, "/settings/tokens/new", res.Request.URL.Path, "back from the sign-in")
+	require.Equal(t, "/settings/tokens/new", res.Request.URL.Path, "redirected back after the sign-in")
 	require.Contains(t, body, "write and remove notes")
 
 	_, body = post("/settings/tokens", url.Values{"name": {"Deploy"}, "expires": {"720h0m0s"}, "access": {"scopes"}, "scope": {"notes:read"}})
@@ -65,7 +59,7 @@ func TestSettingsAndMail(t *testing.T) {
 	require.Equal(t, "alice", got.to)
 	require.True(t, strings.HasPrefix(got.text, "Credentials of your account: Bearer "+tokens[0].ID+" was created, from 127.0.0.1:"), got.text)
 
-	// What the service does by itself is nobody's news.
+	// Changes by the service itself cause no mail.
 	_, err = s.bearer.RevokeAll(t.Context(), "alice")
 	require.NoError(t, err)
 	require.Empty(t, s.mails)

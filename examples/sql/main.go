@@ -1,5 +1,5 @@
-// SQL keeps tokens in a database: here SQLite, and PostgreSQL, MariaDB and MySQL
-// by another driver and dialect.
+// SQL stores tokens in a database: here SQLite. PostgreSQL, MariaDB and MySQL need
+// another driver and dialect.
 package main
 
 import (
@@ -39,12 +39,13 @@ func open(ctx context.Context, file string) (*service, error) {
 	return &service{db, store, bearer}, err
 }
 
-// close writes the last uses first, and then gives the database back.
+// close first writes pending last-used times, then closes the database.
 func (s *service) close(ctx context.Context) error {
 	return errors.Join(s.bearer.Close(ctx), s.store.Close(), s.db.Close())
 }
 
-// purge removes what ended a month ago. It is called once a day.
+// purge removes tokens that expired or were revoked over a month ago. It is called
+// once a day.
 func (s *service) purge(ctx context.Context) (int, error) {
 	return s.store.Purge(ctx, time.Now().AddDate(0, -1, 0))
 }

@@ -1,5 +1,5 @@
-// Streams ends server-sent events and WebSocket connections when the credential
-// that opened them is revoked.
+// Streams closes server-sent event streams and WebSocket connections when the
+// credential that opened them is revoked.
 package main
 
 import (
@@ -19,7 +19,7 @@ type service struct {
 	bearer  *auth.Bearer
 	cookie  *auth.Cookie
 	recheck time.Duration
-	news    chan string // stands for what there is to tell
+	news    chan string // stands for the events of the service
 }
 
 func newService(store auth.Store, keys auth.Keys, recheck time.Duration) (*service, error) {
@@ -37,9 +37,9 @@ func (s *service) routes() http.Handler {
 	return mux
 }
 
-// good asks again whether the credential of a request may come in.
-func (s *service) good(r *http.Request) bool {
-	var m auth.Middleware // one without Observe: this is no new request
+// valid checks again whether the credential of a request is valid.
+func (s *service) valid(r *http.Request) bool {
+	var m auth.Middleware // without Observe: this is not a new request
 	_, err := m.Authenticate(r, s.bearer, s.cookie)
 	return err == nil
 }
@@ -55,7 +55,7 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		case <-tick.C:
-			if !s.good(r) {
+			if !s.valid(r) {
 				return
 			}
 		case text := <-s.news:
@@ -67,7 +67,7 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 func (s *service) socket(w http.ResponseWriter, r *http.Request) {
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {
-		return // Accept has answered
+		return // Accept has written a response
 	}
 	defer conn.CloseNow()
 	ctx := conn.CloseRead(r.Context())
@@ -78,7 +78,7 @@ func (s *service) socket(w http.ResponseWriter, r *http.Request) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if !s.good(r) {
+			if !s.valid(r) {
 				conn.Close(websocket.StatusPolicyViolation, "signed out")
 				return
 			}
@@ -91,7 +91,7 @@ func (s *service) socket(w http.ResponseWriter, r *http.Request) {
 }
 
 func main() {
-	key := make([]byte, 32) // a real one outlives the process
+	key := make([]byte, 32) // a real service loads a permanent key
 	rand.Read(key)
 	s, err := newService(auth.NewMemoryStore(), auth.Keys{key}, 30*time.Second)
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,18 +11,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/internal/exampletest"
 )
 
 func start(t *testing.T, recheck time.Duration) (*service, *httptest.Server) {
 	t.Helper()
-	s, err := newService(auth.NewMemoryStore(), auth.Keys{bytes.Repeat([]byte("0123456789abcdef"), 2)}, recheck)
+	s, err := newService(auth.NewMemoryStore(), exampletest.Keys(), recheck)
 	require.NoError(t, err)
 	srv := httptest.NewTLSServer(s.routes())
 	t.Cleanup(srv.Close)
 	return s, srv
 }
 
-// signIn returns the Cookie field of a new session.
+// signIn returns the Cookie header of a new session.
 func signIn(t *testing.T, s *service) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -33,7 +33,7 @@ func signIn(t *testing.T, s *service) string {
 	return c.Name + "=" + c.Value
 }
 
-func TestEvents(t *testing.T) {
+func TestEvents_endOnRevocation(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
@@ -63,7 +63,7 @@ func TestEvents(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, 1, n)
 
-			body, err := io.ReadAll(resp.Body) // to its end, which is what is tested
+			body, err := io.ReadAll(resp.Body) // returns when the stream ends
 			require.NoError(t, err)
 			require.Equal(t, "data: hello\n\n", string(body))
 
@@ -75,8 +75,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestEventsWithoutRecheck shows why there is one.
-func TestEventsWithoutRecheck(t *testing.T) {
+// Without a check, a revoked token keeps receiving events.
+func TestEvents_withoutRecheck(t *testing.T) {
 	t.Parallel()
 	s, srv := start(t, time.Hour)
 	token, _, err := s.bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "reader"})
@@ -97,7 +97,7 @@ func TestEventsWithoutRecheck(t *testing.T) {
 	require.Equal(t, "data: still here\n\n", string(got))
 }
 
-func TestSocket(t *testing.T) {
+func TestSocket_closesOnRevocation(t *testing.T) {
 	t.Parallel()
 	s, srv := start(t, time.Millisecond)
 	header := http.Header{"Cookie": {signIn(t, s)}, "Origin": {srv.URL}}
@@ -115,12 +115,12 @@ func TestSocket(t *testing.T) {
 	require.Equal(t, websocket.StatusPolicyViolation, websocket.CloseStatus(err))
 }
 
-func TestSocketOfAnotherSite(t *testing.T) {
+func TestSocket_crossOrigin(t *testing.T) {
 	t.Parallel()
 	s, srv := start(t, time.Hour)
 	header := http.Header{"Cookie": {signIn(t, s)}, "Origin": {"https://evil.example"}}
 	_, resp, err := websocket.Dial(t.Context(), srv.URL+"/socket", &websocket.DialOptions{HTTPClient: srv.Client(), HTTPHeader: header})
 	require.Error(t, err)
 	require.Equal(t, http.StatusForbidden, resp.StatusCode)
-	require.Equal(t, "application/problem+json", resp.Header.Get("Content-Type"), "refused by the cookie, before Accept")
+	require.Equal(t, "application/problem+json", resp.Header.Get("Content-Type"), "rejected by Require, before Accept")
 }

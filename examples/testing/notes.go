@@ -1,4 +1,4 @@
-// Package notes is a handler and its tests, which sign nobody in.
+// Package notes is a handler whose tests need no sign-in.
 package notes
 
 import (
@@ -8,10 +8,10 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A User is the service's own, as Middleware.Resolve returns it.
+// A User is a user of the service, as Middleware.Resolve returns it.
 type User struct{ Email string }
 
-// Handler is mounted behind Require, with a Resolve that returns a *User.
+// Handler must be behind Require, with a Resolve that returns a *User.
 func Handler(w http.ResponseWriter, r *http.Request) {
 	if err := auth.CheckScope(r.Context(), "notes:read"); err != nil {
 		auth.WriteError(w, r, err)

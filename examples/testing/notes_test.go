@@ -22,7 +22,7 @@ func TestHandler(t *testing.T) {
 	require.Equal(t, "notes of alice (alice@example.com)\n", w.Body.String())
 }
 
-func TestHandlerScope(t *testing.T) {
+func TestHandler_missingScope(t *testing.T) {
 	t.Parallel()
 	ctx := auth.NewContext(t.Context(), &auth.Identity{UserID: "alice", Scopes: "notes:write"})
 	w := httptest.NewRecorder()
@@ -30,7 +30,7 @@ func TestHandlerScope(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, w.Code)
 }
 
-func TestRoute(t *testing.T) {
+func TestHandler_behindRequire(t *testing.T) {
 	t.Parallel()
 	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{})
 	require.NoError(t, err)

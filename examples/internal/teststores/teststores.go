@@ -108,24 +108,31 @@ func runSQL(t *testing.T, db *sql.DB, query string) {
 	require.NoError(t, err)
 }
 
-// Redis returns the URL of the server that AUTH_TEST_REDIS names, with a new key prefix
-// in the parameter prefix.
+// Redis returns the URL of RedisPrefix with the key prefix in the parameter prefix.
 func Redis(t *testing.T) string {
-	u, err := url.Parse(cmp.Or(os.Getenv("AUTH_TEST_REDIS"), "redis://127.0.0.1:6379/0"))
+	text, prefix := RedisPrefix(t)
+	u, err := url.Parse(text)
 	require.NoError(t, err)
-	options, err := rueidis.ParseURL(u.String())
-	require.NoError(t, err)
-	client, err := rueidis.NewClient(options)
-	skipUnless(t, err, "AUTH_TEST_REDIS", "Redis", "redis-server --daemonize yes")
-	prefix := Unique() + ":"
-	t.Cleanup(func() {
-		removeKeys(t, client, prefix)
-		client.Close()
-	})
 	query := u.Query()
 	query.Set("prefix", prefix)
 	u.RawQuery = query.Encode()
 	return u.String()
+}
+
+// RedisPrefix returns the URL of the server that AUTH_TEST_REDIS names, and a new key
+// prefix.
+func RedisPrefix(t *testing.T) (url, prefix string) {
+	url = cmp.Or(os.Getenv("AUTH_TEST_REDIS"), "redis://127.0.0.1:6379/0")
+	options, err := rueidis.ParseURL(url)
+	require.NoError(t, err)
+	client, err := rueidis.NewClient(options)
+	skipUnless(t, err, "AUTH_TEST_REDIS", "Redis", "redis-server --daemonize yes")
+	prefix = Unique() + ":"
+	t.Cleanup(func() {
+		removeKeys(t, client, prefix)
+		client.Close()
+	})
+	return url, prefix
 }
 
 func removeKeys(t *testing.T, client rueidis.Client, prefix string) {
