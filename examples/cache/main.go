@@ -30,14 +30,14 @@ func open(ctx context.Context, url string) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	database, err := sqlstore.New(db, sqlstore.PostgreSQL)
+	database, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.Config{})
 	if err != nil {
 		return nil, err
 	}
 	if err := database.Migrate(ctx); err != nil {
 		return nil, err
 	}
-	revocations, err := pgnotify.New(url, pgnotify.WithErrorLog(func(err error) { log.Print(err) }))
+	revocations, err := pgnotify.New(url, pgnotify.Config{ErrorLog: func(err error) { log.Print(err) }})
 	if err != nil {
 		return nil, err
 	}

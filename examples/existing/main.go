@@ -33,8 +33,8 @@ CREATE TABLE api_tokens (
 )`
 
 // tokensIn looks tokens up in the existing table.
-func tokensIn(db *sql.DB) auth.LookupFunc {
-	return func(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+func tokensIn(db *sql.DB) auth.Store {
+	return auth.LookupStore(func(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
 		if kind != auth.KindToken {
 			return nil, auth.ErrNotFound
 		}
@@ -57,41 +57,54 @@ func tokensIn(db *sql.DB) auth.LookupFunc {
 			c.ExpiresAt = time.Unix(expires.Int64, 0)
 		}
 		return &c, nil
-	}
+	})
 }
 
 // moveTokens copies valid tokens to the library's store, where users can list, rotate
 // and revoke them like all others. It can run repeatedly: it skips tokens that it has
 // already moved.
 func moveTokens(ctx context.Context, db *sql.DB, bearer *auth.Bearer) (moved int, err error) {
-	rows, err := db.QueryContext(ctx, `SELECT id, user_id, sha256, scopes, expires_at
+	rows, err := db.QueryContext(ctx, `SELECT id, user_id, sha256, scopes, created_at, expires_at
 		FROM api_tokens WHERE NOT revoked AND (expires_at IS NULL OR expires_at > ?)`, time.Now().Unix()+1)
 	if err != nil {
 		return 0, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var id, userID, scopes string
-		var sum []byte
-		var expires sql.NullInt64
-		if err := rows.Scan(&id, &userID, &sum, &scopes, &expires); err != nil {
-			return moved, err
-		}
-		if len(sum) != len(auth.Digest{}) {
-			return moved, fmt.Errorf("token %s: its hash has %d bytes instead of 32", id, len(sum))
-		}
-		t := auth.NewToken{Name: "moved: " + id, Scopes: strings.Fields(scopes)}
-		if expires.Valid {
-			t.Lifetime = time.Until(time.Unix(expires.Int64, 0))
-		}
-		switch _, err := bearer.ImportDigest(ctx, userID, auth.Digest(sum), t); {
+		switch err := moveToken(ctx, rows, bearer); {
 		case err == nil:
 			moved++
-		case !errors.Is(err, auth.ErrConflict):
-			return moved, fmt.Errorf("token %s: %w", id, err)
+		case !errors.Is(err, auth.ErrConflict): // which means that it was moved already
+			return moved, err
 		}
 	}
 	return moved, rows.Err()
+}
+
+func moveToken(ctx context.Context, row *sql.Rows, bearer *auth.Bearer) error {
+	var id, userID, scopes string
+	var sum []byte
+	var created int64
+	var expires sql.NullInt64
+	if err := row.Scan(&id, &userID, &sum, &scopes, &created, &expires); err != nil {
+		return err
+	}
+	if len(sum) != len(auth.Digest{}) {
+		return fmt.Errorf("token %s: its hash has %d bytes instead of 32", id, len(sum))
+	}
+	o := auth.ImportOptions{
+		TokenOptions: auth.TokenOptions{Name: "moved: " + id, Scopes: strings.Fields(scopes)},
+		CreatedAt:    time.Unix(created, 0),
+	}
+	if expires.Valid {
+		o.ExpiresAt = time.Unix(expires.Int64, 0)
+	} else {
+		o.Lifetime = auth.NoExpiry
+	}
+	if _, err := bearer.ImportDigest(ctx, userID, auth.Digest(sum), o); err != nil {
+		return fmt.Errorf("token %s: %w", id, err)
+	}
+	return nil
 }
 
 type user struct {
@@ -127,7 +140,7 @@ func (l legacy) Authenticate(r *http.Request) (*auth.Identity, error) {
 	if err != nil || claims.Subject == "" {
 		return nil, auth.ErrInvalidCredential
 	}
-	return &auth.Identity{UserID: claims.Subject, Scopes: "*"}, nil
+	return &auth.Identity{UserID: claims.Subject, Scopes: auth.FullAccess}, nil
 }
 
 func routes(db *sql.DB, bearer *auth.Bearer, old legacy) http.Handler {

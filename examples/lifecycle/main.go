@@ -1,5 +1,5 @@
-// Lifecycle signs people in, and ends credentials when a password changes or an
-// account goes; and it replaces keys.
+// Lifecycle signs users in, lets them create tokens, revokes credentials when a user
+// changes the password or deletes the account, and rotates keys.
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"strconv"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -36,8 +37,8 @@ func (s *service) routes() http.Handler {
 	mux.HandleFunc("POST /sign-in", s.signIn)
 	mux.HandleFunc("POST /sign-out", s.signOut)
 	mux.Handle("GET /me", m.Require(s.bearer, s.cookie, s.secret)(http.HandlerFunc(s.me)))
-	signedIn := m.Require(s.cookie) // no token may do these
-	mux.Handle("POST /tokens", signedIn(http.HandlerFunc(s.newToken)))
+	signedIn := m.Require(s.cookie) // not possible with a token
+	mux.Handle("POST /tokens", signedIn(http.HandlerFunc(s.createToken)))
 	mux.Handle("POST /password", signedIn(http.HandlerFunc(s.changePassword)))
 	mux.Handle("DELETE /account", signedIn(http.HandlerFunc(s.deleteAccount)))
 	return mux
@@ -62,10 +63,10 @@ func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	userID := r.PostFormValue("user")
 	if err := s.users.CheckPassword(userID, r.PostFormValue("password")); err != nil {
-		http.Error(w, "wrong user or password", http.StatusForbidden) // 401 would owe a challenge
+		http.Error(w, "wrong user or password", http.StatusForbidden) // 401 would require a challenge
 		return
 	}
-	if _, err := s.cookie.SignIn(w, r, userID, auth.NewSession{}); err != nil {
+	if _, err := s.cookie.SignIn(w, r, userID, auth.SessionOptions{}); err != nil {
 		auth.WriteError(w, r, err)
 		return
 	}
@@ -80,13 +81,18 @@ func (s *service) signOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-func (s *service) newToken(w http.ResponseWriter, r *http.Request) {
+func (s *service) createToken(w http.ResponseWriter, r *http.Request) {
+	o, err := tokenOptions(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
 	id, _ := auth.FromContext(r.Context())
-	t := auth.NewToken{Name: r.PostFormValue("name"), Lifetime: 90 * 24 * time.Hour}
-	plaintext, _, err := s.bearer.Issue(r.Context(), id.UserID, t)
+	plaintext, _, err := s.bearer.Issue(r.Context(), id.UserID, o)
+	var invalid *auth.ArgumentError
 	switch {
-	case errors.Is(err, auth.ErrMalformed):
-		http.Error(w, "name: 1 to 255 bytes, please", http.StatusBadRequest)
+	case errors.As(err, &invalid):
+		http.Error(w, invalid.Argument+" "+invalid.Fault, http.StatusBadRequest)
 	case err != nil:
 		auth.WriteError(w, r, err)
 	default:
@@ -95,15 +101,28 @@ func (s *service) newToken(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// revokeAll ends every credential of an account, but for the sessions named.
+// tokenOptions reads the fields of a form. The user must choose scopes and a lifetime:
+// if a field is missing, the token must not get full access, or be valid forever.
+func tokenOptions(r *http.Request) (auth.TokenOptions, error) {
+	days, err := strconv.Atoi(r.PostFormValue("days")) // parses the form
+	o := auth.TokenOptions{Name: r.PostForm.Get("name"), Scopes: r.PostForm["scope"]}
+	var faults []error
+	if len(o.Scopes) == 0 {
+		faults = append(faults, errors.New("scope is required: name each scope, or * for full access"))
+	}
+	if err != nil || days < 1 || days > 365 {
+		faults = append(faults, errors.New("days is required: the lifetime, 1 to 365 days"))
+	}
+	o.Lifetime = time.Duration(days) * 24 * time.Hour
+	return o, errors.Join(faults...)
+}
+
+// revokeAll revokes all credentials of a user, except the given sessions.
 func (s *service) revokeAll(ctx context.Context, userID string, except ...string) error {
 	_, errTokens := s.bearer.RevokeAll(ctx, userID)
 	_, errSessions := s.cookie.RevokeAll(ctx, userID, except...)
-	errSecret := s.secret.Revoke(ctx, userID)
-	if errors.Is(errSecret, auth.ErrNotFound) {
-		errSecret = nil // it has none
-	}
-	return errors.Join(errTokens, errSessions, errSecret)
+	_, errSecrets := s.secret.RevokeAll(ctx, userID)
+	return errors.Join(errTokens, errSessions, errSecrets)
 }
 
 func (s *service) changePassword(w http.ResponseWriter, r *http.Request) {
@@ -114,7 +133,7 @@ func (s *service) changePassword(w http.ResponseWriter, r *http.Request) {
 	}
 	err := s.users.SetPassword(id.UserID, r.PostFormValue("new"))
 	if err == nil {
-		err = s.revokeAll(r.Context(), id.UserID, id.CredentialID) // but this session
+		err = s.revokeAll(r.Context(), id.UserID, id.CredentialID) // except this session
 	}
 	if err != nil {
 		auth.WriteError(w, r, err)
@@ -125,7 +144,7 @@ func (s *service) changePassword(w http.ResponseWriter, r *http.Request) {
 
 func (s *service) deleteAccount(w http.ResponseWriter, r *http.Request) {
 	id, _ := auth.FromContext(r.Context())
-	s.users.Disable(id.UserID) // from here on Resolve refuses it
+	s.users.Disable(id.UserID) // from now on, resolve rejects the user's credentials
 	if err := s.revokeAll(r.Context(), id.UserID); err != nil {
 		auth.WriteError(w, r, err)
 		return
@@ -133,25 +152,26 @@ func (s *service) deleteAccount(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// rotation is what the configuration of Keys is, deployment by deployment.
+// rotation returns the Keys of each deployment, in order.
 func rotation(older, newer []byte) []auth.Keys {
 	return []auth.Keys{
 		{older},
-		{older, newer}, // every process can open what the next step seals
-		{newer, older}, // the new key seals
-		{newer},        // once nothing that the old one has sealed is needed
+		{older, newer}, // all processes can decrypt what the next step encrypts
+		{newer, older}, // the newer key encrypts
+		{newer},        // once nothing encrypted with the older key is needed
 	}
 }
 
-// reseal gives an account a new secret, sealed by the first of RevealKeys. The
-// old secret works on for a week, in which its owner can look at the new one.
-func (s *service) reseal(ctx context.Context, userID string) error {
-	_, _, err := s.secret.Rotate(ctx, userID, 7*24*time.Hour)
-	return err
+// reseal replaces a user's secret by one that is encrypted with the first of
+// RevealKeys. The old secret is valid for another week, in which the user can reveal
+// the new one.
+func (s *service) reseal(ctx context.Context, userID, id string) (auth.Credential, error) {
+	_, c, err := s.secret.Rotate(ctx, userID, id, 7*24*time.Hour)
+	return c, err
 }
 
 func main() {
-	cookieKey, revealKey := make([]byte, 32), make([]byte, 32) // real ones outlive the process
+	cookieKey, revealKey := make([]byte, 32), make([]byte, 32) // a real service loads permanent keys
 	rand.Read(cookieKey)
 	rand.Read(revealKey)
 	s, err := newService(newUsers(bcrypt.DefaultCost), auth.NewMemoryStore(), auth.Keys{cookieKey}, auth.Keys{revealKey})

@@ -1,25 +1,23 @@
 package main
 
 import (
-	"crypto/rand"
+	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/internal/exampletest"
 )
 
-func key() []byte {
-	k := make([]byte, 32)
-	rand.Read(k)
-	return k
-}
+func key() []byte { return exampletest.Keys()[0] }
 
 func start(t *testing.T) (*service, *httptest.Server) {
 	t.Helper()
@@ -31,7 +29,7 @@ func start(t *testing.T) (*service, *httptest.Server) {
 	return s, srv
 }
 
-// A client keeps cookies and follows no redirect.
+// A client keeps cookies and does not follow redirects.
 type client struct {
 	http.Client
 	t   *testing.T
@@ -48,13 +46,21 @@ func newClient(t *testing.T, srv *httptest.Server) *client {
 	return c
 }
 
+// send sends a form, given as alternating names and values.
 func (c *client) send(method, path, authorization string, form ...string) *http.Response {
 	c.t.Helper()
 	values := url.Values{}
 	for i := 0; i < len(form); i += 2 {
 		values.Set(form[i], form[i+1])
 	}
-	req, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, strings.NewReader(values.Encode()))
+	resp, _ := c.do(method, path, authorization, values.Encode())
+	return resp
+}
+
+// do sends a form and returns the response with its body.
+func (c *client) do(method, path, authorization, form string) (*http.Response, string) {
+	c.t.Helper()
+	req, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, strings.NewReader(form))
 	require.NoError(c.t, err)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if authorization != "" {
@@ -62,8 +68,10 @@ func (c *client) send(method, path, authorization string, form ...string) *http.
 	}
 	resp, err := c.Do(req)
 	require.NoError(c.t, err)
-	require.NoError(c.t, resp.Body.Close())
-	return resp
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(c.t, err)
+	return resp, string(body)
 }
 
 func (c *client) signIn(password string) *http.Response {
@@ -71,7 +79,7 @@ func (c *client) signIn(password string) *http.Response {
 	return c.send("POST", "/sign-in", "", "user", "alice", "password", password, "next", "/me")
 }
 
-func TestSignInAndOut(t *testing.T) {
+func TestSignIn_thenSignOut(t *testing.T) {
 	t.Parallel()
 	_, srv := start(t)
 	c := newClient(t, srv)
@@ -88,48 +96,76 @@ func TestSignInAndOut(t *testing.T) {
 	require.Equal(t, "/", resp.Header.Get("Location"))
 }
 
-func TestNewToken(t *testing.T) {
+func TestIssue_scopesAndLifetimeRequired(t *testing.T) {
 	t.Parallel()
 	s, srv := start(t)
 	c := newClient(t, srv)
-	require.Equal(t, 401, c.send("POST", "/tokens", "", "name", "script").StatusCode)
+	form := []string{"name", "script", "scope", "notes:read", "days", "90"}
+	require.Equal(t, 401, c.send("POST", "/tokens", "", form...).StatusCode)
 	require.Equal(t, 303, c.signIn("first").StatusCode)
-	require.Equal(t, 400, c.send("POST", "/tokens", "", "name", "").StatusCode)
-	resp := c.send("POST", "/tokens", "", "name", "script")
+	for _, tt := range []struct {
+		form   string
+		faults []string
+	}{
+		{"scope=notes:read&days=90", []string{"Name must not be empty"}},
+		{"name=script&days=90", []string{"scope is required"}},
+		{"name=script&scope=&days=90", []string{"Scopes "}},
+		{"name=script&scope=notes:read", []string{"days is required"}},
+		{"name=script&scope=notes:read&days=", []string{"days is required"}},
+		{"name=script&scope=notes:read&days=0", []string{"days is required"}},
+		{"name=script&scope=notes:read&days=-1", []string{"days is required"}},
+		{"name=script&scope=notes:read&days=366", []string{"days is required"}},
+		{"name=script&scope=notes:read&days=never", []string{"days is required"}},
+		{"name=script", []string{"scope is required", "days is required"}},
+		{"", []string{"scope is required", "days is required"}},
+	} {
+		resp, body := c.do("POST", "/tokens", "", tt.form)
+		require.Equal(t, 400, resp.StatusCode, tt.form)
+		for _, fault := range tt.faults {
+			require.Contains(t, body, fault, tt.form)
+		}
+	}
+	list, err := s.bearer.List(t.Context(), "alice", auth.Page{})
+	require.NoError(t, err)
+	require.Empty(t, list)
+
+	resp := c.send("POST", "/tokens", "", form...)
 	require.Equal(t, 200, resp.StatusCode)
 	require.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
-	list, err := s.bearer.List(t.Context(), "alice", auth.Page{})
+	list, err = s.bearer.List(t.Context(), "alice", auth.Page{})
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	require.Equal(t, "script", list[0].Name)
+	require.Equal(t, auth.Scopes("notes:read"), list[0].Scopes)
+	require.Equal(t, 90*24*time.Hour, list[0].ExpiresAt.Sub(list[0].CreatedAt))
 }
 
-func TestPasswordChange(t *testing.T) {
+func TestRevokeAll_passwordChange(t *testing.T) {
 	t.Parallel()
 	s, srv := start(t)
-	token, _, err := s.bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "script"})
+	token, _, err := s.bearer.Issue(t.Context(), "alice", auth.TokenOptions{Name: "script", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	require.NoError(t, err)
 	here, elsewhere := newClient(t, srv), newClient(t, srv)
 	require.Equal(t, 303, here.signIn("first").StatusCode)
 	require.Equal(t, 303, elsewhere.signIn("first").StatusCode)
 	require.Equal(t, 401, newClient(t, srv).send("POST", "/password", "Bearer "+token, "old", "first", "new", "second").StatusCode,
-		"a token changes no password")
+		"a token must not change the password")
 
 	require.Equal(t, 403, here.send("POST", "/password", "", "old", "guess", "new", "second").StatusCode)
 	require.Equal(t, 204, here.send("POST", "/password", "", "old", "first", "new", "second").StatusCode)
-	require.Equal(t, 200, here.send("GET", "/me", "").StatusCode, "the session in which it was changed goes on")
+	require.Equal(t, 200, here.send("GET", "/me", "").StatusCode, "the session that changed the password remains valid")
 	require.Equal(t, 401, elsewhere.send("GET", "/me", "").StatusCode)
 	require.Equal(t, 401, newClient(t, srv).send("GET", "/me", "Bearer "+token).StatusCode)
 	require.Equal(t, 403, elsewhere.signIn("first").StatusCode)
 	require.Equal(t, 303, elsewhere.signIn("second").StatusCode)
 }
 
-func TestAccountDeletion(t *testing.T) {
+func TestRevokeAll_accountDeletion(t *testing.T) {
 	t.Parallel()
 	s, srv := start(t)
-	token, _, err := s.bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "script"})
+	token, _, err := s.bearer.Issue(t.Context(), "alice", auth.TokenOptions{Name: "script", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	require.NoError(t, err)
-	secret, _, err := s.secret.Assign(t.Context(), "alice")
+	secret, _, err := s.secret.Issue(t.Context(), "alice", auth.SecretOptions{Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	require.NoError(t, err)
 	c, script := newClient(t, srv), newClient(t, srv)
 	require.Equal(t, 303, c.signIn("first").StatusCode)
@@ -140,15 +176,15 @@ func TestAccountDeletion(t *testing.T) {
 	require.Equal(t, 401, c.send("GET", "/me", "").StatusCode)
 	require.Equal(t, 401, script.send("GET", "/me", "Bearer "+token).StatusCode)
 	require.Equal(t, 401, script.send("GET", "/me", "Secret "+secret).StatusCode)
-	require.NoError(t, s.revokeAll(t.Context(), "alice"), "it can be repeated")
+	require.NoError(t, s.revokeAll(t.Context(), "alice"), "can be repeated")
 
-	// What was made at the last moment is refused as well, by Resolve.
-	late, _, err := s.bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "late"})
+	// Resolve rejects a token that was created at the same time.
+	late, _, err := s.bearer.Issue(t.Context(), "alice", auth.TokenOptions{Name: "late", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	require.NoError(t, err)
 	require.Equal(t, 401, script.send("GET", "/me", "Bearer "+late).StatusCode)
 }
 
-func TestCookieKeyRotation(t *testing.T) {
+func TestCookie_keyRotation(t *testing.T) {
 	t.Parallel()
 	store, older, newer := auth.NewMemoryStore(), key(), key()
 	var steps []*auth.Cookie
@@ -157,29 +193,29 @@ func TestCookieKeyRotation(t *testing.T) {
 		require.NoError(t, err)
 		steps = append(steps, s.cookie)
 	}
-	for sealer, opens := range [][]bool{
-		{true, true, true, false}, // what the first step seals, step by step
+	for from, valid := range [][]bool{
+		{true, true, true, false}, // whether each step decrypts a cookie of the first
 		{true, true, true, false},
-		{false, true, true, true}, // so every process is to be at the second before any is at the third
+		{false, true, true, true}, // so all processes must reach the second step before any reaches the third
 		{false, true, true, true},
 	} {
 		w := httptest.NewRecorder()
-		_, err := steps[sealer].SignIn(w, httptest.NewRequestWithContext(t.Context(), "POST", "/", nil), "alice", auth.NewSession{})
+		_, err := steps[from].SignIn(w, httptest.NewRequestWithContext(t.Context(), "POST", "/", nil), "alice", auth.SessionOptions{})
 		require.NoError(t, err)
 		r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
 		r.AddCookie(w.Result().Cookies()[0])
-		for opener, want := range opens {
-			_, err := steps[opener].Authenticate(r)
+		for step, want := range valid {
+			_, err := steps[step].Authenticate(r)
 			if want {
-				require.NoError(t, err, "%d opens what %d sealed", opener, sealer)
+				require.NoError(t, err, "step %d decrypts a cookie of step %d", step, from)
 			} else {
-				require.ErrorIs(t, err, auth.ErrInvalidCredential, "%d opens what %d sealed", opener, sealer)
+				require.ErrorIs(t, err, auth.ErrInvalidCredential, "step %d decrypts a cookie of step %d", step, from)
 			}
 		}
 	}
 }
 
-func TestRevealKeyRotation(t *testing.T) {
+func TestReveal_keyRotation(t *testing.T) {
 	t.Parallel()
 	store, older, newer := auth.NewMemoryStore(), key(), key()
 	var steps []*service
@@ -189,24 +225,25 @@ func TestRevealKeyRotation(t *testing.T) {
 		steps = append(steps, s)
 	}
 	first, both, last := steps[0].secret, steps[2], steps[3].secret
-	plaintext, _, err := first.Assign(t.Context(), "alice")
+	plaintext, c, err := first.Issue(t.Context(), "alice", auth.SecretOptions{Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	require.NoError(t, err)
-	shown, err := both.secret.Reveal(t.Context(), "alice")
+	shown, err := both.secret.Reveal(t.Context(), "alice", c.ID)
 	require.NoError(t, err)
 	require.Equal(t, plaintext, shown)
 
-	// Too early: the secret works, and cannot be shown.
-	_, err = last.Reveal(t.Context(), "alice")
+	// If the older key is removed too early, the secret is valid but cannot be revealed.
+	_, err = last.Reveal(t.Context(), "alice", c.ID)
 	require.ErrorIs(t, err, auth.ErrUnavailable)
 	r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
 	r.Header.Set("Authorization", "Secret "+plaintext)
 	_, err = last.Authenticate(r)
 	require.NoError(t, err)
 
-	require.NoError(t, both.reseal(t.Context(), "alice"))
-	resealed, err := last.Reveal(t.Context(), "alice")
+	next, err := both.reseal(t.Context(), "alice", c.ID)
+	require.NoError(t, err)
+	resealed, err := last.Reveal(t.Context(), "alice", next.ID)
 	require.NoError(t, err)
 	require.NotEqual(t, plaintext, resealed)
 	_, err = last.Authenticate(r)
-	require.NoError(t, err, "the old one works on for its overlap")
+	require.NoError(t, err, "the old secret is valid in its grace period")
 }

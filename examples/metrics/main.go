@@ -16,7 +16,7 @@ import (
 // credential IDs are not used as labels, because their number is unlimited.
 func countTo(m *expvar.Map) auth.Observer {
 	return func(_ context.Context, e auth.Event) {
-		m.Add(fmt.Sprintf("kind=%s scheme=%s reason=%s", e.Kind, e.Scheme, e.Reason), 1)
+		m.Add(fmt.Sprintf("type=%s scheme=%s reason=%s", e.Type, e.Scheme, e.Reason), 1)
 	}
 }
 

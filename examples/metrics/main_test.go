@@ -21,7 +21,7 @@ func TestObserver_countsEvents(t *testing.T) {
 	require.NoError(t, err)
 	srv := httptest.NewServer(s.routes)
 	t.Cleanup(srv.Close)
-	token, c, err := s.bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "script"})
+	token, c, err := s.bearer.Issue(t.Context(), "alice", auth.TokenOptions{Name: "script", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	require.NoError(t, err)
 
 	get := func(authorization string) int {
@@ -39,12 +39,12 @@ func TestObserver_countsEvents(t *testing.T) {
 	got := map[string]string{}
 	counts.Do(func(kv expvar.KeyValue) { got[kv.Key] = kv.Value.String() })
 	require.Equal(t, map[string]string{
-		"kind=issued scheme=Bearer reason=":         "1",
-		"kind=accepted scheme=Bearer reason=":       "2",
-		"kind=refused scheme= reason=missing":       "1",
-		"kind=refused scheme=Bearer reason=prefix":  "1",
-		"kind=revoked scheme=Bearer reason=revoked": "1",
-		"kind=refused scheme=Bearer reason=revoked": "1",
+		"type=issued scheme=Bearer reason=":         "1",
+		"type=accepted scheme=Bearer reason=":       "2",
+		"type=refused scheme= reason=missing":       "1",
+		"type=refused scheme=Bearer reason=prefix":  "1",
+		"type=revoked scheme=Bearer reason=revoked": "1",
+		"type=refused scheme=Bearer reason=revoked": "1",
 	}, got)
 	require.Contains(t, logged.String(), "event.credential_id="+c.ID)
 	require.NotContains(t, logged.String(), token)

@@ -51,7 +51,7 @@ func routes(cookie *auth.Cookie, observe auth.Observer) http.Handler {
 // signIn stands for the sign-in of the service. Here, every user is alice.
 func signIn(cookie *auth.Cookie) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if _, err := cookie.SignIn(w, r, "alice", auth.NewSession{}); err != nil {
+		if _, err := cookie.SignIn(w, r, "alice", auth.SessionOptions{}); err != nil {
 			auth.WriteError(w, r, err)
 			return
 		}

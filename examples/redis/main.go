@@ -32,7 +32,7 @@ func open(url, prefix string) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := redisstore.New(client, redisstore.WithPrefix(prefix))
+	store, err := redisstore.New(client, redisstore.Config{Prefix: prefix})
 	if err != nil {
 		return nil, err
 	}

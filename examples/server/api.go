@@ -37,7 +37,7 @@ func newUsage() *usage { return &usage{counts: make(map[string]map[auth.Scheme]i
 // observe is an auth.Observer. It is called before the handler runs, so show counts
 // its own request.
 func (u *usage) observe(_ context.Context, e auth.Event) {
-	if e.Kind != auth.EventAccepted {
+	if e.Type != auth.EventAccepted {
 		return
 	}
 	u.mu.Lock()

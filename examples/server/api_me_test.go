@@ -56,9 +56,9 @@ func TestMe_unauthorized(t *testing.T) {
 func TestMe_deletedUser(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
-	token, _, err := d.bearer.Issue(t.Context(), "user-9", auth.NewToken{Name: "orphan"})
+	token, _, err := d.bearer.Issue(t.Context(), "user-9", auth.TokenOptions{Name: "orphan", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	require.NoError(t, err)
-	revoked, c, err := d.bearer.Issue(t.Context(), "user-1", auth.NewToken{Name: "revoked"})
+	revoked, c, err := d.bearer.Issue(t.Context(), "user-1", auth.TokenOptions{Name: "revoked", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	require.NoError(t, err)
 	require.NoError(t, d.bearer.Revoke(t.Context(), "user-1", c.ID))
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -71,7 +72,7 @@ func TestNotes_scopes(t *testing.T) {
 	for scope, allowed := range map[string]string{readNotes: "GET", writeNotes: "POST DELETE"} {
 		t.Run(scope, func(t *testing.T) {
 			t.Parallel()
-			token, _, err := d.bearer.Issue(t.Context(), "user-2", auth.NewToken{Name: scope, Scopes: []string{scope}})
+			token, _, err := d.bearer.Issue(t.Context(), "user-2", auth.TokenOptions{Name: scope, Scopes: []string{scope}, Lifetime: time.Hour})
 			require.NoError(t, err)
 			for _, method := range []string{"GET", "POST", "DELETE"} {
 				path := "/api/v1/notes"

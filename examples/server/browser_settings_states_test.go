@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -47,14 +48,14 @@ func (b *browser) tokenStates(t *testing.T, visit func(state string)) {
 	b.press(t, `main form button`)
 	visit("token-created")
 
-	for _, token := range []auth.NewToken{
+	for _, token := range []auth.TokenOptions{
 		{Name: "Deploy from the build server of the second floor", Scopes: []string{readNotes, writeNotes}, Lifetime: 90 * 24 * time.Hour},
-		{Name: "Old laptop"},
-		{Name: "Trial", Scopes: []string{readNotes}, Lifetime: time.Microsecond},
+		{Name: "Old laptop", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry},
 	} {
 		_, _, err := b.bearer.Issue(t.Context(), b.idOf(t, "grace"), token)
 		require.NoError(t, err)
 	}
+	b.importExpired(t, "Trial")
 	b.openState(t, "tokens", "", visit)
 }
 
@@ -71,7 +72,9 @@ func (b *browser) rotationStates(t *testing.T, visit func(state string)) {
 	b.openState(t, "token-revoke", "tokens/"+id+"/revoke", visit)
 	b.press(t, `main form button`)
 	visit("token-revoked")
-	_, long, err := b.bearer.Issue(t.Context(), grace, auth.NewToken{Name: strings.Repeat("w", 255), Lifetime: 24 * time.Hour})
+	_, long, err := b.bearer.Issue(t.Context(), grace, auth.TokenOptions{
+		Name: strings.Repeat("w", 255), Scopes: []string{auth.FullAccess}, Lifetime: 24 * time.Hour,
+	})
 	require.NoError(t, err)
 	b.openState(t, "tokens-long-name", "", visit)
 	b.openState(t, "token-revoke-long-name", "tokens/"+long.ID+"/revoke", visit)
@@ -87,7 +90,7 @@ func (b *browser) secretStates(t *testing.T, visit func(state string)) {
 	b.press(t, `main form button`)
 	visit("secret-rotated")
 	b.openState(t, "secret-overlap", "secret", visit)
-	secrets, err := b.secret.List(t.Context(), b.idOf(t, "grace"))
+	secrets, err := b.secret.List(t.Context(), b.idOf(t, "grace"), auth.Page{})
 	require.NoError(t, err)
 	b.openState(t, "secret-end-previous", "secret/previous/"+secrets[1].ID+"/revoke", visit)
 	b.openState(t, "secret-revoke", "secret/revoke", visit)
@@ -107,6 +110,19 @@ func (b *browser) sessionStates(t *testing.T, visit func(state string)) {
 	b.openState(t, "sessions-end-all", "sessions/end", visit)
 	b.press(t, `main form button`)
 	visit("sessions-ended")
+}
+
+// importExpired creates a token for grace that has expired.
+func (b *browser) importExpired(t *testing.T, name string) {
+	t.Helper()
+	bearer, err := auth.NewBearer(b.storage.Credentials, auth.BearerConfig{})
+	require.NoError(t, err)
+	expires := time.Now().Add(100 * time.Millisecond)
+	_, err = bearer.Import(t.Context(), b.idOf(t, "grace"), rand.Text(), auth.ImportOptions{
+		TokenOptions: auth.TokenOptions{Name: name, Scopes: []string{readNotes}}, ExpiresAt: expires,
+	})
+	require.NoError(t, err)
+	<-time.After(time.Until(expires))
 }
 
 // submitInvalid submits an incomplete form, without the validation of the browser.

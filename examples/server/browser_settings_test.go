@@ -134,7 +134,7 @@ func (b *browser) newSession(t *testing.T, userID, userAgent string) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/signin", nil)
 	r.Header.Set("User-Agent", userAgent)
-	_, err := b.cookie.SignIn(httptest.NewRecorder(), r, userID, auth.NewSession{})
+	_, err := b.cookie.SignIn(httptest.NewRecorder(), r, userID, auth.SessionOptions{})
 	require.NoError(t, err)
 }
 

@@ -180,7 +180,7 @@ func TestBrowser_noConsoleMessages(t *testing.T) {
 func TestBrowser_narrowScreen(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
-	long := auth.NewToken{Name: strings.Repeat("w", 100)}
+	long := auth.TokenOptions{Name: strings.Repeat("w", 100), Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry}
 	_, _, err := b.bearer.Issue(t.Context(), b.idOf(t, "ada"), long)
 	require.NoError(t, err)
 	act(t, b, chromedp.EmulateViewport(320, 640))

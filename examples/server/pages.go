@@ -59,7 +59,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	view := signInView{Name: r.PostForm.Get("username"), Next: auth.LocalPath(r.PostForm.Get("next"), "")}
 	u, err := s.users.signIn(r.Context(), view.Name, r.PostForm.Get("password"))
 	if err == nil {
-		_, err = s.cookie.SignIn(w, r, u.ID, auth.NewSession{})
+		_, err = s.cookie.SignIn(w, r, u.ID, auth.SessionOptions{})
 	}
 	if err != nil {
 		s.signInFailed(w, view, err)

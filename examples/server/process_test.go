@@ -113,7 +113,7 @@ func (p *process) demo() *demo {
 			seeded.Secret = rest
 		}
 	}
-	return &demo{nil, seeded, strings.TrimPrefix(p.lines[0], "listening on ")}
+	return &demo{nil, seeded, nil, strings.TrimPrefix(p.lines[0], "listening on ")}
 }
 
 // stop ends the process with a signal, as an operator does.
@@ -159,7 +159,7 @@ func TestRun_printsCredentials(t *testing.T) {
 		fields := strings.Fields(line)
 		require.NotContains(t, p.stderr.String(), fields[len(fields)-1], "a credential in the log")
 	}
-	require.Contains(t, p.stderr.String(), "event.kind=issued")
+	require.Contains(t, p.stderr.String(), "event.type=issued")
 	requireMode(t, 0o700, filepath.Dir(file))
 	requireMode(t, 0o600, file)
 	requireMode(t, 0o600, file+".keys")

@@ -152,15 +152,19 @@ func TestReveal_otherKeys(t *testing.T) {
 	teststores.Each(t, func(t *testing.T, store string) {
 		keys := auth.Keys{newKey()}
 		storage := openStorage(t, store)
-		seeded, err := storage.Seed(t.Context(), newTestServer(t, storage, keys).seedOptions(keys, false))
+		s := newTestServer(t, storage, keys)
+		seeded, err := storage.Seed(t.Context(), s.seedOptions(keys, false))
 		require.NoError(t, err)
+		secrets, err := s.secret.List(t.Context(), "user-1", auth.Page{})
+		require.NoError(t, err)
+		require.Len(t, secrets, 1)
 		for _, same := range []auth.Keys{keys, {newKey(), keys[0]}} {
-			secret, err := newTestServer(t, openStorage(t, store), same).secret.Reveal(t.Context(), "user-1")
+			secret, err := newTestServer(t, openStorage(t, store), same).secret.Reveal(t.Context(), "user-1", secrets[0].ID)
 			require.NoError(t, err)
 			require.Equal(t, seeded.Secret, secret)
 		}
 		other := newTestServer(t, openStorage(t, store), auth.Keys{newKey()})
-		secret, err := other.secret.Reveal(t.Context(), "user-1")
+		secret, err := other.secret.Reveal(t.Context(), "user-1", secrets[0].ID)
 		require.ErrorIs(t, err, auth.ErrUnavailable)
 		require.Empty(t, secret)
 	})

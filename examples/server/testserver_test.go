@@ -22,7 +22,8 @@ import (
 type demo struct {
 	*server
 	*demodata.Seeded
-	url string
+	storage *demodata.Storage
+	url     string
 }
 
 func startDemo(t *testing.T) *demo {
@@ -41,7 +42,7 @@ func startDemoWith(t *testing.T, store string) *demo {
 		srv.Close()
 		require.NoError(t, s.close())
 	})
-	return &demo{s, seeded, srv.URL}
+	return &demo{s, seeded, storage, srv.URL}
 }
 
 func newTestServer(t *testing.T, storage *demodata.Storage, keys auth.Keys) *server {

@@ -122,7 +122,7 @@ type maker func(context.Context) (*revocation, error)
 
 func (two *twoProcesses) session(ctx context.Context) (*revocation, error) {
 	w := httptest.NewRecorder()
-	_, err := two.own.cookie.SignIn(w, httptest.NewRequestWithContext(ctx, "POST", "/signin", nil), adaID, auth.NewSession{})
+	_, err := two.own.cookie.SignIn(w, httptest.NewRequestWithContext(ctx, "POST", "/signin", nil), adaID, auth.SessionOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (two *twoProcesses) session(ctx context.Context) (*revocation, error) {
 }
 
 func (two *twoProcesses) token(ctx context.Context) (*revocation, error) {
-	plaintext, c, err := two.bearer.Issue(ctx, adaID, auth.NewToken{Name: "short-lived"})
+	plaintext, c, err := two.bearer.Issue(ctx, adaID, auth.TokenOptions{Name: "short-lived", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	if err != nil {
 		return nil, err
 	}
@@ -153,11 +153,11 @@ func (two *twoProcesses) secret(ctx context.Context) (*revocation, error) {
 	if err := two.storage.AddUser(ctx, u); err != nil {
 		return nil, err
 	}
-	plaintext, _, err := two.own.secret.Assign(ctx, u.ID)
+	plaintext, c, err := two.own.secret.Issue(ctx, u.ID, auth.SecretOptions{Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	if err != nil {
 		return nil, err
 	}
-	revoke := func() error { return two.own.secret.Revoke(ctx, u.ID) }
+	revoke := func() error { return two.own.secret.Revoke(ctx, u.ID, c.ID) }
 	return &revocation{"/api/v1/usage", "Authorization", "Secret " + plaintext, revoke}, nil
 }
 

@@ -57,13 +57,13 @@ func (s *service) routes() (http.Handler, error) {
 // notify is the Observe of the authenticators. It must not block, so it queues the
 // mail.
 func (s *service) notify(ctx context.Context, e auth.Event) {
-	change := map[auth.EventKind]string{
+	change := map[auth.EventType]string{
 		auth.EventIssued:     "was created",
 		auth.EventRotated:    "was rotated",
 		auth.EventRevealed:   "was shown",
 		auth.EventRevoked:    "was revoked",
 		auth.EventRevokedAll: "were all revoked",
-	}[e.Kind]
+	}[e.Type]
 	if change == "" {
 		return // for example a sign-in
 	}
@@ -101,7 +101,7 @@ func signInPage(w http.ResponseWriter, r *http.Request) {
 // signIn is called with the URL of the page, which includes next. A real service
 // checks a password first.
 func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
-	if _, err := s.cookie.SignIn(w, r, "alice", auth.NewSession{}); err != nil {
+	if _, err := s.cookie.SignIn(w, r, "alice", auth.SessionOptions{}); err != nil {
 		auth.WriteError(w, r, err)
 		return
 	}

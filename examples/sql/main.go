@@ -28,7 +28,7 @@ func open(ctx context.Context, file string) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlstore.New(db, sqlstore.SQLite)
+	store, err := sqlstore.New(db, sqlstore.SQLite, sqlstore.Config{})
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ func TestStore_survivesRestart(t *testing.T) {
 	ctx, file := t.Context(), filepath.Join(t.TempDir(), "auth.db")
 	s, err := open(ctx, file)
 	require.NoError(t, err)
-	token, c, err := s.bearer.Issue(ctx, "alice", auth.NewToken{Name: "script"})
+	token, c, err := s.bearer.Issue(ctx, "alice", auth.TokenOptions{Name: "script", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, exampletest.Status(s.routes(), token))
 	require.NoError(t, s.close(ctx))

@@ -27,7 +27,7 @@ func start(t *testing.T, recheck time.Duration) (*service, *httptest.Server) {
 func signIn(t *testing.T, s *service) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	_, err := s.cookie.SignIn(w, httptest.NewRequestWithContext(t.Context(), "POST", "/", nil), "alice", auth.NewSession{})
+	_, err := s.cookie.SignIn(w, httptest.NewRequestWithContext(t.Context(), "POST", "/", nil), "alice", auth.SessionOptions{})
 	require.NoError(t, err)
 	c := w.Result().Cookies()[0]
 	return c.Name + "=" + c.Value
@@ -48,7 +48,7 @@ func TestEvents_endOnRevocation(t *testing.T) {
 			req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL+"/events", nil)
 			require.NoError(t, err)
 			if tt.name == "token" {
-				token, _, err := s.bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "reader"})
+				token, _, err := s.bearer.Issue(t.Context(), "alice", auth.TokenOptions{Name: "reader", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 				require.NoError(t, err)
 				req.Header.Set("Authorization", "Bearer "+token)
 			} else {
@@ -79,7 +79,7 @@ func TestEvents_endOnRevocation(t *testing.T) {
 func TestEvents_withoutRecheck(t *testing.T) {
 	t.Parallel()
 	s, srv := start(t, time.Hour)
-	token, _, err := s.bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "reader"})
+	token, _, err := s.bearer.Issue(t.Context(), "alice", auth.TokenOptions{Name: "reader", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	require.NoError(t, err)
 	req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL+"/events", nil)
 	require.NoError(t, err)

@@ -34,7 +34,7 @@ func TestHandler_behindRequire(t *testing.T) {
 	t.Parallel()
 	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{})
 	require.NoError(t, err)
-	token, _, err := bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "test"})
+	token, _, err := bearer.Issue(t.Context(), "alice", auth.TokenOptions{Name: "test", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	require.NoError(t, err)
 	m := &auth.Middleware{Resolve: func(_ context.Context, id *auth.Identity) (any, error) {
 		return &notes.User{Email: id.UserID + "@example.com"}, nil

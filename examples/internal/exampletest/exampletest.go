@@ -21,11 +21,10 @@ func Keys() auth.Keys {
 	return auth.Keys{key}
 }
 
-// Issue returns the plaintext of a new token of the user alice. Without scopes, it has
-// full access.
+// Issue returns the plaintext of a new token of the user alice.
 func Issue(t *testing.T, bearer *auth.Bearer, scopes ...string) string {
 	t.Helper()
-	token, _, err := bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "script", Scopes: scopes})
+	token, _, err := bearer.Issue(t.Context(), "alice", auth.TokenOptions{Name: "script", Scopes: scopes, Lifetime: time.Hour})
 	require.NoError(t, err)
 	return token
 }
@@ -61,7 +60,7 @@ func Send(t *testing.T, client *http.Client, method, url string, header ...strin
 // Notes checks a router that serves GET and POST /notes to tokens and sessions, POST
 // only with the scope notes:write. The handlers respond with "<user> by <scheme>".
 func Notes(t *testing.T, routes http.Handler, bearer *auth.Bearer) {
-	full, reader := Issue(t, bearer), Issue(t, bearer, "notes:read")
+	full, reader := Issue(t, bearer, auth.FullAccess), Issue(t, bearer, "notes:read")
 	srv := httptest.NewServer(routes)
 	t.Cleanup(srv.Close)
 	for _, tt := range []struct {
@@ -97,7 +96,7 @@ func Notes(t *testing.T, routes http.Handler, bearer *auth.Bearer) {
 // once it is revoked in the first, whose Bearer is given.
 func Revocation(t *testing.T, bearer *auth.Bearer, first, second http.Handler) {
 	t.Helper()
-	token, c, err := bearer.Issue(t.Context(), "alice", auth.NewToken{Name: "script"})
+	token, c, err := bearer.Issue(t.Context(), "alice", auth.TokenOptions{Name: "script", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, Status(first, token))
 	require.Equal(t, http.StatusOK, Status(second, token))

@@ -161,7 +161,7 @@ func (sd *seeder) create(ctx context.Context) (*Seeded, error) {
 		if err := sd.AddUser(ctx, u); err != nil {
 			return nil, err
 		}
-		secret, _, err := sd.Secret.Assign(ctx, u.ID)
+		secret, _, err := sd.Secret.Issue(ctx, u.ID, auth.SecretOptions{Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
 		if err != nil {
 			return nil, err
 		}
@@ -170,7 +170,9 @@ func (sd *seeder) create(ctx context.Context) (*Seeded, error) {
 		}
 	}
 	var err error
-	seeded.Token, _, err = sd.Bearer.Issue(ctx, userID(0), auth.NewToken{Name: "Made at start", Scopes: sd.Scopes})
+	seeded.Token, _, err = sd.Bearer.Issue(ctx, userID(0), auth.TokenOptions{
+		Name: "Made at start", Scopes: sd.Scopes, Lifetime: auth.NoExpiry,
+	})
 	return seeded, err
 }
 

@@ -29,7 +29,7 @@ func TestSeed_afterInterruptedSeed(t *testing.T) {
 		s := openTestStorage(t, "memory:")
 		o := seedOptions(t, s, newKey())
 		require.NoError(t, s.AddUser(t.Context(), &User{ID: userID(0), Name: "left over"}))
-		_, _, err := o.Secret.Assign(t.Context(), userID(0)) // a second one would be a conflict
+		_, _, err := o.Secret.Issue(t.Context(), userID(0), auth.SecretOptions{Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry}) // a second one would be a conflict
 		require.NoError(t, err)
 		start := time.Now()
 		swapped, err := s.swapMark(t.Context(), "", newMark(claimed, start))

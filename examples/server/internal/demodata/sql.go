@@ -26,9 +26,9 @@ func (s *Storage) openPostgreSQL(ctx context.Context, value string) error {
 		return err // pgx has removed the password from it
 	}
 	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, 5*time.Second) // for each address; by default there is none
-	revocations, err := pgnotify.New(value, pgnotify.WithErrorLog(func(err error) {
+	revocations, err := pgnotify.New(value, pgnotify.Config{ErrorLog: func(err error) {
 		s.log.Warn("revocations by other processes are delayed", "error", err)
-	}))
+	}})
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (s *Storage) useDatabase(ctx context.Context, db *sql.DB, dialect sqlstore.
 	s.onClose(db.Close)
 	db.SetMaxOpenConns(10)
 	db.SetMaxIdleConns(10)
-	store, err := sqlstore.New(db, dialect)
+	store, err := sqlstore.New(db, dialect, sqlstore.Config{})
 	if err != nil {
 		return err
 	}

@@ -112,7 +112,7 @@ func (s *Storage) openRedis(u *url.URL) error {
 	}
 	s.onClose(func() error { client.Close(); return nil })
 	// Needs no cachestore: the client has a cache, which Redis invalidates.
-	s.Credentials, err = redisstore.New(client, redisstore.WithPrefix(prefix+"auth:"))
+	s.Credentials, err = redisstore.New(client, redisstore.Config{Prefix: prefix + "auth:"})
 	s.State = &redisState{client, prefix + "demo:"}
 	return err
 }
