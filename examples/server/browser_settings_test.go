@@ -268,15 +268,7 @@ func TestBrowserSettings_crossOrigin(t *testing.T) {
 		}
 		t.Run(name+" by fetch", func(t *testing.T) {
 			act(t, b, chromedp.Navigate(serve(t, origin.host, "<title>Another site</title>")))
-			path := developer + "api/tokens"
-			got := b.visit(t, "POST "+path, func() {
-				b.fetch(t, path, `method: "POST", mode: "no-cors", headers: {"Content-Type": "text/plain"},
-					body: '{"name": "evil", "scopes": ["*"], "expires_in": null}'`)
-			})
-			require.Equal(t, origin.fetched, got.status)
-			got = b.visit(t, "OPTIONS "+path, func() { b.fetch(t, path, `method: "DELETE"`) })
-			require.GreaterOrEqual(t, got.status, 400)
-			require.Empty(t, b.visits, "the request itself was not sent")
+			require.Equal(t, origin.fetched, b.fetchTokens(t))
 			b.requireUnchanged(t)
 		})
 		// Other sites cannot show the page in a frame (clickjacking).
@@ -287,6 +279,21 @@ func TestBrowserSettings_crossOrigin(t *testing.T) {
 			require.Contains(t, strings.Join(texts, "\n"), "frame-ancestors")
 		})
 	}
+}
+
+// fetchTokens makes the open page of another origin send a request that creates a token,
+// and returns its status. A request that deletes tokens stops at the preflight.
+func (b *browser) fetchTokens(t *testing.T) int {
+	t.Helper()
+	const path = developer + "api/tokens"
+	post := b.visit(t, "POST "+path, func() {
+		b.fetch(t, path, `method: "POST", mode: "no-cors", headers: {"Content-Type": "text/plain"},
+			body: '{"name": "evil", "scopes": ["*"], "expires_in": null}'`)
+	})
+	preflight := b.visit(t, "OPTIONS "+path, func() { b.fetch(t, path, `method: "DELETE"`) })
+	require.GreaterOrEqual(t, preflight.status, 400)
+	require.Empty(t, b.visits, "the request itself was not sent")
+	return post.status
 }
 
 // requireUnchanged checks that ada has only the valid credentials of the start.

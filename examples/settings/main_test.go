@@ -28,24 +28,16 @@ func TestSettings_mailAboutNewToken(t *testing.T) {
 	c := srv.Client()
 	c.Jar, err = cookiejar.New(nil)
 	require.NoError(t, err)
-	post := func(path string, form url.Values) (*http.Response, string) {
-		res, err := c.PostForm(srv.URL+path, form)
-		require.NoError(t, err)
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		require.NoError(t, err)
-		return res, string(body)
-	}
 
 	res, err := c.Get(srv.URL + "/settings/tokens/new")
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, "/sign-in", res.Request.URL.Path)
-	res, body := post(res.Request.URL.RequestURI(), nil)
+	res, body := post(t, c, srv.URL+res.Request.URL.RequestURI(), nil)
 	require.Equal(t, "/settings/tokens/new", res.Request.URL.Path, "redirected back after the sign-in")
 	require.Contains(t, body, "write and remove notes")
 
-	_, body = post("/settings/tokens", url.Values{"name": {"Deploy"}, "expires": {"720h0m0s"}, "access": {"scopes"}, "scope": {"notes:read"}})
+	_, body = post(t, c, srv.URL+"/settings/tokens", url.Values{"name": {"Deploy"}, "expires": {"720h0m0s"}, "access": {"scopes"}, "scope": {"notes:read"}})
 	require.Contains(t, body, "Token “Deploy” created")
 	tokens, err := s.bearer.List(t.Context(), "alice", auth.Page{})
 	require.NoError(t, err)
@@ -63,4 +55,15 @@ func TestSettings_mailAboutNewToken(t *testing.T) {
 	_, err = s.bearer.RevokeAll(t.Context(), "alice")
 	require.NoError(t, err)
 	require.Empty(t, s.mails)
+}
+
+// post submits a form, follows redirects, and returns the last response and its body.
+func post(t *testing.T, c *http.Client, target string, form url.Values) (*http.Response, string) {
+	t.Helper()
+	res, err := c.PostForm(target, form)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return res, string(body)
 }

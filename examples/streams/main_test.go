@@ -33,27 +33,28 @@ func signIn(t *testing.T, s *service) string {
 	return c.Name + "=" + c.Value
 }
 
+// bearerToken returns the Authorization header for a new token.
+func bearerToken(t *testing.T, s *service) string {
+	t.Helper()
+	return "Bearer " + exampletest.Issue(t, s.bearer, auth.FullAccess)
+}
+
 func TestEvents_endOnRevocation(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name   string
+		header string
+		value  func(*testing.T, *service) string
 		revoke func(*service) (int, error)
 	}{
-		{"token", func(s *service) (int, error) { return s.bearer.RevokeAll(t.Context(), "alice") }},
-		{"session", func(s *service) (int, error) { return s.cookie.RevokeAll(t.Context(), "alice") }},
+		{"Authorization", bearerToken, func(s *service) (int, error) { return s.bearer.RevokeAll(t.Context(), "alice") }},
+		{"Cookie", signIn, func(s *service) (int, error) { return s.cookie.RevokeAll(t.Context(), "alice") }},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(tt.header, func(t *testing.T) {
 			t.Parallel()
 			s, srv := start(t, time.Millisecond)
 			req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL+"/events", nil)
 			require.NoError(t, err)
-			if tt.name == "token" {
-				token, _, err := s.bearer.Issue(t.Context(), "alice", auth.TokenOptions{Name: "reader", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
-				require.NoError(t, err)
-				req.Header.Set("Authorization", "Bearer "+token)
-			} else {
-				req.Header.Set("Cookie", signIn(t, s))
-			}
+			req.Header.Set(tt.header, tt.value(t, s))
 			resp, err := srv.Client().Do(req)
 			require.NoError(t, err)
 			defer resp.Body.Close()
@@ -79,11 +80,9 @@ func TestEvents_endOnRevocation(t *testing.T) {
 func TestEvents_withoutRecheck(t *testing.T) {
 	t.Parallel()
 	s, srv := start(t, time.Hour)
-	token, _, err := s.bearer.Issue(t.Context(), "alice", auth.TokenOptions{Name: "reader", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
-	require.NoError(t, err)
 	req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL+"/events", nil)
 	require.NoError(t, err)
-	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Authorization", bearerToken(t, s))
 	resp, err := srv.Client().Do(req)
 	require.NoError(t, err)
 	defer resp.Body.Close()

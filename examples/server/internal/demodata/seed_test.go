@@ -99,13 +99,8 @@ func TestSeed_detectsOtherKeys(t *testing.T) {
 		require.NoError(t, err)
 		return seeded
 	}
-	mark := func() string {
-		mark, err := s.mark(t.Context())
-		require.NoError(t, err)
-		return mark
-	}
 	require.False(t, seed(false, a).otherKeys)
-	_, at, _ := readMark(mark())
+	_, at, _ := readMark(markOf(t, s))
 	for _, start := range []struct {
 		keys   auth.Keys
 		others bool
@@ -128,6 +123,13 @@ func TestSeed_detectsOtherKeys(t *testing.T) {
 	require.False(t, seed(true, c).otherKeys)
 	require.True(t, seed(false, b).otherKeys)
 	for _, key := range []string{string(c), inBase64(c)} {
-		require.NotContains(t, mark(), key)
+		require.NotContains(t, markOf(t, s), key)
 	}
+}
+
+func markOf(t *testing.T, s State) string {
+	t.Helper()
+	mark, err := s.mark(t.Context())
+	require.NoError(t, err)
+	return mark
 }

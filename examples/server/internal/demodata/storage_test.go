@@ -27,13 +27,12 @@ func openTestStorage(t *testing.T, store string) *Storage {
 	return storage
 }
 
-// The error is one line without the password.
-func TestOpen_errors(t *testing.T) {
+func TestOpen_invalidValues(t *testing.T) {
 	t.Parallel()
 	noDatabase := filepath.Join(t.TempDir(), "text")
 	require.NoError(t, os.WriteFile(noDatabase, []byte(strings.Repeat("no database ", 100)), 0o600))
 	const notURL = "invalid URL"
-	for store, want := range map[string]string{
+	requireOpenErrors(t, map[string]string{
 		"":                                  "want sqlite:FILE, memory:, postgres://…, mysql://…, redis://…",
 		"demo.db":                           "want sqlite:FILE",
 		"SQLITE:demo.db":                    "want sqlite:FILE",
@@ -42,27 +41,40 @@ func TestOpen_errors(t *testing.T) {
 		"sqlite:" + noDatabase:              "not a database",
 		"sqlite:" + noDatabase + "/demo.db": "not a directory",
 
-		"postgres:host=h password=hunter2":                             notURL,
-		"postgres://u:%zz-hunter2@h/demo":                              notURL,
-		"postgres://u:hunter2/x@h/demo":                                notURL,
-		"postgres://u:hun@ter2@h/demo":                                 notURL,
-		"mysql://u:1?hunter2@h/demo":                                   notURL,
-		"mysql:u:hunter2@tcp(h)/demo":                                  notURL,
-		"redis:hunter2":                                                notURL,
-		"redis://:1#hunter2@h":                                         notURL,
-		"redis://u:hunter2@[::1/0":                                     notURL,
-		"redis://127.0.0.1:1/0#hunter2":                                notURL,
-		"postgres://u:hunter2@127.0.0.1/demo?sslmode=x":                "sslmode is invalid",
-		"postgres://u@127.0.0.1/demo?sslmode=x&password=hunter2":       "sslmode is invalid",
-		"mysql://u:hunter2@127.0.0.1/demo?timeout=x":                   `invalid duration "x"`,
-		"redis://u:hunter2@127.0.0.1/x":                                `invalid database number: "x"`,
-		"redis://127.0.0.1/x?password=hunter2":                         `invalid database number: "x"`,
+		"postgres:host=h password=hunter2":                       notURL,
+		"postgres://u:%zz-hunter2@h/demo":                        notURL,
+		"postgres://u:hunter2/x@h/demo":                          notURL,
+		"postgres://u:hun@ter2@h/demo":                           notURL,
+		"mysql://u:1?hunter2@h/demo":                             notURL,
+		"mysql:u:hunter2@tcp(h)/demo":                            notURL,
+		"redis:hunter2":                                          notURL,
+		"redis://:1#hunter2@h":                                   notURL,
+		"redis://u:hunter2@[::1/0":                               notURL,
+		"redis://127.0.0.1:1/0#hunter2":                          notURL,
+		"postgres://u:hunter2@127.0.0.1/demo?sslmode=x":          "sslmode is invalid",
+		"postgres://u@127.0.0.1/demo?sslmode=x&password=hunter2": "sslmode is invalid",
+		"mysql://u:hunter2@127.0.0.1/demo?timeout=x":             `invalid duration "x"`,
+		"redis://u:hunter2@127.0.0.1/x":                          `invalid database number: "x"`,
+		"redis://127.0.0.1/x?password=hunter2":                   `invalid database number: "x"`,
+	})
+}
+
+func TestOpen_unavailable(t *testing.T) {
+	t.Parallel()
+	requireOpenErrors(t, map[string]string{
 		"postgres://u:hunter2@127.0.0.1:1/demo":                        "postgres://127.0.0.1:1/demo: failed to connect",
 		"postgres://u@127.0.0.1:1/demo?password=hunter2":               "postgres://127.0.0.1:1/demo: failed to connect",
 		"mysql://u:hunter2@127.0.0.1:1/demo":                           "mysql://127.0.0.1:1/demo: dial tcp 127.0.0.1:1",
 		"mysql://u:hunter2@/demo?socket=" + url.QueryEscape("/no/one"): "dial unix /no/one",
 		"redis://u:hunter2@127.0.0.1:1/0":                              "redis://127.0.0.1:1/0: dial tcp 127.0.0.1:1",
-	} {
+	})
+}
+
+// requireOpenErrors checks that the error for each store is one line that contains a
+// text, but not the password.
+func requireOpenErrors(t *testing.T, texts map[string]string) {
+	t.Helper()
+	for store, want := range texts {
 		t.Run(store, func(t *testing.T) {
 			t.Parallel()
 			_, err := Open(t.Context(), store, only(nil), slog.New(slog.DiscardHandler))
