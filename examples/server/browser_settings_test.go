@@ -107,7 +107,7 @@ func (b *browser) revokeSecret(t *testing.T, secret string, noScript bool) {
 	t.Helper()
 	b.confirm(t, `a[href$="secret/revoke"]`, noScript)
 	require.Equal(t, http.StatusUnauthorized, b.statusWith(t, auth.SchemeSecret, secret, "/api/v1/usage"))
-	b.press(t, `form[action$="assign"] button`)
+	b.press(t, `form[action$="create"] button`)
 	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeSecret, b.value(t, "#plaintext"), "/api/v1/usage"))
 }
 
@@ -182,7 +182,7 @@ func TestBrowserSettings_reload(t *testing.T) {
 	token := b.value(t, "#plaintext")
 	got := b.visit(t, "POST "+developer+"tokens", func() { act(t, b, chromedp.Reload()) })
 	require.Equal(t, http.StatusConflict, got.status)
-	require.Contains(t, b.text(t, `[role="alert"]`), "You have made a token since you opened this form")
+	require.Contains(t, b.text(t, `[role="alert"]`), "You have created a token since you opened this form")
 	require.NotContains(t, b.source(t), token)
 	require.Equal(t, "Nightly backup", b.value(t, "#name"))
 	tokens, err := b.bearer.List(t.Context(), b.idOf(t, "grace"), auth.Page{})
