@@ -37,7 +37,7 @@ func (s *service) routes() http.Handler {
 	mux.HandleFunc("POST /sign-in", s.signIn)
 	mux.HandleFunc("POST /sign-out", s.signOut)
 	mux.Handle("GET /me", m.Require(s.bearer, s.cookie, s.secret)(http.HandlerFunc(s.me)))
-	signedIn := m.Require(s.cookie) // not possible with a token
+	signedIn := m.Require(s.cookie) // sessions only: a leaked token must not be able to do these
 	mux.Handle("POST /tokens", signedIn(http.HandlerFunc(s.createToken)))
 	mux.Handle("POST /password", signedIn(http.HandlerFunc(s.changePassword)))
 	mux.Handle("DELETE /account", signedIn(http.HandlerFunc(s.deleteAccount)))

@@ -154,4 +154,5 @@ func requireProblem(t *testing.T, res response, status int) {
 	require.Equal(t, "application/problem+json", res.header.Get("Content-Type"))
 	require.Equal(t, "no-store", res.header.Get("Cache-Control"))
 	require.EqualValues(t, status, res.json(t)["status"])
+	require.NotEmpty(t, res.json(t)["code"])
 }

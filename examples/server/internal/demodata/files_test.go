@@ -31,7 +31,7 @@ func TestDataDir(t *testing.T) {
 	for name, test := range map[string]struct {
 		system string
 		vars   map[string]string
-		want   string // "" for an error
+		want   string // empty if an error is expected
 	}{
 		"Linux":                {"linux", map[string]string{"HOME": "/home/ada"}, "/home/ada/.local/share"},
 		"XDG":                  {"linux", map[string]string{"HOME": "/home/ada", "XDG_DATA_HOME": "/data"}, "/data"},

@@ -92,7 +92,7 @@ func requireOneLine(t *testing.T, err error) {
 	}
 }
 
-// A server that accepts connections and never responds is a timeout.
+// A server that accepts connections and never responds causes a timeout.
 func TestOpen_silentServer(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []string{"postgres", "mysql", "redis"} {
