@@ -1,9 +1,10 @@
 // Package docs_test checks the documents of this repository. It is in the root
-// module because go test caches by the files that a test reads only if they are
-// in its own module.
+// module because go test caches results by the files that a test reads only if
+// they are in the test's module.
 package docs_test
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"go/format"
@@ -17,14 +18,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	_ "github.com/seed-31c5bcb2/auth" // a result is good for one version of it
+	_ "github.com/seed-31c5bcb2/auth" // cached results are valid for one version of it
 )
 
 // A snippet is a fenced block of Go in one of the documents.
 type snippet struct {
 	document string // relative to the root
 	line     int    // of its first line of code
-	source   string // named in a comment before the fence; "" if none is
+	source   string // named in a comment before the fence; empty if there is none
 	code     []string
 }
 
@@ -35,9 +36,9 @@ var (
 	link          = regexp.MustCompile(`\]\(([^()\s]+)\)`)
 )
 
-// TestSnippets holds every Go block of the documents to be either a whole file,
-// which compiles in a module that has only this library, or a part of the
-// example that the comment before it names, word for word.
+// TestSnippets requires every Go block of the documents to be either a whole file
+// that compiles in a module with only this library, or a verbatim part of the
+// example that the comment before it names.
 func TestSnippets(t *testing.T) {
 	t.Parallel()
 	root := repository(t)
@@ -49,11 +50,13 @@ func TestSnippets(t *testing.T) {
 				t.Parallel()
 				switch {
 				case s.whole():
-					compile(t, root, s.code)
+					requireFormatted(t, s.code)
+					_, err := build(t, root, s.code)
+					require.NoError(t, err)
 				case s.source == "":
-					t.Fatal("is no whole file, and no comment before it names the example that it is a part of")
+					t.Fatal("is not a whole file, and no comment before it names the example that it is part of")
 				case !contains(strings.Split(read(t, root, s.source), "\n"), s.code):
-					t.Fatalf("is not in %s as it stands here", s.source)
+					t.Fatalf("is not a verbatim part of %s", s.source)
 				}
 			})
 		}
@@ -62,20 +65,81 @@ func TestSnippets(t *testing.T) {
 
 func TestREADME(t *testing.T) {
 	t.Parallel()
-	root := repository(t)
-	text := read(t, root, "README.md")
-	require.Less(t, strings.Count(text, "\n"), 250, "lines of README.md")
-	snippets, err := snippetsOf("README.md", text)
-	require.NoError(t, err)
-	require.NotEmpty(t, snippets)
-	require.True(t, snippets[0].whole(), "the first Go block is a whole program")
-	require.Less(t, len(snippets[0].code), 30, "lines of the quick start")
+	text := read(t, repository(t), "README.md")
+	require.LessOrEqual(t, strings.Count(text, "\n"), 200, "lines of README.md")
 	for _, command := range []string{"go run ./examples/server", "go test work"} {
 		require.Contains(t, text, command)
 	}
 }
 
-// TestLinks looks for the files that the documents link to, and for headings.
+// TestREADME_quickStart runs the program of the README and the curl line that it
+// prints, and requires the response that the README shows.
+func TestREADME_quickStart(t *testing.T) {
+	t.Parallel()
+	root := repository(t)
+	text := read(t, root, "README.md")
+	snippets, err := snippetsOf("README.md", text)
+	require.NoError(t, err)
+	require.NotEmpty(t, snippets)
+	require.True(t, snippets[0].whole(), "the first Go block is a whole program")
+	require.Less(t, len(snippets[0].code), 45, "lines of the quick start")
+	program, err := build(t, root, snippets[0].code)
+	require.NoError(t, err)
+
+	line := firstLine(t, program)
+	require.Regexp(t, curlLine, line)
+	_, shown, found := strings.Cut(text, "```text\n$ curl ")
+	require.True(t, found, "the README shows the curl line")
+	shown, _, _ = strings.Cut(shown, "\n```\n")
+	command, response, _ := strings.Cut(shown, "\n")
+	require.Regexp(t, curlLine, "curl "+command)
+	require.Equal(t, undated(response), undated(curl(t, line)))
+}
+
+// curlLine matches the line to paste. The README has dots instead of a token.
+var curlLine = regexp.MustCompile(`^curl -i -H 'Authorization: Bearer acme_pat_(\w{38}|\.\.\.)' http://127\.0\.0\.1:\d+/hello$`)
+
+// firstLine starts a program, which is killed when the test ends, and returns the
+// first line that it prints.
+func firstLine(t *testing.T, program string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program)
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Wait() }) // runs after t.Context is canceled
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(t, err)
+	return strings.TrimSuffix(line, "\n")
+}
+
+// curl runs a line in a shell. It skips the test if there is no shell or no curl,
+// except on CI.
+func curl(t *testing.T, line string) string {
+	t.Helper()
+	for _, name := range []string{"sh", "curl"} {
+		if _, err := exec.LookPath(name); err != nil && os.Getenv("CI") == "" {
+			t.Skip(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", line)
+	cmd.Env = append(os.Environ(), "no_proxy=127.0.0.1")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, "%s", &stderr)
+	return string(out)
+}
+
+var dateLine = regexp.MustCompile(`(?m)^Date: .*$`)
+
+// undated returns a response without what differs each time.
+func undated(response string) string {
+	response = strings.ReplaceAll(response, "\r\n", "\n")
+	return dateLine.ReplaceAllString(strings.TrimSpace(response), "Date:")
+}
+
+// TestLinks requires that the files and headings that the documents link to exist.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	root := repository(t)
@@ -99,8 +163,8 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestSnippetsCanFail holds the checks above to notice what is wrong.
-func TestSnippetsCanFail(t *testing.T) {
+// TestSnippetsOf checks the parser of the documents, faults included.
+func TestSnippetsOf(t *testing.T) {
 	t.Parallel()
 	fenced := func(lines ...string) string { return "text\n" + strings.Join(lines, "\n") + "\n" }
 	for _, tt := range []struct{ name, text, fault string }{
@@ -119,35 +183,43 @@ func TestSnippetsCanFail(t *testing.T) {
 		{"x.md", 4, "examples/a/main.go", []string{"x := 1"}},
 		{"x.md", 7, "", []string{"y := 1"}},
 	}, found)
+}
 
+func TestContains(t *testing.T) {
+	t.Parallel()
 	file := []string{"func f() {", "\tif x {", "\t\ty()", "", "\t}", "}"}
 	for _, tt := range []struct {
 		name string
 		code []string
 		want bool
 	}{
-		{"as it is", []string{"\tif x {", "\t\ty()"}, true},
+		{"verbatim", []string{"\tif x {", "\t\ty()"}, true},
 		{"less indented", []string{"if x {", "\ty()", "", "}"}, true},
 		{"all", file, true},
-		{"a line left out", []string{"if x {", "", "}"}, false},
-		{"another order", []string{"\ty()", "if x {"}, false},
-		{"another indentation", []string{"if x {", "y()"}, false},
-		{"another word", []string{"if z {"}, false},
+		{"missing line", []string{"if x {", "", "}"}, false},
+		{"other order", []string{"\ty()", "if x {"}, false},
+		{"other indentation", []string{"if x {", "y()"}, false},
+		{"other word", []string{"if z {"}, false},
 		{"part of a line", []string{"if x"}, false},
 	} {
 		require.Equal(t, tt.want, contains(file, tt.code), tt.name)
 	}
-	require.Error(t, build(t, repository(t), []string{"package main", "", "func main() { missing() }"}))
 }
 
-// repository returns the root of a clone. The module's archive has no examples,
-// and so nothing to check against.
+func TestBuild_undefinedFunction(t *testing.T) {
+	t.Parallel()
+	_, err := build(t, repository(t), []string{"package main", "", "func main() { missing() }"})
+	require.Error(t, err)
+}
+
+// repository returns the root of a clone. The module's archive has no examples to
+// compare with, so that tests are skipped there.
 func repository(t *testing.T) string {
 	t.Helper()
 	root, err := filepath.Abs("..")
 	require.NoError(t, err)
 	if _, err := os.Stat(filepath.Join(root, "go.work")); err != nil {
-		t.Skip("this is no clone of the repository")
+		t.Skip("not a clone of the repository")
 	}
 	return root
 }
@@ -206,8 +278,8 @@ func snippetsOf(document, text string) (found []snippet, err error) {
 	return found, nil
 }
 
-// contains reports whether code is a run of lines of file, but for an
-// indentation that all of its lines lack.
+// contains reports whether code is a run of lines of file, except for indentation
+// that all lines of code lack.
 func contains(file, code []string) bool {
 	code = outdented(code)
 	for i := 0; i+len(code) <= len(file); i++ {
@@ -218,7 +290,7 @@ func contains(file, code []string) bool {
 	return false
 }
 
-// outdented takes away the tabs that all lines begin with; blank ones have none.
+// outdented removes the tabs that all nonblank lines begin with.
 func outdented(lines []string) []string {
 	common := -1
 	for _, line := range lines {
@@ -236,7 +308,7 @@ func outdented(lines []string) []string {
 	return out
 }
 
-// headings returns the anchors that a document has.
+// headings returns the anchors of a document's headings.
 func headings(text string) (anchors []string) {
 	for line := range strings.SplitSeq(text, "\n") {
 		title := strings.TrimLeft(line, "#")
@@ -256,18 +328,18 @@ func headings(text string) (anchors []string) {
 	return anchors
 }
 
-func compile(t *testing.T, root string, code []string) {
+func requireFormatted(t *testing.T, code []string) {
 	t.Helper()
-	src := []byte(strings.Join(code, "\n") + "\n")
-	formatted, err := format.Source(src)
+	src := strings.Join(code, "\n") + "\n"
+	formatted, err := format.Source([]byte(src))
 	require.NoError(t, err)
-	require.Equal(t, string(formatted), string(src), "is not formatted")
-	require.NoError(t, build(t, root, code))
+	require.Equal(t, string(formatted), src, "is not formatted")
 }
 
-// build compiles a program as somebody would who has just begun with it. What it
-// downloads is what this module has: go.sum says so.
-func build(t *testing.T, root string, code []string) error {
+// build compiles and vets a program in a module of its own, as a new user of the
+// library would, and returns its path. It downloads nothing that this module
+// does not have: go.sum ensures that.
+func build(t *testing.T, root string, code []string) (program string, err error) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
@@ -278,13 +350,14 @@ func build(t *testing.T, root string, code []string) error {
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
-	for _, args := range [][]string{{"build", "-o", filepath.Join(dir, "out"), "."}, {"vet", "."}} {
+	program = filepath.Join(dir, "out")
+	for _, args := range [][]string{{"build", "-o", program, "."}, {"vet", "."}} {
 		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+			return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, bytes.TrimSpace(out))
 		}
 	}
-	return nil
+	return program, nil
 }
