@@ -18,7 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	_ "github.com/seed-31c5bcb2/auth" // cached results are valid for one version of it
+	"github.com/seed-31c5bcb2/auth"
 )
 
 // A snippet is a fenced block of Go in one of the documents.
@@ -160,6 +160,20 @@ func TestLinks(t *testing.T) {
 				require.Contains(t, headings(read(t, root, file)), target.Fragment, "%s links to %s", document, found[1])
 			}
 		}
+	}
+}
+
+// TestErrorCode requires integration.md to list the code and status of every error.
+func TestErrorCode(t *testing.T) {
+	t.Parallel()
+	text := read(t, repository(t), "docs/integration.md")
+	for _, err := range []error{
+		auth.CheckScope(t.Context()), // outside of Require
+		auth.ErrNoCredential, auth.ErrMalformed, auth.ErrInvalidCredential, auth.ErrInsufficientScope, auth.ErrCrossOrigin,
+		auth.ErrUnavailable, auth.ErrInvalidArgument, auth.ErrNotFound, auth.ErrConflict, auth.ErrLimit,
+	} {
+		e := &auth.Error{Err: err}
+		require.Contains(t, text, fmt.Sprintf("\n| `%s` | %d | ", e.Code(), e.StatusCode()))
 	}
 }
 
