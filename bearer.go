@@ -269,6 +269,6 @@ func (b *Bearer) Policy() BearerPolicy {
 // authenticate requests afterwards, but no longer records when tokens are used.
 func (b *Bearer) Close(ctx context.Context) error { return b.recorder.Close(ctx) }
 
-// Format implements [fmt.Formatter]. It prints the type's name for every verb, so
+// Format implements [fmt.Formatter]. It prints the type's name whatever the verb, so
 // that logging a Bearer neither exposes its contents nor races with requests.
 func (b *Bearer) Format(f fmt.State, _ rune) { fmt.Fprint(f, "*auth.Bearer") }

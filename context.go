@@ -135,7 +135,7 @@ func (c *identityContext) user() any {
 	return c.principal.user
 }
 
-// Format implements [fmt.Formatter]. It prints the same for every verb, so that logging
+// Format implements [fmt.Formatter]. It prints the same whatever the verb, so that logging
 // a context shows neither the request nor the service's user.
 func (c *identityContext) Format(f fmt.State, _ rune) { fmt.Fprint(f, "auth.Context") }
 

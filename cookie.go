@@ -252,7 +252,7 @@ func (c *Cookie) Policy() CookiePolicy {
 // authenticate requests afterwards, but no longer records when sessions are used.
 func (c *Cookie) Close(ctx context.Context) error { return c.recorder.Close(ctx) }
 
-// Format implements [fmt.Formatter]. It prints the type's name for every verb, so
+// Format implements [fmt.Formatter]. It prints the type's name whatever the verb, so
 // that logging a Cookie neither exposes its contents nor races with requests.
 func (c *Cookie) Format(f fmt.State, _ rune) { fmt.Fprint(f, "*auth.Cookie") }
 

@@ -161,7 +161,7 @@ func (e *Error) StatusCode() int { return conditionOf(e).status }
 func (e *Error) Code() string { return conditionOf(e).code }
 
 // Detail returns a sentence for the person who reads the response. It is the same
-// for every reason that has the same Code.
+// for all reasons that have the same Code.
 func (e *Error) Detail() string { return conditionOf(e).detail }
 
 // A condition is how an error is answered. It is the only place that maps errors

@@ -77,7 +77,7 @@ type Observer func(ctx context.Context, e Event)
 // LogTo returns an Observer that logs each event to l, or to slog.Default() if l is
 // nil. The level is Error for outages and internal errors, Warn for rejected
 // credentials and last uses that could not be written, Debug for accepted requests, and
-// Info for everything else.
+// Info for all others.
 func LogTo(l *slog.Logger) Observer {
 	return func(ctx context.Context, e Event) {
 		logger := l

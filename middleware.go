@@ -32,7 +32,7 @@ type Middleware struct {
 	// called for each authenticated request with the request's context, and must not
 	// modify id.
 	Resolve func(ctx context.Context, id *Identity) (user any, err error)
-	// Observe, if not nil, is called for every decision on a request. Changes to tokens,
+	// Observe, if not nil, is called for each decision on a request. Changes to tokens,
 	// sessions and secrets are reported to the Observe of their authenticator.
 	Observe Observer
 	// OnError, if not nil, answers rejected requests instead of [WriteError]. err is an

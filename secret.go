@@ -200,6 +200,6 @@ func (s *Secret) Policy() SecretPolicy {
 // authenticate requests afterwards, but no longer records when secrets are used.
 func (s *Secret) Close(ctx context.Context) error { return s.recorder.Close(ctx) }
 
-// Format implements [fmt.Formatter]. It prints the type's name for every verb, so
+// Format implements [fmt.Formatter]. It prints the type's name whatever the verb, so
 // that logging a Secret neither exposes its contents nor races with requests.
 func (s *Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, "*auth.Secret") }

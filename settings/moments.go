@@ -14,7 +14,7 @@ type moment struct {
 // Machine returns the format of HTML's datetime attribute.
 func (m moment) Machine() string { return m.At.UTC().Format(time.RFC3339) }
 
-// Full returns the date and time in UTC, in the same format for every language.
+// Full returns the date and time in UTC, in one format for all languages.
 func (m moment) Full() string { return m.At.UTC().Format("2006-01-02 15:04 UTC") }
 
 // Date returns the date in UTC.

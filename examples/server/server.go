@@ -67,7 +67,7 @@ func (s *server) settingsConfig() settings.Config {
 	}
 }
 
-// observe is called for every decision on a request.
+// observe is called for each decision on a request.
 func (s *server) observe(ctx context.Context, e auth.Event) {
 	auth.LogTo(s.log)(ctx, e)
 	s.usage.observe(ctx, e)
@@ -91,7 +91,7 @@ func withTimeout(next http.Handler) http.Handler {
 	})
 }
 
-// withSecurityHeaders sets headers for every response. The referrer policy is not
+// withSecurityHeaders sets headers on all responses. The referrer policy is not
 // no-referrer, with which browsers send our own forms with "Origin: null": without
 // Sec-Fetch-Site, they could then not be told apart from those of other sites.
 func withSecurityHeaders(next http.Handler) http.Handler {
