@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -174,6 +175,33 @@ func TestErrorCode(t *testing.T) {
 	} {
 		e := &auth.Error{Err: err}
 		require.Contains(t, text, fmt.Sprintf("\n| `%s` | %d | ", e.Code(), e.StatusCode()))
+	}
+}
+
+var (
+	testCommand = regexp.MustCompile(`(?m)^.*go test .*-(run|bench) '?(\w+\$?)'? .*(\./\S+)$`)
+	testName    = regexp.MustCompile(`(?m)^func ((?:Test|Benchmark)\w*)\(`)
+)
+
+// TestCommands requires the tests that commands in CONTRIBUTING.md name to exist:
+// go test -run passes if it finds none.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	root := repository(t)
+	commands := testCommand.FindAllStringSubmatch(read(t, root, "CONTRIBUTING.md"), -1)
+	require.NotEmpty(t, commands)
+	for _, command := range commands {
+		pattern := regexp.MustCompile(command[2])
+		files, err := filepath.Glob(filepath.Join(root, command[3], "*_test.go"))
+		require.NoError(t, err)
+		found := slices.ContainsFunc(files, func(file string) bool {
+			b, err := os.ReadFile(file)
+			require.NoError(t, err)
+			return slices.ContainsFunc(testName.FindAllStringSubmatch(string(b), -1), func(m []string) bool {
+				return pattern.MatchString(m[1])
+			})
+		})
+		require.True(t, found, "no test is run by: %s", command[0])
 	}
 }
 
