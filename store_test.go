@@ -16,7 +16,7 @@ import (
 )
 
 // A store that is out lets nobody in and makes nobody throw a credential away.
-func TestStoreOutage(t *testing.T) {
+func TestStore_outage(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	m := auth.Middleware{Observe: f.events.observe}
@@ -54,7 +54,7 @@ func TestStoreOutage(t *testing.T) {
 	}
 }
 
-func TestNoCredentialNoStore(t *testing.T) {
+func TestStore_notAskedWithoutACredential(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.store.fail = func(method string) error { return errors.New("down") }
@@ -64,7 +64,7 @@ func TestNoCredentialNoStore(t *testing.T) {
 }
 
 // A client that goes away is no outage.
-func TestCanceledRequest(t *testing.T) {
+func TestStore_canceledRequest(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	m := auth.Middleware{Observe: f.events.observe}
@@ -78,7 +78,7 @@ func TestCanceledRequest(t *testing.T) {
 }
 
 // What no honest store returns, lets nobody in.
-func TestStoreThatAnswersWrong(t *testing.T) {
+func TestStore_corruptRecords(t *testing.T) {
 	t.Parallel()
 	for name, wrong := range map[string]func(c *auth.Credential) *auth.Credential{
 		"nothing":             func(*auth.Credential) *auth.Credential { return nil },
@@ -137,7 +137,7 @@ func (s *swappingStore) Lookup(ctx context.Context, kind auth.Kind, d auth.Diges
 }
 
 // A LookupFunc is a Store over somebody else's table.
-func TestLookupFunc(t *testing.T) {
+func TestLookupStore(t *testing.T) {
 	t.Parallel()
 	var rows atomic.Pointer[auth.Credential]
 	lookup := auth.LookupStore(func(_ context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
@@ -178,7 +178,7 @@ func TestLookupFunc(t *testing.T) {
 }
 
 // A store or a Resolve that asks another service may pass on that one's error.
-func TestOutageThatWrapsASentinel(t *testing.T) {
+func TestStore_outageThatWrapsAnotherCondition(t *testing.T) {
 	t.Parallel()
 	for _, sentinel := range []error{auth.ErrNoCredential, auth.ErrInvalidCredential, auth.ErrMalformed, auth.ErrCrossOrigin, auth.ErrInsufficientScope} {
 		down := fmt.Errorf("user service: %w", sentinel)
@@ -206,7 +206,7 @@ func TestOutageThatWrapsASentinel(t *testing.T) {
 }
 
 // A cache in front of a database may have missed, and then found it down.
-func TestOutageJoinedWithNotFound(t *testing.T) {
+func TestStore_outageJoinedWithNotFound(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	both := errors.Join(auth.ErrNotFound, auth.ErrUnavailable)
