@@ -4,16 +4,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/storetest"
-	"github.com/stretchr/testify/require"
 )
 
-func TestMemoryStoreKeepsTheContract(t *testing.T) {
+func TestMemoryStore_contract(t *testing.T) {
 	storetest.Run(t, func(*testing.T) auth.Store { return auth.NewMemoryStore() })
 }
 
-func TestMemoryStoreTakesAnIDOnce(t *testing.T) {
+func TestMemoryStore_duplicateID(t *testing.T) {
 	t.Parallel()
 	s := auth.NewMemoryStore()
 	c := auth.Credential{ID: "1", Kind: auth.KindToken, UserID: "ada", Digest: auth.Digest{1}, CreatedAt: time.Now()}
