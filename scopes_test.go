@@ -1,0 +1,91 @@
+package auth_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+func TestRequireScope_matrix(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	need := func(scopes ...string) *target {
+		wrap := auth.Require(f.bearer, f.cookie, f.secret)
+		return behind(func(next http.Handler) http.Handler { return wrap(auth.RequireScope(scopes...)(next)) })
+	}
+	tests := []struct {
+		name   string
+		has    []string // nil: full access
+		needs  []string
+		passes bool
+	}{
+		{"full access", nil, []string{"read:user"}, true},
+		{"the scope", []string{"read:user"}, []string{"read:user"}, true},
+		{"among others", []string{"a", "read:user", "b"}, []string{"read:user"}, true},
+		{"a part of it", []string{"read"}, []string{"read:user"}, false},
+		{"more than it", []string{"read:user"}, []string{"read"}, false},
+		{"other case", []string{"READ"}, []string{"read"}, false},
+		{"something like a wildcard", []string{"read*"}, []string{"read"}, false},
+		{"one of two", []string{"read"}, []string{"read", "write"}, false},
+		{"both of two", []string{"write", "read"}, []string{"read", "write"}, true},
+		{"the wildcard itself is needed", []string{"read"}, []string{"*"}, false},
+		{"and had", nil, []string{"*"}, true},
+	}
+	for i, test := range tests {
+		user := "user" + string(rune('a'+i))
+		token := f.token(user, test.has...)
+		cookie := f.signIn(user, auth.SessionOptions{Scopes: test.has})
+		secret := f.limitedSecret(user, test.has)
+		for scheme, credential := range map[auth.Scheme]edit{
+			auth.SchemeBearer: authorization("Bearer " + token),
+			auth.SchemeCookie: withCookie(cookie),
+			auth.SchemeSecret: authorization("Secret " + secret),
+		} {
+			for _, method := range []string{"GET", "HEAD", "POST", "DELETE", "get"} {
+				t.Run(test.name+" by "+string(scheme)+" "+method, func(t *testing.T) {
+					h := need(test.needs...)
+					w := h.do(method, credential)
+					if test.passes {
+						require.Equal(t, 200, w.Code)
+						require.EqualValues(t, 1, h.served.Load())
+						return
+					}
+					require.Equal(t, 403, w.Code)
+					require.Zero(t, h.served.Load())
+					want := plainBearer
+					if scheme == auth.SchemeBearer {
+						want = `Bearer realm="api", error="insufficient_scope", scope="` + strings.Join(test.needs, " ") + `"`
+					}
+					require.Equal(t, []string{want, plainSecret}, w.Header().Values("WWW-Authenticate"))
+					require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+					if method == "HEAD" {
+						require.Empty(t, w.Body.String())
+					} else {
+						require.Contains(t, w.Body.String(), `"scopes":["`+strings.Join(test.needs, `","`)+`"]`)
+					}
+				})
+			}
+		}
+	}
+}
+
+// limitedSecret puts a secret with scopes into the store, which no call of ours does.
+func (f *fixture) limitedSecret(user string, scopes []string) string {
+	if scopes == nil {
+		return f.issueSecret(user)
+	}
+	plaintext := repeated("s", 20) + user
+	c := auth.Credential{
+		ID: "id-" + user, Kind: auth.KindSecret, UserID: user, Scopes: auth.Scopes(strings.Join(scopes, " ")),
+		Digest: sha256.Sum256([]byte(plaintext)), CreatedAt: time.Now().UTC(),
+	}
+	require.NoError(f.t, f.store.Create(context.Background(), c, 0))
+	return plaintext
+}
