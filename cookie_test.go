@@ -57,7 +57,7 @@ func TestSignInSetsTheCookie(t *testing.T) {
 }
 
 // securecookie itself takes line breaks and loose padding bits.
-func TestTamperedCookies(t *testing.T) {
+func TestCookie_tampered(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	h := f.all()
@@ -94,7 +94,7 @@ func TestTamperedCookies(t *testing.T) {
 }
 
 // The last character of a value with padding has bits that decoders ignore.
-func TestLoosePaddingBits(t *testing.T) {
+func TestCookie_loosePaddingBits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		// In the year 2000 a timestamp has nine digits, which makes the value end in "=".
@@ -118,7 +118,7 @@ func TestLoosePaddingBits(t *testing.T) {
 	})
 }
 
-func TestCookieOfAnotherPurpose(t *testing.T) {
+func TestCookie_ofAnotherPurpose(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	h := f.all()
@@ -133,7 +133,7 @@ func TestCookieOfAnotherPurpose(t *testing.T) {
 	require.Zero(t, h.served.Load())
 }
 
-func TestCookieTimes(t *testing.T) {
+func TestCookie_clocks(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name           string
@@ -177,7 +177,7 @@ func TestCookieTimes(t *testing.T) {
 	}
 }
 
-func TestKeyRing(t *testing.T) {
+func TestCookie_keyRing(t *testing.T) {
 	t.Parallel()
 	older, newer, removed := testKey(10), testKey(20), testKey(30)
 	ring := func(store auth.Store, keys ...[]byte) *auth.Cookie {
@@ -202,7 +202,7 @@ func TestKeyRing(t *testing.T) {
 	refused(t, behind(auth.Require(ring(store, older))).get(withCookie(byNow)), 401, plainCookie)
 }
 
-func TestKeysAreCopied(t *testing.T) {
+func TestNewCookie_copiesItsKeys(t *testing.T) {
 	t.Parallel()
 	key := testKey(1)
 	f := newFixture(t, func(c *configs) { c.cookie.Keys = auth.Keys{key} })
