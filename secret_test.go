@@ -14,7 +14,7 @@ import (
 )
 
 // The secret that the product's documentation shows.
-func TestImportedSecret(t *testing.T) {
+func TestSecret_import(t *testing.T) {
 	t.Parallel()
 	const documented = "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3"
 	for name, change := range map[string]func(*configs){"without a prefix": func(*configs) {}, "with one": importing} {
@@ -40,7 +40,7 @@ func TestImportedSecret(t *testing.T) {
 }
 
 // A secret in a browser has leaked, whatever else is right with it.
-func TestSecretFromABrowser(t *testing.T) {
+func TestSecret_fromABrowser(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	m := auth.Middleware{Observe: f.events.observe}
@@ -62,7 +62,7 @@ func TestSecretFromABrowser(t *testing.T) {
 }
 
 // Which of two secrets of a route knows it does not matter to the report of a leak.
-func TestSecretFromABrowserThatAnotherDoesNotKnow(t *testing.T) {
+func TestSecret_fromABrowserAndUnknownToAnother(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	other, err := auth.NewSecret(auth.NewMemoryStore(), auth.SecretConfig{Prefix: "acme_cs"})
@@ -226,7 +226,7 @@ func TestSecret_options(t *testing.T) {
 	})
 }
 
-func TestOneSecretPerAccount(t *testing.T) {
+func TestSecret_onePerUser(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	secret := f.issueSecret("ada")
@@ -243,7 +243,7 @@ func TestOneSecretPerAccount(t *testing.T) {
 	require.ErrorIs(t, err, auth.ErrNotFound)
 }
 
-func TestReveal(t *testing.T) {
+func TestSecret_reveal(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	store := auth.NewMemoryStore()
@@ -312,7 +312,7 @@ func TestReveal(t *testing.T) {
 }
 
 // 10^6 secrets: each a token68, none equal to another.
-func TestSecretsAreDistinct(t *testing.T) {
+func TestSecret_distinct(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("a million secrets take some seconds")
@@ -348,7 +348,7 @@ func base62(s string) bool {
 	return true
 }
 
-func TestLeakedRecordHasNothingSealed(t *testing.T) {
+func TestSecret_revokePlaintext(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	c, err := f.secret.RevokePlaintext(t.Context(), f.issueSecret("ada"))
@@ -356,7 +356,7 @@ func TestLeakedRecordHasNothingSealed(t *testing.T) {
 	require.Nil(t, c.Sealed)
 }
 
-func TestRevealOfAnotherDigest(t *testing.T) {
+func TestSecret_revealOfAnotherDigest(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	_, c := f.newSecret("ada")
