@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -88,4 +89,105 @@ func (f *fixture) limitedSecret(user string, scopes []string) string {
 	}
 	require.NoError(f.t, f.store.Create(context.Background(), c, 0))
 	return plaintext
+}
+
+// An OnError that makes names for people out of scopes changes no route.
+func TestRequireScope_errorHasItsOwnScopes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) {
+		var e *auth.Error
+		errors.As(err, &e)
+		for i := range e.Scopes {
+			e.Scopes[i] = strings.TrimPrefix(e.Scopes[i], "admin:") // names for people
+		}
+		w.WriteHeader(e.StatusCode())
+	}}
+	h := behind(func(next http.Handler) http.Handler {
+		return m.Require(f.bearer)(m.RequireScope("admin:read")(next))
+	})
+	low := authorization("Bearer " + f.token("eve", "read"))
+	require.Equal(t, 403, h.get(low).Code)
+	require.Equal(t, 403, h.get(low).Code, "the second time")
+}
+
+func TestRequireScope_observerOfTheRoute(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	low := authorization("Bearer " + f.token("ada", "read"))
+	for name, inner := range map[string]http.Handler{
+		"CheckScope": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			auth.WriteError(w, r, auth.CheckScope(r.Context(), "write"))
+		}),
+		"auth.RequireScope": auth.RequireScope("write")(http.NotFoundHandler()),
+	} {
+		events := new(recorder)
+		m := auth.Middleware{Observe: events.observe}
+		w := newRecorder()
+		m.Require(f.bearer)(inner).ServeHTTP(w, request("GET", low))
+		require.Equal(t, 403, w.Code)
+		require.Equal(t, []auth.EventType{auth.EventAccepted, auth.EventRefused}, eventTypes(events.take()), name)
+	}
+}
+
+func TestRequireScope_oneEvent(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	events := new(recorder)
+	m := auth.Middleware{Observe: events.observe, OnError: auth.WriteError}
+	m.Require(f.bearer)(m.RequireScope("write")(http.NotFoundHandler())).ServeHTTP(newRecorder(), request("GET", authorization("Bearer "+f.token("ada", "read"))))
+	require.Equal(t, []auth.EventType{auth.EventAccepted, auth.EventRefused}, eventTypes(events.take()))
+}
+
+func TestCheckScope_keepsNoSlice(t *testing.T) {
+	t.Parallel()
+	scopes := []string{"write"}
+	ctx := auth.NewContext(t.Context(), &auth.Identity{UserID: "ada", Scopes: "read"})
+	var e *auth.Error
+	require.ErrorAs(t, auth.CheckScope(ctx, scopes...), &e)
+	e.Scopes[0] = "read"
+	require.Equal(t, "write", scopes[0])
+}
+
+func TestRequireScope_challengesAfterOptional(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := behind(func(h http.Handler) http.Handler { return auth.Optional(f.secret)(auth.RequireScope("a")(h)) })
+	refused(t, h.get(), 401, plainSecret)
+}
+
+func TestCheckScope_outsideOfRequire(t *testing.T) {
+	t.Parallel()
+	var e *auth.Error
+	require.ErrorAs(t, auth.CheckScope(auth.NewContext(t.Context(), nil)), &e)
+	require.Equal(t, 500, e.StatusCode())
+}
+
+func TestRequireScope_copiesItsScopes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	scopes := []string{"write"}
+	h := behind(func(h http.Handler) http.Handler { return auth.Require(f.bearer)(auth.RequireScope(scopes...)(h)) })
+	scopes[0] = "read"
+	require.Equal(t, 403, h.get(authorization("Bearer "+f.token("ada", "read"))).Code)
+}
+
+func TestCheckScope_oneEvent(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	low := authorization("Bearer " + f.token("ada", "read"))
+	events := new(recorder)
+	m := auth.Middleware{Observe: events.observe}
+	check := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		auth.WriteError(w, r, auth.CheckScope(r.Context(), "write"))
+	})
+	m.Optional(f.bearer)(check).ServeHTTP(newRecorder(), request("GET"))
+	require.Equal(t, []auth.EventType{auth.EventAnonymous, auth.EventRefused}, eventTypes(events.take()))
+	m.Require(f.bearer)(check).ServeHTTP(newRecorder(), request("GET", low))
+	require.Equal(t, []auth.EventType{auth.EventAccepted, auth.EventRefused}, eventTypes(events.take()))
+	m.OnError = func(w http.ResponseWriter, r *http.Request, err error) {
+		auth.WriteError(w, r, auth.ErrInsufficientScope)
+	}
+	m.Require(f.bearer)(m.RequireScope("write")(http.NotFoundHandler())).ServeHTTP(newRecorder(), request("GET", low))
+	require.Equal(t, []auth.EventType{auth.EventAccepted, auth.EventRefused}, eventTypes(events.take()))
 }

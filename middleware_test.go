@@ -1,0 +1,220 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+func TestRequire_acceptsOnlyItsSchemes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token, secret, cookie := authorization("Bearer "+f.token("a")), authorization("Secret "+f.issueSecret("a")), withCookie(f.signIn("a"))
+	tests := []struct {
+		name       string
+		wrap       func(http.Handler) http.Handler
+		takes      []edit
+		refuses    []edit
+		challenges []string
+	}{
+		{"bearer", auth.Require(f.bearer), []edit{token}, []edit{secret, cookie}, []string{plainBearer}},
+		{"cookie", auth.Require(f.cookie), []edit{cookie}, []edit{token, secret}, []string{plainCookie}},
+		{"secret", auth.Require(f.secret), []edit{secret}, []edit{token, cookie}, []string{plainSecret}},
+		{"bearer and cookie", auth.Require(f.bearer, f.cookie), []edit{token, cookie}, []edit{secret}, []string{plainBearer}},
+		{"cookie and secret", auth.Require(f.cookie, f.secret), []edit{cookie, secret}, []edit{token}, []string{plainSecret}},
+		{"all", auth.Require(f.secret, f.bearer, f.cookie), []edit{token, cookie, secret}, []edit{authorization("Basic x")}, []string{plainSecret, plainBearer}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := behind(test.wrap)
+			for _, e := range test.takes {
+				require.Equal(t, 200, h.get(e).Code)
+			}
+			for _, e := range test.refuses {
+				refused(t, h.get(e), 401, test.challenges...)
+			}
+			require.EqualValues(t, len(test.takes), h.served.Load())
+		})
+	}
+}
+
+// A route that is built wrong must not open.
+func TestRequire_misconfigured(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var (
+		bearer *auth.Bearer
+		cookie *auth.Cookie
+		secret *auth.Secret
+		custom *fakeAuthenticator
+		fn     authenticatorFunc
+	)
+	for name, a := range map[string]auth.Authenticator{
+		"nil": nil, "nil Bearer": bearer, "nil Cookie": cookie, "nil Secret": secret, "nil of somebody's": custom, "nil function": fn,
+		"zero Bearer": new(auth.Bearer), "zero Cookie": new(auth.Cookie), "zero Secret": new(auth.Secret),
+		"no scheme": fakeAuthenticator{}, "a scheme with a space": fakeAuthenticator{scheme: "a b"},
+		"a scheme with a line break": fakeAuthenticator{scheme: "a\r\nb"}, "a scheme outside ASCII": fakeAuthenticator{scheme: "é"},
+		"a long scheme": fakeAuthenticator{scheme: auth.Scheme(repeated("a", 64))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Panics(t, func() { auth.Require(a) })
+			require.Panics(t, func() { auth.Require(f.bearer, a) })
+			require.Panics(t, func() { auth.Optional(f.bearer, f.cookie, a) })
+		})
+	}
+	require.Panics(t, func() { auth.Require(f.bearer)(nil) })
+	require.Panics(t, func() { auth.Require(f.bearer)(http.HandlerFunc(nil)) })
+	require.Panics(t, func() { auth.RequireScope("a")(nil) })
+	require.Panics(t, func() { auth.RequireScope() })
+	require.Panics(t, func() { auth.RequireAnyScope() })
+	require.Panics(t, func() { auth.RequireScope("a b") })
+	require.Panics(t, func() { auth.RequireScope("") })
+	require.Panics(t, func() { auth.RequireScope(`a"`) })
+}
+
+// A mistake in one request's authentication is that request's alone.
+func TestRequire_bugsAreInternalErrors(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token := f.token("ada")
+	var nilUser *struct{}
+	broken := func(a fakeAuthenticator) func() http.Handler {
+		return func() http.Handler { return behind(auth.Require(a, f.bearer)) }
+	}
+	resolving := func(resolve func(context.Context, *auth.Identity) (any, error)) func() http.Handler {
+		m := auth.Middleware{Resolve: resolve}
+		return func() http.Handler { return behind(m.Require(f.bearer)) }
+	}
+	const canary = "canary-0123456789"
+	tests := []struct {
+		name string
+		h    func() http.Handler
+	}{
+		{"neither identity nor error", broken(fakeAuthenticator{scheme: "Bearer"})},
+		{"an identity of nobody", broken(fakeAuthenticator{scheme: "Bearer", identity: &auth.Identity{}})},
+		{"a panic", broken(fakeAuthenticator{scheme: "Bearer", panics: canary})},
+		{"a panic of the runtime", broken(fakeAuthenticator{scheme: "Bearer", panics: errors.New(canary)})},
+		{"Resolve panics", resolving(func(context.Context, *auth.Identity) (any, error) { panic(canary) })},
+		{"Resolve returns a nil error that is not nil", resolving(func(context.Context, *auth.Identity) (any, error) { return nil, (*auth.Error)(nil) })},
+		{"Resolve returns a nil pointer", resolving(func(context.Context, *auth.Identity) (any, error) { return nilUser, nil })},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := test.h()
+			for range 100 {
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, request("GET", authorization("Bearer "+token)))
+				refused(t, w, 500)
+				require.NotContains(t, w.Body.String(), canary)
+			}
+			require.Zero(t, h.(*target).served.Load())
+			good := behind(auth.Require(f.bearer))
+			for range 100 {
+				accepted(t, good.get(authorization("Bearer "+token)), "ada", auth.SchemeBearer)
+			}
+		})
+	}
+	t.Run("Resolve returns what may be nil", func(t *testing.T) {
+		for _, user := range []any{nil, []string(nil), map[string]bool(nil)} {
+			h := resolving(func(context.Context, *auth.Identity) (any, error) { return user, nil })().(*target)
+			accepted(t, h.get(authorization("Bearer "+token)), "ada", auth.SchemeBearer)
+		}
+	})
+	t.Run("an aborting panic goes on", func(t *testing.T) {
+		h := behind(auth.Require(fakeAuthenticator{scheme: "X", panics: http.ErrAbortHandler}))
+		require.PanicsWithValue(t, http.ErrAbortHandler, func() { h.get() })
+	})
+	t.Run("what went wrong is for the operator", func(t *testing.T) {
+		var told error
+		m := auth.Middleware{Observe: f.events.observe, OnError: func(w http.ResponseWriter, r *http.Request, err error) { told = err }}
+		f.events.take()
+		behind(m.Require(fakeAuthenticator{scheme: "X", panics: canary})).get()
+		require.ErrorContains(t, told, "panicked with a string")
+		require.NotContains(t, told.Error(), canary)
+		event := f.events.take()[0]
+		require.Equal(t, auth.ReasonInternal, event.Reason)
+		require.ErrorContains(t, event.Err, "authenticate_test.go", "the stack")
+		behind(m.Require(fakeAuthenticator{scheme: "X", panics: runtimePanic()})).get()
+		require.ErrorContains(t, told, "interface {} is string, not int")
+	})
+}
+
+func runtimePanic() (v any) {
+	defer func() { v = recover() }()
+	var a any = "canary"
+	return a.(int)
+}
+
+func TestRequire_methods(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := f.all()
+	token := authorization("Bearer " + f.token("ada"))
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "FROBNICATE"} {
+		t.Run(method, func(t *testing.T) {
+			require.Equal(t, 200, h.do(method, token).Code)
+			w := h.do(method)
+			require.Equal(t, 401, w.Code)
+			require.Equal(t, []string{plainBearer, plainSecret}, w.Header().Values("WWW-Authenticate"))
+			require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+			require.Equal(t, method == "HEAD", w.Body.Len() == 0)
+		})
+	}
+}
+
+func TestRequire_innermostDecides(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token, cookie := authorization("Bearer "+f.token("tess")), withCookie(f.signIn("cora"))
+	nest := func(outer, inner func(http.Handler) http.Handler) *target {
+		return behind(func(h http.Handler) http.Handler { return outer(inner(h)) })
+	}
+	accepted(t, nest(auth.Require(f.bearer, f.cookie), auth.Require(f.cookie)).get(cookie), "cora", auth.SchemeCookie)
+	require.Equal(t, 401, nest(auth.Require(f.bearer, f.cookie), auth.Require(f.cookie)).get(token).Code)
+	require.Equal(t, 401, nest(auth.Require(f.bearer), auth.Require(f.cookie)).get(cookie).Code)
+	require.Equal(t, "anonymous", nest(auth.Require(f.bearer), auth.Optional(f.cookie)).get(token).Body.String())
+	accepted(t, nest(auth.Optional(f.bearer), auth.Require(f.cookie)).get(cookie), "cora", auth.SchemeCookie)
+
+	resolving := auth.Middleware{Resolve: func(_ context.Context, id *auth.Identity) (any, error) { return "user of " + id.UserID, nil }}
+	var user string
+	var found bool
+	see := func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { user, found = auth.User[string](r.Context()) })
+	}
+	nest(resolving.Require(f.bearer), see).get(token)
+	require.True(t, found)
+	require.Equal(t, "user of tess", user)
+	nest(resolving.Require(f.bearer), func(h http.Handler) http.Handler { return auth.Require(f.bearer)(see(h)) }).get(token)
+	require.False(t, found, "the outer user beside the inner identity")
+}
+
+// Frameworks and upgrades that ask without being wrapped get the same answers.
+func TestAuthenticate_writesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var m auth.Middleware
+	token := f.token("ada")
+	r, err := m.Authenticate(request("GET", authorization("Bearer "+token)), f.bearer, f.cookie)
+	require.NoError(t, err)
+	id, ok := auth.FromContext(r.Context())
+	require.True(t, ok)
+	require.Equal(t, "ada", id.UserID)
+	for _, edits := range [][]edit{nil, {authorization("Bearer x")}, {authorization("Bearer")}, {authorization("Secret x")}} {
+		r := request("GET", edits...)
+		_, err := m.Authenticate(r, f.bearer, f.cookie)
+		require.Error(t, err)
+		w := httptest.NewRecorder()
+		auth.WriteError(w, r, err)
+		wrapped := behind(m.Require(f.bearer, f.cookie)).get(edits...)
+		require.Equal(t, wrapped.Code, w.Code)
+		require.Equal(t, wrapped.Header(), w.Header())
+		require.Equal(t, wrapped.Body.String(), w.Body.String())
+	}
+	require.Panics(t, func() { m.Authenticate(request("GET"), nil) })
+}
