@@ -1,11 +1,13 @@
 package auth_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -332,4 +334,18 @@ func failing(f *fixture, method string, err error) {
 		}
 		return nil
 	}
+}
+
+// rawExchange sends bytes as they are and reads one answer.
+func rawExchange(t testing.TB, address, raw string) *http.Response {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	_, err = conn.Write([]byte(raw))
+	require.NoError(t, err)
+	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: strings.Fields(raw)[0]})
+	require.NoError(t, err)
+	return response
 }
