@@ -1,10 +1,18 @@
 package auth_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -217,4 +225,161 @@ func TestAuthenticate_writesNothing(t *testing.T) {
 		require.Equal(t, wrapped.Body.String(), w.Body.String())
 	}
 	require.Panics(t, func() { m.Authenticate(request("GET"), nil) })
+}
+
+func TestRequire_cacheHeaders(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	cookie, token := f.signIn("ada"), f.token("ada")
+	handler := func(cache string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if cache != "" {
+				w.Header().Set("Cache-Control", cache)
+			}
+		})
+	}
+	tests := []struct {
+		name        string
+		wrap        func(http.Handler) http.Handler
+		edits       []edit
+		handler     string
+		vary, cache []string
+	}{
+		{"a cookie", auth.Require(f.bearer, f.cookie), []edit{withCookie(cookie)}, "", []string{"Cookie"}, []string{"private"}},
+		{"a cookie and a handler that knows better", auth.Require(f.bearer, f.cookie), []edit{withCookie(cookie)}, "public, max-age=60", []string{"Cookie"}, []string{"public, max-age=60"}},
+		{"a token where a cookie would do", auth.Require(f.bearer, f.cookie), []edit{authorization("Bearer " + token)}, "", []string{"Cookie"}, nil},
+		{"a token", auth.Require(f.bearer), []edit{authorization("Bearer " + token)}, "", nil, nil},
+		{"nobody", auth.Require(f.bearer, f.cookie), nil, "", []string{"Cookie"}, []string{"no-store"}},
+		{"optional, nobody", auth.Optional(f.bearer, f.cookie), nil, "", []string{"Cookie", "Authorization"}, nil},
+		{"optional, a cookie", auth.Optional(f.bearer, f.cookie), []edit{withCookie(cookie)}, "", []string{"Cookie", "Authorization"}, []string{"private"}},
+		{"optional, a bad token", auth.Optional(f.bearer, f.cookie), []edit{authorization("Bearer x")}, "", []string{"Cookie", "Authorization"}, []string{"no-store"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			test.wrap(handler(test.handler)).ServeHTTP(w, request("GET", test.edits...))
+			require.Equal(t, test.vary, append([]string(nil), w.Header().Values("Vary")...))
+			require.Equal(t, test.cache, append([]string(nil), w.Header().Values("Cache-Control")...))
+		})
+	}
+	t.Run("what is there stays", func(t *testing.T) {
+		for _, vary := range [][]string{{"Origin"}, {"Origin, cookie"}, {"*"}, {"Origin", "Cookie"}} {
+			w := httptest.NewRecorder()
+			w.Header()["Vary"] = append([]string(nil), vary...)
+			w.Header().Set("Cache-Control", "no-cache")
+			auth.Require(f.cookie)(auth.Require(f.cookie)(handler(""))).ServeHTTP(w, request("GET", withCookie(cookie)))
+			want := vary
+			if len(vary) == 1 && vary[0] == "Origin" {
+				want = []string{"Origin", "Cookie"}
+			}
+			require.Equal(t, want, w.Header().Values("Vary"))
+			require.Equal(t, "no-cache", w.Header().Get("Cache-Control"))
+		}
+	})
+	t.Run("headers are not shared between answers", func(t *testing.T) {
+		h := auth.Require(f.cookie)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Vary"][0] = "spoilt"
+			w.Header().Add("Vary", "Accept")
+		}))
+		for range 2 {
+			h.ServeHTTP(httptest.NewRecorder(), request("GET", withCookie(cookie)))
+		}
+		require.Equal(t, []string{"Cookie"}, behind(auth.Require(f.cookie)).get(withCookie(cookie)).Header().Values("Vary"))
+	})
+}
+
+// The writer is handed on as it is: what it can do, handlers can use.
+func TestRequire_passesTheResponseWriter(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token := f.token("ada")
+	var seen http.ResponseWriter
+	h := auth.Require(f.bearer, f.cookie)(auth.RequireScope("a")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = w })))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, request("GET", authorization("Bearer "+token)))
+	require.Same(t, w, seen)
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("/flush", func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "data: one\n\n")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	mux.HandleFunc("/hijack", func(w http.ResponseWriter, r *http.Request) {
+		conn, rw, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+			rw.Flush()
+			conn.Close()
+		}
+	})
+	mux.HandleFunc("/hints", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</a.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		io.WriteString(w, "done")
+	})
+	mux.HandleFunc("/copy", func(w http.ResponseWriter, r *http.Request) {
+		_, ok := w.(io.ReaderFrom)
+		fmt.Fprint(w, ok)
+	})
+	url, exchange := serve(t, auth.Require(f.bearer, f.cookie)(mux))
+	get := func(ctx context.Context, path string) *http.Response {
+		r, err := http.NewRequestWithContext(ctx, "GET", url+path, nil)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+token)
+		response, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		return response
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	line, err := bufio.NewReader(get(ctx, "/flush").Body).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "data: one\n", line)
+	cancel()
+	require.Equal(t, 101, exchange("GET /hijack HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "+token+"\r\n\r\n").StatusCode)
+	var hints textproto.MIMEHeader
+	trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error { hints = h; return nil }}
+	require.Equal(t, "done", body(t, get(httptrace.WithClientTrace(t.Context(), trace), "/hints")))
+	require.Equal(t, "</a.css>; rel=preload", hints.Get("Link"))
+	require.Equal(t, "true", body(t, get(t.Context(), "/copy")))
+}
+
+// net/http removes the temporary files of its own request, and handlers get a copy.
+func TestRequire_uploadsLeaveNoFiles(t *testing.T) {
+	f := newFixture(t)
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	for name, after := range map[string]func(){"it returns": func() {}, "it panics": func() { panic("after the upload") }} {
+		t.Run(name, func(t *testing.T) {
+			h := auth.Require(f.bearer)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				r.ParseMultipartForm(1 << 10)
+				after()
+			}))
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer func() { _ = recover() }()
+				h.ServeHTTP(w, r)
+			}))
+			var form bytes.Buffer
+			w := multipart.NewWriter(&form)
+			part, _ := w.CreateFormFile("f", "f")
+			part.Write(make([]byte, 12<<20))
+			w.Close()
+			r, _ := http.NewRequest("POST", s.URL, &form)
+			r.Header.Set("Content-Type", w.FormDataContentType())
+			r.Header.Set("Authorization", "Bearer "+f.token("ada"))
+			res, err := http.DefaultClient.Do(r)
+			require.NoError(t, err)
+			res.Body.Close()
+			s.Close()
+			left, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			require.Empty(t, left)
+		})
+	}
+}
+
+func TestOptional_variesOnAuthorization(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	require.Equal(t, "Authorization", behind(auth.Optional(f.bearer)).get().Header().Get("Vary"))
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -190,4 +191,17 @@ func TestCheckScope_oneEvent(t *testing.T) {
 	}
 	m.Require(f.bearer)(m.RequireScope("write")(http.NotFoundHandler())).ServeHTTP(newRecorder(), request("GET", low))
 	require.Equal(t, []auth.EventType{auth.EventAccepted, auth.EventRefused}, eventTypes(events.take()))
+}
+
+func TestCheckScope_scopeFromTheRequest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := auth.Require(f.bearer)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		auth.WriteError(w, r, auth.CheckScope(r.Context(), "team:"+r.FormValue("team")))
+	}))
+	w := newRecorder()
+	r := httptest.NewRequest("GET", "/?team=x%0d%0aSet-Cookie:%20a=b", nil)
+	r.Header.Set("Authorization", "Bearer "+f.token("ada", "read"))
+	h.ServeHTTP(w, r)
+	require.NotContains(t, w.Header().Get("WWW-Authenticate"), "\r\n")
 }

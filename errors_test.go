@@ -1,0 +1,61 @@
+package auth_test
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+func TestError_text(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "auth: invalid credential (Bearer, expired)", (&auth.Error{Scheme: "Bearer", Reason: auth.ReasonExpired, Err: auth.ErrInvalidCredential}).Error())
+	require.Equal(t, "auth: no credential", (&auth.Error{Err: auth.ErrNoCredential}).Error())
+	require.Equal(t, "auth: rejected", (&auth.Error{}).Error())
+	require.Equal(t, "token session secret none", auth.KindToken.String()+" "+auth.KindSession.String()+" "+auth.KindSecret.String()+" "+auth.Kind(0).String())
+}
+
+// What Error says to clients is what WriteError writes.
+func TestError_codes(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]struct {
+		status int
+		code   string
+	}{
+		auth.ErrNoCredential:      {401, "missing_credential"},
+		auth.ErrInvalidCredential: {401, "invalid_credential"},
+		auth.ErrMalformed:         {400, "malformed_request"},
+		auth.ErrInvalidArgument:   {400, "invalid_argument"},
+		auth.ErrInsufficientScope: {403, "insufficient_scope"},
+		auth.ErrCrossOrigin:       {403, "cross_origin"},
+		auth.ErrNotFound:          {404, "not_found"},
+		auth.ErrRevoked:           {404, "not_found"},
+		auth.ErrConflict:          {409, "conflict"},
+		auth.ErrLimit:             {409, "limit_reached"},
+		auth.ErrUnavailable:       {503, "unavailable"},
+		errors.New("canary"):      {503, "unavailable"},
+		// An outage decides, whatever else an error wraps.
+		errors.Join(auth.ErrInvalidCredential, auth.ErrUnavailable): {503, "unavailable"},
+	} {
+		e := &auth.Error{Err: err}
+		require.Equal(t, want.status, e.StatusCode(), err)
+		require.Equal(t, want.code, e.Code(), err)
+		require.NotContains(t, e.Detail(), "canary")
+		w := newRecorder()
+		auth.WriteError(w, request("GET"), e)
+		var problem struct {
+			Status       int
+			Code, Detail string
+		}
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &problem))
+		require.Equal(t, want.status, problem.Status)
+		require.Equal(t, want.code, problem.Code)
+		require.Equal(t, e.Detail(), problem.Detail)
+	}
+	bug := behind(auth.Require(fakeAuthenticator{scheme: "X", panics: "canary"})).get(authorization("X a"))
+	require.Equal(t, 500, bug.Code)
+	require.JSONEq(t, `{"type":"about:blank","title":"Internal Server Error","status":500,"code":"internal","detail":"An internal error occurred."}`, bug.Body.String())
+}

@@ -1,0 +1,268 @@
+package auth_test
+
+import (
+	"compress/gzip"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+func TestWriteError(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name       string
+		err        error
+		status     int
+		challenges []string
+	}{
+		{"no credential", auth.ErrNoCredential, 401, []string{plainBearer}},
+		{"invalid", auth.ErrInvalidCredential, 401, []string{plainBearer}},
+		{"an argument of a lifecycle call", auth.ErrInvalidArgument, 400, nil},
+		{"malformed", auth.ErrMalformed, 400, []string{badRequest}},
+		{"a header", headerError(), 400, []string{badRequest}},
+		{"scope", auth.ErrInsufficientScope, 403, []string{plainBearer}},
+		{"cross-origin", auth.ErrCrossOrigin, 403, nil},
+		{"unavailable", auth.ErrUnavailable, 503, nil},
+		{"not found", auth.ErrNotFound, 404, nil},
+		{"revoked", auth.ErrRevoked, 404, nil},
+		{"conflict", auth.ErrConflict, 409, nil},
+		{"limit", auth.ErrLimit, 409, nil},
+		{"anything", errors.New("canary"), 503, nil},
+		{"nil", nil, 500, nil},
+		{"an Error by its Err", &auth.Error{Err: auth.ErrNotFound}, 404, nil},
+		{"an empty Error", new(auth.Error), 503, nil},
+		{"a nil Error", (*auth.Error)(nil), 503, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			w.Header().Set("Content-Length", "5")
+			w.Header().Set("ETag", "x")
+			w.Header().Set("Last-Modified", "x")
+			w.Header().Set("WWW-Authenticate", "Negotiate")
+			auth.WriteError(w, request("GET"), test.err)
+			refused(t, w, test.status, test.challenges...)
+			require.NotContains(t, w.Body.String(), "canary")
+			require.Empty(t, w.Header().Get("ETag"))
+			require.Empty(t, w.Header().Get("Last-Modified"))
+			require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
+		})
+	}
+	t.Run("behind a route", func(t *testing.T) {
+		f := newFixture(t)
+		h := auth.Require(f.bearer, f.secret)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			auth.WriteError(w, r, auth.ErrInvalidCredential)
+		}))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, request("GET", authorization("Bearer "+f.token("ada"))))
+		refused(t, w, 401, plainBearer, plainSecret)
+	})
+}
+
+func headerError() error {
+	_, err := auth.HeaderCredential(request("GET", authorization("Bearer")), auth.SchemeBearer)
+	return err
+}
+
+func TestMiddleware_realm(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for realm, want := range map[string]string{
+		"":          `Bearer realm="api"`,
+		"My API":    `Bearer realm="My API"`,
+		`a"b`:       `Bearer realm="a\"b"`,
+		`a\b`:       `Bearer realm="a\\b"`,
+		`a", x="y`:  `Bearer realm="a\", x=\"y"`,
+		"Grüße, 世界": `Bearer realm="Grüße, 世界"`,
+	} {
+		m := auth.Middleware{Realm: realm}
+		url, _ := serve(t, m.Require(f.bearer)(http.NotFoundHandler()))
+		response, err := http.Get(url)
+		require.NoError(t, err)
+		response.Body.Close()
+		require.Equal(t, want, response.Header.Get("WWW-Authenticate"))
+	}
+	for _, realm := range []string{"a\r\nSet-Cookie: x=y", "a\nb", "a\x00", "a\x7f", "a\xff"} {
+		m := auth.Middleware{Realm: realm}
+		require.Panics(t, func() { m.Require(f.bearer) }, "%q", realm)
+	}
+}
+
+func TestMiddleware_resourceMetadata(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const url = "https://api.example.com/.well-known/oauth-protected-resource"
+	m := auth.Middleware{ResourceMetadata: url}
+	h := behind(m.Require(f.bearer, f.secret))
+	refused(t, h.get(), 401, `Bearer realm="api", resource_metadata="`+url+`"`, plainSecret)
+	refused(t, h.get(authorization("Bearer "+repeated("a", 32))), 401,
+		`Bearer realm="api", error="invalid_token", resource_metadata="`+url+`"`, plainSecret)
+	for _, bad := range []string{"/relative", "https://a/\r\nb", "::", "https://a/\x7f"} {
+		m := auth.Middleware{ResourceMetadata: bad}
+		require.Panics(t, func() { m.Require(f.bearer) }, bad)
+	}
+}
+
+func TestOnError(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var got error
+	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) {
+		got = err
+		w.WriteHeader(http.StatusTeapot)
+	}}
+	h := behind(func(next http.Handler) http.Handler {
+		return m.Require(f.bearer, f.cookie)(m.RequireScope("write")(next))
+	})
+	for _, test := range []struct {
+		name      string
+		edits     []edit
+		status    int
+		want      auth.Error
+		challenge string
+	}{
+		{"nobody", nil, 401, auth.Error{Reason: auth.ReasonMissing, Err: auth.ErrNoCredential}, plainBearer},
+		{"unknown", []edit{authorization("Bearer x")}, 401, auth.Error{Scheme: "Bearer", Reason: auth.ReasonUnknown, Err: auth.ErrInvalidCredential}, badToken},
+		{"malformed", []edit{authorization("Bearer")}, 400, auth.Error{Scheme: "Bearer", Reason: auth.ReasonMalformed, Err: auth.ErrMalformed}, badRequest},
+		{"a stale cookie", []edit{field("Cookie", "__Host-session=x")}, 401, auth.Error{Scheme: "Cookie", Reason: auth.ReasonForged, Err: auth.ErrInvalidCredential}, plainBearer},
+		{"scope", []edit{authorization("Bearer " + f.token("ada", "read"))}, 403, auth.Error{Scheme: "Bearer", Scopes: []string{"write"}, Reason: auth.ReasonScope, Err: auth.ErrInsufficientScope}, `Bearer realm="api", error="insufficient_scope", scope="write"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := h.get(test.edits...)
+			require.Equal(t, http.StatusTeapot, w.Code)
+			require.Equal(t, test.challenge, w.Header().Get("WWW-Authenticate"))
+			require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+			require.Equal(t, "Cookie", w.Header().Get("Vary"))
+			var e *auth.Error
+			require.ErrorAs(t, got, &e)
+			require.ErrorIs(t, got, test.want.Err)
+			require.Equal(t, test.status, e.StatusCode())
+			require.Equal(t, test.want, auth.Error{Scheme: e.Scheme, Scopes: e.Scopes, Reason: e.Reason, Err: e.Err})
+			require.True(t, strings.HasPrefix(e.Error(), "auth: "))
+		})
+	}
+}
+
+// A wrapper that compresses has set Content-Encoding before we answer.
+func TestWriteError_behindCompression(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := f.all()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		zip := gzip.NewWriter(w)
+		defer zip.Close()
+		h.ServeHTTP(zipped{w, zip}, r)
+	}))
+	defer s.Close()
+	res, err := http.Get(s.URL) // takes gzip off, if the header says so
+	require.NoError(t, err)
+	require.Contains(t, body(t, res), "about:blank")
+}
+
+type zipped struct {
+	http.ResponseWriter
+	zip io.Writer
+}
+
+func (z zipped) Write(b []byte) (int, error) { return z.zip.Write(b) }
+
+// An OnError that edits header values in place changes the answer to no other
+// request.
+func TestHeaderValuesOfOnErrorAreItsOwn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) {
+		for _, values := range w.Header() {
+			values[0] += ", spoilt"
+		}
+		auth.WriteError(w, r, err)
+		for _, values := range w.Header() {
+			values[0] += ", spoilt"
+		}
+	}}
+	spoiling, other := behind(m.Optional(f.bearer, f.cookie)), behind(auth.Optional(f.bearer, f.cookie))
+	for range 2 {
+		spoiling.get(authorization("Bearer x"))
+		w := other.get(authorization("Bearer x"))
+		refused(t, w, 401, badToken)
+		require.Equal(t, []string{"Cookie", "Authorization"}, w.Header().Values("Vary"))
+	}
+}
+
+// Of an Error that an authenticator returns, Reason and Err count.
+func TestWriteError_scopesOfAnAuthenticator(t *testing.T) {
+	t.Parallel()
+	err := &auth.Error{Scopes: []string{"a\r\nX: y"}, Err: auth.ErrInsufficientScope}
+	w := behind(auth.Require(fakeAuthenticator{scheme: "Bearer", err: err})).get(authorization("Bearer x"))
+	refused(t, w, 403, `Bearer realm="api", error="insufficient_scope"`)
+}
+
+func TestWriteError_routeOfTheError(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := auth.Require(f.bearer)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := new(auth.Middleware).Authenticate(r, f.secret)
+		auth.WriteError(w, r, err)
+	}))
+	w := newRecorder()
+	h.ServeHTTP(w, request("GET", authorization("Bearer "+f.token("ada"))))
+	refused(t, w, 401, plainSecret)
+}
+
+func TestWriteError_copiesVary(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	shared := append(make([]string, 0, 4), "Origin")
+	w := newRecorder()
+	w.Header()["Vary"] = shared
+	f.all().ServeHTTP(w, request("GET"))
+	require.Empty(t, shared[:2][1])
+}
+
+func TestOnError_challengesAreItsOwn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var seen []string
+	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) {
+		seen = append(seen, w.Header().Get("WWW-Authenticate"))
+		w.Header()["Www-Authenticate"][0] = "spoilt"
+		w.WriteHeader(401)
+	}}
+	h := behind(m.Require(f.bearer))
+	h.get()
+	h.get()
+	require.Equal(t, []string{plainBearer, plainBearer}, seen)
+}
+
+func TestOnError_outage(t *testing.T) {
+	t.Parallel()
+	var told error
+	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) { told = err }}
+	behind(m.Require(fakeAuthenticator{scheme: "X", err: errors.New("x")})).get()
+	require.ErrorIs(t, told, auth.ErrUnavailable)
+}
+
+func TestMiddleware_resourceMetadataWithoutAHost(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	m := auth.Middleware{ResourceMetadata: "https:///x"}
+	require.Panics(t, func() { m.Require(f.bearer) })
+}
+
+func TestWriteError_scopesInTheBody(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := auth.Require(f.bearer)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		auth.WriteError(w, r, auth.CheckScope(r.Context(), "a b", "c"))
+	}))
+	w := newRecorder()
+	h.ServeHTTP(w, request("GET", authorization("Bearer "+f.token("ada", "read"))))
+	require.Contains(t, w.Body.String(), `["a b","c"]`)
+}
