@@ -383,3 +383,42 @@ func TestOptional_variesOnAuthorization(t *testing.T) {
 	f := newFixture(t)
 	require.Equal(t, "Authorization", behind(auth.Optional(f.bearer)).get().Header().Get("Vary"))
 }
+
+// What a request carries reaches the handler: its own context's end, its body,
+// its path values.
+func TestRequire_passesTheRequest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	mux := http.NewServeMux()
+	var seen, original *http.Request
+	mux.Handle("GET /notes/{id}", auth.Require(f.bearer)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = r })))
+	original = httptest.NewRequest("GET", "/notes/7", nil)
+	original.Header.Set("Authorization", "Bearer "+f.token("ada"))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	original = original.WithContext(ctx)
+	mux.ServeHTTP(httptest.NewRecorder(), original)
+	require.Equal(t, "7", seen.PathValue("id"))
+	require.Equal(t, "GET /notes/{id}", seen.Pattern)
+	_, ok := auth.FromContext(original.Context())
+	require.False(t, ok, "the caller's request is changed")
+	why := errors.New("gone")
+	cancel(why)
+	<-seen.Context().Done()
+	require.Equal(t, why, context.Cause(seen.Context()))
+}
+
+func TestMiddleware_resolve(t *testing.T) {
+	t.Parallel()
+	type user struct{ name string }
+	f := newFixture(t)
+	m := auth.Middleware{Resolve: func(ctx context.Context, id *auth.Identity) (any, error) {
+		if _, ok := auth.FromContext(ctx); ok {
+			return nil, errors.New("the request's own context was expected")
+		}
+		return &user{"user " + id.UserID}, nil
+	}}
+	var got string
+	h := m.Require(f.bearer)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got = auth.MustUser[*user](r.Context()).name }))
+	h.ServeHTTP(httptest.NewRecorder(), request("GET", authorization("Bearer "+f.token("ada"))))
+	require.Equal(t, "user ada", got)
+}

@@ -205,3 +205,73 @@ func TestCheckScope_scopeFromTheRequest(t *testing.T) {
 	h.ServeHTTP(w, r)
 	require.NotContains(t, w.Header().Get("WWW-Authenticate"), "\r\n")
 }
+
+func TestScopes_has(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		have auth.Scopes
+		need string
+		want bool
+	}{
+		{"*", "read", true}, {"*", "*", true}, {"*", "", false}, {"*", "a b", false},
+		{"", "read", false}, {"", "", false}, {"read", "read", true}, {"read", "rea", false}, {"rea", "read", false},
+		{"read write", "write", true}, {"read write", "read write", false}, {"read write", "", false},
+		{"read *", "write", false}, {"read *", "*", false}, {"* ", "write", false}, {"**", "write", false},
+	} {
+		require.Equal(t, test.want, test.have.Has(test.need), "%q has %q", test.have, test.need)
+	}
+	require.Equal(t, []string{"read", "write"}, auth.Scopes("read write").List())
+	require.Equal(t, []string{}, auth.Scopes("").List())
+	// Handing on the scopes of one credential to another grants nothing more.
+	f := newFixture(t)
+	for _, scopes := range []auth.Scopes{"*", "read", "read write"} {
+		_, c, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Scopes: scopes.List(), Lifetime: auth.NoExpiry})
+		require.NoError(t, err)
+		require.Equal(t, scopes, c.Scopes)
+	}
+	_, _, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Scopes: auth.Scopes("").List(), Lifetime: auth.NoExpiry})
+	require.ErrorIs(t, err, auth.ErrInvalidArgument)
+}
+
+func TestCheckScope(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var m auth.Middleware
+	check := func(wrap func(http.Handler) http.Handler, edits []edit, scopes ...string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := auth.CheckScope(r.Context(), scopes...); err != nil {
+				auth.WriteError(w, r, err)
+			}
+		})).ServeHTTP(w, request("GET", edits...))
+		return w
+	}
+	reading := []edit{authorization("Bearer " + f.token("ada", "read"))}
+	none := func(h http.Handler) http.Handler { return h }
+	scoped := func(needs ...string) func(http.Handler) http.Handler {
+		return func(h http.Handler) http.Handler { return m.Optional(f.bearer, f.cookie)(m.RequireScope(needs...)(h)) }
+	}
+	any := func(needs ...string) func(http.Handler) http.Handler {
+		return func(h http.Handler) http.Handler { return auth.Require(f.bearer)(auth.RequireAnyScope(needs...)(h)) }
+	}
+	require.Equal(t, 200, check(m.Require(f.bearer), reading, "read").Code)
+	require.Equal(t, 200, check(m.Require(f.bearer), reading).Code)
+	refused(t, check(m.Require(f.bearer), reading, "read", "write"), 403, `Bearer realm="api", error="insufficient_scope", scope="read write"`)
+	refused(t, check(m.Optional(f.bearer), nil, "read"), 401, plainBearer)
+	refused(t, check(none, nil, "read"), 500)
+	require.Equal(t, 200, check(scoped("read"), reading).Code)
+	refused(t, check(scoped("write"), reading), 403, `Bearer realm="api", error="insufficient_scope", scope="write"`)
+	refused(t, check(scoped("write"), nil), 401, plainBearer)
+	require.Equal(t, []string{"Cookie", "Authorization"}, check(scoped("write"), nil).Header().Values("Vary"))
+	refused(t, check(m.RequireScope("read"), nil), 500)
+	require.Equal(t, 200, check(any("write", "read"), reading).Code)
+	refused(t, check(any("write", "admin"), reading), 403, `Bearer realm="api", error="insufficient_scope", scope="write admin"`)
+
+	// In tests of handlers, and in jobs, there is no route.
+	ctx := auth.NewContext(t.Context(), &auth.Identity{UserID: "ada", Scheme: auth.SchemeBearer, Scopes: "read"})
+	require.NoError(t, auth.CheckScope(ctx, "read"))
+	require.ErrorIs(t, auth.CheckScope(ctx, "write"), auth.ErrInsufficientScope)
+	var e *auth.Error
+	require.ErrorAs(t, auth.CheckScope(t.Context()), &e)
+	require.Equal(t, 500, e.StatusCode())
+}

@@ -219,3 +219,12 @@ func TestStore_outageJoinedWithNotFound(t *testing.T) {
 	auth.WriteError(w, request("GET"), both)
 	require.Equal(t, 503, w.Code)
 }
+
+func TestCredential_expired(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2027, 1, 12, 9, 30, 0, 0, time.UTC)
+	c := auth.Credential{ExpiresAt: at}
+	require.False(t, c.Expired(at.Add(-1)))
+	require.True(t, c.Expired(at))
+	require.False(t, auth.Credential{}.Expired(at), "the zero time means never")
+}
