@@ -3,9 +3,12 @@ package auth_test
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"hash/crc32"
+	"math"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -269,4 +272,163 @@ func TestBearer_importLimit(t *testing.T) {
 		_, err = f.bearer.Import(ctx, "ada", repeated("b", 32), o)
 		require.ErrorIs(t, err, auth.ErrLimit, "an earlier CreatedAt does not evade the limit")
 	})
+}
+
+func TestBearer_issueListRevoke(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	f := newFixture(t, prefixed)
+	h := f.all()
+	plaintext, c, err := f.bearer.Issue(ctx, "ada", auth.TokenOptions{Name: "deploy", Scopes: []string{"read", "write", "read"}, Lifetime: time.Hour})
+	require.NoError(t, err)
+	require.Equal(t, "deploy", c.Name)
+	require.Equal(t, auth.Scopes("read write"), c.Scopes)
+	require.Equal(t, "acme_pat_…"+plaintext[len(plaintext)-4:], c.Hint)
+	require.Equal(t, time.Hour, c.ExpiresAt.Sub(c.CreatedAt))
+	require.Equal(t, time.UTC, c.CreatedAt.Location())
+	require.Len(t, c.ID, 26)
+	list, err := f.bearer.List(ctx, "ada", auth.Page{})
+	require.NoError(t, err)
+	require.Equal(t, []auth.Credential{c}, list)
+	require.NotContains(t, fmt.Sprintf("%#v %+v", list, list), plaintext)
+
+	for _, wrong := range []struct{ user, id string }{{"grace", c.ID}, {"ada", "absent"}, {"ada", ""}} {
+		require.ErrorIs(t, f.bearer.Revoke(ctx, wrong.user, wrong.id), auth.ErrNotFound)
+		_, _, err := f.bearer.Rotate(ctx, wrong.user, wrong.id, 0)
+		require.ErrorIs(t, err, auth.ErrNotFound)
+	}
+	accepted(t, h.get(authorization("Bearer "+plaintext)), "ada", auth.SchemeBearer)
+	require.NoError(t, f.bearer.Revoke(ctx, "ada", c.ID))
+	require.Equal(t, 401, h.get(authorization("Bearer "+plaintext)).Code)
+	require.ErrorIs(t, f.bearer.Revoke(ctx, "ada", c.ID), auth.ErrNotFound)
+}
+
+func TestBearer_rotate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		f := newFixture(t)
+		h := f.all()
+		works := func(token string) bool { return h.get(authorization("Bearer "+token)).Code == 200 }
+		first, c, err := f.bearer.Issue(ctx, "ada", auth.TokenOptions{Name: "deploy", Scopes: []string{"read"}, Lifetime: 24 * time.Hour})
+		require.NoError(t, err)
+		time.Sleep(time.Hour)
+		second, next, err := f.bearer.Rotate(ctx, "ada", c.ID, time.Hour)
+		require.NoError(t, err)
+		require.Equal(t, c.Name, next.Name)
+		require.Equal(t, c.Scopes, next.Scopes)
+		require.Equal(t, 24*time.Hour, next.ExpiresAt.Sub(next.CreatedAt), "the original lifetime, from now")
+		require.Equal(t, c.ID, next.Previous)
+		require.True(t, works(first))
+		require.True(t, works(second))
+		_, _, err = f.bearer.Rotate(ctx, "ada", c.ID, time.Hour)
+		require.ErrorIs(t, err, auth.ErrConflict)
+		time.Sleep(time.Hour)
+		require.False(t, works(first))
+		require.True(t, works(second))
+
+		time.Sleep(22*time.Hour + 30*time.Minute)
+		third, _, err := f.bearer.Rotate(ctx, "ada", next.ID, time.Hour)
+		require.NoError(t, err)
+		time.Sleep(30 * time.Minute)
+		require.False(t, works(second), "an overlap does not outlive the old one's own expiry")
+		require.True(t, works(third))
+
+		_, expired, err := f.bearer.Issue(ctx, "ada", auth.TokenOptions{Name: "x", Lifetime: time.Minute, Scopes: []string{auth.FullAccess}})
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		_, _, err = f.bearer.Rotate(ctx, "ada", expired.ID, 0)
+		require.ErrorIs(t, err, auth.ErrNotFound)
+
+		for _, overlap := range []time.Duration{-1, 7*24*time.Hour + 1, math.MaxInt64} {
+			_, _, err = f.bearer.Rotate(ctx, "ada", next.ID, overlap)
+			require.ErrorIs(t, err, auth.ErrInvalidArgument)
+		}
+		require.NoError(t, f.bearer.Close(ctx))
+	})
+}
+
+func TestBearer_rotateUnderAStricterPolicy(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	strict, err := auth.NewBearer(f.store, auth.BearerConfig{MaxLifetime: time.Hour})
+	require.NoError(t, err)
+	for _, lifetime := range []time.Duration{auth.NoExpiry, 48 * time.Hour, time.Minute} {
+		_, c, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Lifetime: lifetime, Scopes: []string{auth.FullAccess}})
+		require.NoError(t, err)
+		_, next, err := strict.Rotate(t.Context(), "ada", c.ID, 0)
+		require.NoError(t, err)
+		want := time.Hour
+		if lifetime == time.Minute {
+			want = time.Minute
+		}
+		require.Equal(t, want, next.ExpiresAt.Sub(next.CreatedAt))
+	}
+}
+
+func TestBearer_rotateConcurrently(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		overlap time.Duration
+		lost    error
+		live    int
+	}{{time.Hour, auth.ErrConflict, 2}, {0, auth.ErrNotFound, 1}} {
+		f := newFixture(t)
+		first, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
+		require.NoError(t, err)
+		tokens, errs := make(chan string, 51), make(chan error, 50)
+		tokens <- first
+		for range 50 {
+			go func() {
+				token, _, err := f.bearer.Rotate(t.Context(), "ada", c.ID, test.overlap)
+				if err == nil {
+					tokens <- token
+				}
+				errs <- err
+			}()
+		}
+		won := 0
+		for range 50 {
+			if err := <-errs; err == nil {
+				won++
+			} else {
+				require.ErrorIs(t, err, test.lost)
+			}
+		}
+		require.Equal(t, 1, won)
+		close(tokens)
+		live := 0
+		for token := range tokens {
+			if f.all().get(authorization("Bearer "+token)).Code == 200 {
+				live++
+			}
+		}
+		require.Equal(t, test.live, live)
+	}
+}
+
+func TestBearer_issueConcurrently(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *configs) { c.bearer.MaxPerUser = 7 })
+	var wg sync.WaitGroup
+	errs := make(chan error, 100)
+	for range 100 {
+		wg.Go(func() {
+			_, _, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
+			errs <- err
+		})
+	}
+	wg.Wait()
+	close(errs)
+	issued := 0
+	for err := range errs {
+		if err == nil {
+			issued++
+		} else {
+			require.ErrorIs(t, err, auth.ErrLimit)
+		}
+	}
+	require.Equal(t, 7, issued)
+	_, _, err := f.bearer.Issue(t.Context(), "grace", tokenOptions("x"))
+	require.NoError(t, err)
 }

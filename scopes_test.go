@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -274,4 +275,66 @@ func TestCheckScope(t *testing.T) {
 	var e *auth.Error
 	require.ErrorAs(t, auth.CheckScope(t.Context()), &e)
 	require.Equal(t, 500, e.StatusCode())
+}
+
+func TestParseScopes(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		known  []string
+		scopes []string
+		want   auth.Scopes
+		ok     bool
+	}{
+		{"none", nil, nil, "", false},
+		{"the wildcard", nil, []string{"*"}, "*", true},
+		{"empty", nil, []string{}, "", false},
+		{"any", nil, []string{"read:user", "x"}, "read:user x", true},
+		{"twice", nil, []string{"a", "b", "a"}, "a b", true},
+		{"known", []string{"read", "write"}, []string{"write"}, "write", true},
+		{"full access where some are known", []string{"read"}, []string{auth.FullAccess}, "*", true},
+		{"unknown", []string{"read"}, []string{"write"}, "", false},
+		{"in other case", []string{"read"}, []string{"READ"}, "", false},
+		{"the wildcard beside another", nil, []string{"*", "read"}, "", false},
+		{"the wildcard behind another", nil, []string{"read", "*"}, "", false},
+		{"empty name", nil, []string{""}, "", false},
+		{"a space", nil, []string{"a b"}, "", false},
+		{"a quote", nil, []string{`a"`}, "", false},
+		{"a backslash", nil, []string{`a\`}, "", false},
+		{"a line break", nil, []string{"a\n"}, "", false},
+		{"outside ASCII", nil, []string{"é"}, "", false},
+		{"2,048 bytes", nil, []string{repeated("a", 1023), repeated("b", 1024)}, auth.Scopes(repeated("a", 1023) + " " + repeated("b", 1024)), true},
+		{"2,048 bytes of one", nil, []string{repeated("a", 2048)}, auth.Scopes(repeated("a", 2048)), true},
+		{"2,049 bytes", nil, []string{repeated("a", 1024), repeated("b", 1024)}, "", false},
+		{"2,049 bytes of one", nil, []string{repeated("a", 2049)}, "", false},
+		{"10,000", nil, numbered(10_000), "", false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t, func(c *configs) { c.bearer.Scopes = test.known })
+			_, c, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Scopes: test.scopes, Lifetime: auth.NoExpiry})
+			if !test.ok {
+				require.ErrorIs(t, err, auth.ErrInvalidArgument)
+				require.ErrorContains(t, err, "Scopes")
+			} else {
+				require.NoError(t, err)
+				require.Equal(t, test.want, c.Scopes)
+			}
+			if test.known == nil {
+				_, err = f.cookie.SignIn(newRecorder(), request("POST"), "ada", auth.SessionOptions{Scopes: test.scopes})
+				require.Equal(t, test.ok || test.scopes == nil, err == nil)
+				parsed, err := auth.ParseScopes(test.scopes)
+				require.Equal(t, test.ok, err == nil)
+				require.Equal(t, test.want, parsed)
+			}
+		})
+	}
+}
+
+func numbered(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprint("s", i)
+	}
+	return names
 }

@@ -228,3 +228,81 @@ func TestCredential_expired(t *testing.T) {
 	require.True(t, c.Expired(at))
 	require.False(t, auth.Credential{}.Expired(at), "the zero time means never")
 }
+
+// Whatever the store does, a lifecycle call fails with an error that says so, and
+// no plaintext comes with it.
+func TestStore_outageOfALifecycleCall(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ctx := context.Background()
+	token, c, err := f.bearer.Issue(ctx, "ada", tokenOptions("x"))
+	require.NoError(t, err)
+	_, sc := f.newSecret("ada")
+	down := errors.New("connection refused")
+	calls := map[string]func() (string, error){
+		"Issue": func() (string, error) {
+			p, _, err := f.bearer.Issue(ctx, "ada", tokenOptions("x"))
+			return p, err
+		},
+		"Import": func() (string, error) {
+			_, err := f.bearer.Import(ctx, "ada", repeated("i", 32), importOptions("x"))
+			return "", err
+		},
+		"List":            func() (string, error) { _, err := f.bearer.List(ctx, "ada", auth.Page{}); return "", err },
+		"Rotate":          func() (string, error) { p, _, err := f.bearer.Rotate(ctx, "ada", c.ID, 0); return p, err },
+		"Revoke":          func() (string, error) { return "", f.bearer.Revoke(ctx, "ada", c.ID) },
+		"RevokeAll":       func() (string, error) { _, err := f.bearer.RevokeAll(ctx, "ada"); return "", err },
+		"RevokePlaintext": func() (string, error) { _, err := f.bearer.RevokePlaintext(ctx, token); return "", err },
+		"Secret.Issue":    func() (string, error) { p, _, err := f.secret.Issue(ctx, "eve", fullSecret); return p, err },
+		"Secret.Import": func() (string, error) {
+			_, err := f.secret.Import(ctx, "eve", repeated("i", 32), fullSecret)
+			return "", err
+		},
+		"Secret.List":      func() (string, error) { _, err := f.secret.List(ctx, "ada", auth.Page{}); return "", err },
+		"Secret.Get":       func() (string, error) { _, err := f.secret.Get(ctx, "ada", sc.ID); return "", err },
+		"Reveal":           func() (string, error) { return f.secret.Reveal(ctx, "ada", sc.ID) },
+		"Secret.Rotate":    func() (string, error) { p, _, err := f.secret.Rotate(ctx, "ada", sc.ID, 0); return p, err },
+		"Secret.Revoke":    func() (string, error) { return "", f.secret.Revoke(ctx, "ada", sc.ID) },
+		"Secret.RevokeAll": func() (string, error) { _, err := f.secret.RevokeAll(ctx, "ada"); return "", err },
+		"Cookie.List":      func() (string, error) { _, err := f.cookie.List(ctx, "ada", auth.Page{}); return "", err },
+	}
+	// The Nth call of the store fails, for every N that there is.
+	for name, call := range calls {
+		t.Run(name, func(t *testing.T) {
+			for n := 1; ; n++ {
+				f.events.take()
+				made := 0
+				f.store.fail = func(string) error {
+					if made++; made == n {
+						return down
+					}
+					return nil
+				}
+				plaintext, err := call()
+				f.store.fail = nil
+				if made < n {
+					require.Greater(t, n, 1, "the store was not asked")
+					return
+				}
+				require.ErrorIs(t, err, auth.ErrUnavailable)
+				require.ErrorIs(t, err, down)
+				require.Empty(t, plaintext)
+				require.Empty(t, f.events.take(), "an event of what did not happen")
+				if n > 10 {
+					t.Fatal("no end")
+				}
+			}
+		})
+	}
+}
+
+// "Not found" would tell whoever answers to a leak that it is over.
+func TestLookupStore_revokePlaintext(t *testing.T) {
+	t.Parallel()
+	b, err := auth.NewBearer(auth.LookupStore(func(context.Context, auth.Kind, auth.Digest) (*auth.Credential, error) {
+		return &auth.Credential{UserID: "ada", Scopes: "*"}, nil // all that the doc asks for
+	}), auth.BearerConfig{})
+	require.NoError(t, err)
+	_, err = b.RevokePlaintext(t.Context(), repeated("a", 32))
+	require.ErrorIs(t, err, errors.ErrUnsupported, "ErrNotFound says that it is no live token: it is")
+}
