@@ -353,3 +353,53 @@ func TestImport_hashesTheWholePlaintext(t *testing.T) {
 		require.EqualValues(t, sha256.Sum256([]byte(repeated("a", n))), c.Digest)
 	}
 }
+
+// What a page on which people manage their credentials asks of this package.
+
+func TestGet_otherUsers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, token, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("deploy"))
+	require.NoError(t, err)
+	_, session := f.session("ada")
+
+	got, err := f.bearer.Get(t.Context(), "ada", token.ID)
+	require.NoError(t, err)
+	require.Equal(t, token, got)
+	got, err = f.cookie.Get(t.Context(), "ada", session.ID)
+	require.NoError(t, err)
+	require.Equal(t, session, got)
+
+	for name, wrong := range map[string]struct{ user, token, session string }{
+		"another user":      {"grace", token.ID, session.ID},
+		"the other's kind":  {"ada", session.ID, token.ID},
+		"an absent ID":      {"ada", "absent", "absent"},
+		"an ID that is odd": {"ada", "\x00", "\xff"},
+	} {
+		_, err := f.bearer.Get(t.Context(), wrong.user, wrong.token)
+		require.ErrorIs(t, err, auth.ErrNotFound, name)
+		_, err = f.cookie.Get(t.Context(), wrong.user, wrong.session)
+		require.ErrorIs(t, err, auth.ErrNotFound, name)
+	}
+	_, err = f.bearer.Get(t.Context(), "", token.ID)
+	require.ErrorIs(t, err, auth.ErrInvalidArgument)
+
+	f.store.fail = func(string) error { return errors.New("out") }
+	_, err = f.bearer.Get(t.Context(), "ada", token.ID)
+	require.ErrorIs(t, err, auth.ErrUnavailable)
+}
+
+func TestPoliciesHaveTheirDefaults(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	week := 7 * 24 * time.Hour
+	require.Equal(t, auth.CookiePolicy{Name: "__Host-session", Lifetime: week}, f.cookie.Policy())
+	require.Equal(t, auth.SecretPolicy{MaxOverlap: week, Revealable: true}, f.secret.Policy())
+
+	f = newFixture(t, func(c *configs) {
+		c.cookie.Name, c.cookie.Lifetime, c.cookie.IdleTimeout, c.cookie.MaxPerUser = "sid", time.Hour, time.Minute*30, 5
+		c.secret = auth.SecretConfig{Prefix: "acme_cs", MaxOverlap: time.Hour}
+	})
+	require.Equal(t, auth.CookiePolicy{Name: "sid", Lifetime: time.Hour, IdleTimeout: time.Minute * 30, MaxPerUser: 5}, f.cookie.Policy())
+	require.Equal(t, auth.SecretPolicy{Prefix: "acme_cs", MaxOverlap: time.Hour}, f.secret.Policy())
+}

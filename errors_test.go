@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -58,4 +59,26 @@ func TestError_codes(t *testing.T) {
 	bug := behind(auth.Require(fakeAuthenticator{scheme: "X", panics: "canary"})).get(authorization("X a"))
 	require.Equal(t, 500, bug.Code)
 	require.JSONEq(t, `{"type":"about:blank","title":"Internal Server Error","status":500,"code":"internal","detail":"An internal error occurred."}`, bug.Body.String())
+}
+
+func TestArgumentError(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *configs) { c.bearer.MaxLifetime = time.Hour })
+	_, _, err := f.bearer.Issue(t.Context(), "", auth.TokenOptions{Name: "\n"})
+	require.ErrorIs(t, err, auth.ErrInvalidArgument)
+	joined, ok := err.(interface{ Unwrap() []error })
+	require.True(t, ok)
+	var arguments []string
+	for _, err := range joined.Unwrap() {
+		var e *auth.ArgumentError
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, "auth: invalid argument: "+e.Argument+": "+e.Fault, err.Error())
+		arguments = append(arguments, e.Argument)
+	}
+	require.Equal(t, []string{"userID", "Name", "Scopes", "Lifetime"}, arguments)
+
+	_, _, err = f.secret.Rotate(t.Context(), "ada", "id", -1)
+	var e *auth.ArgumentError
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, "overlap", e.Argument)
 }

@@ -195,3 +195,26 @@ func TestObserver_credentialOfADisabledUser(t *testing.T) {
 	behind(m.Require(f.cookie)).get(withCookie(cookie))
 	require.Equal(t, s.ID, f.events.take()[0].CredentialID)
 }
+
+// A service that mails its users about changes can say from where they were made.
+func TestObserver_addressOfTheRequest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	signedIn := withCookie(f.signIn("ada"))
+	h := auth.Require(f.cookie)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := auth.NewUserContext(r.Context(), "anybody")
+		_, c, err := f.bearer.Issue(ctx, "ada", tokenOptions("deploy"))
+		require.NoError(t, err)
+		require.NoError(t, f.bearer.Revoke(auth.NewContext(ctx, nil), "ada", c.ID))
+	}))
+	f.events.take()
+	(&target{Handler: h}).get(signedIn)
+	events := f.events.take()
+	require.Len(t, events, 2)
+	for _, e := range events {
+		require.Equal(t, "192.0.2.1:1234", e.Remote, e.Type)
+	}
+
+	f.token("ada")
+	require.Empty(t, f.events.take()[0].Remote, "outside of a request there is none")
+}
