@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -501,4 +502,84 @@ func TestCookie_crossOriginRequestIsNoUse(t *testing.T) {
 	require.Equal(t, 403, f.all().do("POST", withCookie(cookie), field("Sec-Fetch-Site", "cross-site")).Code)
 	require.NoError(t, f.cookie.Close(t.Context()))
 	require.Zero(t, f.store.touches.Load())
+}
+
+func TestCookie_idleTimeout(t *testing.T) {
+	t.Parallel()
+	idle := func(c *configs) { c.cookie.IdleTimeout, c.cookie.Lifetime = 2*time.Minute, 24*time.Hour }
+	t.Run("ends a session that is left alone", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, idle)
+			h := f.all()
+			cookie := f.signIn("ada")
+			time.Sleep(2*time.Minute - time.Microsecond) // stores keep whole ones
+			accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
+			time.Sleep(2*time.Minute - time.Microsecond)
+			accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
+			time.Sleep(2 * time.Minute)
+			refused(t, h.get(withCookie(cookie)), 401, plainBearer, plainSecret)
+			require.NoError(t, f.cookie.Close(t.Context()))
+		})
+	})
+	t.Run("counts uses that are not yet written", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, idle)
+			failing(f, "Touch", errors.New("read-only"))
+			h := f.all()
+			cookie := f.signIn("ada")
+			for range 60 {
+				time.Sleep(119 * time.Second)
+				accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
+			}
+			require.Error(t, f.cookie.Close(t.Context()))
+		})
+	})
+	t.Run("holds across processes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, idle)
+			other, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
+			require.NoError(t, err)
+			here, there := f.all(), behind(auth.Require(other))
+			cookie := f.signIn("ada")
+			for range 20 {
+				// The last use here, 61 seconds after the first, is written a minute late.
+				time.Sleep(time.Second)
+				require.Equal(t, 200, here.get(withCookie(cookie)).Code)
+				time.Sleep(61 * time.Second)
+				require.Equal(t, 200, here.get(withCookie(cookie)).Code)
+				time.Sleep(119 * time.Second)
+				require.Equal(t, 200, there.get(withCookie(cookie)).Code)
+			}
+			time.Sleep(2 * time.Minute)
+			require.Equal(t, 401, there.get(withCookie(cookie)).Code)
+			require.NoError(t, f.cookie.Close(t.Context()))
+			require.NoError(t, other.Close(t.Context()))
+		})
+	})
+}
+
+func TestNewCookie_idleTimeoutOverALookupStore(t *testing.T) {
+	t.Parallel()
+	store := auth.LookupStore(auth.NewMemoryStore().Lookup) // which records no uses
+	_, err := auth.NewCookie(store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
+	require.ErrorContains(t, err, "CookieConfig.IdleTimeout")
+}
+
+// What stands behind the cookie and knows less does not hide whose session has ended.
+func TestCookie_idleSessionIsReported(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, exact)
+		m := auth.Middleware{Observe: f.events.observe}
+		h := behind(m.Require(f.cookie, fakeAuthenticator{scheme: "Key", err: auth.ErrInvalidCredential}))
+		c := withCookie(f.signIn("ada"))
+		time.Sleep(time.Hour)
+		f.events.take()
+		require.Equal(t, 401, h.get(c).Code)
+		events := f.events.take()
+		require.Len(t, events, 1)
+		require.Equal(t, auth.ReasonIdle, events[0].Reason)
+		require.Equal(t, auth.SchemeCookie, events[0].Scheme)
+		require.Equal(t, "ada", events[0].UserID)
+	})
 }

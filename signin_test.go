@@ -10,12 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-31c5bcb2/auth"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
 )
 
 // An identifier that was planted before the sign-in is worth nothing after it.
-func TestSignInReplacesTheSession(t *testing.T) {
+func TestSignIn_replacesTheSession(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, before, after string }{
 		{"of the same user", "ada", "ada"},
@@ -105,7 +106,7 @@ func TestSignOut(t *testing.T) {
 }
 
 // The session that came along may end while its owner signs in anew.
-func TestSignInWhileTheOldSessionEnds(t *testing.T) {
+func TestSignIn_oldSessionEndsMeanwhile(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	cookie, old := f.session("ada")
@@ -122,7 +123,7 @@ func TestSignInWhileTheOldSessionEnds(t *testing.T) {
 }
 
 // Everything half-way leaves the earlier session as it was.
-func TestSignInWhileTheStoreFails(t *testing.T) {
+func TestSignIn_storeFails(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ user, method string }{
 		{"ada", "Lookup"}, {"ada", "Rotate"}, {"grace", "Lookup"}, {"grace", "Create"}, {"grace", "Revoke"},
@@ -159,7 +160,7 @@ func TestSignInWhileTheStoreFails(t *testing.T) {
 	})
 }
 
-func TestOldestSessionMakesRoom(t *testing.T) {
+func TestSignIn_evictsTheOldestSession(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 3 })
@@ -256,62 +257,8 @@ func TestOldestSessionMakesRoom(t *testing.T) {
 	})
 }
 
-func TestIdleTimeout(t *testing.T) {
-	t.Parallel()
-	idle := func(c *configs) { c.cookie.IdleTimeout, c.cookie.Lifetime = 2*time.Minute, 24*time.Hour }
-	t.Run("ends a session that is left alone", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t, idle)
-			h := f.all()
-			cookie := f.signIn("ada")
-			time.Sleep(2*time.Minute - time.Microsecond) // stores keep whole ones
-			accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
-			time.Sleep(2*time.Minute - time.Microsecond)
-			accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
-			time.Sleep(2 * time.Minute)
-			refused(t, h.get(withCookie(cookie)), 401, plainBearer, plainSecret)
-			require.NoError(t, f.cookie.Close(t.Context()))
-		})
-	})
-	t.Run("counts uses that are not yet written", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t, idle)
-			failing(f, "Touch", errors.New("read-only"))
-			h := f.all()
-			cookie := f.signIn("ada")
-			for range 60 {
-				time.Sleep(119 * time.Second)
-				accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
-			}
-			require.Error(t, f.cookie.Close(t.Context()))
-		})
-	})
-	t.Run("holds across processes", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t, idle)
-			other, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
-			require.NoError(t, err)
-			here, there := f.all(), behind(auth.Require(other))
-			cookie := f.signIn("ada")
-			for range 20 {
-				// The last use here, 61 seconds after the first, is written a minute late.
-				time.Sleep(time.Second)
-				require.Equal(t, 200, here.get(withCookie(cookie)).Code)
-				time.Sleep(61 * time.Second)
-				require.Equal(t, 200, here.get(withCookie(cookie)).Code)
-				time.Sleep(119 * time.Second)
-				require.Equal(t, 200, there.get(withCookie(cookie)).Code)
-			}
-			time.Sleep(2 * time.Minute)
-			require.Equal(t, 401, there.get(withCookie(cookie)).Code)
-			require.NoError(t, f.cookie.Close(t.Context()))
-			require.NoError(t, other.Close(t.Context()))
-		})
-	})
-}
-
 // Nobody fills the store without signing in.
-func TestAnonymousRequestsLeaveNothing(t *testing.T) {
+func TestSignOut_anonymousRequestsStoreNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	h := behind(auth.Optional(f.bearer, f.cookie, f.secret))
@@ -330,7 +277,7 @@ func TestAnonymousRequestsLeaveNothing(t *testing.T) {
 }
 
 // A second cookie, planted by a sibling domain, saves no session.
-func TestSignOutWithAPlantedCookie(t *testing.T) {
+func TestSignOut_plantedCookie(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	own := f.signIn("ada")
@@ -339,7 +286,7 @@ func TestSignOutWithAPlantedCookie(t *testing.T) {
 	require.Equal(t, 401, f.all().get(withCookie(own)).Code, "SignOut said nil: whoever has copied the cookie is out")
 }
 
-func TestSignInWithAPlantedCookie(t *testing.T) {
+func TestSignIn_plantedCookie(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	own := f.signIn("ada")
@@ -350,7 +297,7 @@ func TestSignInWithAPlantedCookie(t *testing.T) {
 }
 
 // Another process may hold the last use of a session that seems idle here.
-func TestSignOutWhereTheSessionLooksIdle(t *testing.T) {
+func TestSignOut_sessionThatLooksIdle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, func(c *configs) { c.cookie.IdleTimeout = 2 * time.Minute })
@@ -370,14 +317,7 @@ func TestSignOutWhereTheSessionLooksIdle(t *testing.T) {
 	})
 }
 
-func TestIdleTimeoutOverALookupFunc(t *testing.T) {
-	t.Parallel()
-	store := auth.LookupStore(auth.NewMemoryStore().Lookup) // which records no uses
-	_, err := auth.NewCookie(store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
-	require.ErrorContains(t, err, "CookieConfig.IdleTimeout")
-}
-
-func TestSessionIsTakenBackAlsoWhenTheClientIsGone(t *testing.T) {
+func TestSignIn_clientThatGoesAway(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	r := request("POST", withCookie(f.signIn("ada")))
@@ -395,7 +335,7 @@ func TestSessionIsTakenBackAlsoWhenTheClientIsGone(t *testing.T) {
 	require.Empty(t, list)
 }
 
-func TestSignInAmongManyOthers(t *testing.T) {
+func TestSignIn_amongManyOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 1 })
 	n := 0
@@ -410,7 +350,7 @@ func TestSignInAmongManyOthers(t *testing.T) {
 	f.signIn("ada")
 }
 
-func TestSignOutReportsEveryOutage(t *testing.T) {
+func TestSignOut_reportsEveryOutage(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	a, b := f.signIn("ada"), f.signIn("ada")
@@ -441,7 +381,7 @@ func TestSignOutReportsEveryOutage(t *testing.T) {
 	require.ErrorIs(t, err, first)
 }
 
-func TestSessionsLastWholeSeconds(t *testing.T) {
+func TestSignIn_wholeSeconds(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	cookie, s := f.session("ada", auth.SessionOptions{Lifetime: 1500 * time.Millisecond})
@@ -449,7 +389,7 @@ func TestSessionsLastWholeSeconds(t *testing.T) {
 	require.Equal(t, 2*time.Second, s.ExpiresAt.Sub(s.CreatedAt))
 }
 
-func TestCookiesOfOthersStay(t *testing.T) {
+func TestSignIn_keepsOtherCookies(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	w := newRecorder()
@@ -459,7 +399,7 @@ func TestCookiesOfOthersStay(t *testing.T) {
 	require.Len(t, w.Result().Cookies(), 2)
 }
 
-func TestAllSessionsThatComeAlongEnd(t *testing.T) {
+func TestSignOut_endsEveryPresentedSession(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	var all []*http.Cookie
@@ -472,7 +412,7 @@ func TestAllSessionsThatComeAlongEnd(t *testing.T) {
 	require.Zero(t, n)
 }
 
-func TestOldSessionOfAnotherEndsMeanwhile(t *testing.T) {
+func TestSignIn_sessionOfAnotherUserEndsMeanwhile(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	cookie, old := f.session("mallory")
@@ -486,7 +426,7 @@ func TestOldSessionOfAnotherEndsMeanwhile(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestSignOutWithOneCookieTwice(t *testing.T) {
+func TestSignOut_oneCookieTwice(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	c := f.signIn("ada")
@@ -494,7 +434,7 @@ func TestSignOutWithOneCookieTwice(t *testing.T) {
 }
 
 // Junk costs nothing to plant, and stands in front where its Path is longer.
-func TestJunkInFrontSavesNoSession(t *testing.T) {
+func TestSignOut_junkCookiesInFront(t *testing.T) {
 	t.Parallel()
 	for name, act := range map[string]func(*fixture, *http.Request) error{
 		"SignOut": func(f *fixture, r *http.Request) error { return f.cookie.SignOut(newRecorder(), r) },
@@ -529,7 +469,7 @@ func TestJunkInFrontSavesNoSession(t *testing.T) {
 	})
 }
 
-func TestFailedSignInKeepsTheEarlierSession(t *testing.T) {
+func TestSignIn_failureKeepsTheEarlierSession(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	own, planted := f.signIn("ada"), f.signIn("mallory")
@@ -540,7 +480,7 @@ func TestFailedSignInKeepsTheEarlierSession(t *testing.T) {
 	require.Equal(t, 200, f.all().get(withCookie(own)).Code)
 }
 
-func TestOutageOfASignInIsOne(t *testing.T) {
+func TestSignIn_outageIsAnsweredWith503(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	cookie, n := f.signIn("ada"), 0
@@ -560,7 +500,7 @@ func TestOutageOfASignInIsOne(t *testing.T) {
 	require.Equal(t, 503, w.Code)
 }
 
-func TestOneEventForOneEnd(t *testing.T) {
+func TestSignIn_oneEventPerSession(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	own := f.signIn("mallory")
@@ -568,23 +508,4 @@ func TestOneEventForOneEnd(t *testing.T) {
 	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(own, own)), "ada", auth.SessionOptions{})
 	require.NoError(t, err)
 	require.Equal(t, []auth.EventType{auth.EventRevoked, auth.EventSignedIn}, eventTypes(f.events.take()))
-}
-
-// What stands behind the cookie and knows less does not hide whose session has ended.
-func TestIdleSessionBeforeAnotherRefusal(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, exact)
-		m := auth.Middleware{Observe: f.events.observe}
-		h := behind(m.Require(f.cookie, fakeAuthenticator{scheme: "Key", err: auth.ErrInvalidCredential}))
-		c := withCookie(f.signIn("ada"))
-		time.Sleep(time.Hour)
-		f.events.take()
-		require.Equal(t, 401, h.get(c).Code)
-		events := f.events.take()
-		require.Len(t, events, 1)
-		require.Equal(t, auth.ReasonIdle, events[0].Reason)
-		require.Equal(t, auth.SchemeCookie, events[0].Scheme)
-		require.Equal(t, "ada", events[0].UserID)
-	})
 }
