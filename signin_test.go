@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -508,4 +509,45 @@ func TestSignIn_oneEventPerSession(t *testing.T) {
 	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(own, own)), "ada", auth.SessionOptions{})
 	require.NoError(t, err)
 	require.Equal(t, []auth.EventType{auth.EventRevoked, auth.EventSignedIn}, eventTypes(f.events.take()))
+}
+
+func TestSignIn_setsTheCookie(t *testing.T) {
+	t.Parallel()
+	trusted := []string{"https://app.example.com"}
+	tests := []struct {
+		name   string
+		change func(*auth.CookieConfig)
+		want   string // behind the value, without Expires
+	}{
+		{"by default", func(*auth.CookieConfig) {}, "__Host-session=…; Path=/; Max-Age=604800; HttpOnly; Secure; SameSite=Lax"},
+		{"default mode", func(c *auth.CookieConfig) { c.SameSite = http.SameSiteDefaultMode }, "__Host-session=…; Path=/; Max-Age=604800; HttpOnly; Secure; SameSite=Lax"},
+		{"strict", func(c *auth.CookieConfig) { c.SameSite = http.SameSiteStrictMode }, "__Host-session=…; Path=/; Max-Age=604800; HttpOnly; Secure; SameSite=Strict"},
+		{"none", func(c *auth.CookieConfig) { c.SameSite, c.TrustedOrigins = http.SameSiteNoneMode, trusted }, "__Host-session=…; Path=/; Max-Age=604800; HttpOnly; Secure; SameSite=None"},
+		{"partitioned", func(c *auth.CookieConfig) {
+			c.SameSite, c.TrustedOrigins, c.Partitioned = http.SameSiteNoneMode, trusted, true
+		}, "__Host-session=…; Path=/; Max-Age=604800; HttpOnly; Secure; SameSite=None; Partitioned"},
+		{"domain", func(c *auth.CookieConfig) { c.Domain = "example.com" }, "__Secure-session=…; Path=/; Domain=example.com; Max-Age=604800; HttpOnly; Secure; SameSite=Lax"},
+		{"path", func(c *auth.CookieConfig) { c.Path = "/api" }, "__Secure-session=…; Path=/api; Max-Age=604800; HttpOnly; Secure; SameSite=Lax"},
+		{"insecure", func(c *auth.CookieConfig) { c.Insecure = true }, "session=…; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax"},
+		{"name", func(c *auth.CookieConfig) { c.Name = "sid" }, "sid=…; Path=/; Max-Age=604800; HttpOnly; Secure; SameSite=Lax"},
+		{"the longest", func(c *auth.CookieConfig) { c.Lifetime = 400 * 24 * time.Hour }, "__Host-session=…; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Lax"},
+		{"fractions of a second", func(c *auth.CookieConfig) { c.Lifetime = 1500 * time.Millisecond }, "__Host-session=…; Path=/; Max-Age=2; HttpOnly; Secure; SameSite=Lax"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t, func(c *configs) { test.change(&c.cookie) })
+			w := httptest.NewRecorder()
+			c, err := f.cookie.SignIn(w, request("POST"), "ada", auth.SessionOptions{})
+			require.NoError(t, err)
+			require.Len(t, w.Result().Cookies(), 1)
+			cookie := w.Result().Cookies()[0]
+			require.WithinDuration(t, c.ExpiresAt, cookie.Expires, time.Second)
+			line := strings.Replace(w.Header().Get("Set-Cookie"), cookie.Value, "…", 1)
+			line = strings.Replace(line, "; Expires="+cookie.Expires.Format(http.TimeFormat), "", 1)
+			require.Equal(t, test.want, line)
+			require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+			require.Equal(t, "Cookie", w.Header().Get("Vary"))
+			accepted(t, f.all().get(withCookie(cookie)), "ada", auth.SchemeCookie)
+		})
+	}
 }
