@@ -66,3 +66,9 @@ func TestIdentity_json(t *testing.T) {
 		require.Error(t, new(auth.Kind).UnmarshalText([]byte(unknown)))
 	}
 }
+
+func TestKeys_equal(t *testing.T) {
+	t.Parallel()
+	_, err := auth.NewCookie(auth.NewMemoryStore(), auth.CookieConfig{Keys: auth.Keys{testKey(1), testKey(2), testKey(2)}})
+	require.ErrorContains(t, err, "keys 1 and 2 are equal")
+}

@@ -542,3 +542,87 @@ func TestCookie_idleSessionIsReported(t *testing.T) {
 		require.Equal(t, "ada", events[0].UserID)
 	})
 }
+
+// Errors name the field to change.
+func TestNewCookie_faults(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		change func(*auth.CookieConfig)
+		want   string // in the error; empty if there is none
+	}{
+		{"no key", func(c *auth.CookieConfig) { c.Keys = nil }, "CookieConfig.Keys"},
+		{"a key of no bytes", func(c *auth.CookieConfig) { c.Keys = auth.Keys{nil} }, "CookieConfig.Keys: key 0 has 0 bytes"},
+		{"a key of 31 bytes", func(c *auth.CookieConfig) { c.Keys = auth.Keys{testKey(1), testKey(2)[:31]} }, "key 1 has 31 bytes"},
+		{"a key of one byte repeated", func(c *auth.CookieConfig) { c.Keys = auth.Keys{make([]byte, 32)} }, "one byte repeated"},
+		{"equal keys", func(c *auth.CookieConfig) { c.Keys = auth.Keys{testKey(1), testKey(2), testKey(1)} }, "keys 0 and 2 are equal"},
+		{"a long key", func(c *auth.CookieConfig) { c.Keys = auth.Keys{append(testKey(1), testKey(2)...)} }, ""},
+		{"None without trusted origins", func(c *auth.CookieConfig) { c.SameSite = http.SameSiteNoneMode }, "CookieConfig.TrustedOrigins"},
+		{"None without https", func(c *auth.CookieConfig) {
+			c.SameSite, c.Insecure, c.TrustedOrigins = http.SameSiteNoneMode, true, []string{"https://a.example"}
+		}, "CookieConfig.SameSite"},
+		{"unknown SameSite", func(c *auth.CookieConfig) { c.SameSite = 9 }, "CookieConfig.SameSite"},
+		{"partitioned without https", func(c *auth.CookieConfig) { c.Partitioned, c.Insecure = true, true }, "CookieConfig.Partitioned"},
+		{"a domain with a __Host- name", func(c *auth.CookieConfig) { c.Name, c.Domain = "__Host-a", "example.com" }, "CookieConfig.Name"},
+		{"a path with a __Host- name", func(c *auth.CookieConfig) { c.Name, c.Path = "__host-a", "/api" }, "CookieConfig.Name"},
+		{"insecure with a __Host- name", func(c *auth.CookieConfig) { c.Name, c.Insecure = "__Host-a", true }, "CookieConfig.Name"},
+		{"insecure with a __Secure- name", func(c *auth.CookieConfig) { c.Name, c.Insecure = "__SECURE-a", true }, "CookieConfig.Name"},
+		{"a __Secure- name", func(c *auth.CookieConfig) { c.Name, c.Domain = "__Secure-a", "example.com" }, ""},
+		{"a name with a space", func(c *auth.CookieConfig) { c.Name = "a b" }, "CookieConfig.Name"},
+		{"a name with a line break", func(c *auth.CookieConfig) { c.Name = "a\r\nb" }, "CookieConfig.Name"},
+		{"a name that fills the cookie", func(c *auth.CookieConfig) { c.Name = repeated("a", 4000) }, "CookieConfig.Name"},
+		{"a relative path", func(c *auth.CookieConfig) { c.Path = "api" }, "CookieConfig.Path"},
+		{"a path with a semicolon", func(c *auth.CookieConfig) { c.Path = "/a;b" }, "Path"},
+		{"a long path", func(c *auth.CookieConfig) { c.Path = "/" + repeated("a", 1024) }, "CookieConfig.Path"},
+		{"a bad domain", func(c *auth.CookieConfig) { c.Domain = "exa mple.com" }, "Domain"},
+		{"a domain with a port", func(c *auth.CookieConfig) { c.Domain = "example.com:443" }, "Domain"},
+		{"negative cookie lifetime", func(c *auth.CookieConfig) { c.Lifetime = -time.Second }, "CookieConfig.Lifetime"},
+		{"over 400 days", func(c *auth.CookieConfig) { c.Lifetime = 400*24*time.Hour + 1 }, "CookieConfig.Lifetime"},
+		{"idle under 2 minutes", func(c *auth.CookieConfig) { c.IdleTimeout = 2*time.Minute - 1 }, "CookieConfig.IdleTimeout"},
+		{"negative idle", func(c *auth.CookieConfig) { c.IdleTimeout = -1 }, "CookieConfig.IdleTimeout"},
+		{"idle of 2 minutes", func(c *auth.CookieConfig) { c.IdleTimeout = 2 * time.Minute }, ""},
+		{"idle as long as the lifetime", func(c *auth.CookieConfig) { c.Lifetime, c.IdleTimeout = time.Hour, time.Hour }, "has no effect"},
+		{"idle longer than the default lifetime", func(c *auth.CookieConfig) { c.IdleTimeout = 8 * 24 * time.Hour }, "has no effect"},
+		{"partitioned without None", func(c *auth.CookieConfig) { c.Partitioned = true }, "has no effect"},
+		{"negative session limit", func(c *auth.CookieConfig) { c.MaxPerUser = -1 }, "CookieConfig.MaxPerUser"},
+		{"trusted origins", func(c *auth.CookieConfig) { c.TrustedOrigins = []string{"https://a.example", "http://localhost:3000"} }, ""},
+		{"an untrustworthy origin", func(c *auth.CookieConfig) { c.TrustedOrigins = []string{"http://a.example"} }, `CookieConfig.TrustedOrigins: "http://a.example" must be an https origin`},
+		{"one good, one bad", func(c *auth.CookieConfig) { c.TrustedOrigins = []string{"https://a.example", "b"} }, `"b"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cfg := auth.CookieConfig{Keys: auth.Keys{testKey(1)}}
+			test.change(&cfg)
+			_, err := auth.NewCookie(auth.NewMemoryStore(), cfg)
+			hasFault(t, err, test.want)
+		})
+	}
+	t.Run("a nil store", func(t *testing.T) {
+		var store *auth.MemoryStore
+		_, err := auth.NewCookie(store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}})
+		hasFault(t, err, "store is nil")
+	})
+	t.Run("all faults at once", func(t *testing.T) {
+		_, err := auth.NewCookie(nil, auth.CookieConfig{Path: "x", MaxPerUser: -1, IdleTimeout: -1})
+		for _, want := range []string{"store", "Keys", "Path", "MaxPerUser", "IdleTimeout"} {
+			require.ErrorContains(t, err, want)
+		}
+		require.NotContains(t, err.Error(), string(testKey(1)))
+	})
+}
+
+func TestNewCookie_copiesItsConfig(t *testing.T) {
+	t.Parallel()
+	trusted := []string{"https://ok.example"}
+	f := newFixture(t, func(c *configs) { c.cookie.TrustedOrigins = trusted })
+	trusted[0] = "https://evil.example"
+	require.ErrorIs(t, f.cookie.CheckOrigin(request("POST", field("Origin", "https://evil.example"))), auth.ErrCrossOrigin)
+}
+
+func TestCookie_policy(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, auth.CookiePolicy{Name: "__Host-session", Lifetime: 7 * 24 * time.Hour}, newFixture(t).cookie.Policy())
+	f := newFixture(t, func(c *configs) {
+		c.cookie.Name, c.cookie.Lifetime, c.cookie.IdleTimeout, c.cookie.MaxPerUser = "sid", time.Hour, time.Minute*30, 5
+	})
+	require.Equal(t, auth.CookiePolicy{Name: "sid", Lifetime: time.Hour, IdleTimeout: time.Minute * 30, MaxPerUser: 5}, f.cookie.Policy())
+}

@@ -354,8 +354,6 @@ func TestImport_hashesTheWholePlaintext(t *testing.T) {
 	}
 }
 
-// What a page on which people manage their credentials asks of this package.
-
 func TestGet_otherUsers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -387,19 +385,4 @@ func TestGet_otherUsers(t *testing.T) {
 	f.store.fail = func(string) error { return errors.New("out") }
 	_, err = f.bearer.Get(t.Context(), "ada", token.ID)
 	require.ErrorIs(t, err, auth.ErrUnavailable)
-}
-
-func TestPoliciesHaveTheirDefaults(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	week := 7 * 24 * time.Hour
-	require.Equal(t, auth.CookiePolicy{Name: "__Host-session", Lifetime: week}, f.cookie.Policy())
-	require.Equal(t, auth.SecretPolicy{MaxOverlap: week, Revealable: true}, f.secret.Policy())
-
-	f = newFixture(t, func(c *configs) {
-		c.cookie.Name, c.cookie.Lifetime, c.cookie.IdleTimeout, c.cookie.MaxPerUser = "sid", time.Hour, time.Minute*30, 5
-		c.secret = auth.SecretConfig{Prefix: "acme_cs", MaxOverlap: time.Hour}
-	})
-	require.Equal(t, auth.CookiePolicy{Name: "sid", Lifetime: time.Hour, IdleTimeout: time.Minute * 30, MaxPerUser: 5}, f.cookie.Policy())
-	require.Equal(t, auth.SecretPolicy{Prefix: "acme_cs", MaxOverlap: time.Hour}, f.secret.Policy())
 }

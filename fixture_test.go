@@ -349,3 +349,14 @@ func rawExchange(t testing.TB, address, raw string) *http.Response {
 	require.NoError(t, err)
 	return response
 }
+
+// hasFault asserts that the error of a constructor contains want, or that there is
+// none if want is empty.
+func hasFault(t testing.TB, err error, want string) {
+	t.Helper()
+	if want == "" {
+		require.NoError(t, err)
+		return
+	}
+	require.ErrorContains(t, err, want)
+}

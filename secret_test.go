@@ -373,3 +373,34 @@ func (s otherDigest) Get(ctx context.Context, ref auth.Ref) (auth.Credential, er
 	c.Digest[0] ^= 1
 	return c, err
 }
+
+// Errors name the field to change.
+func TestNewSecret_faults(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		cfg  auth.SecretConfig
+		want string // in the error
+	}{
+		{"a prefix outside ASCII", auth.SecretConfig{Prefix: "é"}, "SecretConfig.Prefix"},
+		{"negative overlap of secrets", auth.SecretConfig{MaxOverlap: -1}, "SecretConfig.MaxOverlap"},
+		{"a short reveal key", auth.SecretConfig{RevealKeys: auth.Keys{make([]byte, 31)}}, "SecretConfig.RevealKeys: key 0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := auth.NewSecret(auth.NewMemoryStore(), test.cfg)
+			hasFault(t, err, test.want)
+		})
+	}
+	t.Run("a nil store for secrets", func(t *testing.T) {
+		var store *auth.MemoryStore
+		_, err := auth.NewSecret(store, auth.SecretConfig{})
+		hasFault(t, err, "store is nil")
+	})
+}
+
+func TestSecret_policy(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, auth.SecretPolicy{MaxOverlap: 7 * 24 * time.Hour, Revealable: true}, newFixture(t).secret.Policy())
+	f := newFixture(t, func(c *configs) { c.secret = auth.SecretConfig{Prefix: "acme_cs", MaxOverlap: time.Hour} })
+	require.Equal(t, auth.SecretPolicy{Prefix: "acme_cs", MaxOverlap: time.Hour}, f.secret.Policy())
+}
