@@ -315,7 +315,7 @@ func TestCookie_concurrentRequests(t *testing.T) {
 	wg.Wait()
 }
 
-// What other sites can make a browser send, with a good cookie.
+// Package origin decides; this is where and how the decision is applied.
 func TestCookie_crossOrigin(t *testing.T) {
 	t.Parallel()
 	const host = "api.example.com"
@@ -325,7 +325,6 @@ func TestCookie_crossOrigin(t *testing.T) {
 		r.Header.Set("Connection", "Upgrade")
 		r.Header.Set("Upgrade", "WebSocket")
 	}
-	noHost := func(r *http.Request) { r.Host, r.Proto, r.ProtoMinor = "", "HTTP/1.0", 0 }
 	plain := func(r *http.Request) { r.TLS = nil }
 	tests := []struct {
 		name     string
@@ -337,59 +336,19 @@ func TestCookie_crossOrigin(t *testing.T) {
 		{"cross-site", "POST", []edit{site("cross-site")}, false, false},
 		{"same-site", "POST", []edit{site("same-site")}, false, false},
 		{"same-origin", "POST", []edit{site("same-origin")}, true, false},
-		{"typed in", "POST", []edit{site("none")}, true, false},
 		{"no browser", "POST", nil, true, false},
-		{"unknown value", "POST", []edit{site("other")}, false, false},
-		{"two values", "POST", []edit{site("same-origin", "cross-site")}, false, false},
-		{"two values, the other way round", "POST", []edit{site("cross-site", "same-origin")}, false, false},
 		{"cross-site GET", "GET", []edit{site("cross-site")}, true, false},
-		{"cross-site HEAD", "HEAD", []edit{site("cross-site")}, true, false},
-		{"cross-site OPTIONS", "OPTIONS", []edit{site("cross-site")}, true, false},
-		{"cross-site PUT", "PUT", []edit{site("cross-site")}, false, false},
 		{"cross-site DELETE", "DELETE", []edit{site("cross-site")}, false, false},
-		{"cross-site TRACE", "TRACE", []edit{site("cross-site")}, false, false},
-		{"cross-site CONNECT", "CONNECT", []edit{site("cross-site")}, false, false},
 		{"a method in lower case", "get", []edit{site("cross-site")}, false, false},
-		{"an unknown method", "FROBNICATE", []edit{site("cross-site")}, false, false},
 		{"an overridden method", "GET", []edit{site("cross-site"), field("X-HTTP-Method-Override", "DELETE")}, true, false},
-
-		{"null", "POST", []edit{origin("null")}, false, false},
-		{"null, same-origin under a referrer policy", "POST", []edit{origin("null"), site("same-origin")}, true, false},
-		{"null without a host", "POST", []edit{origin("null"), noHost}, false, false},
-		{"empty origin", "POST", []edit{origin("")}, false, false},
-		{"empty origin and empty site", "POST", []edit{origin("null"), site(""), noHost}, false, false},
 		{"own origin", "POST", []edit{origin("https://" + host)}, true, false},
-		{"own host over http", "POST", []edit{origin("http://" + host)}, false, false},
-		{"own host over http, with a plain connection behind a proxy", "POST", []edit{origin("http://" + host), plain}, false, false},
-		{"own host over http, empty site", "POST", []edit{origin("http://" + host), site("")}, false, false},
-		{"userinfo", "POST", []edit{origin("https://evil@" + host)}, false, false},
-		{"another host", "POST", []edit{origin("https://evil.example")}, false, false},
-		{"a longer host", "POST", []edit{origin("https://" + host + ".evil.example")}, false, false},
-		{"another port", "POST", []edit{origin("https://" + host + ":8443")}, false, false},
-		{"a path", "POST", []edit{origin("https://" + host + "/")}, false, false},
-		{"two origins", "POST", []edit{origin("https://"+host, "https://evil.example")}, false, false},
-		{"two origins in one field", "POST", []edit{origin("https://" + host + ", https://evil.example")}, false, false},
-		{"junk", "POST", []edit{origin("://\x00")}, false, false},
-
-		{"trusted", "POST", []edit{origin("https://ok.example")}, true, false},
+		{"another origin", "POST", []edit{origin("https://evil.example")}, false, false},
+		{"null", "POST", []edit{origin("null")}, false, false},
 		{"trusted, cross-site", "POST", []edit{origin("https://ok.example"), site("cross-site")}, true, false},
-		{"trusted over http", "POST", []edit{origin("http://ok.example"), site("cross-site")}, false, false},
-		{"trusted on another port", "POST", []edit{origin("https://ok.example:8443"), site("cross-site")}, false, false},
-		{"trusted with a suffix", "POST", []edit{origin("https://ok.example.evil.example"), site("cross-site")}, false, false},
-		{"trusted with a prefix", "POST", []edit{origin("https://notok.example"), site("cross-site")}, false, false},
-		{"trusted beside another", "POST", []edit{origin("https://ok.example", "https://evil.example"), site("cross-site")}, false, false},
-		{"trusted null", "POST", []edit{origin("null"), site("cross-site")}, false, false},
-
 		{"WebSocket, own origin", "GET", []edit{websocket, origin("https://" + host)}, true, false},
-		{"WebSocket, no browser", "GET", []edit{websocket}, true, false},
 		{"WebSocket, another origin", "GET", []edit{websocket, origin("https://evil.example")}, false, false},
-		{"WebSocket, cross-site", "GET", []edit{websocket, site("cross-site")}, false, false},
-		{"WebSocket, trusted", "GET", []edit{websocket, origin("https://ok.example")}, true, false},
-		{"WebSocket by its key alone", "GET", []edit{field("Sec-WebSocket-Key", "x"), origin("https://evil.example")}, false, false},
-
 		{"development: own origin", "POST", []edit{origin("http://" + host), plain}, true, true},
-		{"development: another", "POST", []edit{origin("http://evil.example"), plain}, false, true},
-		{"development over TLS: plain origin", "POST", []edit{origin("http://" + host)}, false, true},
+		{"own host over http", "POST", []edit{origin("http://" + host), plain}, false, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
