@@ -551,3 +551,19 @@ func TestSignIn_setsTheCookie(t *testing.T) {
 		})
 	}
 }
+
+// A session is named after its browser, which may send anything.
+func TestSignIn_name(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for sent, want := range map[string]string{
+		"Mozilla/5.0 (X11)":     "Mozilla/5.0 (X11)",
+		"":                      "",
+		"a\x1b[31mb\u202ec\xff": "a[31mbc",
+		repeated("x", 1<<20):    repeated("x", 255),
+	} {
+		c, err := f.cookie.SignIn(newRecorder(), request("POST", field("User-Agent", sent)), "ada", auth.SessionOptions{})
+		require.NoError(t, err)
+		require.Equal(t, want, c.Name)
+	}
+}
