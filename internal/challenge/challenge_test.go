@@ -1,6 +1,7 @@
 package challenge_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,36 +18,75 @@ func TestFormat(t *testing.T) {
 		challenge.Param{Name: "realm", Value: `a"\b`}, challenge.Param{Name: "error"}, challenge.Param{Name: "scope", Value: "c d"}))
 }
 
-// Whatever the realm is, a reader of RFC 9110 gets it back, and nothing else.
-func FuzzFormat(f *testing.F) {
-	for _, seed := range []string{"api", `a"b`, `a\`, `\"`, "a, b=c", "Grüße", "\r\n", "a\x00", "\xff", `", error="x`} {
-		f.Add(seed)
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]string{
+		"": "", "api": "", `a"b\c`: "", "Grüße, 世界": "",
+		"a\r\nSet-Cookie: x=y": "control character", "a\nb": "control character", "a\x00": "control character", "a\x7f": "control character",
+		"a\xff": "not UTF-8",
+	} {
+		err := challenge.Check(s)
+		if want == "" {
+			require.NoError(t, err, "%q", s)
+			continue
+		}
+		require.ErrorContains(t, err, want, "%q", s)
 	}
-	f.Fuzz(func(t *testing.T, realm string) {
-		if challenge.Check(realm) != nil || realm == "" {
+}
+
+// A client that parses the challenge by RFC 9110 gets the parameters that were written.
+func FuzzFormat(f *testing.F) {
+	for _, seed := range []string{"api", `a"b`, `a\`, `\"`, "a, b=c", "Grüße", "\r\n", "a\x00", "\xff", `", error="x`, ""} {
+		f.Add(seed, "invalid_token")
+		f.Add("api", seed)
+	}
+	f.Fuzz(func(t *testing.T, realm, code string) {
+		if challenge.Check(realm) != nil || challenge.Check(code) != nil {
 			return
 		}
-		line := challenge.Format("Bearer", challenge.Param{Name: "realm", Value: realm}, challenge.Param{Name: "error", Value: "invalid_token"})
+		written := []challenge.Param{{Name: "realm", Value: realm}, {Name: "error", Value: code}}
+		line := challenge.Format("Bearer", written...)
 		if strings.ContainsAny(line, "\r\n\x00") {
 			t.Fatalf("%q breaks the field", line)
 		}
-		rest, ok := strings.CutPrefix(line, `Bearer realm="`)
-		if !ok {
-			t.Fatalf("%q", line)
-		}
-		var got strings.Builder
-		for i := 0; ; i++ {
-			if rest[i] == '"' {
-				rest = rest[i:]
-				break
-			}
-			if rest[i] == '\\' {
-				i++
-			}
-			got.WriteByte(rest[i])
-		}
-		if got.String() != realm || rest != `", error="invalid_token"` {
-			t.Fatalf("%q reads as %q and %q", line, got.String(), rest)
+		written = slices.DeleteFunc(written, func(p challenge.Param) bool { return p.Value == "" })
+		if got := parse(t, line); !slices.Equal(got, written) {
+			t.Fatalf("%q reads as %q", line, got)
 		}
 	})
+}
+
+// parse reads the parameters of a Bearer challenge by RFC 9110 sections 11.2 and 5.6.4.
+func parse(t *testing.T, line string) (params []challenge.Param) {
+	t.Helper()
+	rest, ok := strings.CutPrefix(line, "Bearer")
+	separator := " "
+	for ok && rest != "" {
+		var p challenge.Param
+		if rest, ok = strings.CutPrefix(rest, separator); ok {
+			p.Name, rest, ok = strings.Cut(rest, `="`)
+			p.Value, rest = unquote(rest)
+			params = append(params, p)
+		}
+		separator = ", "
+	}
+	if !ok {
+		t.Fatalf("%q", line)
+	}
+	return params
+}
+
+// unquote reads a quoted-string to its closing quote.
+func unquote(s string) (value, rest string) {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			return b.String(), s[i+1:]
+		case s[i] == '\\' && i+1 < len(s):
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String(), "no closing quote"
 }

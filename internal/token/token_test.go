@@ -1,8 +1,10 @@
 package token_test
 
 import (
+	"crypto/sha256"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -22,15 +24,15 @@ func TestNew(t *testing.T) {
 			counts[c]++
 		}
 	}
-	// 320,000 characters over 62: 5,161 each, give or take. Taking bytes modulo 62
-	// would make the first eight half as likely again.
+	// 320,000 characters over 62 are about 5,161 each. Taking bytes modulo 62 would make
+	// the first eight a quarter more likely.
 	require.Len(t, counts, 62)
 	for c, n := range counts {
 		require.InDelta(t, 5161, n, 600, "%c", c)
 	}
 }
 
-func TestChecksum(t *testing.T) {
+func TestIntact(t *testing.T) {
 	t.Parallel()
 	s := token.New("acme_pat")
 	require.True(t, token.Shaped("acme_pat", s))
@@ -50,12 +52,12 @@ func TestChecksum(t *testing.T) {
 	}
 	require.False(t, token.Intact(""))
 	require.False(t, token.Intact("000000"))
-	// Scanners of leaked credentials know the form: it must never change. The
-	// checksum is that of Python's zlib.crc32.
+	// Secret scanners rely on the format: it must never change. The checksum is that of
+	// Python's zlib.crc32.
 	require.True(t, token.Intact("acme_pat_0123456789ABCDEFGHIJKLMNOPQRSTUV1V3Feb"))
 }
 
-func TestPrefixes(t *testing.T) {
+func TestValidPrefix(t *testing.T) {
 	t.Parallel()
 	for p, want := range map[string]bool{"a": true, "acme_pat": true, "A9_": true, strings.Repeat("a", 16): true, "": false, strings.Repeat("a", 17): false, "a-b": false, "é": false, "a b": false} {
 		require.Equal(t, want, token.ValidPrefix(p), p)
@@ -68,7 +70,56 @@ func TestPrefixes(t *testing.T) {
 	require.False(t, token.Shaped("a", strings.Replace(s, "_", "-", 1)))
 }
 
-func FuzzFormat(f *testing.F) {
+// Plaintexts of up to 64 bytes are hashed from the stack, longer ones are not.
+func TestDigest(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, 32, 55, 63, 64, 65, 66, 512} {
+		plaintext := strings.Repeat("a", n)
+		require.Equal(t, sha256.Sum256([]byte(plaintext)), token.Digest(plaintext), "%d bytes", n)
+	}
+}
+
+func TestHint(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ prefix, plaintext, want string }{
+		{"", "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3", "…Pcx3"},
+		{"acme_pat", "acme_pat_0123456789ABCDEFGHIJKLMNOPQRSTUV1V3Feb", "acme_pat_…3Feb"},
+		{"acme_pat", "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3", "…Pcx3"},
+		{"acme", "acmepat0123456789abcdefghij", "…ghij"},
+	} {
+		require.Equal(t, test.want, token.Hint(test.prefix, test.plaintext))
+	}
+}
+
+func TestID(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2027, 1, 12, 9, 30, 0, 0, time.UTC)
+	seen, last := make(map[string]bool), ""
+	for i := range 1000 {
+		now := at.Add(time.Duration(i) * time.Millisecond)
+		id := token.ID(now)
+		require.Regexp(t, "^[0-7][0-9A-HJKMNP-TV-Z]{25}$", id)
+		require.Greater(t, id, last, "IDs sort by their times")
+		require.Equal(t, id[:10], token.ID(now)[:10], "the first ten characters are the time")
+		require.False(t, seen[id[10:]], "the others are random")
+		seen[id[10:]], last = true, id
+	}
+	// The example of github.com/ulid/spec.
+	require.Equal(t, "01ARYZ6S41", token.ID(time.UnixMilli(1469918176385))[:10])
+}
+
+func FuzzDigest(f *testing.F) {
+	for _, n := range []int{0, 1, 55, 64, 65, 512} {
+		f.Add(strings.Repeat("a", n))
+	}
+	f.Fuzz(func(t *testing.T, plaintext string) {
+		if token.Digest(plaintext) != sha256.Sum256([]byte(plaintext)) {
+			t.Fatalf("%q", plaintext)
+		}
+	})
+}
+
+func FuzzIntact(f *testing.F) {
 	f.Add("acme_pat", token.New("acme_pat"))
 	f.Add("a", "a_"+strings.Repeat("0", 38))
 	f.Add("", token.New(""))
@@ -76,7 +127,7 @@ func FuzzFormat(f *testing.F) {
 		if token.ValidPrefix(prefix) {
 			made := token.New(prefix)
 			if !token.Shaped(prefix, made) || !token.Intact(made) || len(made) > 55 {
-				t.Fatalf("%q is not recognised", made)
+				t.Fatalf("%q is not recognized", made)
 			}
 			if token.Shaped(prefix, s) && (len(s) != len(made) || !strings.HasPrefix(s, prefix+"_")) {
 				t.Fatalf("%q is taken for a token", s)
@@ -89,6 +140,24 @@ func FuzzFormat(f *testing.F) {
 			if flipped := s[:len(s)-7] + string(s[len(s)-7]^1) + s[len(s)-6:]; token.Intact(flipped) {
 				t.Fatalf("%q and %q have one checksum", s, flipped)
 			}
+		}
+	})
+}
+
+// BenchmarkDigest shows what hashing from the stack saves for a token with a prefix.
+func BenchmarkDigest(b *testing.B) {
+	const plaintext = "acme_pat_0123456789ABCDEFGHIJKLMNOPQRSTUV1V3Feb"
+	b.Run("from the stack", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			token.Digest(plaintext)
+		}
+	})
+	b.Run("by a conversion", func(b *testing.B) {
+		b.ReportAllocs()
+		text := plaintext
+		for b.Loop() {
+			sha256.Sum256([]byte(text))
 		}
 	})
 }

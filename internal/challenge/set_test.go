@@ -1,0 +1,73 @@
+package challenge_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth/internal/challenge"
+)
+
+const metadata = "https://api.example.com/.well-known/oauth-protected-resource"
+
+// Only Bearer has error codes (RFC 6750 section 3.1).
+func TestNewSet(t *testing.T) {
+	t.Parallel()
+	s := challenge.NewSet("api", "", []string{"Secret", "Bearer"})
+	require.Equal(t, []string{`Secret realm="api"`, `Bearer realm="api"`}, s.Plain)
+	require.Equal(t, []string{`Secret realm="api"`, `Bearer realm="api", error="invalid_token"`}, s.InvalidToken)
+	require.Equal(t, []string{`Secret realm="api"`, `Bearer realm="api", error="invalid_request"`}, s.InvalidRequest)
+	require.Equal(t, []string{`Secret realm="api"`, `Bearer realm="api", error="insufficient_scope", scope="read write"`}, s.InsufficientScope([]string{"read", "write"}))
+	require.Equal(t, []string{`Secret realm="api"`, `Bearer realm="api", error="insufficient_scope"`}, s.InsufficientScope(nil))
+}
+
+func TestNewSet_metadata(t *testing.T) {
+	t.Parallel()
+	s := challenge.NewSet("api", metadata, []string{"bearer", "Secret"})
+	require.Equal(t, []string{`bearer realm="api", resource_metadata="` + metadata + `"`, `Secret realm="api"`}, s.Plain)
+	require.Equal(t, `bearer realm="api", error="invalid_token", resource_metadata="`+metadata+`"`, s.InvalidToken[0])
+}
+
+func TestNewSet_eachSchemeOnce(t *testing.T) {
+	t.Parallel()
+	s := challenge.NewSet("api", "", []string{"Bearer", "Secret", "bearer", "Bearer"})
+	require.Equal(t, []string{`Bearer realm="api"`, `Secret realm="api"`}, s.Plain)
+	require.Empty(t, challenge.NewSet("api", "", nil).Plain)
+}
+
+func TestNewSet_panics(t *testing.T) {
+	t.Parallel()
+	for _, realm := range []string{"a\r\nSet-Cookie: x=y", "a\nb", "a\x00", "a\x7f", "a\xff"} {
+		require.Panics(t, func() { challenge.NewSet(realm, "", []string{"Bearer"}) }, "%q", realm)
+	}
+	for _, url := range []string{"/relative", "https://a/\r\nb", "::", "https://a/\x7f", "https:///x"} {
+		require.Panics(t, func() { challenge.NewSet("api", url, []string{"Bearer"}) }, "%q", url)
+	}
+}
+
+// A line of any accepted realm, URL and scopes reads as what it was made of.
+func FuzzNewSet(f *testing.F) {
+	for _, realm := range []string{"api", `a"b`, `a\`, "Grüße"} {
+		f.Add(realm, metadata, "read write")
+		f.Add(realm, "", `a"`)
+	}
+	f.Fuzz(func(t *testing.T, realm, url, scopes string) {
+		if realm == "" || challenge.Check(realm) != nil || scopes == "" || challenge.Check(scopes) != nil {
+			return
+		}
+		defer func() {
+			if v := recover(); v != nil && !strings.Contains(v.(string), "ResourceMetadata") {
+				t.Fatal(v)
+			}
+		}()
+		want := []challenge.Param{{Name: "realm", Value: realm}, {Name: "error", Value: "insufficient_scope"}, {Name: "scope", Value: scopes}}
+		if url != "" {
+			want = append(want, challenge.Param{Name: "resource_metadata", Value: url})
+		}
+		lines := challenge.NewSet(realm, url, []string{"Bearer"}).InsufficientScope([]string{scopes})
+		require.Len(t, lines, 1)
+		require.NotContains(t, lines[0], "\n")
+		require.Equal(t, want, parse(t, lines[0]))
+	})
+}
