@@ -1,6 +1,6 @@
 //go:build !race
 
-// The race detector allocates by itself.
+// The race detector itself allocates.
 
 package auth_test
 
@@ -14,8 +14,7 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// What a request costs in allocations is guarded here; what it costs in time is
-// for benchmarks.
+// Allocations per request are tested here, time per request is benchmarked.
 func TestAllocations(t *testing.T) {
 	f := newFixture(t)
 	p := newFixture(t, prefixed)
@@ -29,7 +28,7 @@ func TestAllocations(t *testing.T) {
 		e    edit
 		most float64
 	}{
-		// One for the request's copy, its context and the headers.
+		// One, for the copy of the request, its context and the headers.
 		{"token", read(auth.Require(f.bearer)), authorization("Bearer " + f.token("ada")), 1},
 		{"token where a cookie would do", read(auth.Require(f.bearer, f.cookie, f.secret)), authorization("Bearer " + f.token("ada")), 1},
 		{"token with a checksum", read(auth.Require(p.bearer, p.cookie)), authorization("Bearer " + p.token("ada")), 1},
@@ -38,7 +37,7 @@ func TestAllocations(t *testing.T) {
 		{"cookie", read(auth.Require(f.bearer, f.cookie)), withCookie(f.signIn("ada")), 1},
 		{"cookie that may idle", read(auth.Require(idle.bearer, idle.cookie)), withCookie(idle.signIn("ada")), 1},
 		{"optional, anonymous", auth.Optional(f.bearer, f.cookie)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})), authorization(), 2},
-		// Refusals.
+		// Rejected requests.
 		{"nothing", read(auth.Require(f.bearer, f.cookie, f.secret)), authorization(), 0},
 		{"unknown", read(auth.Require(f.bearer, f.cookie)), authorization("Bearer " + repeated("x", 32)), 0},
 		{"checksum", read(auth.Require(p.bearer, p.cookie)), authorization("Bearer acme_pat_" + repeated("x", 38)), 0},
@@ -61,7 +60,7 @@ func TestAllocations(t *testing.T) {
 
 func readIdentity(w http.ResponseWriter, r *http.Request) {
 	if id, ok := auth.FromContext(r.Context()); !ok || !id.Scopes.Has("read") {
-		panic("nobody")
+		panic("no identity, or without the scope")
 	}
 }
 

@@ -35,7 +35,7 @@ func TestHeaderCredential(t *testing.T) {
 	}
 }
 
-// Names and forms in JSON are part of the API.
+// The JSON form is part of the API.
 func TestIdentity_json(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2027, 1, 12, 9, 30, 0, 0, time.UTC)

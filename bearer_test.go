@@ -20,7 +20,7 @@ import (
 
 func prefixed(c *configs) { c.bearer.Prefix, c.secret.Prefix = "acme_pat", "acme_cs" }
 
-// The form of a token is public: scanners of leaked credentials rely on it.
+// Secret scanners rely on the format of tokens.
 func TestTokenFormat(t *testing.T) {
 	t.Parallel()
 	const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -39,7 +39,7 @@ func TestTokenFormat(t *testing.T) {
 	require.LessOrEqual(t, len(longest), 55, "one block of SHA-256")
 }
 
-// An oracle would tell a thief which of the tokens he found is worth keeping.
+// Different responses would tell an attacker which of many found tokens were valid once.
 func TestBearer_invalidTokensLookAlike(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -67,13 +67,13 @@ func TestBearer_invalidTokensLookAlike(t *testing.T) {
 		typo = typo[:12] + other + typo[13:]
 		var first *httptest.ResponseRecorder
 		for name, token := range map[string]string{
-			"unknown":        newFixture(t, prefixed).token("ada"),
-			"expired":        expired,
-			"revoked":        revoked,
-			"disabled owner": f.token("disabled"),
-			"bad checksum":   typo,
-			"no prefix":      repeated("a", 32),
-			"a secret":       f.issueSecret("ada"),
+			"unknown":         newFixture(t, prefixed).token("ada"),
+			"expired":         expired,
+			"revoked":         revoked,
+			"disabled owner":  f.token("disabled"),
+			"bad checksum":    typo,
+			"no prefix":       repeated("a", 32),
+			"a client secret": f.issueSecret("ada"),
 		} {
 			w := h.get(authorization("Bearer " + token))
 			refused(t, w, 401, badToken)
@@ -102,7 +102,7 @@ func TestBearer_expiresToTheNanosecond(t *testing.T) {
 	})
 }
 
-// With a prefix, guesses and typing errors never reach the store.
+// With a prefix, guesses and typing errors are rejected without a lookup.
 func TestBearer_prefixNeedsNoLookup(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, prefixed)
@@ -131,7 +131,7 @@ func TestBearer_prefixNeedsNoLookup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := f.store.lookups.Load()
 			refused(t, h.get(authorization("Bearer "+junk)), 401, badToken, plainSecret)
-			require.Equal(t, before, f.store.lookups.Load(), "the store was asked")
+			require.Equal(t, before, f.store.lookups.Load(), "no lookup")
 		})
 	}
 	accepted(t, h.get(authorization("Bearer "+token)), "ada", auth.SchemeBearer)
@@ -156,7 +156,7 @@ func TestBearer_import(t *testing.T) {
 		{"not a token68", func(*configs) {}, repeated("a", 24) + "|", auth.ErrInvalidArgument},
 		{"with a prefix", prefixed, "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3", auth.ErrInvalidArgument},
 		{"with a prefix that accepts imported ones", importing, "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3", nil},
-		{"a legacy form of our prefix", importing, "acme_pat_0123456789abcdef", nil},
+		{"another form with our prefix", importing, "acme_pat_0123456789abcdef", nil},
 		{"our form without its checksum", importing, "acme_pat_" + repeated("a", 38), auth.ErrInvalidArgument},
 	}
 	for _, test := range tests {
@@ -174,7 +174,7 @@ func TestBearer_import(t *testing.T) {
 			_, err = f.bearer.Import(ctx, "grace", test.plaintext, legacy)
 			require.ErrorIs(t, err, auth.ErrConflict)
 			_, err = f.secret.Import(ctx, "grace", test.plaintext, fullSecret)
-			require.Error(t, err, "one digest, one record, whatever the kind")
+			require.Error(t, err, "a digest has one record, of one kind")
 		})
 	}
 }
@@ -200,7 +200,7 @@ func TestBearer_importOptions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		time.Sleep(10 * 24 * time.Hour) // the clock of a bubble starts at a midnight
+		time.Sleep(10 * 24 * time.Hour) // a bubble's clock starts at midnight
 		f := newFixture(t, func(c *configs) { c.bearer.MaxLifetime = 30 * 24 * time.Hour })
 		now := time.Now().UTC()
 		const day = 24 * time.Hour
@@ -253,7 +253,7 @@ func TestBearer_importOptions(t *testing.T) {
 	})
 }
 
-// The limit counts at the time of the import, whenever the token was created.
+// MaxPerUser is counted at the time of the import, whatever CreatedAt is.
 func TestBearer_importLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -267,7 +267,7 @@ func TestBearer_importLimit(t *testing.T) {
 		require.ErrorIs(t, err, auth.ErrLimit)
 		time.Sleep(time.Hour)
 		_, err = f.bearer.Import(ctx, "ada", repeated("a", 32), o)
-		require.NoError(t, err, "the other one has expired")
+		require.NoError(t, err, "the other token has expired")
 		o.CreatedAt = created.Add(-time.Hour)
 		_, err = f.bearer.Import(ctx, "ada", repeated("b", 32), o)
 		require.ErrorIs(t, err, auth.ErrLimit, "an earlier CreatedAt does not evade the limit")
@@ -317,7 +317,7 @@ func TestBearer_rotate(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c.Name, next.Name)
 		require.Equal(t, c.Scopes, next.Scopes)
-		require.Equal(t, 24*time.Hour, next.ExpiresAt.Sub(next.CreatedAt), "the original lifetime, from now")
+		require.Equal(t, 24*time.Hour, next.ExpiresAt.Sub(next.CreatedAt), "the same lifetime, counted from now")
 		require.Equal(t, c.ID, next.Previous)
 		require.True(t, works(first))
 		require.True(t, works(second))
@@ -331,7 +331,7 @@ func TestBearer_rotate(t *testing.T) {
 		third, _, err := f.bearer.Rotate(ctx, "ada", next.ID, time.Hour)
 		require.NoError(t, err)
 		time.Sleep(30 * time.Minute)
-		require.False(t, works(second), "an overlap does not outlive the old one's own expiry")
+		require.False(t, works(second), "the grace period ends with the old token")
 		require.True(t, works(third))
 
 		_, expired, err := f.bearer.Issue(ctx, "ada", auth.TokenOptions{Name: "x", Lifetime: time.Minute, Scopes: []string{auth.FullAccess}})
@@ -433,7 +433,7 @@ func TestBearer_issueConcurrently(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Errors name the field to change.
+// The error names the field to change.
 func TestNewBearer_faults(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -451,7 +451,7 @@ func TestNewBearer_faults(t *testing.T) {
 		{"the default grace period over every lifetime", auth.BearerConfig{MaxLifetime: time.Hour}, ""},
 		{"negative overlap", auth.BearerConfig{MaxOverlap: -1}, "BearerConfig.MaxOverlap"},
 		{"negative limit", auth.BearerConfig{MaxPerUser: -1}, "BearerConfig.MaxPerUser"},
-		{"no scopes exist", auth.BearerConfig{Scopes: []string{}}, "BearerConfig.Scopes"},
+		{"empty scopes", auth.BearerConfig{Scopes: []string{}}, "BearerConfig.Scopes"},
 		{"a scope with a space", auth.BearerConfig{Scopes: []string{"a b"}}, "BearerConfig.Scopes"},
 		{"the wildcard as a scope", auth.BearerConfig{Scopes: []string{"*"}}, "BearerConfig.Scopes"},
 	} {

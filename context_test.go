@@ -39,7 +39,7 @@ func TestFromContext(t *testing.T) {
 		auth.Require(f.bearer, f.cookie, f.secret)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			id, _ := auth.FromContext(r.Context())
 			got = *id
-			id.UserID = "spoilt"
+			id.UserID = "modified"
 		})).ServeHTTP(httptest.NewRecorder(), request("GET", test.e))
 		require.Equal(t, want, got)
 		require.Equal(t, test.scheme, test.a.Scheme())
@@ -48,7 +48,7 @@ func TestFromContext(t *testing.T) {
 		require.Equal(t, want, *alone)
 		_, err = test.a.Authenticate(request("GET"))
 		require.ErrorIs(t, err, auth.ErrNoCredential)
-		accepted(t, f.all().get(test.e), "ada", test.scheme) // the handler spoilt its own copy
+		accepted(t, f.all().get(test.e), "ada", test.scheme) // the handler modified its own copy
 	}
 	for _, a := range []auth.Authenticator{f.bearer, f.secret} {
 		_, err := a.Authenticate(request("GET", authorization("Bearer x", "Secret x")))
@@ -60,8 +60,8 @@ func TestFromContext(t *testing.T) {
 	require.ErrorIs(t, err, auth.ErrInvalidCredential)
 }
 
-// Whoever reads an identity has one of his own. What is done to it is seen neither by
-// a check of scopes further in, nor by the next request, nor in the store.
+// FromContext returns a copy. Changes to it affect neither inner scope checks, nor later
+// requests, nor the store.
 func TestFromContext_returnsACopy(t *testing.T) {
 	t.Parallel()
 	for name, middleware := range map[string]*auth.Middleware{
@@ -102,8 +102,8 @@ func TestFromContext_returnsACopy(t *testing.T) {
 	}
 }
 
-// An identity's scheme is the one that the route was given, whatever it claims:
-// handlers decide by it.
+// Handlers may decide by the Scheme, so it is that of the authenticator, whatever the
+// returned identity says.
 func TestFromContext_schemeOfTheRoute(t *testing.T) {
 	t.Parallel()
 	a := fakeAuthenticator{scheme: "mTLS", identity: &auth.Identity{UserID: "ada", Scheme: auth.SchemeCookie}}
@@ -119,7 +119,7 @@ func TestNewContext(t *testing.T) {
 	require.False(t, ok)
 	id := &auth.Identity{UserID: "ada", Scopes: "read"}
 	ctx = auth.NewContext(ctx, id)
-	id.UserID = "spoilt"
+	id.UserID = "modified"
 	got, ok := auth.FromContext(ctx)
 	require.True(t, ok)
 	require.Equal(t, "ada", got.UserID)
@@ -135,7 +135,7 @@ func TestNewContext(t *testing.T) {
 
 	other := auth.NewContext(ctx, &auth.Identity{UserID: "grace"})
 	_, ok = auth.User[int](other)
-	require.False(t, ok, "ada's user beside grace's identity")
+	require.False(t, ok, "ada's user with grace's identity")
 	_, ok = auth.FromContext(auth.NewContext(ctx, nil))
 	require.False(t, ok)
 
@@ -144,7 +144,7 @@ func TestNewContext(t *testing.T) {
 	require.Equal(t, "foreign", auth.NewContext(ctx, id).Value(key{}))
 	got, _ = auth.FromContext(ctx)
 	require.Equal(t, "ada", got.UserID)
-	//lint:ignore SA1029 a foreign key of a basic type is what is shown not to collide
+	//lint:ignore SA1029 the test needs a foreign key of a basic type
 	ctx = context.WithValue(ctx, "identity", "foreign")
 	got, _ = auth.FromContext(ctx)
 	require.Equal(t, "ada", got.UserID)

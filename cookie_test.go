@@ -19,7 +19,7 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// securecookie itself takes line breaks and loose padding bits.
+// securecookie itself accepts line breaks and loose padding bits.
 func TestCookie_tampered(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -51,7 +51,7 @@ func TestCookie_tampered(t *testing.T) {
 			check(value)
 		}
 	}
-	require.Equal(t, before, f.store.lookups.Load(), "a forged cookie reached the store")
+	require.Equal(t, before, f.store.lookups.Load(), "no lookup for a forged cookie")
 	require.Zero(t, h.served.Load())
 	accepted(t, h.get(withCookie(good)), "ada", auth.SchemeCookie)
 }
@@ -64,7 +64,7 @@ func TestCookie_ofAnotherPurpose(t *testing.T) {
 	sameKeys := newFixture(t, func(c *configs) { c.cookie.Name = "__Host-preferences" })
 	other := sameKeys.signIn("ada")
 	refused(t, h.get(field("Cookie", good.Name+"="+other.Value)), 401, plainBearer, plainSecret)
-	// And one that an application seals with the same key material by itself.
+	// A value that the application itself sealed with the same key.
 	foreign, err := securecookie.New(testKey(1), testKey(1)).Encode(good.Name, "x")
 	require.NoError(t, err)
 	refused(t, h.get(field("Cookie", good.Name+"="+foreign)), 401, plainBearer, plainSecret)
@@ -79,9 +79,9 @@ func TestCookie_clocks(t *testing.T) {
 		status         int
 	}{
 		{"at once", 0, 0, 200},
-		{"a nanosecond before its end", 0, time.Hour - time.Nanosecond, 200},
-		{"at its end", 0, time.Hour, 401},
-		{"a second past its end", 0, time.Hour + time.Second, 401},
+		{"a nanosecond before it expires", 0, time.Hour - time.Nanosecond, 200},
+		{"when it expires", 0, time.Hour, 401},
+		{"a second after it expires", 0, time.Hour + time.Second, 401},
 		{"from a clock a minute ahead", time.Minute, 0, 200},
 		{"from a clock over a minute ahead", 61 * time.Second, 0, 401},
 		{"from a clock an hour ahead", time.Hour, 0, 401},
@@ -90,8 +90,8 @@ func TestCookie_clocks(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			store := auth.NewMemoryStore()
 			var cookie *http.Cookie
-			// Each bubble's clock starts at the same time: two machines, of which one
-			// may be ahead.
+			// Each bubble's clock starts at the same time: they are two machines, and the
+			// clock of one may be ahead.
 			machine := func(f func(t *testing.T, c *auth.Cookie)) {
 				synctest.Test(t, func(t *testing.T) {
 					c, err := auth.NewCookie(store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, Lifetime: time.Hour})
@@ -149,10 +149,11 @@ func TestNewCookie_copiesItsKeys(t *testing.T) {
 	accepted(t, f.all().get(withCookie(cookie)), "ada", auth.SchemeCookie)
 }
 
-// pair is a cookie as a request carries it.
+// pair formats a cookie as in a Cookie header.
 func pair(c *http.Cookie) string { return c.Name + "=" + c.Value }
 
-// A page on a sibling domain can plant a second cookie of the same name.
+// A page on a sibling domain can plant a second cookie of the same name (RFC 6265bis
+// section 8.6).
 func TestTwoSessionCookies(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -190,8 +191,8 @@ func TestTwoSessionCookies(t *testing.T) {
 	}
 }
 
-// A value that was opened before opens nothing that it should not: neither a session that
-// has ended, nor another value, nor one under another key.
+// Opened values are cached. That keeps no session alive, and lets no altered value and no
+// value of another key through.
 func TestCookie_cachedValue(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -215,7 +216,7 @@ func TestCookie_cachedValue(t *testing.T) {
 	require.Equal(t, 401, h.get(withCookie(cookie)).Code)
 }
 
-// The cookie's own age counts also where the session's record has no end.
+// A cookie expires even if the record of its session does not.
 func TestCookie_expiresByItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -254,12 +255,12 @@ func TestCookie_concurrentRequests(t *testing.T) {
 				own := w.Result().Cookies()[0]
 				for range 3 {
 					if err != nil || h.get(withCookie(own)).Body.String() != "grace by Cookie" || h.get(withCookie(shared)).Body.String() != "ada by Cookie" {
-						t.Errorf("not who it should be (%v)", err)
+						t.Errorf("another user, or none (%v)", err)
 					}
 				}
 				out := request(http.MethodPost, withCookie(own))
 				if err := f.cookie.SignOut(httptest.NewRecorder(), out); err != nil || h.get(withCookie(own)).Code != 401 {
-					t.Errorf("signed out, and still in (%v)", err)
+					t.Errorf("the session is valid after SignOut (%v)", err)
 				}
 			}
 		})
@@ -267,7 +268,7 @@ func TestCookie_concurrentRequests(t *testing.T) {
 	wg.Wait()
 }
 
-// Package origin decides; this is where and how the decision is applied.
+// Package origin tests the decision itself in more detail. Here are its effects.
 func TestCookie_crossOrigin(t *testing.T) {
 	t.Parallel()
 	const host = "api.example.com"
@@ -327,7 +328,7 @@ func TestCookie_crossOrigin(t *testing.T) {
 				require.Equal(t, auth.ReasonCrossOrigin, event.Reason)
 				require.Equal(t, "ada", event.UserID)
 			}
-			// A sign-in has no cookie yet, and is refused by the same rule.
+			// A sign-in has no cookie yet, and the same rule applies.
 			r := request(test.method, edits...)
 			r.Header.Del("Cookie")
 			w := httptest.NewRecorder()
@@ -344,8 +345,8 @@ func TestCookie_crossOrigin(t *testing.T) {
 	}
 }
 
-// The origin of a request says nothing against a credential that no browser adds
-// by itself, and a cookie that is worth nothing says nothing against another one.
+// Browsers attach only cookies by themselves, so the origin does not matter to other
+// credentials. An invalid cookie is not a reason to reject a valid credential.
 func TestCookie_originMattersForCookiesOnly(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -364,7 +365,7 @@ func TestCookie_originMattersForCookiesOnly(t *testing.T) {
 	accepted(t, stale, "machine", "mTLS")
 }
 
-// A refused cross-origin request is no use of the session.
+// A rejected cross-origin request does not count as a use of the session.
 func TestCookie_crossOriginRequestIsNoUse(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -377,12 +378,12 @@ func TestCookie_crossOriginRequestIsNoUse(t *testing.T) {
 func TestCookie_idleTimeout(t *testing.T) {
 	t.Parallel()
 	idle := func(c *configs) { c.cookie.IdleTimeout, c.cookie.Lifetime = 2*time.Minute, 24*time.Hour }
-	t.Run("ends a session that is left alone", func(t *testing.T) {
+	t.Run("ends an idle session", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t, idle)
 			h := f.all()
 			cookie := f.signIn("ada")
-			time.Sleep(2*time.Minute - time.Microsecond) // stores keep whole ones
+			time.Sleep(2*time.Minute - time.Microsecond) // stores keep whole microseconds
 			accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
 			time.Sleep(2*time.Minute - time.Microsecond)
 			accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
@@ -404,7 +405,7 @@ func TestCookie_idleTimeout(t *testing.T) {
 			require.Error(t, f.cookie.Close(t.Context()))
 		})
 	})
-	t.Run("holds across processes", func(t *testing.T) {
+	t.Run("applies across processes", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t, idle)
 			other, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
@@ -412,7 +413,7 @@ func TestCookie_idleTimeout(t *testing.T) {
 			here, there := f.all(), behind(auth.Require(other))
 			cookie := f.signIn("ada")
 			for range 20 {
-				// The last use here, 61 seconds after the first, is written a minute late.
+				// The last use here, 61 seconds after the first, is written up to a minute late.
 				time.Sleep(time.Second)
 				require.Equal(t, 200, here.get(withCookie(cookie)).Code)
 				time.Sleep(61 * time.Second)
@@ -430,12 +431,13 @@ func TestCookie_idleTimeout(t *testing.T) {
 
 func TestNewCookie_idleTimeoutOverALookupStore(t *testing.T) {
 	t.Parallel()
-	store := auth.LookupStore(auth.NewMemoryStore().Lookup) // which records no uses
+	store := auth.LookupStore(auth.NewMemoryStore().Lookup) // which does not record uses
 	_, err := auth.NewCookie(store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
 	require.ErrorContains(t, err, "CookieConfig.IdleTimeout")
 }
 
-// What stands behind the cookie and knows less does not hide whose session has ended.
+// The event names the user of an idle session even if an authenticator without that
+// knowledge is tried after the cookie.
 func TestCookie_idleSessionIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -454,7 +456,7 @@ func TestCookie_idleSessionIsReported(t *testing.T) {
 	})
 }
 
-// Errors name the field to change.
+// The error names the field to change.
 func TestNewCookie_faults(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -14,13 +14,13 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A token of one kind is nothing to the others.
+// A credential of one kind is not accepted as another.
 func TestRequire_kindsAreNotConfused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	h := f.all()
-	// The session's token, as its owner could read it out of memory: the store is
-	// given a session whose token we know.
+	// A user could extract the session's token from memory: the store gets a session
+	// whose token the test knows.
 	session := repeated("s", 32)
 	require.NoError(t, f.store.Create(t.Context(), auth.Credential{
 		ID: "s", Kind: auth.KindSession, UserID: "ada", Scopes: "*", Digest: sha256.Sum256([]byte(session)), CreatedAt: time.Now(),
@@ -38,7 +38,8 @@ func TestRequire_kindsAreNotConfused(t *testing.T) {
 	}
 }
 
-// An ID comes out of a URL: what is none is not there, and no error of a store.
+// IDs come from URLs. An invalid one is not found, and must not cause an error of the
+// database, which would look like an outage.
 func TestRevoke_invalidID(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -71,7 +72,7 @@ func TestIssue_idsSortByCreation(t *testing.T) {
 	})
 }
 
-// A revoked token stays revoked, whatever is called.
+// No call makes a revoked token valid again, until it is purged.
 func TestImport_revokedToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -103,7 +104,7 @@ func TestImport_revokedToken(t *testing.T) {
 		_, err = f.store.Purge(ctx, time.Now())
 		require.NoError(t, err)
 		_, err = f.bearer.Import(ctx, "ada", token, again)
-		require.NoError(t, err, "once it is purged, nothing is known of it")
+		require.NoError(t, err, "after Purge the store does not know it")
 	})
 }
 
@@ -158,7 +159,7 @@ func TestRevokeAll(t *testing.T) {
 	require.ErrorIs(t, f.cookie.Revoke(ctx, "ada", session.ID), auth.ErrNotFound)
 }
 
-// Package text decides; this is how its decision is reported.
+// Package text tests the rules for names in more detail. Here is how faults are reported.
 func TestIssue_names(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -321,10 +322,10 @@ func TestGet_otherUsers(t *testing.T) {
 	require.Equal(t, session, got)
 
 	for name, wrong := range map[string]struct{ user, token, session string }{
-		"another user":      {"grace", token.ID, session.ID},
-		"the other's kind":  {"ada", session.ID, token.ID},
-		"an absent ID":      {"ada", "absent", "absent"},
-		"an ID that is odd": {"ada", "\x00", "\xff"},
+		"another user":  {"grace", token.ID, session.ID},
+		"another kind":  {"ada", session.ID, token.ID},
+		"an absent ID":  {"ada", "absent", "absent"},
+		"an invalid ID": {"ada", "\x00", "\xff"},
 	} {
 		_, err := f.bearer.Get(t.Context(), wrong.user, wrong.token)
 		require.ErrorIs(t, err, auth.ErrNotFound, name)

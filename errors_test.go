@@ -19,7 +19,7 @@ func TestError_text(t *testing.T) {
 	require.Equal(t, "token session secret none", auth.KindToken.String()+" "+auth.KindSession.String()+" "+auth.KindSecret.String()+" "+auth.Kind(0).String())
 }
 
-// What Error says to clients is what WriteError writes.
+// WriteError writes the status, the code and the detail of the Error.
 func TestError_codes(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]struct {
@@ -38,7 +38,7 @@ func TestError_codes(t *testing.T) {
 		auth.ErrLimit:             {409, "limit_reached"},
 		auth.ErrUnavailable:       {503, "unavailable"},
 		errors.New("canary"):      {503, "unavailable"},
-		// An outage decides, whatever else an error wraps.
+		// An error that also wraps an outage is an outage.
 		errors.Join(auth.ErrInvalidCredential, auth.ErrUnavailable): {503, "unavailable"},
 	} {
 		e := &auth.Error{Err: err}

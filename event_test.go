@@ -22,7 +22,7 @@ func TestObserver_decisions(t *testing.T) {
 		case "disabled":
 			return nil, auth.ErrInvalidCredential
 		case "unlucky":
-			return nil, errors.New("user table is out")
+			return nil, errors.New("the user table is unavailable")
 		}
 		return nil, nil
 	}}
@@ -57,8 +57,8 @@ func TestObserver_decisions(t *testing.T) {
 		{"unknown", required, authorization("Bearer " + newFixture(t, prefixed).token("x")), 401, refusal("Bearer", "", auth.ReasonUnknown)},
 		{"revoked", required, authorization("Bearer " + revoked), 401, refusal("Bearer", "", auth.ReasonRevoked)},
 		{"disabled", required, authorization("Bearer " + disabled), 401, refusal("Bearer", "disabled", auth.ReasonDisabled)},
-		{"disabled behind optional", optional, authorization("Bearer " + disabled), 401, refusal("Bearer", "disabled", auth.ReasonDisabled)},
-		{"resolve is out", required, authorization("Bearer " + unlucky), 503, refusal("Bearer", "", auth.ReasonUnavailable)},
+		{"disabled, Optional", optional, authorization("Bearer " + disabled), 401, refusal("Bearer", "disabled", auth.ReasonDisabled)},
+		{"Resolve is unavailable", required, authorization("Bearer " + unlucky), 503, refusal("Bearer", "", auth.ReasonUnavailable)},
 		{"forged", required, field("Cookie", "__Host-session=x"), 401, refusal("Cookie", "", auth.ReasonForged)},
 		{"repeated", required, field("Cookie", "__Host-session=x; __Host-session=y"), 401, refusal("Cookie", "", auth.ReasonRepeated)},
 	} {
@@ -141,7 +141,7 @@ func dropTime(a slog.Attr) slog.Attr {
 	return a
 }
 
-// A nil logger is the default one, as it is when the event happens.
+// If the logger is nil, the default at the time of the event is used.
 func TestLogTo_defaultLogger(t *testing.T) {
 	var out bytes.Buffer
 	observe := auth.LogTo(nil)
@@ -196,13 +196,14 @@ func TestObserver_credentialOfADisabledUser(t *testing.T) {
 	require.Equal(t, s.ID, f.events.take()[0].CredentialID)
 }
 
-// A service that mails its users about changes can say from where they were made.
+// A change that a handler makes has the address of the handler's request, so that a service
+// can tell its users where the change came from.
 func TestObserver_addressOfTheRequest(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	signedIn := withCookie(f.signIn("ada"))
 	h := auth.Require(f.cookie)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := auth.NewUserContext(r.Context(), "anybody")
+		ctx := auth.NewUserContext(r.Context(), "any user")
 		_, c, err := f.bearer.Issue(ctx, "ada", tokenOptions("deploy"))
 		require.NoError(t, err)
 		require.NoError(t, f.bearer.Revoke(auth.NewContext(ctx, nil), "ada", c.ID))
@@ -216,5 +217,5 @@ func TestObserver_addressOfTheRequest(t *testing.T) {
 	}
 
 	f.token("ada")
-	require.Empty(t, f.events.take()[0].Remote, "outside of a request there is none")
+	require.Empty(t, f.events.take()[0].Remote, "there is no request")
 }

@@ -15,11 +15,10 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A service that takes tokens and cookies on most routes, and the client secret
-// on one.
+// A service accepts tokens and session cookies on most routes, and client secrets on one.
 func Example() {
 	key := make([]byte, 32)
-	rand.Read(key) // in a real service, from where it keeps its secrets
+	rand.Read(key) // a real service loads it from its secret storage
 
 	store := auth.NewMemoryStore()
 	bearer, err := auth.NewBearer(store, auth.BearerConfig{Prefix: "acme_pat"})
@@ -43,23 +42,35 @@ func Example() {
 	mux.Handle("GET /notes", auth.Require(bearer, cookie)(hello))
 	mux.Handle("GET /usage", auth.Require(secret)(hello))
 
-	token, _, err := bearer.Issue(context.Background(), "ada", auth.TokenOptions{Name: "laptop", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
+	token, _, err := bearer.Issue(context.Background(), "ada", auth.TokenOptions{
+		Name:     "laptop",
+		Scopes:   []string{auth.FullAccess},
+		Lifetime: 90 * 24 * time.Hour,
+	})
 	if err != nil {
 		log.Fatal(err)
 	}
+	// The token is valid on the first route. The second one accepts only secrets.
 	for _, path := range []string{"/notes", "/usage"} {
 		r := httptest.NewRequest("GET", path, nil)
 		r.Header.Set("Authorization", "Bearer "+token)
 		w := httptest.NewRecorder()
 		mux.ServeHTTP(w, r)
-		fmt.Println(path, w.Code, w.Header().Get("WWW-Authenticate"), w.Body.String()[:5])
+		fmt.Println(path, w.Code)
+		fmt.Println(w.Header().Get("WWW-Authenticate"))
+		fmt.Println(w.Body)
 	}
 	// Output:
-	// /notes 200  hello
-	// /usage 401 Secret realm="api" {"typ
+	// /notes 200
+	//
+	// hello ada, by Bearer
+	// /usage 401
+	// Secret realm="api"
+	// {"type":"about:blank","title":"Unauthorized","status":401,"code":"missing_credential","detail":"Authentication is required."}
 }
 
-// The life of a token: it is shown once, rotated with an overlap, and revoked.
+// A token is issued, rotated with a grace period, listed and revoked. Its plaintext is
+// returned once, by Issue and Rotate, and must be shown to the user then.
 func ExampleBearer() {
 	ctx := context.Background()
 	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{
@@ -79,6 +90,7 @@ func ExampleBearer() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	// Both the old and the new token work for another day.
 	if _, _, err := bearer.Rotate(ctx, "ada", old.ID, 24*time.Hour); err != nil {
 		log.Fatal(err)
 	}
@@ -88,18 +100,18 @@ func ExampleBearer() {
 	}
 	fmt.Println(len(list), "tokens of ada")
 
-	// Another account's token is as good as none.
+	// A user cannot revoke the tokens of another user.
 	fmt.Println(errors.Is(bearer.Revoke(ctx, "grace", old.ID), auth.ErrNotFound))
 	n, err := bearer.RevokeAll(ctx, "ada")
-	fmt.Println(n, err)
+	fmt.Println(n, "revoked", err)
 	// Output:
 	// 2 tokens of ada
 	// true
-	// 2 <nil>
+	// 2 revoked <nil>
 }
 
-// A sign-in handler checks the origin before anything else, then the password,
-// and then starts the session.
+// A sign-in handler checks the origin first, then the password, and then starts the
+// session.
 func ExampleCookie_SignIn() {
 	key := make([]byte, 32)
 	rand.Read(key)
@@ -115,7 +127,7 @@ func ExampleCookie_SignIn() {
 			auth.WriteError(w, r, err)
 			return
 		}
-		userID := "ada" // whose password the form had
+		userID := "ada" // after checking the password in the form
 		if _, err := cookie.SignIn(w, r, userID, auth.SessionOptions{}); err != nil {
 			auth.WriteError(w, r, err)
 			return
@@ -123,12 +135,14 @@ func ExampleCookie_SignIn() {
 		http.Redirect(w, r, auth.LocalPath(r.FormValue("next"), "/"), http.StatusSeeOther)
 	}
 
+	// LocalPath does not redirect to another site.
 	w := httptest.NewRecorder()
 	signIn(w, httptest.NewRequest("POST", "/signin?next=//evil.example", nil))
 	c := w.Result().Cookies()[0]
 	fmt.Println(w.Code, w.Header().Get("Location"))
 	fmt.Println(c.Name, c.Path, c.Secure, c.HttpOnly, c.SameSite == http.SameSiteLaxMode)
 
+	// Another site makes the browser submit the form.
 	forged := httptest.NewRequest("POST", "/signin", nil)
 	forged.Header.Set("Sec-Fetch-Site", "cross-site")
 	w = httptest.NewRecorder()
@@ -140,16 +154,17 @@ func ExampleCookie_SignIn() {
 	// 403
 }
 
-// A user's one client secret: imported, revealed, rotated.
+// A user has one client secret. Here it is imported from another system, revealed and
+// rotated.
 func ExampleSecret() {
 	ctx := context.Background()
 	key := make([]byte, 32)
-	rand.Read(key) // keep it apart from the database
+	rand.Read(key) // a real service keeps it apart from the database
 	secret, err := auth.NewSecret(auth.NewMemoryStore(), auth.SecretConfig{RevealKeys: auth.Keys{key}})
 	if err != nil {
 		log.Fatal(err)
 	}
-	// A secret of the previous system keeps working.
+	// The secret of the previous system keeps working.
 	options := auth.SecretOptions{Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry}
 	c, err := secret.Import(ctx, "ada", "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3", options)
 	if err != nil {
@@ -158,6 +173,7 @@ func ExampleSecret() {
 	plaintext, err := secret.Reveal(ctx, "ada", c.ID)
 	fmt.Println(plaintext, err)
 
+	// The user has a secret already: it can only be rotated. Both work for an hour.
 	_, _, err = secret.Issue(ctx, "ada", options)
 	fmt.Println(err)
 	fresh, _, err := secret.Rotate(ctx, "ada", c.ID, time.Hour)
@@ -171,8 +187,8 @@ func ExampleSecret() {
 	// 2 <nil>
 }
 
-// Resolve turns the identity into the service's own user, and keeps out accounts
-// that are disabled.
+// Resolve maps an identity to the service's own user, and rejects users that do not exist or
+// are disabled.
 func ExampleMiddleware() {
 	type user struct{ Name string }
 	users := map[string]*user{"7": {Name: "Ada"}}
@@ -212,7 +228,7 @@ func ExampleMiddleware() {
 	// 401 [Bearer realm="Acme API", error="invalid_token"]
 }
 
-// Scopes are checked inside of Require.
+// RequireScope is inside of Require. The token may read notes but not write them.
 func ExampleRequireScope() {
 	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{})
 	if err != nil {
@@ -232,8 +248,8 @@ func ExampleRequireScope() {
 	// Output: 403 Bearer realm="api", error="insufficient_scope", scope="notes:write"
 }
 
-// The wrong way round: scopes are checked where nobody is authenticated yet.
-// Nobody gets in, not even those who should: each request is answered with 500.
+// Outside of Require, RequireScope runs before the request is authenticated. This is a
+// mistake in the program: every request is answered with 500.
 func ExampleRequireScope_incorrect() {
 	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{})
 	if err != nil {
@@ -246,7 +262,8 @@ func ExampleRequireScope_incorrect() {
 	// Output: 500
 }
 
-// An existing table of tokens stays where it is.
+// A service keeps its existing table of tokens, and the code that issues and revokes them.
+// Bearer looks tokens up in the table by their SHA-256.
 func ExampleLookupStore() {
 	type row struct{ id, user string }
 	hashed := sha256.Sum256([]byte("legacy-token"))
@@ -270,7 +287,7 @@ func ExampleLookupStore() {
 	// Output: ada 17 <nil>
 }
 
-// A handler is tested without any authenticator.
+// NewContext replaces the authentication in a handler's test.
 func ExampleNewContext() {
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		id, ok := auth.FromContext(r.Context())

@@ -21,7 +21,7 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A fixture is a store and the three authenticators over it.
+// A fixture is a store and three authenticators over it.
 type fixture struct {
 	t      testing.TB
 	store  *spyStore
@@ -112,7 +112,7 @@ func (f *fixture) session(user string, s ...auth.SessionOptions) (*http.Cookie, 
 	return w.Result().Cookies()[0], c
 }
 
-// A target is a handler behind authentication that says whom it saw.
+// A target is a handler behind authentication. It writes the identity, and counts requests.
 type target struct {
 	http.Handler
 	served atomic.Int64
@@ -132,7 +132,7 @@ func behind(wrap func(http.Handler) http.Handler) *target {
 	return t
 }
 
-// all three schemes on one route.
+// all returns a route that accepts all three schemes.
 func (f *fixture) all() *target { return behind(auth.Require(f.bearer, f.cookie, f.secret)) }
 
 type edit func(*http.Request)
@@ -167,14 +167,14 @@ func (t *target) do(method string, edits ...edit) *httptest.ResponseRecorder {
 	return w
 }
 
-// accepted asserts that the handler saw that user by that scheme.
+// accepted asserts that the handler ran, with that user and scheme.
 func accepted(t testing.TB, w *httptest.ResponseRecorder, user string, scheme auth.Scheme) {
 	t.Helper()
 	require.Equal(t, 200, w.Code, "body: %s", w.Body)
 	require.Equal(t, fmt.Sprintf("%s by %s", user, scheme), w.Body.String())
 }
 
-// refused asserts what every refusal has in common.
+// refused asserts the status, the challenges, and what all error responses have in common.
 func refused(t testing.TB, w *httptest.ResponseRecorder, status int, challenges ...string) {
 	t.Helper()
 	require.Equal(t, status, w.Code, "body: %s", w.Body)
@@ -182,7 +182,7 @@ func refused(t testing.TB, w *httptest.ResponseRecorder, status int, challenges 
 	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
 	require.Equal(t, challenges, append([]string(nil), w.Header().Values("WWW-Authenticate")...))
 	if status == 401 {
-		require.NotEmpty(t, challenges, "RFC 9110 section 15.5.2 wants a challenge")
+		require.NotEmpty(t, challenges, "RFC 9110 section 15.5.2 requires a challenge")
 	}
 	var problem struct {
 		Status int
@@ -201,7 +201,7 @@ const (
 	badRequest  = `Bearer realm="api", error="invalid_request"`
 )
 
-// A recorder is an Observer that keeps what it is told.
+// A recorder is an Observer that keeps all events.
 type recorder struct {
 	mu     sync.Mutex
 	events []auth.Event
@@ -230,17 +230,17 @@ func eventTypes(events []auth.Event) []auth.EventType {
 	return types
 }
 
-// A spyStore counts calls and makes them fail.
+// A spyStore counts calls, and can make them fail.
 type spyStore struct {
 	auth.Store
 	lookups, touches atomic.Int64
 
-	// fail, if set, decides on the error of each call, by the method's name.
+	// fail, if not nil, returns the error of each call, by the method's name.
 	fail func(method string) error
-	// saw, if set, is told what each call was given, one at a time.
+	// saw, if not nil, is called with the arguments of each call, one at a time.
 	saw func(args ...any)
 	mu  sync.Mutex
-	// after, if set, is called once a method has succeeded.
+	// after, if not nil, is called when a method has succeeded.
 	after func(method string)
 }
 
@@ -265,7 +265,7 @@ func (s *spyStore) call(method string, f func() error, args ...any) error {
 func (s *spyStore) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (c *auth.Credential, err error) {
 	s.lookups.Add(1)
 	if s.saw == nil && s.fail == nil && s.after == nil {
-		return s.Store.Lookup(ctx, kind, d) // what a request allocates is measured over this
+		return s.Store.Lookup(ctx, kind, d) // without the allocations of the spy, for TestAllocations
 	}
 	err = s.call("Lookup", func() error { c, err = s.Store.Lookup(ctx, kind, d); return err }, kind, d)
 	return c, err
@@ -303,7 +303,8 @@ func (s *spyStore) Touch(ctx context.Context, uses []auth.Use) error {
 	return s.call("Touch", func() error { return s.Store.Touch(ctx, uses) }, uses)
 }
 
-// serve runs a handler in a real server and returns a raw HTTP/1.1 exchange with it.
+// serve runs a handler in a real server. exchange sends raw bytes to it, and reads one
+// response.
 func serve(t testing.TB, h http.Handler) (url string, exchange func(raw string) *http.Response) {
 	t.Helper()
 	server := httptest.NewServer(h)
@@ -326,7 +327,7 @@ func repeated(s string, n int) string { return strings.Repeat(s, n) }
 
 func newRecorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }
 
-// failing makes one method of the store fail from now on.
+// failing makes one method of the store return err from now on.
 func failing(f *fixture, method string, err error) {
 	f.store.fail = func(called string) error {
 		if called == method {
@@ -336,7 +337,7 @@ func failing(f *fixture, method string, err error) {
 	}
 }
 
-// rawExchange sends bytes as they are and reads one answer.
+// rawExchange sends bytes as they are, and reads one response.
 func rawExchange(t testing.TB, address, raw string) *http.Response {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)

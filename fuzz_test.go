@@ -10,7 +10,7 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// Nothing but the cookie that we set, spelled as we set it, opens a session.
+// Only the value that SignIn set, byte for byte, is accepted.
 func FuzzCookieValue(f *testing.F) {
 	fx := newFixture(f)
 	good := fx.signIn("ada")
@@ -24,7 +24,7 @@ func FuzzCookieValue(f *testing.F) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header["Cookie"] = []string{good.Name + "=" + value}
 		h.ServeHTTP(w, r)
-		// Space around a value and a further cookie behind it are not part of it.
+		// Space around the value, and another cookie after it, are not part of it.
 		value, _, _ = strings.Cut(value, ";")
 		if same := strings.Trim(value, " \t") == v; same != (w.Code == 200) {
 			t.Fatalf("%q: %d", value, w.Code)
@@ -32,7 +32,7 @@ func FuzzCookieValue(f *testing.F) {
 	})
 }
 
-// One field is either refused, or names the one token that is known.
+// A header is accepted only if it carries the token or the secret that was issued.
 func FuzzAuthorization(f *testing.F) {
 	fx := newFixture(f)
 	token, secret := fx.token("ada"), fx.issueSecret("ada")
@@ -73,9 +73,9 @@ func asciiLower(s string) string {
 	return string(b)
 }
 
-// Wherever LocalPath lets people go, a browser stays on the site: it resolves
-// the reference as the URL standard does, which takes tabs and line breaks out
-// and reads a backslash as a slash.
+// A browser that is redirected to the result of LocalPath stays on the site. It resolves the
+// reference by the URL standard, which removes tabs and line breaks and reads a backslash as
+// a slash.
 func FuzzLocalPath(f *testing.F) {
 	for _, seed := range []string{
 		"/", "/profile?a=b#c", "//e", `/\e`, "/%2f/e", "/.//e", "/\t/e", "https://e", "javascript:x", "/a/../b", "/%5ce", "", "/a b", "/\x00", "///e", "/%252f/e",
@@ -104,7 +104,7 @@ func FuzzLocalPath(f *testing.F) {
 	})
 }
 
-// Only "*" by itself grants more than the names that are there.
+// Only FullAccess grants more than the names in the list.
 func FuzzScopes(f *testing.F) {
 	for _, seed := range []string{"read", "*", "read *", "a  b", "", " a", "a ", "read:user write", "\x00", `a"`} {
 		f.Add(seed, "read")

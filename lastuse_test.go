@@ -23,7 +23,7 @@ func TestLastUsedAt_onceAMinute(t *testing.T) {
 		h := f.all()
 		token := authorization("Bearer " + f.token("ada"))
 		for second := range 180 {
-			for range 50 { // of them
+			for range 50 { // of 10,000
 				require.Equal(t, 200, h.get(token).Code)
 			}
 			synctest.Wait()
@@ -67,7 +67,7 @@ func TestLastUsedAt_exactUses(t *testing.T) {
 			last[i%3] = time.Now().UTC()
 			time.Sleep(7 * time.Second)
 		}
-		time.Sleep(time.Minute) // all that was held is due by then, without Close
+		time.Sleep(time.Minute) // all pending uses are due by then, without Close
 		synctest.Wait()
 		list, err := f.cookie.List(t.Context(), "ada", auth.Page{})
 		require.NoError(t, err)
@@ -95,7 +95,7 @@ func TestLastUsedAt_storeHangs(t *testing.T) {
 		for range 100 {
 			require.Equal(t, 200, h.get(token).Code)
 		}
-		require.Equal(t, before, time.Now(), "a request waited")
+		require.Equal(t, before, time.Now(), "no request waits for the store")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		require.ErrorIs(t, f.bearer.Close(ctx), context.DeadlineExceeded)
@@ -130,7 +130,7 @@ func TestLastUsedAt_storeFails(t *testing.T) {
 		down.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		require.Equal(t, at, usedAt(t, f), "tried again, with the time of the use")
+		require.Equal(t, at, usedAt(t, f), "retried, with the time of the use")
 		require.NoError(t, f.bearer.Close(t.Context()))
 	})
 }
@@ -166,9 +166,9 @@ func TestClose_writesPendingUses(t *testing.T) {
 		require.Equal(t, at, list[0].LastUsedAt)
 		touches := f.store.touches.Load()
 		time.Sleep(time.Hour - time.Nanosecond)
-		require.Equal(t, 200, h.get(withCookie(cookie)).Code, "a closed authenticator goes on to answer")
+		require.Equal(t, 200, h.get(withCookie(cookie)).Code, "a closed authenticator still authenticates")
 		require.NoError(t, f.cookie.Close(t.Context()))
-		require.Equal(t, touches, f.store.touches.Load(), "and records nothing")
+		require.Equal(t, touches, f.store.touches.Load(), "but records nothing")
 	})
 }
 
@@ -180,8 +180,7 @@ func TestClose_nothingPending(t *testing.T) {
 	require.NoError(t, f.secret.Close(t.Context()))
 }
 
-// A cache in front of the store hands out records that do not know of the last
-// write yet.
+// A cache in front of the store returns records without the last write.
 func TestLastUsedAt_staleCache(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -206,12 +205,12 @@ func TestLastUsedAt_idle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		require.Equal(t, 200, f.all().get(authorization("Bearer "+f.token("ada"))).Code)
-		// The bubble would not end if one did: it waits for its goroutines.
+		// The bubble ends only if no goroutine and no timer is left.
 		time.Sleep(2 * time.Minute)
 	})
 }
 
-// usedAt is when ada's latest token was last used.
+// usedAt returns when ada's newest token was last used, by the store.
 func usedAt(t *testing.T, f *fixture) time.Time {
 	t.Helper()
 	list, err := f.bearer.List(t.Context(), "ada", auth.Page{})
@@ -219,7 +218,7 @@ func usedAt(t *testing.T, f *fixture) time.Time {
 	return list[0].LastUsedAt
 }
 
-// Nobody could recover a panic on the goroutine that writes.
+// A panic of the Observer on the goroutine that writes would end the process.
 func TestObserver_panicsOnALostUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -232,7 +231,7 @@ func TestObserver_panicsOnALostUse(t *testing.T) {
 		})
 		failing(f, "Touch", errors.New("read-only"))
 		require.Equal(t, 200, f.all().get(authorization("Bearer "+f.token("ada"))).Code)
-		synctest.Wait() // the process dies here: fatal error: sync: unlock of unlocked mutex
+		synctest.Wait()
 		require.Error(t, f.bearer.Close(t.Context()))
 	})
 }
@@ -243,13 +242,13 @@ func TestLastUsedAt_storeReturnsANilPointer(t *testing.T) {
 		f := newFixture(t)
 		failing(f, "Touch", (*net.OpError)(nil))
 		require.Equal(t, 200, f.all().get(authorization("Bearer "+f.token("ada"))).Code)
-		synctest.Wait() // the process dies here, in errors.Is
+		synctest.Wait() // errors.Is must not be called on it
 		f.bearer.Close(t.Context())
 	})
 }
 
-// syscall.EOPNOTSUPP is an errors.ErrUnsupported: not every such error says that a
-// store keeps no uses.
+// syscall.EOPNOTSUPP is an errors.ErrUnsupported too, but does not mean that the store keeps
+// no uses.
 func TestLastUsedAt_unsupportedBySystem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -275,14 +274,14 @@ func TestLastUsedAt_writtenByAnotherProcess(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		behind(auth.Require(other)).get(c)
 		synctest.Wait()
-		require.EqualValues(t, 1, f.store.touches.Load(), "the store knows of one 10 seconds ago")
+		require.EqualValues(t, 1, f.store.touches.Load(), "the store has a use of 10 seconds ago")
 		time.Sleep(61 * time.Second)
 		synctest.Wait()
 		require.EqualValues(t, 2, f.store.touches.Load())
 	})
 }
 
-// While the store does not take them, uses go on: what it takes in the end is the last.
+// Uses during an outage are recorded, and in the end the last one is written.
 func TestLastUsedAt_outage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -52,7 +52,7 @@ func TestRequire_acceptsOnlyItsSchemes(t *testing.T) {
 	}
 }
 
-// A route that is built wrong must not open.
+// A misconfigured route must not serve requests.
 func TestRequire_misconfigured(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -64,7 +64,7 @@ func TestRequire_misconfigured(t *testing.T) {
 		fn     authenticatorFunc
 	)
 	for name, a := range map[string]auth.Authenticator{
-		"nil": nil, "nil Bearer": bearer, "nil Cookie": cookie, "nil Secret": secret, "nil of somebody's": custom, "nil function": fn,
+		"nil": nil, "nil Bearer": bearer, "nil Cookie": cookie, "nil Secret": secret, "nil pointer of a custom type": custom, "nil function": fn,
 		"zero Bearer": new(auth.Bearer), "zero Cookie": new(auth.Cookie), "zero Secret": new(auth.Secret),
 		"no scheme": fakeAuthenticator{}, "a scheme with a space": fakeAuthenticator{scheme: "a b"},
 		"a scheme with a line break": fakeAuthenticator{scheme: "a\r\nb"}, "a scheme outside ASCII": fakeAuthenticator{scheme: "é"},
@@ -86,7 +86,7 @@ func TestRequire_misconfigured(t *testing.T) {
 	require.Panics(t, func() { auth.RequireScope(`a"`) })
 }
 
-// A mistake in one request's authentication is that request's alone.
+// A bug in the authentication of one request does not affect others.
 func TestRequire_bugsAreInternalErrors(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -105,7 +105,7 @@ func TestRequire_bugsAreInternalErrors(t *testing.T) {
 		h    func() http.Handler
 	}{
 		{"neither identity nor error", broken(fakeAuthenticator{scheme: "Bearer"})},
-		{"an identity of nobody", broken(fakeAuthenticator{scheme: "Bearer", identity: &auth.Identity{}})},
+		{"an identity without a user", broken(fakeAuthenticator{scheme: "Bearer", identity: &auth.Identity{}})},
 		{"a panic", broken(fakeAuthenticator{scheme: "Bearer", panics: canary})},
 		{"a panic of the runtime", broken(fakeAuthenticator{scheme: "Bearer", panics: errors.New(canary)})},
 		{"Resolve panics", resolving(func(context.Context, *auth.Identity) (any, error) { panic(canary) })},
@@ -128,28 +128,28 @@ func TestRequire_bugsAreInternalErrors(t *testing.T) {
 			}
 		})
 	}
-	t.Run("Resolve returns what may be nil", func(t *testing.T) {
+	t.Run("Resolve returns a nil that is allowed", func(t *testing.T) {
 		for _, user := range []any{nil, []string(nil), map[string]bool(nil)} {
 			h := resolving(func(context.Context, *auth.Identity) (any, error) { return user, nil })().(*target)
 			accepted(t, h.get(authorization("Bearer "+token)), "ada", auth.SchemeBearer)
 		}
 	})
-	t.Run("an aborting panic goes on", func(t *testing.T) {
+	t.Run("http.ErrAbortHandler is not recovered", func(t *testing.T) {
 		h := behind(auth.Require(fakeAuthenticator{scheme: "X", panics: http.ErrAbortHandler}))
 		require.PanicsWithValue(t, http.ErrAbortHandler, func() { h.get() })
 	})
-	t.Run("what went wrong is for the operator", func(t *testing.T) {
-		var told error
-		m := auth.Middleware{Observe: f.events.observe, OnError: func(w http.ResponseWriter, r *http.Request, err error) { told = err }}
+	t.Run("the operator gets the details", func(t *testing.T) {
+		var got error
+		m := auth.Middleware{Observe: f.events.observe, OnError: func(w http.ResponseWriter, r *http.Request, err error) { got = err }}
 		f.events.take()
 		behind(m.Require(fakeAuthenticator{scheme: "X", panics: canary})).get()
-		require.ErrorContains(t, told, "panicked with a string")
-		require.NotContains(t, told.Error(), canary)
+		require.ErrorContains(t, got, "panicked with a string")
+		require.NotContains(t, got.Error(), canary)
 		event := f.events.take()[0]
 		require.Equal(t, auth.ReasonInternal, event.Reason)
 		require.ErrorContains(t, event.Err, "authenticate_test.go", "the stack")
 		behind(m.Require(fakeAuthenticator{scheme: "X", panics: runtimePanic()})).get()
-		require.ErrorContains(t, told, "interface {} is string, not int")
+		require.ErrorContains(t, got, "interface {} is string, not int")
 	})
 }
 
@@ -199,10 +199,10 @@ func TestRequire_innermostDecides(t *testing.T) {
 	require.True(t, found)
 	require.Equal(t, "user of tess", user)
 	nest(resolving.Require(f.bearer), func(h http.Handler) http.Handler { return auth.Require(f.bearer)(see(h)) }).get(token)
-	require.False(t, found, "the outer user beside the inner identity")
+	require.False(t, found, "the outer user with the inner identity")
 }
 
-// Frameworks and upgrades that ask without being wrapped get the same answers.
+// Authenticate decides as Require does, for callers that write the response themselves.
 func TestAuthenticate_writesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -246,13 +246,13 @@ func TestRequire_cacheHeaders(t *testing.T) {
 		vary, cache []string
 	}{
 		{"a cookie", auth.Require(f.bearer, f.cookie), []edit{withCookie(cookie)}, "", []string{"Cookie"}, []string{"private"}},
-		{"a cookie and a handler that knows better", auth.Require(f.bearer, f.cookie), []edit{withCookie(cookie)}, "public, max-age=60", []string{"Cookie"}, []string{"public, max-age=60"}},
-		{"a token where a cookie would do", auth.Require(f.bearer, f.cookie), []edit{authorization("Bearer " + token)}, "", []string{"Cookie"}, nil},
+		{"a cookie and a handler that sets it", auth.Require(f.bearer, f.cookie), []edit{withCookie(cookie)}, "public, max-age=60", []string{"Cookie"}, []string{"public, max-age=60"}},
+		{"a token where a cookie is accepted", auth.Require(f.bearer, f.cookie), []edit{authorization("Bearer " + token)}, "", []string{"Cookie"}, nil},
 		{"a token", auth.Require(f.bearer), []edit{authorization("Bearer " + token)}, "", nil, nil},
-		{"nobody", auth.Require(f.bearer, f.cookie), nil, "", []string{"Cookie"}, []string{"no-store"}},
-		{"optional, nobody", auth.Optional(f.bearer, f.cookie), nil, "", []string{"Cookie", "Authorization"}, nil},
+		{"anonymous", auth.Require(f.bearer, f.cookie), nil, "", []string{"Cookie"}, []string{"no-store"}},
+		{"optional, anonymous", auth.Optional(f.bearer, f.cookie), nil, "", []string{"Cookie", "Authorization"}, nil},
 		{"optional, a cookie", auth.Optional(f.bearer, f.cookie), []edit{withCookie(cookie)}, "", []string{"Cookie", "Authorization"}, []string{"private"}},
-		{"optional, a bad token", auth.Optional(f.bearer, f.cookie), []edit{authorization("Bearer x")}, "", []string{"Cookie", "Authorization"}, []string{"no-store"}},
+		{"optional, an invalid token", auth.Optional(f.bearer, f.cookie), []edit{authorization("Bearer x")}, "", []string{"Cookie", "Authorization"}, []string{"no-store"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -262,7 +262,7 @@ func TestRequire_cacheHeaders(t *testing.T) {
 			require.Equal(t, test.cache, append([]string(nil), w.Header().Values("Cache-Control")...))
 		})
 	}
-	t.Run("what is there stays", func(t *testing.T) {
+	t.Run("headers that are set already are kept", func(t *testing.T) {
 		for _, vary := range [][]string{{"Origin"}, {"Origin, cookie"}, {"*"}, {"Origin", "Cookie"}} {
 			w := httptest.NewRecorder()
 			w.Header()["Vary"] = append([]string(nil), vary...)
@@ -276,9 +276,9 @@ func TestRequire_cacheHeaders(t *testing.T) {
 			require.Equal(t, "no-cache", w.Header().Get("Cache-Control"))
 		}
 	})
-	t.Run("headers are not shared between answers", func(t *testing.T) {
+	t.Run("headers are not shared between responses", func(t *testing.T) {
 		h := auth.Require(f.cookie)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header()["Vary"][0] = "spoilt"
+			w.Header()["Vary"][0] = "modified"
 			w.Header().Add("Vary", "Accept")
 		}))
 		for range 2 {
@@ -288,7 +288,7 @@ func TestRequire_cacheHeaders(t *testing.T) {
 	})
 }
 
-// The writer is handed on as it is: what it can do, handlers can use.
+// The ResponseWriter is not wrapped, so handlers can use all of its interfaces.
 func TestRequire_passesTheResponseWriter(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -344,7 +344,7 @@ func TestRequire_passesTheResponseWriter(t *testing.T) {
 	require.Equal(t, "true", body(t, get(t.Context(), "/copy")))
 }
 
-// net/http removes the temporary files of its own request, and handlers get a copy.
+// Handlers get a copy of the request, but net/http removes the files of its own.
 func TestRequire_uploadsLeaveNoFiles(t *testing.T) {
 	f := newFixture(t)
 	dir := t.TempDir()
@@ -384,8 +384,8 @@ func TestOptional_variesOnAuthorization(t *testing.T) {
 	require.Equal(t, "Authorization", behind(auth.Optional(f.bearer)).get().Header().Get("Vary"))
 }
 
-// What a request carries reaches the handler: its own context's end, its body,
-// its path values.
+// The handler's request has the path values, the pattern and the cancellation of the
+// original one.
 func TestRequire_passesTheRequest(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -400,8 +400,8 @@ func TestRequire_passesTheRequest(t *testing.T) {
 	require.Equal(t, "7", seen.PathValue("id"))
 	require.Equal(t, "GET /notes/{id}", seen.Pattern)
 	_, ok := auth.FromContext(original.Context())
-	require.False(t, ok, "the caller's request is changed")
-	why := errors.New("gone")
+	require.False(t, ok, "the caller's request is not modified")
+	why := errors.New("client went away")
 	cancel(why)
 	<-seen.Context().Done()
 	require.Equal(t, why, context.Cause(seen.Context()))

@@ -22,7 +22,7 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// Whatever is logged, printed or marshalled, no credential and no key is in it.
+// Nothing that is logged, printed or marshaled contains a credential or a key.
 func TestPlaintext_isNeverPrinted(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -111,8 +111,7 @@ func TestPlaintext_isNeverPrinted(t *testing.T) {
 	require.Contains(t, text, "auth.keys(1)")
 }
 
-// What reaches a store, and so its database, its log and its dumps, holds no
-// plaintext of anything.
+// No plaintext reaches a store, and thereby its database, logs and dumps.
 func TestPlaintext_neverReachesAStore(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -175,7 +174,7 @@ func TestPlaintext_isInNoRecord(t *testing.T) {
 	f.issueSecret("ada")
 }
 
-// Whoever logs a context logs neither the request in it nor the service's user.
+// A context that is logged shows neither its request nor the service's user.
 func TestPlaintext_isNotPrintedByContexts(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -35,7 +35,7 @@ func TestWriteError(t *testing.T) {
 		{"revoked", auth.ErrRevoked, 404, nil},
 		{"conflict", auth.ErrConflict, 409, nil},
 		{"limit", auth.ErrLimit, 409, nil},
-		{"anything", errors.New("canary"), 503, nil},
+		{"an unknown error", errors.New("canary"), 503, nil},
 		{"nil", nil, 500, nil},
 		{"an Error by its Err", &auth.Error{Err: auth.ErrNotFound}, 404, nil},
 		{"an empty Error", new(auth.Error), 503, nil},
@@ -128,7 +128,7 @@ func TestOnError(t *testing.T) {
 		want      auth.Error
 		challenge string
 	}{
-		{"nobody", nil, 401, auth.Error{Reason: auth.ReasonMissing, Err: auth.ErrNoCredential}, plainBearer},
+		{"anonymous", nil, 401, auth.Error{Reason: auth.ReasonMissing, Err: auth.ErrNoCredential}, plainBearer},
 		{"unknown", []edit{authorization("Bearer x")}, 401, auth.Error{Scheme: "Bearer", Reason: auth.ReasonUnknown, Err: auth.ErrInvalidCredential}, badToken},
 		{"malformed", []edit{authorization("Bearer")}, 400, auth.Error{Scheme: "Bearer", Reason: auth.ReasonMalformed, Err: auth.ErrMalformed}, badRequest},
 		{"a stale cookie", []edit{field("Cookie", "__Host-session=x")}, 401, auth.Error{Scheme: "Cookie", Reason: auth.ReasonForged, Err: auth.ErrInvalidCredential}, plainBearer},
@@ -150,7 +150,7 @@ func TestOnError(t *testing.T) {
 	}
 }
 
-// A wrapper that compresses has set Content-Encoding before we answer.
+// A wrapper that compresses has set Content-Encoding before the error is written.
 func TestWriteError_behindCompression(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -162,7 +162,7 @@ func TestWriteError_behindCompression(t *testing.T) {
 		h.ServeHTTP(zipped{w, zip}, r)
 	}))
 	defer s.Close()
-	res, err := http.Get(s.URL) // takes gzip off, if the header says so
+	res, err := http.Get(s.URL) // decompresses if Content-Encoding is set
 	require.NoError(t, err)
 	require.Contains(t, body(t, res), "about:blank")
 }
@@ -174,30 +174,29 @@ type zipped struct {
 
 func (z zipped) Write(b []byte) (int, error) { return z.zip.Write(b) }
 
-// An OnError that edits header values in place changes the answer to no other
-// request.
+// An OnError that modifies header values in place does not affect other requests.
 func TestHeaderValuesOfOnErrorAreItsOwn(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) {
 		for _, values := range w.Header() {
-			values[0] += ", spoilt"
+			values[0] += ", modified"
 		}
 		auth.WriteError(w, r, err)
 		for _, values := range w.Header() {
-			values[0] += ", spoilt"
+			values[0] += ", modified"
 		}
 	}}
-	spoiling, other := behind(m.Optional(f.bearer, f.cookie)), behind(auth.Optional(f.bearer, f.cookie))
+	modifying, other := behind(m.Optional(f.bearer, f.cookie)), behind(auth.Optional(f.bearer, f.cookie))
 	for range 2 {
-		spoiling.get(authorization("Bearer x"))
+		modifying.get(authorization("Bearer x"))
 		w := other.get(authorization("Bearer x"))
 		refused(t, w, 401, badToken)
 		require.Equal(t, []string{"Cookie", "Authorization"}, w.Header().Values("Vary"))
 	}
 }
 
-// Of an Error that an authenticator returns, Reason and Err count.
+// Only the Reason and Err of an Error that an authenticator returns are used.
 func TestWriteError_scopesOfAnAuthenticator(t *testing.T) {
 	t.Parallel()
 	err := &auth.Error{Scopes: []string{"a\r\nX: y"}, Err: auth.ErrInsufficientScope}
@@ -233,7 +232,7 @@ func TestOnError_challengesAreItsOwn(t *testing.T) {
 	var seen []string
 	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) {
 		seen = append(seen, w.Header().Get("WWW-Authenticate"))
-		w.Header()["Www-Authenticate"][0] = "spoilt"
+		w.Header()["Www-Authenticate"][0] = "modified"
 		w.WriteHeader(401)
 	}}
 	h := behind(m.Require(f.bearer))
@@ -244,10 +243,10 @@ func TestOnError_challengesAreItsOwn(t *testing.T) {
 
 func TestOnError_outage(t *testing.T) {
 	t.Parallel()
-	var told error
-	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) { told = err }}
+	var got error
+	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) { got = err }}
 	behind(m.Require(fakeAuthenticator{scheme: "X", err: errors.New("x")})).get()
-	require.ErrorIs(t, told, auth.ErrUnavailable)
+	require.ErrorIs(t, got, auth.ErrUnavailable)
 }
 
 func TestMiddleware_resourceMetadataWithoutAHost(t *testing.T) {
@@ -268,7 +267,7 @@ func TestWriteError_scopesInTheBody(t *testing.T) {
 	require.Contains(t, w.Body.String(), `["a b","c"]`)
 }
 
-// Where a sign-in page may send people on to.
+// A sign-in page may redirect to these paths, and to no others.
 func TestLocalPath(t *testing.T) {
 	t.Parallel()
 	for _, next := range []string{
@@ -335,7 +334,7 @@ func TestRedirectToSignIn(t *testing.T) {
 	}
 	w = httptest.NewRecorder()
 	auth.RedirectToSignIn("/signin")(w, request("GET"), auth.ErrNoCredential)
-	require.Equal(t, 401, w.Code, "only what a Middleware says is a page's")
+	require.Equal(t, 401, w.Code, "outside of a Middleware it does not redirect")
 }
 
 func TestRedirectToSignIn_behindStripPrefix(t *testing.T) {

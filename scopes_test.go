@@ -2,14 +2,12 @@ package auth_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -25,7 +23,7 @@ func TestRequireScope_matrix(t *testing.T) {
 	}
 	tests := []struct {
 		name   string
-		has    []string // nil: full access
+		has    []string // if nil, full access
 		needs  []string
 		passes bool
 	}{
@@ -35,11 +33,11 @@ func TestRequireScope_matrix(t *testing.T) {
 		{"a part of it", []string{"read"}, []string{"read:user"}, false},
 		{"more than it", []string{"read:user"}, []string{"read"}, false},
 		{"other case", []string{"READ"}, []string{"read"}, false},
-		{"something like a wildcard", []string{"read*"}, []string{"read"}, false},
+		{"a name that looks like a wildcard", []string{"read*"}, []string{"read"}, false},
 		{"one of two", []string{"read"}, []string{"read", "write"}, false},
 		{"both of two", []string{"write", "read"}, []string{"read", "write"}, true},
 		{"the wildcard itself is needed", []string{"read"}, []string{"*"}, false},
-		{"and had", nil, []string{"*"}, true},
+		{"the wildcard is needed and granted", nil, []string{"*"}, true},
 	}
 	for i, test := range tests {
 		user := "user" + string(rune('a'+i))
@@ -79,21 +77,19 @@ func TestRequireScope_matrix(t *testing.T) {
 	}
 }
 
-// limitedSecret puts a secret with scopes into the store, which no call of ours does.
+// limitedSecret issues a secret with the scopes, or with full access if there are none.
 func (f *fixture) limitedSecret(user string, scopes []string) string {
-	if scopes == nil {
-		return f.issueSecret(user)
+	f.t.Helper()
+	o := fullSecret
+	if scopes != nil {
+		o.Scopes = scopes
 	}
-	plaintext := repeated("s", 20) + user
-	c := auth.Credential{
-		ID: "id-" + user, Kind: auth.KindSecret, UserID: user, Scopes: auth.Scopes(strings.Join(scopes, " ")),
-		Digest: sha256.Sum256([]byte(plaintext)), CreatedAt: time.Now().UTC(),
-	}
-	require.NoError(f.t, f.store.Create(context.Background(), c, 0))
+	plaintext, _, err := f.secret.Issue(context.Background(), user, o)
+	require.NoError(f.t, err)
 	return plaintext
 }
 
-// An OnError that makes names for people out of scopes changes no route.
+// An OnError may modify the scopes of its Error: the route keeps its own.
 func TestRequireScope_errorHasItsOwnScopes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -101,7 +97,7 @@ func TestRequireScope_errorHasItsOwnScopes(t *testing.T) {
 		var e *auth.Error
 		errors.As(err, &e)
 		for i := range e.Scopes {
-			e.Scopes[i] = strings.TrimPrefix(e.Scopes[i], "admin:") // names for people
+			e.Scopes[i] = strings.TrimPrefix(e.Scopes[i], "admin:")
 		}
 		w.WriteHeader(e.StatusCode())
 	}}
@@ -110,7 +106,7 @@ func TestRequireScope_errorHasItsOwnScopes(t *testing.T) {
 	})
 	low := authorization("Bearer " + f.token("eve", "read"))
 	require.Equal(t, 403, h.get(low).Code)
-	require.Equal(t, 403, h.get(low).Code, "the second time")
+	require.Equal(t, 403, h.get(low).Code, "the second request")
 }
 
 func TestRequireScope_observerOfTheRoute(t *testing.T) {
@@ -223,7 +219,7 @@ func TestScopes_has(t *testing.T) {
 	}
 	require.Equal(t, []string{"read", "write"}, auth.Scopes("read write").List())
 	require.Equal(t, []string{}, auth.Scopes("").List())
-	// Handing on the scopes of one credential to another grants nothing more.
+	// The scopes of one credential can be copied to another.
 	f := newFixture(t)
 	for _, scopes := range []auth.Scopes{"*", "read", "read write"} {
 		_, c, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Scopes: scopes.List(), Lifetime: auth.NoExpiry})
@@ -268,7 +264,7 @@ func TestCheckScope(t *testing.T) {
 	require.Equal(t, 200, check(any("write", "read"), reading).Code)
 	refused(t, check(any("write", "admin"), reading), 403, `Bearer realm="api", error="insufficient_scope", scope="write admin"`)
 
-	// In tests of handlers, and in jobs, there is no route.
+	// There is no route in tests of handlers and in background jobs.
 	ctx := auth.NewContext(t.Context(), &auth.Identity{UserID: "ada", Scheme: auth.SchemeBearer, Scopes: "read"})
 	require.NoError(t, auth.CheckScope(ctx, "read"))
 	require.ErrorIs(t, auth.CheckScope(ctx, "write"), auth.ErrInsufficientScope)
@@ -292,11 +288,11 @@ func TestParseScopes(t *testing.T) {
 		{"any", nil, []string{"read:user", "x"}, "read:user x", true},
 		{"twice", nil, []string{"a", "b", "a"}, "a b", true},
 		{"known", []string{"read", "write"}, []string{"write"}, "write", true},
-		{"full access where some are known", []string{"read"}, []string{auth.FullAccess}, "*", true},
+		{"full access next to a list", []string{"read"}, []string{auth.FullAccess}, "*", true},
 		{"unknown", []string{"read"}, []string{"write"}, "", false},
 		{"in other case", []string{"read"}, []string{"READ"}, "", false},
-		{"the wildcard beside another", nil, []string{"*", "read"}, "", false},
-		{"the wildcard behind another", nil, []string{"read", "*"}, "", false},
+		{"the wildcard before another", nil, []string{"*", "read"}, "", false},
+		{"the wildcard after another", nil, []string{"read", "*"}, "", false},
 		{"empty name", nil, []string{""}, "", false},
 		{"a space", nil, []string{"a b"}, "", false},
 		{"a quote", nil, []string{`a"`}, "", false},

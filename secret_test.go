@@ -13,7 +13,7 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// The secret that the product's documentation shows.
+// An imported secret works unchanged.
 func TestSecret_import(t *testing.T) {
 	t.Parallel()
 	const documented = "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3"
@@ -31,7 +31,7 @@ func TestSecret_import(t *testing.T) {
 			require.ErrorIs(t, err, auth.ErrConflict)
 			require.NoError(t, f.secret.Revoke(t.Context(), "ada", c.ID))
 			_, err = f.secret.Import(t.Context(), "ada", documented, fullSecret)
-			require.ErrorIs(t, err, auth.ErrConflict, "an import brought a revoked secret back")
+			require.ErrorIs(t, err, auth.ErrConflict, "a revoked secret is not imported again")
 		})
 	}
 	f := newFixture(t, prefixed)
@@ -39,7 +39,7 @@ func TestSecret_import(t *testing.T) {
 	require.ErrorIs(t, err, auth.ErrInvalidArgument)
 }
 
-// A secret in a browser has leaked, whatever else is right with it.
+// Browsers cannot keep secrets, so one that a browser sends has leaked.
 func TestSecret_fromABrowser(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -61,7 +61,7 @@ func TestSecret_fromABrowser(t *testing.T) {
 	accepted(t, h.get(authorization("Secret "+secret)), "ada", auth.SchemeSecret)
 }
 
-// Which of two secrets of a route knows it does not matter to the report of a leak.
+// A leak is reported even if another Secret of the route does not know the secret.
 func TestSecret_fromABrowserAndUnknownToAnother(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -70,7 +70,7 @@ func TestSecret_fromABrowserAndUnknownToAnother(t *testing.T) {
 	m := auth.Middleware{Observe: f.events.observe}
 	secret := f.issueSecret("ada")
 	for name, h := range map[string]*target{
-		"behind": behind(m.Require(f.secret, other)), "before": behind(m.Require(other, f.secret)),
+		"before the other": behind(m.Require(f.secret, other)), "after the other": behind(m.Require(other, f.secret)),
 	} {
 		f.events.take()
 		h.get(authorization("Secret "+secret), field("Sec-Fetch-Site", "cross-site"))
@@ -142,8 +142,8 @@ func TestSecret_rotate(t *testing.T) {
 	})
 }
 
-// A form that is submitted twice rotates once, and a confirmation that names an older
-// secret changes nothing.
+// A form that is submitted twice rotates once, and a confirmation for an older secret
+// does not change the current one.
 func TestSecret_olderID(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -163,7 +163,7 @@ func TestSecret_olderID(t *testing.T) {
 	for _, id := range []string{"", seen.ID, "absent"} {
 		require.ErrorIs(t, f.secret.Revoke(t.Context(), "ada", id), auth.ErrNotFound)
 		_, _, err = f.secret.Rotate(t.Context(), "ada", id, time.Hour)
-		require.ErrorIs(t, err, auth.ErrNotFound, "no ID is a wildcard")
+		require.ErrorIs(t, err, auth.ErrNotFound, "no ID means any secret")
 		_, err = f.secret.Reveal(t.Context(), "ada", id)
 		require.ErrorIs(t, err, auth.ErrNotFound)
 		_, err = f.secret.Get(t.Context(), "ada", id)
@@ -218,11 +218,11 @@ func TestSecret_options(t *testing.T) {
 		_, _, err = f.secret.Rotate(ctx, "ada", c.ID, 0)
 		require.ErrorIs(t, err, auth.ErrNotFound, "it has expired")
 		fresh, freshRecord, err := f.secret.Issue(ctx, "ada", fullSecret)
-		require.NoError(t, err, "an expired secret does not block the user")
+		require.NoError(t, err, "an expired secret is replaced")
 		require.Zero(t, freshRecord.ExpiresAt)
 		accepted(t, f.all().get(authorization("Secret "+fresh)), "ada", auth.SchemeSecret)
 		_, err = f.secret.Get(ctx, "ada", c.ID)
-		require.ErrorIs(t, err, auth.ErrNotFound, "the expired one is revoked in the same step")
+		require.ErrorIs(t, err, auth.ErrNotFound, "the expired secret is revoked in the same step")
 	})
 }
 
@@ -277,15 +277,15 @@ func TestSecret_reveal(t *testing.T) {
 			require.Equal(t, test.want, got)
 		})
 	}
-	t.Run("made without keys", func(t *testing.T) {
+	t.Run("issued without keys", func(t *testing.T) {
 		_, c, err := with().Issue(ctx, "eve", fullSecret)
 		require.NoError(t, err)
 		require.Nil(t, c.Sealed)
 		_, err = with(older).Reveal(ctx, "eve", c.ID)
 		require.ErrorIs(t, err, auth.ErrNotFound)
 	})
-	// Whoever can write to the database cannot have another one's secret shown,
-	// nor a chosen one.
+	// Write access to the database does not allow a user to reveal another user's secret,
+	// nor to replace it.
 	t.Run("moved to another record", func(t *testing.T) {
 		mallory := auth.Credential{
 			ID: "m", Kind: auth.KindSecret, UserID: "mallory", Scopes: "*",
@@ -311,7 +311,7 @@ func TestSecret_reveal(t *testing.T) {
 	})
 }
 
-// 10^6 secrets: each a token68, none equal to another.
+// A million secrets are distinct, and each is a token68.
 func TestSecret_distinct(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -374,7 +374,7 @@ func (s otherDigest) Get(ctx context.Context, ref auth.Ref) (auth.Credential, er
 	return c, err
 }
 
-// Errors name the field to change.
+// The error names the field to change.
 func TestNewSecret_faults(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -391,7 +391,7 @@ func TestNewSecret_faults(t *testing.T) {
 			hasFault(t, err, test.want)
 		})
 	}
-	t.Run("a nil store for secrets", func(t *testing.T) {
+	t.Run("a nil store", func(t *testing.T) {
 		var store *auth.MemoryStore
 		_, err := auth.NewSecret(store, auth.SecretConfig{})
 		hasFault(t, err, "store is nil")

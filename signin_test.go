@@ -16,7 +16,7 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// An identifier that was planted before the sign-in is worth nothing after it.
+// A session that was planted before the sign-in is useless afterwards (session fixation).
 func TestSignIn_replacesTheSession(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, before, after string }{
@@ -79,7 +79,7 @@ func TestSignOut(t *testing.T) {
 			require.Equal(t, []string{cleared}, w.Header().Values("Set-Cookie"))
 		})
 	}
-	t.Run("while the store is out", func(t *testing.T) {
+	t.Run("while the store is unavailable", func(t *testing.T) {
 		f := newFixture(t)
 		cookie := f.signIn("ada")
 		for _, method := range []string{"Lookup", "Revoke"} {
@@ -96,7 +96,7 @@ func TestSignOut(t *testing.T) {
 		require.Empty(t, w.Header())
 		accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
 	})
-	t.Run("in the answer that signed in", func(t *testing.T) {
+	t.Run("in the response of a sign-in", func(t *testing.T) {
 		w := httptest.NewRecorder()
 		http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
 		_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.SessionOptions{})
@@ -106,7 +106,7 @@ func TestSignOut(t *testing.T) {
 	})
 }
 
-// The session that came along may end while its owner signs in anew.
+// The presented session may end while its user signs in again.
 func TestSignIn_oldSessionEndsMeanwhile(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -123,7 +123,7 @@ func TestSignIn_oldSessionEndsMeanwhile(t *testing.T) {
 	accepted(t, f.all().get(withCookie(w.Result().Cookies()[0])), "ada", auth.SchemeCookie)
 }
 
-// Everything half-way leaves the earlier session as it was.
+// A sign-in that fails leaves the earlier session as it was.
 func TestSignIn_storeFails(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ user, method string }{
@@ -141,7 +141,7 @@ func TestSignIn_storeFails(t *testing.T) {
 			accepted(t, f.all().get(withCookie(cookie)), "ada", auth.SchemeCookie)
 		})
 	}
-	t.Run("a half-made session is taken back", func(t *testing.T) {
+	t.Run("the new session is revoked", func(t *testing.T) {
 		f := newFixture(t)
 		cookie := f.signIn("ada")
 		revokes := 0
@@ -178,14 +178,14 @@ func TestSignIn_evictsTheOldestSession(t *testing.T) {
 			}
 			require.Equal(t, want, h.get(withCookie(c)).Code, "session %d", i)
 		}
-		// Signing in anew in the same browser ends that session and no other.
+		// Signing in again in the same browser ends its own session and no other.
 		w := httptest.NewRecorder()
 		_, err := f.cookie.SignIn(w, request("POST", withCookie(cookies[4])), "ada", auth.SessionOptions{})
 		require.NoError(t, err)
 		require.Equal(t, 200, h.get(withCookie(cookies[2])).Code)
 		require.NoError(t, f.cookie.Close(t.Context()))
 	})
-	t.Run("a hundred sign-ins at once", func(t *testing.T) {
+	t.Run("a hundred concurrent sign-ins", func(t *testing.T) {
 		f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 5 })
 		errs := make(chan error, 100)
 		for range 100 {
@@ -226,7 +226,7 @@ func TestSignIn_evictsTheOldestSession(t *testing.T) {
 			accepted(t, f.all().get(withCookie(cookie)), "ada", auth.SchemeCookie)
 		}
 	})
-	t.Run("among more than a page of them", func(t *testing.T) {
+	t.Run("more sessions than a page of a list has", func(t *testing.T) {
 		f := newFixture(t)
 		for range 1005 {
 			f.signIn("ada")
@@ -239,7 +239,7 @@ func TestSignIn_evictsTheOldestSession(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1001, n)
 	})
-	t.Run("expired ones are in nobody's way", func(t *testing.T) {
+	t.Run("expired sessions do not count", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser, c.cookie.Lifetime = 2, time.Hour })
 			f.signIn("ada", auth.SessionOptions{Lifetime: time.Minute})
@@ -250,7 +250,7 @@ func TestSignIn_evictsTheOldestSession(t *testing.T) {
 			require.NoError(t, f.cookie.Close(t.Context()))
 		})
 	})
-	t.Run("a store that is always full", func(t *testing.T) {
+	t.Run("a store that always returns ErrLimit", func(t *testing.T) {
 		f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 1 })
 		failing(f, "Create", auth.ErrLimit)
 		_, err := f.cookie.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.SessionOptions{})
@@ -258,7 +258,7 @@ func TestSignIn_evictsTheOldestSession(t *testing.T) {
 	})
 }
 
-// Nobody fills the store without signing in.
+// Without signing in, clients cannot fill the store.
 func TestSignOut_anonymousRequestsStoreNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -277,14 +277,14 @@ func TestSignOut_anonymousRequestsStoreNothing(t *testing.T) {
 	require.Zero(t, purged)
 }
 
-// A second cookie, planted by a sibling domain, saves no session.
+// A second cookie, planted from a sibling domain, does not prevent the end of a session.
 func TestSignOut_plantedCookie(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	own := f.signIn("ada")
 	planted := &http.Cookie{Name: own.Name, Value: "x"}
 	require.NoError(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(own, planted))))
-	require.Equal(t, 401, f.all().get(withCookie(own)).Code, "SignOut said nil: whoever has copied the cookie is out")
+	require.Equal(t, 401, f.all().get(withCookie(own)).Code, "the cookie is invalid even for anyone who copied it")
 }
 
 func TestSignIn_plantedCookie(t *testing.T) {
@@ -294,10 +294,10 @@ func TestSignIn_plantedCookie(t *testing.T) {
 	planted := &http.Cookie{Name: own.Name, Value: "x"}
 	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(own, planted)), "ada", auth.SessionOptions{})
 	require.NoError(t, err)
-	require.Equal(t, 401, f.all().get(withCookie(own)).Code, "SignIn ends the one that came with the request")
+	require.Equal(t, 401, f.all().get(withCookie(own)).Code, "SignIn ends the presented session")
 }
 
-// Another process may hold the last use of a session that seems idle here.
+// Another process may know of a later use of a session that looks idle here.
 func TestSignOut_sessionThatLooksIdle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -314,7 +314,7 @@ func TestSignOut_sessionThatLooksIdle(t *testing.T) {
 		code := f.all().get(c).Code
 		f.cookie.Close(t.Context())
 		time.Sleep(2 * time.Minute)
-		require.Equal(t, 401, code, "signed out in another process, and still good in this one")
+		require.Equal(t, 401, code, "signed out in another process")
 	})
 }
 
@@ -434,7 +434,7 @@ func TestSignOut_oneCookieTwice(t *testing.T) {
 	require.NoError(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(c, c))))
 }
 
-// Junk costs nothing to plant, and stands in front where its Path is longer.
+// Invalid cookies are easy to plant, and come first if their Path is longer.
 func TestSignOut_junkCookiesInFront(t *testing.T) {
 	t.Parallel()
 	for name, act := range map[string]func(*fixture, *http.Request) error{
@@ -458,14 +458,14 @@ func TestSignOut_junkCookiesInFront(t *testing.T) {
 			require.Equal(t, 401, f.all().get(withCookie(own)).Code)
 		})
 	}
-	t.Run("more real ones than anybody has", func(t *testing.T) {
+	t.Run("more valid cookies than users have", func(t *testing.T) {
 		f := newFixture(t)
 		var real []*http.Cookie
 		for range 65 {
 			real = append(real, f.signIn("mallory"))
 		}
 		before := f.store.lookups.Load()
-		require.Error(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(real...))), "not all were ended")
+		require.Error(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(real...))), "not all sessions are ended")
 		require.EqualValues(t, 64, f.store.lookups.Load()-before)
 	})
 }
@@ -490,7 +490,7 @@ func TestSignIn_outageIsAnsweredWith503(t *testing.T) {
 			if n++; n == 1 {
 				return errors.New("connection reset")
 			}
-			return auth.ErrNotFound // it made room for another sign-in
+			return auth.ErrNotFound // another sign-in has evicted it
 		}
 		return nil
 	}
@@ -517,7 +517,7 @@ func TestSignIn_setsTheCookie(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(*auth.CookieConfig)
-		want   string // behind the value, without Expires
+		want   string // attributes, without Expires
 	}{
 		{"by default", func(*auth.CookieConfig) {}, "__Host-session=…; Path=/; Max-Age=604800; HttpOnly; Secure; SameSite=Lax"},
 		{"default mode", func(c *auth.CookieConfig) { c.SameSite = http.SameSiteDefaultMode }, "__Host-session=…; Path=/; Max-Age=604800; HttpOnly; Secure; SameSite=Lax"},
@@ -552,7 +552,7 @@ func TestSignIn_setsTheCookie(t *testing.T) {
 	}
 }
 
-// A session is named after its browser, which may send anything.
+// Package text tests the names of sessions in more detail.
 func TestSignIn_name(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

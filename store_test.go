@@ -15,7 +15,8 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A store that is out lets nobody in and makes nobody throw a credential away.
+// During an outage every request is rejected with 503, so that clients keep their
+// credentials.
 func TestStore_outage(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -23,7 +24,7 @@ func TestStore_outage(t *testing.T) {
 	h := behind(m.Require(f.bearer, f.cookie, f.secret))
 	token, secret, cookie := f.token("ada"), f.issueSecret("ada"), f.signIn("ada")
 	for _, a := range []interface{ Close(context.Context) error }{f.bearer, f.cookie, f.secret} {
-		require.NoError(t, a.Close(t.Context())) // no last uses beside the faults
+		require.NoError(t, a.Close(t.Context())) // so that last uses are not written
 	}
 	for name, down := range map[string]error{
 		"refused": errors.New("dial tcp 127.0.0.1:5432: connection refused"), "reset": errors.New("connection reset by peer"),
@@ -63,7 +64,7 @@ func TestStore_notAskedWithoutACredential(t *testing.T) {
 	require.Zero(t, f.store.lookups.Load())
 }
 
-// A client that goes away is no outage.
+// A client that goes away is not an outage.
 func TestStore_canceledRequest(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -77,22 +78,22 @@ func TestStore_canceledRequest(t *testing.T) {
 	require.Equal(t, auth.ReasonCanceled, f.events.take()[0].Reason)
 }
 
-// What no honest store returns, lets nobody in.
+// A record that no correct store returns is treated as an outage.
 func TestStore_corruptRecords(t *testing.T) {
 	t.Parallel()
 	for name, wrong := range map[string]func(c *auth.Credential) *auth.Credential{
-		"nothing":             func(*auth.Credential) *auth.Credential { return nil },
-		"an empty record":     func(*auth.Credential) *auth.Credential { return new(auth.Credential) },
-		"no owner":            func(c *auth.Credential) *auth.Credential { c.UserID = ""; return c },
-		"another kind":        func(c *auth.Credential) *auth.Credential { c.Kind = auth.KindSession; return c },
-		"another's record":    func(c *auth.Credential) *auth.Credential { c.Digest[31] ^= 1; c.UserID = "grace"; return c },
-		"a list as scopes":    func(c *auth.Credential) *auth.Credential { c.Scopes = `["*"]`; return c },
-		"wildcard and more":   func(c *auth.Credential) *auth.Credential { c.Scopes = "* read"; return c },
-		"wildcard at the end": func(c *auth.Credential) *auth.Credential { c.Scopes = "read *"; return c },
-		"two spaces":          func(c *auth.Credential) *auth.Credential { c.Scopes = "read  write"; return c },
-		"a space in front":    func(c *auth.Credential) *auth.Credential { c.Scopes = " *"; return c },
-		"a space behind":      func(c *auth.Credential) *auth.Credential { c.Scopes = "* "; return c },
-		"NUL in the scopes":   func(c *auth.Credential) *auth.Credential { c.Scopes = "*\x00"; return c },
+		"nothing":               func(*auth.Credential) *auth.Credential { return nil },
+		"an empty record":       func(*auth.Credential) *auth.Credential { return new(auth.Credential) },
+		"no owner":              func(c *auth.Credential) *auth.Credential { c.UserID = ""; return c },
+		"another kind":          func(c *auth.Credential) *auth.Credential { c.Kind = auth.KindSession; return c },
+		"another user's record": func(c *auth.Credential) *auth.Credential { c.Digest[31] ^= 1; c.UserID = "grace"; return c },
+		"a list as scopes":      func(c *auth.Credential) *auth.Credential { c.Scopes = `["*"]`; return c },
+		"wildcard and more":     func(c *auth.Credential) *auth.Credential { c.Scopes = "* read"; return c },
+		"wildcard at the end":   func(c *auth.Credential) *auth.Credential { c.Scopes = "read *"; return c },
+		"two spaces":            func(c *auth.Credential) *auth.Credential { c.Scopes = "read  write"; return c },
+		"a space in front":      func(c *auth.Credential) *auth.Credential { c.Scopes = " *"; return c },
+		"a space behind":        func(c *auth.Credential) *auth.Credential { c.Scopes = "* "; return c },
+		"NUL in the scopes":     func(c *auth.Credential) *auth.Credential { c.Scopes = "*\x00"; return c },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -107,7 +108,7 @@ func TestStore_corruptRecords(t *testing.T) {
 			require.ErrorIs(t, err, auth.ErrUnavailable)
 		})
 	}
-	t.Run("no scopes is none", func(t *testing.T) {
+	t.Run("no scopes", func(t *testing.T) {
 		f := newFixture(t)
 		b, err := auth.NewBearer(&swappingStore{Store: f.store, swap: func(c *auth.Credential) *auth.Credential { c.Scopes = ""; return c }}, auth.BearerConfig{})
 		require.NoError(t, err)
@@ -136,7 +137,7 @@ func (s *swappingStore) Lookup(ctx context.Context, kind auth.Kind, d auth.Diges
 	return s.swap(&clone), nil
 }
 
-// A LookupFunc is a Store over somebody else's table.
+// A LookupStore is read-only.
 func TestLookupStore(t *testing.T) {
 	t.Parallel()
 	var rows atomic.Pointer[auth.Credential]
@@ -154,7 +155,7 @@ func TestLookupStore(t *testing.T) {
 	require.Equal(t, 401, get())
 	rows.Store(&auth.Credential{ID: "7", UserID: "ada", Scopes: "*"})
 	require.Equal(t, 200, get())
-	require.Zero(t, rows.Load().Kind, "the caller's record is left alone")
+	require.Zero(t, rows.Load().Kind, "the caller's record is not modified")
 	rows.Store(&auth.Credential{ID: "7", UserID: "ada", Scopes: "*", Kind: auth.KindSession})
 	require.Equal(t, 503, get())
 	rows.Store(&auth.Credential{ID: "7", UserID: "ada", Scopes: "*", ExpiresAt: time.Now()})
@@ -177,7 +178,7 @@ func TestLookupStore(t *testing.T) {
 	require.Error(t, err)
 }
 
-// A store or a Resolve that asks another service may pass on that one's error.
+// A store or a Resolve may return the error of another service that uses this package.
 func TestStore_outageThatWrapsAnotherCondition(t *testing.T) {
 	t.Parallel()
 	for _, sentinel := range []error{auth.ErrNoCredential, auth.ErrInvalidCredential, auth.ErrMalformed, auth.ErrCrossOrigin, auth.ErrInsufficientScope} {
@@ -188,11 +189,11 @@ func TestStore_outageThatWrapsAnotherCondition(t *testing.T) {
 			require.Equal(t, 503, behind(m.Optional(f.cookie, f.bearer)).get(e).Code, "Optional: %v", down)
 		}
 		f := newFixture(t)
-		require.NoError(t, f.bearer.Close(t.Context())) // no last uses beside the faults
+		require.NoError(t, f.bearer.Close(t.Context())) // so that last uses are not written
 		require.NoError(t, f.cookie.Close(t.Context()))
 		credentials := []edit{withCookie(f.signIn("ada")), authorization("Bearer " + f.token("ada"))}
 		for _, e := range credentials {
-			if !errors.Is(sentinel, auth.ErrInvalidCredential) { // which Resolve may return
+			if !errors.Is(sentinel, auth.ErrInvalidCredential) { // Resolve may return that one
 				check(&auth.Middleware{Resolve: func(context.Context, *auth.Identity) (any, error) { return nil, down }}, f, e)
 			}
 		}
@@ -205,14 +206,14 @@ func TestStore_outageThatWrapsAnotherCondition(t *testing.T) {
 	require.Equal(t, 503, behind(auth.Require(fakeAuthenticator{scheme: "X", err: both})).get(authorization("X y")).Code)
 }
 
-// A cache in front of a database may have missed, and then found it down.
+// A cache may not have a record, and then fail to reach its database.
 func TestStore_outageJoinedWithNotFound(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	both := errors.Join(auth.ErrNotFound, auth.ErrUnavailable)
 	token, cookie := f.token("ada"), f.signIn("ada")
 	failing(f, "Revoke", both)
-	require.Error(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(cookie))), "it goes on")
+	require.Error(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(cookie))), "the session is still valid")
 	failing(f, "Lookup", both)
 	require.Equal(t, 503, behind(auth.Require(f.bearer)).get(authorization("Bearer "+token)).Code)
 	w := newRecorder()
@@ -229,8 +230,8 @@ func TestCredential_expired(t *testing.T) {
 	require.False(t, auth.Credential{}.Expired(at), "the zero time means never")
 }
 
-// Whatever the store does, a lifecycle call fails with an error that says so, and
-// no plaintext comes with it.
+// If the store fails during a lifecycle call, the call returns the error, and neither a
+// plaintext nor an event.
 func TestStore_outageOfALifecycleCall(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -266,7 +267,7 @@ func TestStore_outageOfALifecycleCall(t *testing.T) {
 		"Secret.RevokeAll": func() (string, error) { _, err := f.secret.RevokeAll(ctx, "ada"); return "", err },
 		"Cookie.List":      func() (string, error) { _, err := f.cookie.List(ctx, "ada", auth.Page{}); return "", err },
 	}
-	// The Nth call of the store fails, for every N that there is.
+	// The nth call to the store fails, for each n.
 	for name, call := range calls {
 		t.Run(name, func(t *testing.T) {
 			for n := 1; ; n++ {
@@ -281,28 +282,28 @@ func TestStore_outageOfALifecycleCall(t *testing.T) {
 				plaintext, err := call()
 				f.store.fail = nil
 				if made < n {
-					require.Greater(t, n, 1, "the store was not asked")
+					require.Greater(t, n, 1, "the call needs the store")
 					return
 				}
 				require.ErrorIs(t, err, auth.ErrUnavailable)
 				require.ErrorIs(t, err, down)
 				require.Empty(t, plaintext)
-				require.Empty(t, f.events.take(), "an event of what did not happen")
+				require.Empty(t, f.events.take(), "no event of a change that failed")
 				if n > 10 {
-					t.Fatal("no end")
+					t.Fatal("too many calls to the store")
 				}
 			}
 		})
 	}
 }
 
-// "Not found" would tell whoever answers to a leak that it is over.
+// ErrNotFound would mean that the token is not valid, and that the leak is harmless.
 func TestLookupStore_revokePlaintext(t *testing.T) {
 	t.Parallel()
 	b, err := auth.NewBearer(auth.LookupStore(func(context.Context, auth.Kind, auth.Digest) (*auth.Credential, error) {
-		return &auth.Credential{UserID: "ada", Scopes: "*"}, nil // all that the doc asks for
+		return &auth.Credential{UserID: "ada", Scopes: "*"}, nil // the required fields
 	}), auth.BearerConfig{})
 	require.NoError(t, err)
 	_, err = b.RevokePlaintext(t.Context(), repeated("a", 32))
-	require.ErrorIs(t, err, errors.ErrUnsupported, "ErrNotFound says that it is no live token: it is")
+	require.ErrorIs(t, err, errors.ErrUnsupported, "the token is valid, and cannot be revoked here")
 }
