@@ -234,7 +234,7 @@ func (authenticatorFunc) Scheme() auth.Scheme { return auth.SchemeBearer }
 func (f authenticatorFunc) Authenticate(r *http.Request) (*auth.Identity, error) { return f(r) }
 
 // The Authenticate of a type that embeds a Bearer is called, and not the Bearer's own.
-func TestEmbeddedAuthenticatorIsNotPassedOver(t *testing.T) {
+func TestRequire_embeddedBearer(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	h := behind(auth.Require(closed{f.bearer}, f.cookie))

@@ -21,7 +21,7 @@ import (
 func prefixed(c *configs) { c.bearer.Prefix, c.secret.Prefix = "acme_pat", "acme_cs" }
 
 // Secret scanners rely on the format of tokens.
-func TestTokenFormat(t *testing.T) {
+func TestBearer_format(t *testing.T) {
 	t.Parallel()
 	const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	require.Regexp(t, `^[0-9A-Za-z]{32}$`, newFixture(t).token("ada"))

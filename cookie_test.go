@@ -154,7 +154,7 @@ func pair(c *http.Cookie) string { return c.Name + "=" + c.Value }
 
 // A page on a sibling domain can plant a second cookie of the same name (RFC 6265bis
 // section 8.6).
-func TestTwoSessionCookies(t *testing.T) {
+func TestCookie_twoOfOneName(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	h := f.all()

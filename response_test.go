@@ -175,7 +175,7 @@ type zipped struct {
 func (z zipped) Write(b []byte) (int, error) { return z.zip.Write(b) }
 
 // An OnError that modifies header values in place does not affect other requests.
-func TestHeaderValuesOfOnErrorAreItsOwn(t *testing.T) {
+func TestOnError_headerValuesAreItsOwn(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) {

@@ -334,3 +334,25 @@ func numbered(n int) []string {
 	}
 	return names
 }
+
+// RequireAnyScope passes identities with at least one of the scopes, in both forms.
+func TestRequireAnyScope(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	m := auth.Middleware{OnError: func(w http.ResponseWriter, r *http.Request, err error) { w.WriteHeader(http.StatusTeapot) }}
+	for name, test := range map[string]struct {
+		wrap     func(http.Handler) http.Handler
+		rejected int
+	}{
+		"function": {auth.RequireAnyScope("write", "admin"), 403},
+		"method":   {m.RequireAnyScope("write", "admin"), http.StatusTeapot},
+	} {
+		h := behind(func(next http.Handler) http.Handler { return auth.Require(f.bearer)(test.wrap(next)) })
+		for _, scopes := range [][]string{{"write"}, {"read", "admin"}, {"write", "admin"}, {auth.FullAccess}} {
+			accepted(t, h.get(authorization("Bearer "+f.token("ada", scopes...))), "ada", auth.SchemeBearer)
+		}
+		for _, scopes := range [][]string{{"read"}, {"WRITE"}, {"writer", "adm"}} {
+			require.Equal(t, test.rejected, h.get(authorization("Bearer "+f.token("ada", scopes...))).Code, name)
+		}
+	}
+}

@@ -307,3 +307,37 @@ func TestLookupStore_revokePlaintext(t *testing.T) {
 	_, err = b.RevokePlaintext(t.Context(), repeated("a", 32))
 	require.ErrorIs(t, err, errors.ErrUnsupported, "the token is valid, and cannot be revoked here")
 }
+
+// Every method of a LookupStore except Lookup is unsupported.
+func TestLookupStore_unsupported(t *testing.T) {
+	t.Parallel()
+	c := auth.Credential{ID: "1", Kind: auth.KindToken, UserID: "ada", Scopes: "*", Digest: auth.Digest{1}, CreatedAt: time.Now()}
+	s := auth.LookupStore(func(context.Context, auth.Kind, auth.Digest) (*auth.Credential, error) { return &c, nil })
+	for name, call := range storeCalls(t.Context(), s, c) {
+		if name == "Lookup" {
+			require.NoError(t, call())
+			continue
+		}
+		require.Equal(t, errors.ErrUnsupported, call(), name)
+	}
+}
+
+// The zero Kind has a text, but no text stands for it.
+func TestKind_text(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[auth.Kind]string{
+		auth.KindToken: "token", auth.KindSession: "session", auth.KindSecret: "secret", 0: "none", 9: "none",
+	} {
+		require.Equal(t, want, kind.String())
+		text, err := kind.MarshalText()
+		require.NoError(t, err)
+		require.Equal(t, want, string(text))
+		var back auth.Kind
+		if err := back.UnmarshalText(text); want != "none" {
+			require.NoError(t, err)
+			require.Equal(t, kind, back)
+		} else {
+			require.ErrorContains(t, err, `"none" is not a kind`)
+		}
+	}
+}
