@@ -18,6 +18,59 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
+// The error names the field to change.
+func TestNewBearer_faults(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		cfg  auth.BearerConfig
+		want string // in the error; empty if there is none
+	}{
+		{"the longest prefix", auth.BearerConfig{Prefix: repeated("a", 16)}, ""},
+		{"a long prefix", auth.BearerConfig{Prefix: repeated("a", 17)}, "BearerConfig.Prefix"},
+		{"a prefix with a dash", auth.BearerConfig{Prefix: "a-b"}, "BearerConfig.Prefix"},
+		{"accept imported without a prefix", auth.BearerConfig{AcceptImported: true}, ""},
+		{"negative lifetime", auth.BearerConfig{MaxLifetime: -1}, "BearerConfig.MaxLifetime"},
+		{"lifetime under a minute", auth.BearerConfig{MaxLifetime: time.Minute - 1}, "BearerConfig.MaxLifetime"},
+		{"a grace period over every lifetime", auth.BearerConfig{MaxLifetime: time.Hour, MaxOverlap: 2 * time.Hour}, "BearerConfig.MaxOverlap: has no effect"},
+		{"the default grace period over every lifetime", auth.BearerConfig{MaxLifetime: time.Hour}, ""},
+		{"negative overlap", auth.BearerConfig{MaxOverlap: -1}, "BearerConfig.MaxOverlap"},
+		{"negative limit", auth.BearerConfig{MaxPerUser: -1}, "BearerConfig.MaxPerUser"},
+		{"empty scopes", auth.BearerConfig{Scopes: []string{}}, "BearerConfig.Scopes"},
+		{"a scope with a space", auth.BearerConfig{Scopes: []string{"a b"}}, "BearerConfig.Scopes"},
+		{"the wildcard as a scope", auth.BearerConfig{Scopes: []string{"*"}}, "BearerConfig.Scopes"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := auth.NewBearer(auth.NewMemoryStore(), test.cfg)
+			hasFault(t, err, test.want)
+		})
+	}
+	t.Run("no store", func(t *testing.T) {
+		_, err := auth.NewBearer(nil, auth.BearerConfig{})
+		hasFault(t, err, "store is nil")
+	})
+}
+
+func TestNewBearer_copiesItsConfig(t *testing.T) {
+	t.Parallel()
+	scopes := []string{"read"}
+	f := newFixture(t, func(c *configs) { c.bearer.Scopes = scopes })
+	scopes[0] = "admin"
+	_, _, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Scopes: []string{"admin"}, Lifetime: auth.NoExpiry})
+	require.ErrorIs(t, err, auth.ErrInvalidArgument)
+	f.bearer.Policy().Scopes[0] = "admin"
+	require.Equal(t, []string{"read"}, f.bearer.Policy().Scopes)
+}
+
+func TestBearer_policy(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *configs) {
+		c.bearer = auth.BearerConfig{Prefix: "p", AcceptImported: true, Scopes: []string{"a"}, MaxLifetime: time.Hour, MaxPerUser: 3}
+	})
+	require.Equal(t, auth.BearerPolicy{Prefix: "p", AcceptImported: true, Scopes: []string{"a"}, MaxLifetime: time.Hour, MaxOverlap: 7 * 24 * time.Hour, MaxPerUser: 3}, f.bearer.Policy())
+	require.Nil(t, newFixture(t).bearer.Policy().Scopes)
+}
+
 func prefixed(c *configs) { c.bearer.Prefix, c.secret.Prefix = "acme_pat", "acme_cs" }
 
 // Secret scanners rely on the format of tokens.
@@ -431,57 +484,4 @@ func TestBearer_issueConcurrently(t *testing.T) {
 	require.Equal(t, 7, issued)
 	_, _, err := f.bearer.Issue(t.Context(), "grace", tokenOptions("x"))
 	require.NoError(t, err)
-}
-
-// The error names the field to change.
-func TestNewBearer_faults(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name string
-		cfg  auth.BearerConfig
-		want string // in the error; empty if there is none
-	}{
-		{"the longest prefix", auth.BearerConfig{Prefix: repeated("a", 16)}, ""},
-		{"a long prefix", auth.BearerConfig{Prefix: repeated("a", 17)}, "BearerConfig.Prefix"},
-		{"a prefix with a dash", auth.BearerConfig{Prefix: "a-b"}, "BearerConfig.Prefix"},
-		{"accept imported without a prefix", auth.BearerConfig{AcceptImported: true}, ""},
-		{"negative lifetime", auth.BearerConfig{MaxLifetime: -1}, "BearerConfig.MaxLifetime"},
-		{"lifetime under a minute", auth.BearerConfig{MaxLifetime: time.Minute - 1}, "BearerConfig.MaxLifetime"},
-		{"a grace period over every lifetime", auth.BearerConfig{MaxLifetime: time.Hour, MaxOverlap: 2 * time.Hour}, "BearerConfig.MaxOverlap: has no effect"},
-		{"the default grace period over every lifetime", auth.BearerConfig{MaxLifetime: time.Hour}, ""},
-		{"negative overlap", auth.BearerConfig{MaxOverlap: -1}, "BearerConfig.MaxOverlap"},
-		{"negative limit", auth.BearerConfig{MaxPerUser: -1}, "BearerConfig.MaxPerUser"},
-		{"empty scopes", auth.BearerConfig{Scopes: []string{}}, "BearerConfig.Scopes"},
-		{"a scope with a space", auth.BearerConfig{Scopes: []string{"a b"}}, "BearerConfig.Scopes"},
-		{"the wildcard as a scope", auth.BearerConfig{Scopes: []string{"*"}}, "BearerConfig.Scopes"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			_, err := auth.NewBearer(auth.NewMemoryStore(), test.cfg)
-			hasFault(t, err, test.want)
-		})
-	}
-	t.Run("no store", func(t *testing.T) {
-		_, err := auth.NewBearer(nil, auth.BearerConfig{})
-		hasFault(t, err, "store is nil")
-	})
-}
-
-func TestNewBearer_copiesItsConfig(t *testing.T) {
-	t.Parallel()
-	scopes := []string{"read"}
-	f := newFixture(t, func(c *configs) { c.bearer.Scopes = scopes })
-	scopes[0] = "admin"
-	_, _, err := f.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Scopes: []string{"admin"}, Lifetime: auth.NoExpiry})
-	require.ErrorIs(t, err, auth.ErrInvalidArgument)
-	f.bearer.Policy().Scopes[0] = "admin"
-	require.Equal(t, []string{"read"}, f.bearer.Policy().Scopes)
-}
-
-func TestBearer_policy(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, func(c *configs) {
-		c.bearer = auth.BearerConfig{Prefix: "p", AcceptImported: true, Scopes: []string{"a"}, MaxLifetime: time.Hour, MaxPerUser: 3}
-	})
-	require.Equal(t, auth.BearerPolicy{Prefix: "p", AcceptImported: true, Scopes: []string{"a"}, MaxLifetime: time.Hour, MaxOverlap: 7 * 24 * time.Hour, MaxPerUser: 3}, f.bearer.Policy())
-	require.Nil(t, newFixture(t).bearer.Policy().Scopes)
 }

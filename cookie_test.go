@@ -19,6 +19,106 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
+// The error names the field to change.
+func TestNewCookie_faults(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		change func(*auth.CookieConfig)
+		want   string // in the error; empty if there is none
+	}{
+		{"no key", func(c *auth.CookieConfig) { c.Keys = nil }, "CookieConfig.Keys"},
+		{"a key of no bytes", func(c *auth.CookieConfig) { c.Keys = auth.Keys{nil} }, "CookieConfig.Keys: key 0 has 0 bytes"},
+		{"a key of 31 bytes", func(c *auth.CookieConfig) { c.Keys = auth.Keys{testKey(1), testKey(2)[:31]} }, "key 1 has 31 bytes"},
+		{"a key of one byte repeated", func(c *auth.CookieConfig) { c.Keys = auth.Keys{make([]byte, 32)} }, "one byte repeated"},
+		{"equal keys", func(c *auth.CookieConfig) { c.Keys = auth.Keys{testKey(1), testKey(2), testKey(1)} }, "keys 0 and 2 are equal"},
+		{"a long key", func(c *auth.CookieConfig) { c.Keys = auth.Keys{append(testKey(1), testKey(2)...)} }, ""},
+		{"None without trusted origins", func(c *auth.CookieConfig) { c.SameSite = http.SameSiteNoneMode }, "CookieConfig.TrustedOrigins"},
+		{"None without https", func(c *auth.CookieConfig) {
+			c.SameSite, c.Insecure, c.TrustedOrigins = http.SameSiteNoneMode, true, []string{"https://a.example"}
+		}, "CookieConfig.SameSite"},
+		{"unknown SameSite", func(c *auth.CookieConfig) { c.SameSite = 9 }, "CookieConfig.SameSite"},
+		{"partitioned without https", func(c *auth.CookieConfig) { c.Partitioned, c.Insecure = true, true }, "CookieConfig.Partitioned"},
+		{"a domain with a __Host- name", func(c *auth.CookieConfig) { c.Name, c.Domain = "__Host-a", "example.com" }, "CookieConfig.Name"},
+		{"a path with a __Host- name", func(c *auth.CookieConfig) { c.Name, c.Path = "__host-a", "/api" }, "CookieConfig.Name"},
+		{"insecure with a __Host- name", func(c *auth.CookieConfig) { c.Name, c.Insecure = "__Host-a", true }, "CookieConfig.Name"},
+		{"insecure with a __Secure- name", func(c *auth.CookieConfig) { c.Name, c.Insecure = "__SECURE-a", true }, "CookieConfig.Name"},
+		{"a __Secure- name", func(c *auth.CookieConfig) { c.Name, c.Domain = "__Secure-a", "example.com" }, ""},
+		{"a name with a space", func(c *auth.CookieConfig) { c.Name = "a b" }, "CookieConfig.Name"},
+		{"a name with a line break", func(c *auth.CookieConfig) { c.Name = "a\r\nb" }, "CookieConfig.Name"},
+		{"a name that fills the cookie", func(c *auth.CookieConfig) { c.Name = repeated("a", 4000) }, "CookieConfig.Name"},
+		{"a relative path", func(c *auth.CookieConfig) { c.Path = "api" }, "CookieConfig.Path"},
+		{"a path with a semicolon", func(c *auth.CookieConfig) { c.Path = "/a;b" }, "Path"},
+		{"a long path", func(c *auth.CookieConfig) { c.Path = "/" + repeated("a", 1024) }, "CookieConfig.Path"},
+		{"a bad domain", func(c *auth.CookieConfig) { c.Domain = "exa mple.com" }, "Domain"},
+		{"a domain with a port", func(c *auth.CookieConfig) { c.Domain = "example.com:443" }, "Domain"},
+		{"negative cookie lifetime", func(c *auth.CookieConfig) { c.Lifetime = -time.Second }, "CookieConfig.Lifetime"},
+		{"over 400 days", func(c *auth.CookieConfig) { c.Lifetime = 400*24*time.Hour + 1 }, "CookieConfig.Lifetime"},
+		{"idle under 2 minutes", func(c *auth.CookieConfig) { c.IdleTimeout = 2*time.Minute - 1 }, "CookieConfig.IdleTimeout"},
+		{"negative idle", func(c *auth.CookieConfig) { c.IdleTimeout = -1 }, "CookieConfig.IdleTimeout"},
+		{"idle of 2 minutes", func(c *auth.CookieConfig) { c.IdleTimeout = 2 * time.Minute }, ""},
+		{"idle as long as the lifetime", func(c *auth.CookieConfig) { c.Lifetime, c.IdleTimeout = time.Hour, time.Hour }, "has no effect"},
+		{"idle longer than the default lifetime", func(c *auth.CookieConfig) { c.IdleTimeout = 8 * 24 * time.Hour }, "has no effect"},
+		{"partitioned without None", func(c *auth.CookieConfig) { c.Partitioned = true }, "has no effect"},
+		{"negative session limit", func(c *auth.CookieConfig) { c.MaxPerUser = -1 }, "CookieConfig.MaxPerUser"},
+		{"trusted origins", func(c *auth.CookieConfig) { c.TrustedOrigins = []string{"https://a.example", "http://localhost:3000"} }, ""},
+		{"an untrustworthy origin", func(c *auth.CookieConfig) { c.TrustedOrigins = []string{"http://a.example"} }, `CookieConfig.TrustedOrigins: "http://a.example" must be an https origin`},
+		{"one good, one bad", func(c *auth.CookieConfig) { c.TrustedOrigins = []string{"https://a.example", "b"} }, `"b"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cfg := auth.CookieConfig{Keys: auth.Keys{testKey(1)}}
+			test.change(&cfg)
+			_, err := auth.NewCookie(auth.NewMemoryStore(), cfg)
+			hasFault(t, err, test.want)
+		})
+	}
+	t.Run("a nil store", func(t *testing.T) {
+		var store *auth.MemoryStore
+		_, err := auth.NewCookie(store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}})
+		hasFault(t, err, "store is nil")
+	})
+	t.Run("all faults at once", func(t *testing.T) {
+		_, err := auth.NewCookie(nil, auth.CookieConfig{Path: "x", MaxPerUser: -1, IdleTimeout: -1})
+		for _, want := range []string{"store", "Keys", "Path", "MaxPerUser", "IdleTimeout"} {
+			require.ErrorContains(t, err, want)
+		}
+		require.NotContains(t, err.Error(), string(testKey(1)))
+	})
+}
+
+func TestNewCookie_idleTimeoutOverALookupStore(t *testing.T) {
+	t.Parallel()
+	store := auth.LookupStore(auth.NewMemoryStore().Lookup) // which does not record uses
+	_, err := auth.NewCookie(store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
+	require.ErrorContains(t, err, "CookieConfig.IdleTimeout")
+}
+
+func TestNewCookie_copiesItsConfig(t *testing.T) {
+	t.Parallel()
+	trusted := []string{"https://ok.example"}
+	f := newFixture(t, func(c *configs) { c.cookie.TrustedOrigins = trusted })
+	trusted[0] = "https://evil.example"
+	require.ErrorIs(t, f.cookie.CheckOrigin(request("POST", field("Origin", "https://evil.example"))), auth.ErrCrossOrigin)
+}
+
+func TestNewCookie_copiesItsKeys(t *testing.T) {
+	t.Parallel()
+	key := testKey(1)
+	f := newFixture(t, func(c *configs) { c.cookie.Keys = auth.Keys{key} })
+	cookie := f.signIn("ada")
+	clear(key)
+	accepted(t, f.all().get(withCookie(cookie)), "ada", auth.SchemeCookie)
+}
+
+func TestCookie_policy(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, auth.CookiePolicy{Name: "__Host-session", Lifetime: 7 * 24 * time.Hour}, newFixture(t).cookie.Policy())
+	f := newFixture(t, func(c *configs) {
+		c.cookie.Name, c.cookie.Lifetime, c.cookie.IdleTimeout, c.cookie.MaxPerUser = "sid", time.Hour, time.Minute*30, 5
+	})
+	require.Equal(t, auth.CookiePolicy{Name: "sid", Lifetime: time.Hour, IdleTimeout: time.Minute * 30, MaxPerUser: 5}, f.cookie.Policy())
+}
+
 // securecookie itself accepts line breaks and loose padding bits.
 func TestCookie_tampered(t *testing.T) {
 	t.Parallel()
@@ -138,15 +238,6 @@ func TestCookie_keyRing(t *testing.T) {
 	refused(t, h.get(withCookie(byRemoved)), 401, plainCookie)
 	accepted(t, behind(auth.Require(ring(store, newer))).get(withCookie(byNow)), "ada", auth.SchemeCookie)
 	refused(t, behind(auth.Require(ring(store, older))).get(withCookie(byNow)), 401, plainCookie)
-}
-
-func TestNewCookie_copiesItsKeys(t *testing.T) {
-	t.Parallel()
-	key := testKey(1)
-	f := newFixture(t, func(c *configs) { c.cookie.Keys = auth.Keys{key} })
-	cookie := f.signIn("ada")
-	clear(key)
-	accepted(t, f.all().get(withCookie(cookie)), "ada", auth.SchemeCookie)
 }
 
 // pair formats a cookie as in a Cookie header.
@@ -375,65 +466,61 @@ func TestCookie_crossOriginRequestIsNoUse(t *testing.T) {
 	require.Zero(t, f.store.touches.Load())
 }
 
+func idle(c *configs) { c.cookie.IdleTimeout, c.cookie.Lifetime = 2*time.Minute, 24*time.Hour }
+
 func TestCookie_idleTimeout(t *testing.T) {
 	t.Parallel()
-	idle := func(c *configs) { c.cookie.IdleTimeout, c.cookie.Lifetime = 2*time.Minute, 24*time.Hour }
-	t.Run("ends an idle session", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t, idle)
-			h := f.all()
-			cookie := f.signIn("ada")
-			time.Sleep(2*time.Minute - time.Microsecond) // stores keep whole microseconds
-			accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
-			time.Sleep(2*time.Minute - time.Microsecond)
-			accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
-			time.Sleep(2 * time.Minute)
-			refused(t, h.get(withCookie(cookie)), 401, plainBearer, plainSecret)
-			require.NoError(t, f.cookie.Close(t.Context()))
-		})
-	})
-	t.Run("counts uses that are not yet written", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t, idle)
-			failing(f, "Touch", errors.New("read-only"))
-			h := f.all()
-			cookie := f.signIn("ada")
-			for range 60 {
-				time.Sleep(119 * time.Second)
-				accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
-			}
-			require.Error(t, f.cookie.Close(t.Context()))
-		})
-	})
-	t.Run("applies across processes", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t, idle)
-			other, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
-			require.NoError(t, err)
-			here, there := f.all(), behind(auth.Require(other))
-			cookie := f.signIn("ada")
-			for range 20 {
-				// The last use here, 61 seconds after the first, is written up to a minute late.
-				time.Sleep(time.Second)
-				require.Equal(t, 200, here.get(withCookie(cookie)).Code)
-				time.Sleep(61 * time.Second)
-				require.Equal(t, 200, here.get(withCookie(cookie)).Code)
-				time.Sleep(119 * time.Second)
-				require.Equal(t, 200, there.get(withCookie(cookie)).Code)
-			}
-			time.Sleep(2 * time.Minute)
-			require.Equal(t, 401, there.get(withCookie(cookie)).Code)
-			require.NoError(t, f.cookie.Close(t.Context()))
-			require.NoError(t, other.Close(t.Context()))
-		})
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, idle)
+		h := f.all()
+		cookie := f.signIn("ada")
+		time.Sleep(2*time.Minute - time.Microsecond) // stores keep whole microseconds
+		accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
+		time.Sleep(2*time.Minute - time.Microsecond)
+		accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
+		time.Sleep(2 * time.Minute)
+		refused(t, h.get(withCookie(cookie)), 401, plainBearer, plainSecret)
+		require.NoError(t, f.cookie.Close(t.Context()))
 	})
 }
 
-func TestNewCookie_idleTimeoutOverALookupStore(t *testing.T) {
+func TestCookie_idleTimeoutAndUnwrittenUses(t *testing.T) {
 	t.Parallel()
-	store := auth.LookupStore(auth.NewMemoryStore().Lookup) // which does not record uses
-	_, err := auth.NewCookie(store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
-	require.ErrorContains(t, err, "CookieConfig.IdleTimeout")
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, idle)
+		failing(f, "Touch", errors.New("read-only"))
+		h := f.all()
+		cookie := f.signIn("ada")
+		for range 60 {
+			time.Sleep(119 * time.Second)
+			accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
+		}
+		require.Error(t, f.cookie.Close(t.Context()))
+	})
+}
+
+func TestCookie_idleTimeoutAcrossProcesses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, idle)
+		other, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
+		require.NoError(t, err)
+		here, there := f.all(), behind(auth.Require(other))
+		cookie := f.signIn("ada")
+		for range 20 {
+			// The last use here, 61 seconds after the first, is written up to a minute late.
+			time.Sleep(time.Second)
+			require.Equal(t, 200, here.get(withCookie(cookie)).Code)
+			time.Sleep(61 * time.Second)
+			require.Equal(t, 200, here.get(withCookie(cookie)).Code)
+			time.Sleep(119 * time.Second)
+			require.Equal(t, 200, there.get(withCookie(cookie)).Code)
+		}
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, 401, there.get(withCookie(cookie)).Code)
+		require.NoError(t, f.cookie.Close(t.Context()))
+		require.NoError(t, other.Close(t.Context()))
+	})
 }
 
 // The event names the user of an idle session even if an authenticator without that
@@ -454,88 +541,4 @@ func TestCookie_idleSessionIsReported(t *testing.T) {
 		require.Equal(t, auth.SchemeCookie, events[0].Scheme)
 		require.Equal(t, "ada", events[0].UserID)
 	})
-}
-
-// The error names the field to change.
-func TestNewCookie_faults(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name   string
-		change func(*auth.CookieConfig)
-		want   string // in the error; empty if there is none
-	}{
-		{"no key", func(c *auth.CookieConfig) { c.Keys = nil }, "CookieConfig.Keys"},
-		{"a key of no bytes", func(c *auth.CookieConfig) { c.Keys = auth.Keys{nil} }, "CookieConfig.Keys: key 0 has 0 bytes"},
-		{"a key of 31 bytes", func(c *auth.CookieConfig) { c.Keys = auth.Keys{testKey(1), testKey(2)[:31]} }, "key 1 has 31 bytes"},
-		{"a key of one byte repeated", func(c *auth.CookieConfig) { c.Keys = auth.Keys{make([]byte, 32)} }, "one byte repeated"},
-		{"equal keys", func(c *auth.CookieConfig) { c.Keys = auth.Keys{testKey(1), testKey(2), testKey(1)} }, "keys 0 and 2 are equal"},
-		{"a long key", func(c *auth.CookieConfig) { c.Keys = auth.Keys{append(testKey(1), testKey(2)...)} }, ""},
-		{"None without trusted origins", func(c *auth.CookieConfig) { c.SameSite = http.SameSiteNoneMode }, "CookieConfig.TrustedOrigins"},
-		{"None without https", func(c *auth.CookieConfig) {
-			c.SameSite, c.Insecure, c.TrustedOrigins = http.SameSiteNoneMode, true, []string{"https://a.example"}
-		}, "CookieConfig.SameSite"},
-		{"unknown SameSite", func(c *auth.CookieConfig) { c.SameSite = 9 }, "CookieConfig.SameSite"},
-		{"partitioned without https", func(c *auth.CookieConfig) { c.Partitioned, c.Insecure = true, true }, "CookieConfig.Partitioned"},
-		{"a domain with a __Host- name", func(c *auth.CookieConfig) { c.Name, c.Domain = "__Host-a", "example.com" }, "CookieConfig.Name"},
-		{"a path with a __Host- name", func(c *auth.CookieConfig) { c.Name, c.Path = "__host-a", "/api" }, "CookieConfig.Name"},
-		{"insecure with a __Host- name", func(c *auth.CookieConfig) { c.Name, c.Insecure = "__Host-a", true }, "CookieConfig.Name"},
-		{"insecure with a __Secure- name", func(c *auth.CookieConfig) { c.Name, c.Insecure = "__SECURE-a", true }, "CookieConfig.Name"},
-		{"a __Secure- name", func(c *auth.CookieConfig) { c.Name, c.Domain = "__Secure-a", "example.com" }, ""},
-		{"a name with a space", func(c *auth.CookieConfig) { c.Name = "a b" }, "CookieConfig.Name"},
-		{"a name with a line break", func(c *auth.CookieConfig) { c.Name = "a\r\nb" }, "CookieConfig.Name"},
-		{"a name that fills the cookie", func(c *auth.CookieConfig) { c.Name = repeated("a", 4000) }, "CookieConfig.Name"},
-		{"a relative path", func(c *auth.CookieConfig) { c.Path = "api" }, "CookieConfig.Path"},
-		{"a path with a semicolon", func(c *auth.CookieConfig) { c.Path = "/a;b" }, "Path"},
-		{"a long path", func(c *auth.CookieConfig) { c.Path = "/" + repeated("a", 1024) }, "CookieConfig.Path"},
-		{"a bad domain", func(c *auth.CookieConfig) { c.Domain = "exa mple.com" }, "Domain"},
-		{"a domain with a port", func(c *auth.CookieConfig) { c.Domain = "example.com:443" }, "Domain"},
-		{"negative cookie lifetime", func(c *auth.CookieConfig) { c.Lifetime = -time.Second }, "CookieConfig.Lifetime"},
-		{"over 400 days", func(c *auth.CookieConfig) { c.Lifetime = 400*24*time.Hour + 1 }, "CookieConfig.Lifetime"},
-		{"idle under 2 minutes", func(c *auth.CookieConfig) { c.IdleTimeout = 2*time.Minute - 1 }, "CookieConfig.IdleTimeout"},
-		{"negative idle", func(c *auth.CookieConfig) { c.IdleTimeout = -1 }, "CookieConfig.IdleTimeout"},
-		{"idle of 2 minutes", func(c *auth.CookieConfig) { c.IdleTimeout = 2 * time.Minute }, ""},
-		{"idle as long as the lifetime", func(c *auth.CookieConfig) { c.Lifetime, c.IdleTimeout = time.Hour, time.Hour }, "has no effect"},
-		{"idle longer than the default lifetime", func(c *auth.CookieConfig) { c.IdleTimeout = 8 * 24 * time.Hour }, "has no effect"},
-		{"partitioned without None", func(c *auth.CookieConfig) { c.Partitioned = true }, "has no effect"},
-		{"negative session limit", func(c *auth.CookieConfig) { c.MaxPerUser = -1 }, "CookieConfig.MaxPerUser"},
-		{"trusted origins", func(c *auth.CookieConfig) { c.TrustedOrigins = []string{"https://a.example", "http://localhost:3000"} }, ""},
-		{"an untrustworthy origin", func(c *auth.CookieConfig) { c.TrustedOrigins = []string{"http://a.example"} }, `CookieConfig.TrustedOrigins: "http://a.example" must be an https origin`},
-		{"one good, one bad", func(c *auth.CookieConfig) { c.TrustedOrigins = []string{"https://a.example", "b"} }, `"b"`},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			cfg := auth.CookieConfig{Keys: auth.Keys{testKey(1)}}
-			test.change(&cfg)
-			_, err := auth.NewCookie(auth.NewMemoryStore(), cfg)
-			hasFault(t, err, test.want)
-		})
-	}
-	t.Run("a nil store", func(t *testing.T) {
-		var store *auth.MemoryStore
-		_, err := auth.NewCookie(store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}})
-		hasFault(t, err, "store is nil")
-	})
-	t.Run("all faults at once", func(t *testing.T) {
-		_, err := auth.NewCookie(nil, auth.CookieConfig{Path: "x", MaxPerUser: -1, IdleTimeout: -1})
-		for _, want := range []string{"store", "Keys", "Path", "MaxPerUser", "IdleTimeout"} {
-			require.ErrorContains(t, err, want)
-		}
-		require.NotContains(t, err.Error(), string(testKey(1)))
-	})
-}
-
-func TestNewCookie_copiesItsConfig(t *testing.T) {
-	t.Parallel()
-	trusted := []string{"https://ok.example"}
-	f := newFixture(t, func(c *configs) { c.cookie.TrustedOrigins = trusted })
-	trusted[0] = "https://evil.example"
-	require.ErrorIs(t, f.cookie.CheckOrigin(request("POST", field("Origin", "https://evil.example"))), auth.ErrCrossOrigin)
-}
-
-func TestCookie_policy(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, auth.CookiePolicy{Name: "__Host-session", Lifetime: 7 * 24 * time.Hour}, newFixture(t).cookie.Policy())
-	f := newFixture(t, func(c *configs) {
-		c.cookie.Name, c.cookie.Lifetime, c.cookie.IdleTimeout, c.cookie.MaxPerUser = "sid", time.Hour, time.Minute*30, 5
-	})
-	require.Equal(t, auth.CookiePolicy{Name: "sid", Lifetime: time.Hour, IdleTimeout: time.Minute * 30, MaxPerUser: 5}, f.cookie.Policy())
 }

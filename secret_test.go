@@ -13,6 +13,37 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
+// The error names the field to change.
+func TestNewSecret_faults(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		cfg  auth.SecretConfig
+		want string // in the error
+	}{
+		{"a prefix outside ASCII", auth.SecretConfig{Prefix: "é"}, "SecretConfig.Prefix"},
+		{"negative overlap of secrets", auth.SecretConfig{MaxOverlap: -1}, "SecretConfig.MaxOverlap"},
+		{"a short reveal key", auth.SecretConfig{RevealKeys: auth.Keys{make([]byte, 31)}}, "SecretConfig.RevealKeys: key 0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := auth.NewSecret(auth.NewMemoryStore(), test.cfg)
+			hasFault(t, err, test.want)
+		})
+	}
+	t.Run("a nil store", func(t *testing.T) {
+		var store *auth.MemoryStore
+		_, err := auth.NewSecret(store, auth.SecretConfig{})
+		hasFault(t, err, "store is nil")
+	})
+}
+
+func TestSecret_policy(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, auth.SecretPolicy{MaxOverlap: 7 * 24 * time.Hour, Revealable: true}, newFixture(t).secret.Policy())
+	f := newFixture(t, func(c *configs) { c.secret = auth.SecretConfig{Prefix: "acme_cs", MaxOverlap: time.Hour} })
+	require.Equal(t, auth.SecretPolicy{Prefix: "acme_cs", MaxOverlap: time.Hour}, f.secret.Policy())
+}
+
 // An imported secret works unchanged.
 func TestSecret_import(t *testing.T) {
 	t.Parallel()
@@ -245,70 +276,79 @@ func TestSecret_onePerUser(t *testing.T) {
 
 func TestSecret_reveal(t *testing.T) {
 	t.Parallel()
-	ctx := context.Background()
+	ctx := t.Context()
 	store := auth.NewMemoryStore()
-	with := func(keys ...[]byte) *auth.Secret {
-		s, err := auth.NewSecret(store, auth.SecretConfig{RevealKeys: keys})
-		require.NoError(t, err)
-		return s
-	}
 	older, newer := testKey(1), testKey(2)
-	secret, c, err := with(older).Issue(ctx, "ada", fullSecret)
+	secret, c, err := revealer(t, store, older).Issue(ctx, "ada", fullSecret)
 	require.NoError(t, err)
 	require.NotContains(t, string(c.Sealed), secret)
-	tests := []struct {
+	for _, test := range []struct {
 		name string
 		s    *auth.Secret
 		user string
 		want string
 		err  error
 	}{
-		{"by the key", with(older), "ada", secret, nil},
-		{"by an older key", with(newer, older), "ada", secret, nil},
-		{"without the key", with(newer), "ada", "", auth.ErrUnavailable},
-		{"without keys", with(), "ada", "", errors.ErrUnsupported},
-		{"no secret", with(older), "grace", "", auth.ErrNotFound},
-		{"no user", with(older), "", "", auth.ErrInvalidArgument},
-	}
-	for _, test := range tests {
+		{"by the key", revealer(t, store, older), "ada", secret, nil},
+		{"by an older key", revealer(t, store, newer, older), "ada", secret, nil},
+		{"without the key", revealer(t, store, newer), "ada", "", auth.ErrUnavailable},
+		{"without keys", revealer(t, store), "ada", "", errors.ErrUnsupported},
+		{"no secret", revealer(t, store, older), "grace", "", auth.ErrNotFound},
+		{"no user", revealer(t, store, older), "", "", auth.ErrInvalidArgument},
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := test.s.Reveal(ctx, test.user, c.ID)
 			require.ErrorIs(t, err, test.err)
 			require.Equal(t, test.want, got)
 		})
 	}
-	t.Run("issued without keys", func(t *testing.T) {
-		_, c, err := with().Issue(ctx, "eve", fullSecret)
-		require.NoError(t, err)
-		require.Nil(t, c.Sealed)
-		_, err = with(older).Reveal(ctx, "eve", c.ID)
-		require.ErrorIs(t, err, auth.ErrNotFound)
-	})
-	// Write access to the database does not allow a user to reveal another user's secret,
-	// nor to replace it.
-	t.Run("moved to another record", func(t *testing.T) {
-		mallory := auth.Credential{
-			ID: "m", Kind: auth.KindSecret, UserID: "mallory", Scopes: "*",
-			Digest: auth.Digest{1}, Sealed: c.Sealed, CreatedAt: time.Now(),
-		}
-		require.NoError(t, store.Create(ctx, mallory, 0))
-		_, err := with(older).Reveal(ctx, "mallory", "m")
+}
+
+// revealer returns a Secret over a store with the keys.
+func revealer(t *testing.T, store auth.Store, keys ...[]byte) *auth.Secret {
+	t.Helper()
+	s, err := auth.NewSecret(store, auth.SecretConfig{RevealKeys: keys})
+	require.NoError(t, err)
+	return s
+}
+
+func TestSecret_revealIssuedWithoutKeys(t *testing.T) {
+	t.Parallel()
+	store := auth.NewMemoryStore()
+	_, c, err := revealer(t, store).Issue(t.Context(), "eve", fullSecret)
+	require.NoError(t, err)
+	require.Nil(t, c.Sealed)
+	_, err = revealer(t, store, testKey(1)).Reveal(t.Context(), "eve", c.ID)
+	require.ErrorIs(t, err, auth.ErrNotFound)
+}
+
+// Write access to the database does not allow a user to reveal another user's secret, nor to
+// replace it.
+func TestSecret_revealAlteredRecord(t *testing.T) {
+	t.Parallel()
+	key := testKey(1)
+	_, c, err := revealer(t, auth.NewMemoryStore(), key).Issue(t.Context(), "ada", fullSecret)
+	require.NoError(t, err)
+	rejected := func(altered auth.Credential) {
+		t.Helper()
+		store := auth.NewMemoryStore()
+		require.NoError(t, store.Create(t.Context(), altered, 0))
+		_, err := revealer(t, store, key).Reveal(t.Context(), altered.UserID, altered.ID)
 		require.ErrorIs(t, err, auth.ErrUnavailable)
+	}
+	rejected(auth.Credential{
+		ID: "m", Kind: auth.KindSecret, UserID: "mallory", Scopes: "*",
+		Digest: auth.Digest{1}, Sealed: c.Sealed, CreatedAt: time.Now(),
 	})
-	t.Run("altered", func(t *testing.T) {
-		for i := range c.Sealed {
-			altered := c
-			altered.ID, altered.UserID = c.ID, "ada"
-			altered.Sealed = append([]byte(nil), c.Sealed...)
-			altered.Sealed[i] ^= 1
-			fresh := auth.NewMemoryStore()
-			require.NoError(t, fresh.Create(ctx, altered, 0))
-			s, err := auth.NewSecret(fresh, auth.SecretConfig{RevealKeys: auth.Keys{older}})
-			require.NoError(t, err)
-			_, err = s.Reveal(ctx, "ada", c.ID)
-			require.ErrorIs(t, err, auth.ErrUnavailable)
-		}
-	})
+	moved := c
+	moved.UserID = "mallory"
+	rejected(moved)
+	for i := range c.Sealed {
+		altered := c
+		altered.Sealed = append([]byte(nil), c.Sealed...)
+		altered.Sealed[i] ^= 1
+		rejected(altered)
+	}
 }
 
 // A million secrets are distinct, and each is a token68.
@@ -372,35 +412,4 @@ func (s otherDigest) Get(ctx context.Context, ref auth.Ref) (auth.Credential, er
 	c, err := s.Store.Get(ctx, ref)
 	c.Digest[0] ^= 1
 	return c, err
-}
-
-// The error names the field to change.
-func TestNewSecret_faults(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name string
-		cfg  auth.SecretConfig
-		want string // in the error
-	}{
-		{"a prefix outside ASCII", auth.SecretConfig{Prefix: "é"}, "SecretConfig.Prefix"},
-		{"negative overlap of secrets", auth.SecretConfig{MaxOverlap: -1}, "SecretConfig.MaxOverlap"},
-		{"a short reveal key", auth.SecretConfig{RevealKeys: auth.Keys{make([]byte, 31)}}, "SecretConfig.RevealKeys: key 0"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			_, err := auth.NewSecret(auth.NewMemoryStore(), test.cfg)
-			hasFault(t, err, test.want)
-		})
-	}
-	t.Run("a nil store", func(t *testing.T) {
-		var store *auth.MemoryStore
-		_, err := auth.NewSecret(store, auth.SecretConfig{})
-		hasFault(t, err, "store is nil")
-	})
-}
-
-func TestSecret_policy(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, auth.SecretPolicy{MaxOverlap: 7 * 24 * time.Hour, Revealable: true}, newFixture(t).secret.Policy())
-	f := newFixture(t, func(c *configs) { c.secret = auth.SecretConfig{Prefix: "acme_cs", MaxOverlap: time.Hour} })
-	require.Equal(t, auth.SecretPolicy{Prefix: "acme_cs", MaxOverlap: time.Hour}, f.secret.Policy())
 }

@@ -50,6 +50,9 @@ func TestSignIn_replacesTheSession(t *testing.T) {
 	})
 }
 
+// cleared is the cookie that SignOut sets.
+const cleared = "__Host-session=; Path=/; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0; HttpOnly; Secure; SameSite=Lax"
+
 func TestSignOut(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -59,7 +62,6 @@ func TestSignOut(t *testing.T) {
 		w := httptest.NewRecorder()
 		return w, f.cookie.SignOut(w, request("POST", edits...))
 	}
-	const cleared = "__Host-session=; Path=/; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0; HttpOnly; Secure; SameSite=Lax"
 	w, err := signOut(withCookie(cookie))
 	require.NoError(t, err)
 	require.Equal(t, []string{cleared}, w.Header().Values("Set-Cookie"))
@@ -79,16 +81,6 @@ func TestSignOut(t *testing.T) {
 			require.Equal(t, []string{cleared}, w.Header().Values("Set-Cookie"))
 		})
 	}
-	t.Run("while the store is unavailable", func(t *testing.T) {
-		f := newFixture(t)
-		cookie := f.signIn("ada")
-		for _, method := range []string{"Lookup", "Revoke"} {
-			failing(f, method, errors.New("connection refused"))
-			w := httptest.NewRecorder()
-			require.ErrorIs(t, f.cookie.SignOut(w, request("POST", withCookie(cookie))), auth.ErrUnavailable)
-			require.Equal(t, []string{cleared}, w.Header().Values("Set-Cookie"))
-		}
-	})
 	t.Run("from another site", func(t *testing.T) {
 		cookie := f.signIn("ada")
 		w, err := signOut(withCookie(cookie), field("Sec-Fetch-Site", "cross-site"))
@@ -96,14 +88,29 @@ func TestSignOut(t *testing.T) {
 		require.Empty(t, w.Header())
 		accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
 	})
-	t.Run("in the response of a sign-in", func(t *testing.T) {
+}
+
+func TestSignOut_storeOutage(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	cookie := f.signIn("ada")
+	for _, method := range []string{"Lookup", "Revoke"} {
+		failing(f, method, errors.New("connection refused"))
 		w := httptest.NewRecorder()
-		http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
-		_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.SessionOptions{})
-		require.NoError(t, err)
-		require.NoError(t, f.cookie.SignOut(w, request("POST")))
-		require.Equal(t, []string{"theme=dark", cleared}, w.Header().Values("Set-Cookie"))
-	})
+		require.ErrorIs(t, f.cookie.SignOut(w, request("POST", withCookie(cookie))), auth.ErrUnavailable)
+		require.Equal(t, []string{cleared}, w.Header().Values("Set-Cookie"))
+	}
+}
+
+func TestSignOut_afterSignIn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	w := httptest.NewRecorder()
+	http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
+	_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.SessionOptions{})
+	require.NoError(t, err)
+	require.NoError(t, f.cookie.SignOut(w, request("POST")))
+	require.Equal(t, []string{"theme=dark", cleared}, w.Header().Values("Set-Cookie"))
 }
 
 // The presented session may end while its user signs in again.
@@ -185,77 +192,89 @@ func TestSignIn_evictsTheOldestSession(t *testing.T) {
 		require.Equal(t, 200, h.get(withCookie(cookies[2])).Code)
 		require.NoError(t, f.cookie.Close(t.Context()))
 	})
-	t.Run("a hundred concurrent sign-ins", func(t *testing.T) {
-		f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 5 })
-		errs := make(chan error, 100)
-		for range 100 {
-			go func() {
-				_, err := f.cookie.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.SessionOptions{})
-				errs <- err
-			}()
-		}
-		for range 100 {
-			require.NoError(t, <-errs)
-		}
-		list, err := f.cookie.List(t.Context(), "ada", auth.Page{})
-		require.NoError(t, err)
-		require.Len(t, list, 5)
-	})
-	t.Run("after the limit was lowered", func(t *testing.T) {
-		f := newFixture(t)
-		for range 10 {
-			f.signIn("ada")
-		}
-		strict, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, MaxPerUser: 2})
-		require.NoError(t, err)
-		_, err = strict.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.SessionOptions{})
-		require.NoError(t, err)
-		list, err := strict.List(t.Context(), "ada", auth.Page{})
-		require.NoError(t, err)
-		require.Len(t, list, 2)
-	})
-	t.Run("while the store fails", func(t *testing.T) {
-		for _, method := range []string{"List", "Revoke"} {
-			f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 1 })
-			cookie := f.signIn("ada")
-			failing(f, method, errors.New("connection refused"))
-			w := httptest.NewRecorder()
-			_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.SessionOptions{})
-			require.ErrorIs(t, err, auth.ErrUnavailable, method)
-			require.Empty(t, w.Header())
-			accepted(t, f.all().get(withCookie(cookie)), "ada", auth.SchemeCookie)
-		}
-	})
-	t.Run("more sessions than a page of a list has", func(t *testing.T) {
-		f := newFixture(t)
-		for range 1005 {
-			f.signIn("ada")
-		}
-		strict, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, MaxPerUser: 1001})
-		require.NoError(t, err)
-		_, err = strict.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.SessionOptions{})
-		require.NoError(t, err)
-		n, err := strict.RevokeAll(t.Context(), "ada")
-		require.NoError(t, err)
-		require.Equal(t, 1001, n)
-	})
-	t.Run("expired sessions do not count", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser, c.cookie.Lifetime = 2, time.Hour })
-			f.signIn("ada", auth.SessionOptions{Lifetime: time.Minute})
-			kept := f.signIn("ada")
-			time.Sleep(time.Minute)
-			f.signIn("ada")
-			accepted(t, f.all().get(withCookie(kept)), "ada", auth.SchemeCookie)
-			require.NoError(t, f.cookie.Close(t.Context()))
-		})
-	})
-	t.Run("a store that always returns ErrLimit", func(t *testing.T) {
+}
+
+func TestSignIn_concurrentlyAtTheLimit(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 5 })
+	errs := make(chan error, 100)
+	for range 100 {
+		go func() {
+			_, err := f.cookie.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.SessionOptions{})
+			errs <- err
+		}()
+	}
+	for range 100 {
+		require.NoError(t, <-errs)
+	}
+	list, err := f.cookie.List(t.Context(), "ada", auth.Page{})
+	require.NoError(t, err)
+	require.Len(t, list, 5)
+}
+
+func TestSignIn_loweredLimit(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for range 10 {
+		f.signIn("ada")
+	}
+	strict, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, MaxPerUser: 2})
+	require.NoError(t, err)
+	_, err = strict.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.SessionOptions{})
+	require.NoError(t, err)
+	list, err := strict.List(t.Context(), "ada", auth.Page{})
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+}
+
+func TestSignIn_storeFailsDuringAnEviction(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"List", "Revoke"} {
 		f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 1 })
-		failing(f, "Create", auth.ErrLimit)
-		_, err := f.cookie.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.SessionOptions{})
-		require.ErrorIs(t, err, auth.ErrLimit)
+		cookie := f.signIn("ada")
+		failing(f, method, errors.New("connection refused"))
+		w := httptest.NewRecorder()
+		_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.SessionOptions{})
+		require.ErrorIs(t, err, auth.ErrUnavailable, method)
+		require.Empty(t, w.Header())
+		accepted(t, f.all().get(withCookie(cookie)), "ada", auth.SchemeCookie)
+	}
+}
+
+func TestSignIn_moreSessionsThanAPage(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for range 1005 {
+		f.signIn("ada")
+	}
+	strict, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, MaxPerUser: 1001})
+	require.NoError(t, err)
+	_, err = strict.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.SessionOptions{})
+	require.NoError(t, err)
+	n, err := strict.RevokeAll(t.Context(), "ada")
+	require.NoError(t, err)
+	require.Equal(t, 1001, n)
+}
+
+func TestSignIn_expiredSessionsDoNotCount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser, c.cookie.Lifetime = 2, time.Hour })
+		f.signIn("ada", auth.SessionOptions{Lifetime: time.Minute})
+		kept := f.signIn("ada")
+		time.Sleep(time.Minute)
+		f.signIn("ada")
+		accepted(t, f.all().get(withCookie(kept)), "ada", auth.SchemeCookie)
+		require.NoError(t, f.cookie.Close(t.Context()))
 	})
+}
+
+func TestSignIn_storeThatIsAlwaysFull(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 1 })
+	failing(f, "Create", auth.ErrLimit)
+	_, err := f.cookie.SignIn(httptest.NewRecorder(), request("POST"), "ada", auth.SessionOptions{})
+	require.ErrorIs(t, err, auth.ErrLimit)
 }
 
 // Without signing in, clients cannot fill the store.

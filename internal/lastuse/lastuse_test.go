@@ -504,74 +504,94 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// runOperations interprets each byte as one step: a use, time that passes, a store that
-// starts or stops to fail, to hang or to end goroutines, or a Close.
+// A simulation runs a Recorder over a store that fails in several ways.
+type simulation struct {
+	*store
+	want             map[byte]time.Time // last uses before Close
+	failing, exiting bool               // writes fail; writes end their goroutine
+	hanging          chan struct{}      // if not nil, writes wait until it is closed
+	release          func()
+	closed           bool
+}
+
 func runOperations(t *testing.T, ops []byte) {
-	s := newStore()
-	want := make(map[byte]time.Time)
-	failing, exiting, closed := false, false, false
-	release := func() {}
-	var hanging chan struct{}
-	s.set(func(ctx context.Context, _ int) error {
-		s.mu.Lock()
-		hang, fail, exit := hanging, failing, exiting
-		s.mu.Unlock()
-		if hang != nil {
-			select {
-			case <-hang:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		switch {
-		case exit:
-			runtime.Goexit()
-		case fail:
-			return errors.New("down")
-		}
-		return nil
-	})
-	locked := func(f func()) { s.mu.Lock(); defer s.mu.Unlock(); f() }
+	s := &simulation{store: newStore(), want: make(map[byte]time.Time), release: func() {}}
+	s.set(s.decide)
 	for _, op := range ops {
-		switch {
-		case op < 0x08 || op >= 0x80: // credentials 4 to 7 count every use
-			at := s.use(op&7, op&4 != 0)
-			if !closed {
-				want[op&7] = at.Truncate(time.Microsecond)
-			}
-		case op < 0x40:
-			time.Sleep(time.Duration(op-0x07)*time.Second + time.Nanosecond)
-		case op == 0x40:
-			locked(func() { failing = !failing })
-		case op == 0x41:
-			locked(func() { exiting = !exiting })
-		case op == 0x42:
-			release()
-			c := make(chan struct{})
-			locked(func() { hanging = c })
-			release = sync.OnceFunc(func() { close(c) })
-		case op == 0x43:
-			closed = true
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			_ = s.Close(ctx)
-			cancel()
-		default:
-			release()
-			synctest.Wait()
-		}
+		s.step(t, op)
 	}
-	release()
-	locked(func() { hanging, failing, exiting = nil, false, false })
-	if s.Close(t.Context()) != nil { // of a write that was under way and failed
+	s.release()
+	s.locked(func() { s.hanging, s.failing, s.exiting = nil, false, false })
+	if s.Close(t.Context()) != nil { // a write that had begun has failed
 		require.NoError(t, s.Close(t.Context()))
 	}
 	require.Empty(t, s.fault)
-	for i, at := range want {
-		if i&4 != 0 {
+	for i, at := range s.want {
+		if everyUseCounts(i) {
 			require.Equal(t, at, s.lastUse(i), "credential %d", i)
 		} else {
 			require.NotZero(t, s.lastUse(i), "credential %d", i)
 			require.False(t, s.lastUse(i).After(at), "credential %d", i)
 		}
 	}
+}
+
+func everyUseCounts(i byte) bool { return i >= 4 }
+
+// step interprets a byte as a use of one of 8 credentials, as time that passes, as a change
+// of what the store does, or as a Close.
+func (s *simulation) step(t *testing.T, op byte) {
+	switch {
+	case op < 0x08 || op >= 0x80:
+		i := op % 8
+		at := s.use(i, everyUseCounts(i))
+		if !s.closed {
+			s.want[i] = at.Truncate(time.Microsecond)
+		}
+	case op < 0x40:
+		time.Sleep(time.Duration(op-0x07)*time.Second + time.Nanosecond)
+	case op == 0x40:
+		s.locked(func() { s.failing = !s.failing })
+	case op == 0x41:
+		s.locked(func() { s.exiting = !s.exiting })
+	case op == 0x42:
+		s.release()
+		c := make(chan struct{})
+		s.locked(func() { s.hanging = c })
+		s.release = sync.OnceFunc(func() { close(c) })
+	case op == 0x43:
+		s.closed = true
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_ = s.Close(ctx)
+	default:
+		s.release()
+		synctest.Wait()
+	}
+}
+
+func (s *simulation) decide(ctx context.Context, _ int) error {
+	var hang chan struct{}
+	var fail, exit bool
+	s.locked(func() { hang, fail, exit = s.hanging, s.failing, s.exiting })
+	if hang != nil {
+		select {
+		case <-hang:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	switch {
+	case exit:
+		runtime.Goexit()
+	case fail:
+		return errors.New("down")
+	}
+	return nil
+}
+
+func (s *simulation) locked(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
 }
