@@ -2,6 +2,7 @@ package seal_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -45,6 +46,17 @@ func TestSecrets(t *testing.T) {
 			require.Equal(t, test.want, got)
 		})
 	}
+}
+
+// Secrets of every release open in all later ones.
+func TestSecrets_golden(t *testing.T) {
+	t.Parallel()
+	const plaintext = "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3"
+	sealed, err := hex.DecodeString("6ddce6ed0a1c8fd3cf6fe6789fac2a4530a566bdb20d04982bc36fac659f7b394f87e525f3d88dd3170525845c17fd6fbe2ba403886424a5bfffa640")
+	require.NoError(t, err)
+	got, ok := newSecrets(key(1)).Open(sealed, "ada", "01", token.Digest(plaintext))
+	require.True(t, ok)
+	require.Equal(t, plaintext, got)
 }
 
 func TestSecrets_withoutKeys(t *testing.T) {
