@@ -50,69 +50,6 @@ func TestSignIn_replacesTheSession(t *testing.T) {
 	})
 }
 
-// cleared is the cookie that SignOut sets.
-const cleared = "__Host-session=; Path=/; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0; HttpOnly; Secure; SameSite=Lax"
-
-func TestSignOut(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	h := f.all()
-	cookie := f.signIn("ada")
-	signOut := func(edits ...edit) (*httptest.ResponseRecorder, error) {
-		w := httptest.NewRecorder()
-		return w, f.cookie.SignOut(w, request("POST", edits...))
-	}
-	w, err := signOut(withCookie(cookie))
-	require.NoError(t, err)
-	require.Equal(t, []string{cleared}, w.Header().Values("Set-Cookie"))
-	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
-	require.Equal(t, "Cookie", w.Header().Get("Vary"))
-	refused(t, h.get(withCookie(cookie)), 401, plainBearer, plainSecret)
-
-	for name, e := range map[string]edit{
-		"again":      withCookie(cookie),
-		"no session": func(*http.Request) {},
-		"junk":       field("Cookie", "__Host-session=x"),
-		"two":        withCookie(cookie, cookie),
-	} {
-		t.Run(name, func(t *testing.T) {
-			w, err := signOut(e)
-			require.NoError(t, err)
-			require.Equal(t, []string{cleared}, w.Header().Values("Set-Cookie"))
-		})
-	}
-	t.Run("from another site", func(t *testing.T) {
-		cookie := f.signIn("ada")
-		w, err := signOut(withCookie(cookie), field("Sec-Fetch-Site", "cross-site"))
-		require.ErrorIs(t, err, auth.ErrCrossOrigin)
-		require.Empty(t, w.Header())
-		accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
-	})
-}
-
-func TestSignOut_storeOutage(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	cookie := f.signIn("ada")
-	for _, method := range []string{"Lookup", "Revoke"} {
-		failing(f, method, errors.New("connection refused"))
-		w := httptest.NewRecorder()
-		require.ErrorIs(t, f.cookie.SignOut(w, request("POST", withCookie(cookie))), auth.ErrUnavailable)
-		require.Equal(t, []string{cleared}, w.Header().Values("Set-Cookie"))
-	}
-}
-
-func TestSignOut_afterSignIn(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	w := httptest.NewRecorder()
-	http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
-	_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.SessionOptions{})
-	require.NoError(t, err)
-	require.NoError(t, f.cookie.SignOut(w, request("POST")))
-	require.Equal(t, []string{"theme=dark", cleared}, w.Header().Values("Set-Cookie"))
-}
-
 // The presented session may end while its user signs in again.
 func TestSignIn_oldSessionEndsMeanwhile(t *testing.T) {
 	t.Parallel()
@@ -277,35 +214,6 @@ func TestSignIn_storeThatIsAlwaysFull(t *testing.T) {
 	require.ErrorIs(t, err, auth.ErrLimit)
 }
 
-// Without signing in, clients cannot fill the store.
-func TestSignOut_anonymousRequestsStoreNothing(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	h := behind(auth.Optional(f.bearer, f.cookie, f.secret))
-	f.store.fail = func(method string) error { return fmt.Errorf("%s was called", method) }
-	for range 100_000 {
-		if w := h.get(); w.Code != 200 {
-			t.Fatal(w.Code)
-		}
-		if err := f.cookie.SignOut(httptest.NewRecorder(), request("POST")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	purged, err := f.store.Purge(context.Background(), time.Now().Add(1000*time.Hour))
-	require.NoError(t, err)
-	require.Zero(t, purged)
-}
-
-// A second cookie, planted from a sibling domain, does not prevent the end of a session.
-func TestSignOut_plantedCookie(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	own := f.signIn("ada")
-	planted := &http.Cookie{Name: own.Name, Value: "x"}
-	require.NoError(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(own, planted))))
-	require.Equal(t, 401, f.all().get(withCookie(own)).Code, "the cookie is invalid even for anyone who copied it")
-}
-
 func TestSignIn_plantedCookie(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -314,27 +222,6 @@ func TestSignIn_plantedCookie(t *testing.T) {
 	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(own, planted)), "ada", auth.SessionOptions{})
 	require.NoError(t, err)
 	require.Equal(t, 401, f.all().get(withCookie(own)).Code, "SignIn ends the presented session")
-}
-
-// Another process may know of a later use of a session that looks idle here.
-func TestSignOut_sessionThatLooksIdle(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, func(c *configs) { c.cookie.IdleTimeout = 2 * time.Minute })
-		other, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
-		require.NoError(t, err)
-		failing(f, "Touch", errors.New("read-only"))
-		c := withCookie(f.signIn("ada"))
-		for range 4 {
-			time.Sleep(time.Minute)
-			require.Equal(t, 200, f.all().get(c).Code)
-		}
-		require.NoError(t, other.SignOut(newRecorder(), request("POST", c)))
-		code := f.all().get(c).Code
-		f.cookie.Close(t.Context())
-		time.Sleep(2 * time.Minute)
-		require.Equal(t, 401, code, "signed out in another process")
-	})
 }
 
 func TestSignIn_clientThatGoesAway(t *testing.T) {
@@ -370,37 +257,6 @@ func TestSignIn_amongManyOthers(t *testing.T) {
 	f.signIn("ada")
 }
 
-func TestSignOut_reportsEveryOutage(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	a, b := f.signIn("ada"), f.signIn("ada")
-	first, second, n := errors.New("first"), errors.New("second"), 0
-	f.store.fail = func(m string) error {
-		if m == "Lookup" {
-			n++
-			return []error{nil, first, second}[n]
-		}
-		return nil
-	}
-	err := f.cookie.SignOut(newRecorder(), request("POST", withCookie(a, b)))
-	require.ErrorIs(t, err, first)
-	require.ErrorIs(t, err, second)
-	n = 0
-	f.store.fail = func(m string) error {
-		switch {
-		case m == "Lookup":
-			n++
-			return []error{nil, nil, second}[n]
-		case m == "Revoke":
-			return first
-		}
-		return nil
-	}
-	err = f.cookie.SignOut(newRecorder(), request("POST", withCookie(a, b)))
-	require.ErrorIs(t, err, second)
-	require.ErrorIs(t, err, first)
-}
-
 func TestSignIn_wholeSeconds(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -419,19 +275,6 @@ func TestSignIn_keepsOtherCookies(t *testing.T) {
 	require.Len(t, w.Result().Cookies(), 2)
 }
 
-func TestSignOut_endsEveryPresentedSession(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	var all []*http.Cookie
-	for range 8 {
-		all = append(all, f.signIn("ada"))
-	}
-	require.NoError(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(all...))))
-	n, err := f.cookie.RevokeAll(t.Context(), "ada")
-	require.NoError(t, err)
-	require.Zero(t, n)
-}
-
 func TestSignIn_sessionOfAnotherUserEndsMeanwhile(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -444,49 +287,6 @@ func TestSignIn_sessionOfAnotherUserEndsMeanwhile(t *testing.T) {
 	}
 	_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(cookie)), "ada", auth.SessionOptions{})
 	require.NoError(t, err)
-}
-
-func TestSignOut_oneCookieTwice(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	c := f.signIn("ada")
-	require.NoError(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(c, c))))
-}
-
-// Invalid cookies are easy to plant, and come first if their Path is longer.
-func TestSignOut_junkCookiesInFront(t *testing.T) {
-	t.Parallel()
-	for name, act := range map[string]func(*fixture, *http.Request) error{
-		"SignOut": func(f *fixture, r *http.Request) error { return f.cookie.SignOut(newRecorder(), r) },
-		"SignIn": func(f *fixture, r *http.Request) error {
-			_, err := f.cookie.SignIn(newRecorder(), r, "ada", auth.SessionOptions{})
-			return err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
-			own := f.signIn("ada")
-			junk, real := make([]*http.Cookie, 500), make([]*http.Cookie, 20)
-			for i := range junk {
-				junk[i] = &http.Cookie{Name: own.Name, Value: "x"}
-			}
-			for i := range real {
-				real[i] = f.signIn("mallory")
-			}
-			require.NoError(t, act(f, request("POST", withCookie(junk...), withCookie(real...), withCookie(own))))
-			require.Equal(t, 401, f.all().get(withCookie(own)).Code)
-		})
-	}
-	t.Run("more valid cookies than users have", func(t *testing.T) {
-		f := newFixture(t)
-		var real []*http.Cookie
-		for range 65 {
-			real = append(real, f.signIn("mallory"))
-		}
-		before := f.store.lookups.Load()
-		require.Error(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(real...))), "not all sessions are ended")
-		require.EqualValues(t, 64, f.store.lookups.Load()-before)
-	})
 }
 
 func TestSignIn_failureKeepsTheEarlierSession(t *testing.T) {
@@ -585,4 +385,204 @@ func TestSignIn_name(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, c.Name)
 	}
+}
+
+// cleared is the cookie that SignOut sets.
+const cleared = "__Host-session=; Path=/; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0; HttpOnly; Secure; SameSite=Lax"
+
+func TestSignOut(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := f.all()
+	cookie := f.signIn("ada")
+	signOut := func(edits ...edit) (*httptest.ResponseRecorder, error) {
+		w := httptest.NewRecorder()
+		return w, f.cookie.SignOut(w, request("POST", edits...))
+	}
+	w, err := signOut(withCookie(cookie))
+	require.NoError(t, err)
+	require.Equal(t, []string{cleared}, w.Header().Values("Set-Cookie"))
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	require.Equal(t, "Cookie", w.Header().Get("Vary"))
+	refused(t, h.get(withCookie(cookie)), 401, plainBearer, plainSecret)
+
+	for name, e := range map[string]edit{
+		"again":      withCookie(cookie),
+		"no session": func(*http.Request) {},
+		"junk":       field("Cookie", "__Host-session=x"),
+		"two":        withCookie(cookie, cookie),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, err := signOut(e)
+			require.NoError(t, err)
+			require.Equal(t, []string{cleared}, w.Header().Values("Set-Cookie"))
+		})
+	}
+	t.Run("from another site", func(t *testing.T) {
+		cookie := f.signIn("ada")
+		w, err := signOut(withCookie(cookie), field("Sec-Fetch-Site", "cross-site"))
+		require.ErrorIs(t, err, auth.ErrCrossOrigin)
+		require.Empty(t, w.Header())
+		accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
+	})
+}
+
+func TestSignOut_storeOutage(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	cookie := f.signIn("ada")
+	for _, method := range []string{"Lookup", "Revoke"} {
+		failing(f, method, errors.New("connection refused"))
+		w := httptest.NewRecorder()
+		require.ErrorIs(t, f.cookie.SignOut(w, request("POST", withCookie(cookie))), auth.ErrUnavailable)
+		require.Equal(t, []string{cleared}, w.Header().Values("Set-Cookie"))
+	}
+}
+
+func TestSignOut_afterSignIn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	w := httptest.NewRecorder()
+	http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
+	_, err := f.cookie.SignIn(w, request("POST"), "ada", auth.SessionOptions{})
+	require.NoError(t, err)
+	require.NoError(t, f.cookie.SignOut(w, request("POST")))
+	require.Equal(t, []string{"theme=dark", cleared}, w.Header().Values("Set-Cookie"))
+}
+
+// Without signing in, clients cannot fill the store.
+func TestSignOut_anonymousRequestsStoreNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := behind(auth.Optional(f.bearer, f.cookie, f.secret))
+	f.store.fail = func(method string) error { return fmt.Errorf("%s was called", method) }
+	for range 100_000 {
+		if w := h.get(); w.Code != 200 {
+			t.Fatal(w.Code)
+		}
+		if err := f.cookie.SignOut(httptest.NewRecorder(), request("POST")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	purged, err := f.store.Purge(context.Background(), time.Now().Add(1000*time.Hour))
+	require.NoError(t, err)
+	require.Zero(t, purged)
+}
+
+// A second cookie, planted from a sibling domain, does not prevent the end of a session.
+func TestSignOut_plantedCookie(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	own := f.signIn("ada")
+	planted := &http.Cookie{Name: own.Name, Value: "x"}
+	require.NoError(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(own, planted))))
+	require.Equal(t, 401, f.all().get(withCookie(own)).Code, "the cookie is invalid even for anyone who copied it")
+}
+
+// Another process may know of a later use of a session that looks idle here.
+func TestSignOut_sessionThatLooksIdle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, func(c *configs) { c.cookie.IdleTimeout = 2 * time.Minute })
+		other, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, IdleTimeout: 2 * time.Minute})
+		require.NoError(t, err)
+		failing(f, "Touch", errors.New("read-only"))
+		c := withCookie(f.signIn("ada"))
+		for range 4 {
+			time.Sleep(time.Minute)
+			require.Equal(t, 200, f.all().get(c).Code)
+		}
+		require.NoError(t, other.SignOut(newRecorder(), request("POST", c)))
+		code := f.all().get(c).Code
+		f.cookie.Close(t.Context())
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, 401, code, "signed out in another process")
+	})
+}
+
+func TestSignOut_reportsEveryOutage(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	a, b := f.signIn("ada"), f.signIn("ada")
+	first, second, n := errors.New("first"), errors.New("second"), 0
+	f.store.fail = func(m string) error {
+		if m == "Lookup" {
+			n++
+			return []error{nil, first, second}[n]
+		}
+		return nil
+	}
+	err := f.cookie.SignOut(newRecorder(), request("POST", withCookie(a, b)))
+	require.ErrorIs(t, err, first)
+	require.ErrorIs(t, err, second)
+	n = 0
+	f.store.fail = func(m string) error {
+		switch {
+		case m == "Lookup":
+			n++
+			return []error{nil, nil, second}[n]
+		case m == "Revoke":
+			return first
+		}
+		return nil
+	}
+	err = f.cookie.SignOut(newRecorder(), request("POST", withCookie(a, b)))
+	require.ErrorIs(t, err, second)
+	require.ErrorIs(t, err, first)
+}
+
+func TestSignOut_endsEveryPresentedSession(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var all []*http.Cookie
+	for range 8 {
+		all = append(all, f.signIn("ada"))
+	}
+	require.NoError(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(all...))))
+	n, err := f.cookie.RevokeAll(t.Context(), "ada")
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
+
+func TestSignOut_oneCookieTwice(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	c := f.signIn("ada")
+	require.NoError(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(c, c))))
+}
+
+// Invalid cookies are easy to plant, and come first if their Path is longer.
+func TestSignOut_junkCookiesInFront(t *testing.T) {
+	t.Parallel()
+	for name, act := range map[string]func(*fixture, *http.Request) error{
+		"SignOut": func(f *fixture, r *http.Request) error { return f.cookie.SignOut(newRecorder(), r) },
+		"SignIn": func(f *fixture, r *http.Request) error {
+			_, err := f.cookie.SignIn(newRecorder(), r, "ada", auth.SessionOptions{})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			own := f.signIn("ada")
+			junk, real := make([]*http.Cookie, 500), make([]*http.Cookie, 20)
+			for i := range junk {
+				junk[i] = &http.Cookie{Name: own.Name, Value: "x"}
+			}
+			for i := range real {
+				real[i] = f.signIn("mallory")
+			}
+			require.NoError(t, act(f, request("POST", withCookie(junk...), withCookie(real...), withCookie(own))))
+			require.Equal(t, 401, f.all().get(withCookie(own)).Code)
+		})
+	}
+	t.Run("more valid cookies than users have", func(t *testing.T) {
+		f := newFixture(t)
+		var real []*http.Cookie
+		for range 65 {
+			real = append(real, f.signIn("mallory"))
+		}
+		before := f.store.lookups.Load()
+		require.Error(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(real...))), "not all sessions are ended")
+		require.EqualValues(t, 64, f.store.lookups.Load()-before)
+	})
 }
