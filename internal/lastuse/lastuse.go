@@ -85,8 +85,8 @@ func (r *Recorder) Record(u Use, fresh, exact bool) {
 		} else {
 			r.due = append(r.due, p)
 		}
-	} else if !exact && !p.unwritten && (p.until.IsZero() || now.Before(p.until)) {
-		return // written within the minute; the caller's record comes from a cache
+	} else if !exact && !p.unwritten && Fresh(p.At, now) {
+		return // a use within the minute is written; the caller's record comes from a cache
 	}
 	if now.After(p.At) {
 		// Round removes the monotonic clock, which stops while a machine sleeps.

@@ -290,6 +290,22 @@ func TestRecord_outage(t *testing.T) {
 	})
 }
 
+// A use is dropped if it is within a minute of a written use, not of its write, which may have
+// been retried for hours.
+func TestRecord_useAfterARetry(t *testing.T) {
+	test(t, func(t *testing.T, s *store) {
+		s.failing(errors.New("reset"))
+		s.use(1, false)
+		time.Sleep(time.Hour - time.Second)
+		s.set(nil)
+		time.Sleep(30 * time.Second) // the first use is written
+		at := s.use(1, false)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		require.Equal(t, at, s.lastUse(1))
+	})
+}
+
 // errors.ErrUnsupported ends the recording.
 func TestRecord_unsupported(t *testing.T) {
 	t.Parallel()
@@ -487,8 +503,8 @@ func TestClose_nothingIsWrittenAfterwards(t *testing.T) {
 	}
 }
 
-// Whatever happens to its writes, a Recorder never moves a last use back, and does not lose
-// the last use of a credential of which every use counts.
+// Whatever happens to its writes, a Recorder never moves a last use back, does not lose the
+// last use of a credential of which every use counts, and is at most a minute behind for others.
 func FuzzRecord(f *testing.F) {
 	for _, ops := range []string{
 		"\x01", "\x01\x81\x02", "\x01\x3f\x01\x3f\x01", "\x40\x01\x3f\x3f\x81\x41\x01", "\x42\x01\x30\x01\x42\x30", "\x01\x43\x01\x30",
@@ -530,8 +546,7 @@ func runOperations(t *testing.T, ops []byte) {
 		if everyUseCounts(i) {
 			require.Equal(t, at, s.lastUse(i), "credential %d", i)
 		} else {
-			require.NotZero(t, s.lastUse(i), "credential %d", i)
-			require.False(t, s.lastUse(i).After(at), "credential %d", i)
+			require.WithinRange(t, s.lastUse(i), at.Add(-time.Minute), at, "credential %d", i)
 		}
 	}
 }
