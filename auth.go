@@ -31,6 +31,13 @@
 // has a Store over an SQL database, and module redisstore one over Redis; module
 // cachestore is a cache in front of either.
 //
+// # Start and shutdown
+//
+// Create the store, then the authenticators, then the routes. Call [Store].Purge
+// periodically, for example once a day. At shutdown, call http.Server.Shutdown, then Close
+// of each authenticator, which writes pending last-use times, and then close the store and
+// its database.
+//
 // # What it does not do
 //
 // The package does not hash passwords, run OAuth flows, limit rates, or answer CORS
@@ -101,21 +108,22 @@ type Authenticator interface {
 	// is down. To supply a reason for events, return an [Error] with a Reason.
 	//
 	// If the error is nil, the Identity must have a UserID: otherwise the request is
-	// answered with 500.
+	// answered with 500, as it is if Authenticate panics. The Identity's Scheme is replaced
+	// by that of the authenticator.
 	Authenticate(r *http.Request) (*Identity, error)
 }
 
 // HeaderCredential returns the credential that the Authorization header carries for
 // scheme s. It is meant for custom authenticators. It returns [ErrNoCredential] if there
-// is no such header or it names another scheme, and [ErrMalformed] if there are two, or if
-// the credential is not a token68 (RFC 9110 section 11.2; JSON Web Tokens are). The
-// credential is at most 64 KiB long and has not been verified.
+// is no such header or it names another scheme, and [ErrMalformed] if there are two, if it is
+// over 64 KiB long, or if the credential is not a token68 (RFC 9110 section 11.2; JSON Web
+// Tokens are). The credential has not been verified.
 func HeaderCredential(r *http.Request, s Scheme) (string, error) {
 	a := header.ParseAuthorization(r.Header)
 	switch {
 	case a.Unreadable:
 		return "", errMalformed
-	case !header.IsScheme(a.Scheme, string(s)):
+	case !header.SameScheme(a.Scheme, string(s)):
 		return "", errNoCredential
 	case a.Malformed || !header.IsToken68(a.Credential):
 		return "", errMalformed
@@ -127,11 +135,13 @@ func HeaderCredential(r *http.Request, s Scheme) (string, error) {
 // The first is used for encryption; all are tried for decryption. Each must have at least
 // 32 random bytes, from crypto/rand or `openssl rand 32`, and be kept apart from the
 // database. To rotate, add a new one at the front, and remove the last one when nothing
-// that it encrypted is needed anymore.
+// that it encrypted is needed anymore. If several processes share the keys, first add the new
+// one at the end everywhere, so that each can decrypt what another encrypts: see
+// docs/integration.md.
 //
-// Keys print, log and marshal as their number only. That holds where their methods can be
-// called: fmt does not call the methods of an unexported field of a struct that is printed
-// as a whole, and encoding/gob calls none of these.
+// Keys print, log and marshal as their count, for example auth.Keys(2). That holds where
+// their methods can be called: fmt does not call the methods of an unexported field of a
+// struct that is printed as a whole, and encoding/gob calls none of these.
 type Keys [][]byte
 
 const minKey = 32

@@ -31,7 +31,7 @@ func (rt *route) authenticate(r *http.Request, res *result) error {
 	var rejected error // the one that is kept, and its scheme
 	var rejectedScheme Scheme
 	for i, a := range rt.authenticators {
-		if res.fromHeader && !header.IsScheme(string(rt.schemes[i]), string(named)) {
+		if res.fromHeader && !header.SameScheme(string(rt.schemes[i]), string(named)) {
 			continue
 		}
 		res.scheme = rt.schemes[i]
@@ -40,9 +40,13 @@ func (rt *route) authenticate(r *http.Request, res *result) error {
 		case err == nil || errors.Is(err, ErrUnavailable):
 			return err
 		case errors.Is(err, ErrNoCredential):
-		case err != errTooLong && !errors.Is(err, ErrInvalidCredential):
+		case isTooLong(err):
+			if rejected == nil {
+				rejected, rejectedScheme = err, res.scheme
+			}
+		case !errors.Is(err, ErrInvalidCredential):
 			return err
-		case rejected == nil || err != errTooLong && !userKnown(rejected):
+		case !userKnown(rejected):
 			rejected, rejectedScheme = err, res.scheme
 		}
 	}
@@ -61,11 +65,18 @@ func (rt *route) authenticate(r *http.Request, res *result) error {
 // "". The header never names Cookie.
 func (rt *route) schemeNamed(name string) Scheme {
 	for _, s := range rt.schemes {
-		if s != SchemeCookie && header.IsScheme(name, string(s)) {
+		if s != SchemeCookie && header.SameScheme(name, string(s)) {
 			return s
 		}
 	}
 	return ""
+}
+
+// isTooLong reports whether a credential is too long for an authenticator. The next one may
+// accept it: a JSON Web Token, for example, is longer than our tokens.
+func isTooLong(err error) bool {
+	e, ok := err.(*Error)
+	return ok && e != nil && e.Reason == ReasonTooLong && errors.Is(e.Err, ErrMalformed)
 }
 
 // userKnown reports whether a rejection names the user of the credential. Such a
@@ -74,19 +85,13 @@ func userKnown(rejected error) bool {
 	if e, ok := rejected.(*Error); ok { // cheaper than errors.As
 		return e.userID != ""
 	}
-	return asError(rejected).userID != ""
+	return rejected != nil && asError(rejected).userID != ""
 }
 
 var (
 	errNoResult = errors.New("auth: an authenticator returned neither an identity nor an error")
 	errNilError = errors.New("auth: an error is a nil *Error, which is neither success nor failure")
 )
-
-// isNilError finds the classic mistake of returning a nil *Error as an error.
-func isNilError(err error) bool {
-	e, ok := err.(*Error)
-	return ok && e == nil
-}
 
 // try calls one authenticator. Our own get the parsed header and return the record, so
 // that an accepted request costs one allocation. The switch is on types and not on an
@@ -130,15 +135,15 @@ func recoveredError(scheme Scheme, v any) error {
 	return errInternal(panicError("authentication by "+string(scheme), v))
 }
 
-// rejection completes what an authenticator or Resolve returned. A condition that only
-// lifecycle calls have, such as ErrNotFound, is an outage here.
+// rejection completes what an authenticator or Resolve returned. A condition that they do
+// not have, such as ErrNotFound, is an outage.
 func (rt *route) rejection(r *http.Request, res *result, err error) Error {
 	given := asError(err)
 	e := Error{
 		Scheme: res.scheme, Reason: given.Reason, Err: err,
 		userID: given.userID, credentialID: given.credentialID, cause: given.cause, responder: &rt.responder,
 	}
-	if error(given) == err && given.Err != nil {
+	if error(given) == err && given.Err != nil { // err is an *Error, and does not just wrap one
 		e.Err = given.Err
 	}
 	c := conditionOf(e.Err)

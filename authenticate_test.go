@@ -171,6 +171,19 @@ func TestRequire_orderOfAuthenticators(t *testing.T) {
 }
 
 // A Reason counts even in a wrapped error, if it is one of the package's constants.
+// A credential that is too long for one authenticator may be that of the next, whichever of
+// them is custom.
+func TestRequire_triesTheNextIfTooLong(t *testing.T) {
+	t.Parallel()
+	tooLong := fakeAuthenticator{scheme: "X", err: &auth.Error{Reason: auth.ReasonTooLong, Err: auth.ErrMalformed}}
+	ada := fakeAuthenticator{scheme: "X", identity: &auth.Identity{UserID: "ada"}}
+	accepted(t, behind(auth.Require(tooLong, ada)).get(authorization("X a")), "ada", "X")
+	require.Equal(t, 400, behind(auth.Require(tooLong)).get(authorization("X a")).Code)
+	// Malformed for any other reason decides.
+	malformed := fakeAuthenticator{scheme: "X", err: auth.ErrMalformed}
+	require.Equal(t, 400, behind(auth.Require(malformed, ada)).get(authorization("X a")).Code)
+}
+
 func TestRequire_reasonsOfCustomAuthenticators(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

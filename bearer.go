@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
 )
-
-// NoExpiry is the Lifetime of a credential that never expires.
-const NoExpiry time.Duration = math.MaxInt64
 
 // A Bearer authenticates personal access tokens: `Authorization: Bearer <token>`
 // (RFC 6750 section 2.1). Tokens in a query or a body are ignored. A Bearer also
@@ -42,7 +38,7 @@ type BearerConfig struct {
 	// no maximum.
 	MaxLifetime time.Duration
 	// MaxOverlap is the longest grace period of a rotation, in which the old token
-	// still works. Zero means 7 days.
+	// still works. Zero means 7 days. More than MaxLifetime is an error.
 	MaxOverlap time.Duration
 	// MaxPerUser is how many valid tokens a user may have. Zero means no limit.
 	MaxPerUser int
@@ -56,7 +52,7 @@ type BearerConfig struct {
 type BearerPolicy struct {
 	Prefix         string
 	AcceptImported bool
-	Scopes         []string      // the caller's own slice; if nil, any scope is allowed
+	Scopes         []string      // a copy; if nil, any scope is allowed
 	MaxLifetime    time.Duration // zero means no maximum
 	MaxOverlap     time.Duration // never zero
 	MaxPerUser     int           // zero means no limit
@@ -64,8 +60,8 @@ type BearerPolicy struct {
 
 // TokenOptions describes a token to create. All fields are required.
 type TokenOptions struct {
-	// Name is what its user calls the token: 1 to 255 bytes of UTF-8, without
-	// control characters, line separators and marks of text direction.
+	// Name is what its user calls the token: 1 to 255 bytes of UTF-8 with a visible
+	// character, without control characters, line separators and marks of text direction.
 	Name string
 	// Scopes are what the token may be used for. Use []string{FullAccess} for
 	// everything that the user may do.
@@ -78,40 +74,12 @@ type TokenOptions struct {
 // ImportOptions describes a token of another system.
 type ImportOptions struct {
 	TokenOptions
-	// CreatedAt is when the other system created the token. Zero means now. Lifetime
-	// and MaxLifetime are counted from it.
+	// CreatedAt is when the other system created the token, from 1970 to now. Zero means
+	// now. Lifetime and MaxLifetime are counted from it.
 	CreatedAt time.Time
 	// ExpiresAt, if not zero, is when the token expires, and is set instead of
 	// Lifetime.
 	ExpiresAt time.Time
-}
-
-// times returns when the token was created and when it expires.
-func (o *ImportOptions) times(now time.Time, maxLifetime time.Duration) (created, expires time.Time, err error) {
-	created = now
-	if !o.CreatedAt.IsZero() {
-		created = o.CreatedAt.UTC().Truncate(time.Microsecond)
-	}
-	if created.After(now) || created.Before(time.Unix(0, 0)) {
-		return created, expires, argumentError("CreatedAt", "must not be in the future, nor before 1970")
-	}
-	if o.ExpiresAt.IsZero() {
-		expires, err = expiryAfter(created, o.Lifetime), checkLifetime(o.Lifetime, maxLifetime)
-		if err == nil && !expires.IsZero() && !expires.After(now) {
-			err = argumentError("Lifetime", "has passed since CreatedAt")
-		}
-		return created, expires, err
-	}
-	expires = o.ExpiresAt.UTC().Truncate(time.Microsecond)
-	switch {
-	case o.Lifetime != 0:
-		err = argumentError("ExpiresAt", "must not be set together with Lifetime")
-	case !expires.After(now):
-		err = argumentError("ExpiresAt", "must be in the future")
-	case maxLifetime > 0 && expires.Sub(created) > maxLifetime:
-		err = argumentError("ExpiresAt", "must be at most %v after CreatedAt", maxLifetime)
-	}
-	return created, expires, err
 }
 
 // NewBearer returns a Bearer over store, or an error that lists everything wrong with cfg.
@@ -181,8 +149,9 @@ func (b *Bearer) authenticate(r *http.Request, presented header.Authorization) (
 }
 
 // Issue creates a token for a user and returns its plaintext, which cannot be
-// retrieved later. It returns [ErrInvalidArgument] if o violates the configuration,
-// [ErrLimit] if the user has MaxPerUser tokens, or [ErrUnavailable].
+// retrieved later. It returns [ErrInvalidArgument] if userID is not 1 to 255 bytes of UTF-8
+// without control characters or if o violates the configuration, [ErrLimit] if the user
+// has MaxPerUser tokens, or [ErrUnavailable].
 func (b *Bearer) Issue(ctx context.Context, userID string, o TokenOptions) (plaintext string, c Credential, err error) {
 	return b.issue(ctx, userID, ImportOptions{TokenOptions: o})
 }
@@ -225,11 +194,12 @@ func (b *Bearer) Get(ctx context.Context, userID, id string) (Credential, error)
 	return b.get(ctx, userID, id)
 }
 
-// Rotate replaces a token with a new one that has the same name, scopes and
-// lifetime, up to MaxLifetime from now. The old one works for another overlap, 0 to
-// MaxOverlap, but not beyond its own expiry; if overlap is 0, it is revoked. Rotate
-// returns [ErrNotFound] if the user has no such token or it has expired, and
-// [ErrConflict] if it has been rotated already.
+// Rotate replaces a token with a new one that has the same name, scopes and lifetime, up
+// to MaxLifetime from now. The old one keeps working for overlap, 0 to MaxOverlap, but not
+// beyond its own expiry; if overlap is 0, it is revoked. A token that is still in the grace
+// period of an earlier rotation is revoked. MaxPerUser does not apply, and scopes are kept
+// even if the configuration no longer lists them. Rotate returns [ErrNotFound] if the user
+// has no such token or it has expired, and [ErrConflict] if it has been rotated already.
 func (b *Bearer) Rotate(ctx context.Context, userID, id string, overlap time.Duration) (plaintext string, c Credential, err error) {
 	return b.rotate(ctx, userID, id, overlap)
 }
@@ -245,10 +215,11 @@ func (b *Bearer) RevokeAll(ctx context.Context, userID string) (int, error) {
 	return b.revokeAll(ctx, userID)
 }
 
-// RevokePlaintext revokes the token with the given plaintext, whichever user it
-// belongs to. Use it when a token has leaked. It returns the token, so that its
-// user can be notified, or [ErrNotFound] if there is no such token or it is revoked.
-// Expired tokens are revoked too, so that their users can be notified.
+// RevokePlaintext revokes the token with the given plaintext, whichever user it belongs to
+// and whatever its form, and with it the token that it replaced if that is in its grace
+// period. Use it when a token has leaked. It returns the token, so that its user can be
+// notified, or [ErrNotFound] if there is no such token or it is revoked. Expired tokens are
+// revoked too. Space around the plaintext is ignored.
 func (b *Bearer) RevokePlaintext(ctx context.Context, plaintext string) (Credential, error) {
 	return b.revokePlaintext(ctx, plaintext)
 }
@@ -265,7 +236,8 @@ func (b *Bearer) Policy() BearerPolicy {
 	}
 }
 
-// Close writes pending last-use times, or returns when ctx is done. b can still
+// Close writes pending last-use times. It returns the error of the last write that failed,
+// or ctx.Err() if ctx is done first; calling it again retries. b can still
 // authenticate requests afterwards, but no longer records when tokens are used.
 func (b *Bearer) Close(ctx context.Context) error { return b.recorder.Close(ctx) }
 

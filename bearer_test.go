@@ -419,6 +419,19 @@ func TestBearer_rotateUnderAStricterPolicy(t *testing.T) {
 	}
 }
 
+// NoExpiry is a grace period like any other, and not the shortest.
+func TestBearer_rotateWithoutEndOfGracePeriod(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *configs) { c.bearer.MaxOverlap = auth.NoExpiry })
+	first, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
+	require.NoError(t, err)
+	second, next, err := f.bearer.Rotate(t.Context(), "ada", c.ID, auth.NoExpiry)
+	require.NoError(t, err)
+	require.Equal(t, c.ID, next.Previous)
+	accepted(t, f.all().get(authorization("Bearer "+first)), "ada", auth.SchemeBearer)
+	accepted(t, f.all().get(authorization("Bearer "+second)), "ada", auth.SchemeBearer)
+}
+
 func TestBearer_rotateConcurrently(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -23,8 +23,8 @@ func FromContext(ctx context.Context) (*Identity, bool) {
 func describe(ctx context.Context, id *Identity) bool { return current(ctx).describe(id) }
 
 // NewContext returns a copy of ctx that carries a copy of id. Use it to test handlers,
-// and for background work on behalf of a user. A user that ctx carries belongs to
-// another identity and is hidden. If id is nil, the context is anonymous.
+// and for background work on behalf of a user. [User] finds nothing in it, even if ctx has
+// a user, who belongs to another identity. If id is nil, the context is anonymous.
 //
 // Do not derive the context of long-running work from a request's context, which
 // retains the request with its headers: use NewContext(context.Background(), id).

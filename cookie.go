@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	defaultLifetime = 7 * 24 * time.Hour
+	defaultSessionLifetime = 7 * 24 * time.Hour
 
-	// maxLifetime is how long browsers keep a cookie at most, 34,560,000 seconds
+	// maxCookieLifetime is how long browsers keep a cookie at most, 34,560,000 seconds
 	// (RFC 6265bis section 5.5).
-	maxLifetime = 400 * 24 * time.Hour
+	maxCookieLifetime = 400 * 24 * time.Hour
 
 	// minIdle leaves room for last-use times that are written a minute late.
 	minIdle = 2 * time.Minute
@@ -95,7 +95,8 @@ type CookieConfig struct {
 	MaxPerUser int
 	// TrustedOrigins are other origins whose pages may send any request with the
 	// cookie, such as "https://app.example.com": scheme, host and port, without
-	// wildcards. The package does not answer CORS preflights: see docs/integration.md.
+	// wildcards. http origins are allowed on loopback hosts, or if Insecure is set. The
+	// package does not answer CORS preflights: see docs/integration.md.
 	TrustedOrigins []string
 	// Observe, if not nil, is called when users sign in or out, and when sessions are
 	// revoked.
@@ -208,8 +209,8 @@ func (c *Cookie) isIdle(session *Credential, now time.Time) bool {
 	return !now.Before(c.recorder.Last(session.Digest).Add(c.idleTimeout))
 }
 
-// CheckOrigin returns [ErrCrossOrigin] if the request has an unsafe method, or is a
-// WebSocket upgrade, and comes from another origin that is not trusted. A handler that
+// CheckOrigin returns [ErrCrossOrigin] if the request comes from another origin that is not
+// trusted, and has a method other than GET, HEAD and OPTIONS or is a WebSocket upgrade. A handler that
 // signs users in must call it first, so that another site cannot make a browser try
 // passwords or sign in to the attacker's account. SignIn and SignOut call it
 // themselves. The Observer is called if the request is rejected.
@@ -248,7 +249,8 @@ func (c *Cookie) Policy() CookiePolicy {
 	return CookiePolicy{c.cookie.Name, c.lifetime, c.idleTimeout, c.maxPerUser}
 }
 
-// Close writes pending last-use times, or returns when ctx is done. c can still
+// Close writes pending last-use times. It returns the error of the last write that failed,
+// or ctx.Err() if ctx is done first; calling it again retries. c can still
 // authenticate requests afterwards, but no longer records when sessions are used.
 func (c *Cookie) Close(ctx context.Context) error { return c.recorder.Close(ctx) }
 
@@ -264,7 +266,7 @@ func (cfg *CookieConfig) setDefaults() {
 		cfg.SameSite = http.SameSiteLaxMode
 	}
 	if cfg.Lifetime == 0 {
-		cfg.Lifetime = defaultLifetime
+		cfg.Lifetime = defaultSessionLifetime
 	}
 	cfg.Lifetime = wholeSeconds(cfg.Lifetime)
 	if cfg.Name == "" {
@@ -338,8 +340,8 @@ func (cfg *CookieConfig) checkSite(fault func(field, format string, args ...any)
 }
 
 func (cfg *CookieConfig) checkTimes(fault func(field, format string, args ...any), store Store) {
-	if cfg.Lifetime < 0 || cfg.Lifetime > maxLifetime {
-		fault("Lifetime", "is %v: use 1 second to %v", cfg.Lifetime, maxLifetime)
+	if cfg.Lifetime < 0 || cfg.Lifetime > maxCookieLifetime {
+		fault("Lifetime", "is %v: use 1 second to %v", cfg.Lifetime, maxCookieLifetime)
 	}
 	switch {
 	case cfg.IdleTimeout == 0:
@@ -361,7 +363,7 @@ func (c *Cookie) checkSize() error {
 	if err != nil {
 		return configError("CookieConfig", "Name", "%q: %w", sample.Name, err)
 	}
-	sample.Value, sample.Expires, sample.MaxAge = value, time.Now(), int(maxLifetime/time.Second)
+	sample.Value, sample.Expires, sample.MaxAge = value, time.Now(), int(maxCookieLifetime/time.Second)
 	if err := sample.Valid(); err != nil {
 		return configError("CookieConfig", "Name, Domain or Path", "makes a cookie that cannot be sent: %w", err)
 	}

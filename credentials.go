@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ const (
 	defaultOverlap = 7 * 24 * time.Hour
 )
 
+// NoExpiry is the Lifetime of a credential that never expires.
+const NoExpiry time.Duration = math.MaxInt64
+
 // credentials is what Bearer, Cookie and Secret share: the records of one kind in
 // a store.
 type credentials struct {
@@ -42,7 +46,8 @@ func (cs *credentials) init(store Store, kind Kind, observe Observer) {
 	cs.recorder.Write = cs.touch
 }
 
-// used records that c was used. If exact, every use counts.
+// used records that c was used. If exact, uses within a minute of the recorded one count
+// too.
 func (cs *credentials) used(c *Credential, now time.Time, exact bool) {
 	fresh := lastuse.Fresh(c.LastUsedAt, now)
 	if fresh && !exact {
@@ -188,7 +193,7 @@ type issuer struct {
 	maxLifetime time.Duration
 	maxOverlap  time.Duration
 	maxPerUser  int
-	sealed      seal.Secrets // empty unless plaintexts can be revealed
+	sealer      seal.Secrets // empty unless plaintexts can be revealed
 }
 
 // authenticateHeader is Authenticate of a header scheme. Require reads the header
@@ -198,7 +203,7 @@ func authenticateHeader(r *http.Request, s Scheme, authenticate func(*http.Reque
 	if presented.Unreadable {
 		return nil, errMalformed
 	}
-	if !header.IsScheme(presented.Scheme, string(s)) {
+	if !header.SameScheme(presented.Scheme, string(s)) {
 		return nil, errNoCredential
 	}
 	c, err := authenticate(r, presented)
@@ -265,7 +270,7 @@ func (is *issuer) newCredential(userID string, o ImportOptions) (Credential, err
 
 func (is *issuer) setPlaintext(c *Credential, plaintext string) {
 	c.Digest, c.Hint = token.Digest(plaintext), token.Hint(is.format.prefix, plaintext)
-	c.Sealed = is.sealed.Seal(plaintext, c.UserID, c.ID)
+	c.Sealed = is.sealer.Seal(plaintext, c.UserID, c.ID)
 }
 
 func (is *issuer) create(ctx context.Context, event EventType, c Credential) error {
@@ -299,7 +304,7 @@ func (is *issuer) rotate(ctx context.Context, userID, id string, overlap time.Du
 	if overlap > 0 {
 		c.Previous = old.ID
 	}
-	if err := is.store.Rotate(ctx, old.Ref(), c, expiryAfter(created, overlap)); err != nil {
+	if err := is.store.Rotate(ctx, old.Ref(), c, created.Add(overlap).Truncate(time.Microsecond)); err != nil {
 		return "", Credential{}, storeError(err)
 	}
 	is.notify(ctx, Event{Type: EventRotated, UserID: userID, CredentialID: c.ID})
@@ -381,6 +386,34 @@ func (f *plaintextFormat) checkImport(plaintext string) error {
 		return argumentError("plaintext", "has the form of tokens with this Prefix, but not their checksum")
 	}
 	return nil
+}
+
+// times returns when the token was created and when it expires.
+func (o *ImportOptions) times(now time.Time, maxLifetime time.Duration) (created, expires time.Time, err error) {
+	created = now
+	if !o.CreatedAt.IsZero() {
+		created = o.CreatedAt.UTC().Truncate(time.Microsecond)
+	}
+	if created.After(now) || created.Before(time.Unix(0, 0)) {
+		return created, expires, argumentError("CreatedAt", "must not be in the future, nor before 1970")
+	}
+	if o.ExpiresAt.IsZero() {
+		expires, err = expiryAfter(created, o.Lifetime), checkLifetime(o.Lifetime, maxLifetime)
+		if err == nil && !expires.IsZero() && !expires.After(now) {
+			err = argumentError("Lifetime", "has passed since CreatedAt")
+		}
+		return created, expires, err
+	}
+	expires = o.ExpiresAt.UTC().Truncate(time.Microsecond)
+	switch {
+	case o.Lifetime != 0:
+		err = argumentError("ExpiresAt", "must not be set together with Lifetime")
+	case !expires.After(now):
+		err = argumentError("ExpiresAt", "must be in the future")
+	case maxLifetime > 0 && expires.Sub(created) > maxLifetime:
+		err = argumentError("ExpiresAt", "must be at most %v after CreatedAt", maxLifetime)
+	}
+	return created, expires, err
 }
 
 // timestamp is the current time as stores keep it.

@@ -18,20 +18,21 @@ var (
 	ErrNoCredential = errors.New("auth: no credential")
 	// ErrMalformed means that a request's credential violates its grammar.
 	ErrMalformed = errors.New("auth: malformed")
-	// ErrInvalidCredential means that the credential is unknown, expired, revoked
-	// or of another kind, or that its user is disabled. Clients are not told which.
+	// ErrInvalidCredential means that the credential is unknown, expired, revoked, of
+	// another kind or form, or that its user is disabled: see the Reasons. Clients do not
+	// learn which.
 	ErrInvalidCredential = errors.New("auth: invalid credential")
 	// ErrInsufficientScope means that the credential is valid but lacks a required
 	// scope.
 	ErrInsufficientScope = errors.New("auth: insufficient scope")
-	// ErrCrossOrigin means that a browser sent a valid cookie with a request from
-	// another origin.
+	// ErrCrossOrigin means that a request that could change something comes from another
+	// origin, and that a cookie would authorize it.
 	ErrCrossOrigin = errors.New("auth: cross-origin request")
 	// ErrUnavailable means that the store, or a backend that Middleware.Resolve
 	// uses, is unavailable.
 	ErrUnavailable = errors.New("auth: unavailable")
-	// ErrInvalidArgument means that an argument of a lifecycle call, such as Issue
-	// or SignIn, is not allowed. The error wraps an [ArgumentError] for each.
+	// ErrInvalidArgument means that an argument of a call that creates, changes or lists
+	// credentials is not allowed. The error wraps an [ArgumentError] for each such argument.
 	ErrInvalidArgument = errors.New("auth: invalid argument")
 	// ErrNotFound means that the user has no such credential.
 	ErrNotFound = errors.New("auth: not found")
@@ -152,8 +153,8 @@ func (e *Error) Unwrap() error {
 	return e.Err
 }
 
-// StatusCode returns the HTTP status code for the error: 400, 401, 403, 404, 409,
-// 500 or 503.
+// StatusCode returns the HTTP status code for the error: 400, 401, 403, 404, 409, 500, 501
+// or 503.
 func (e *Error) StatusCode() int { return conditionOf(e).status }
 
 // Code returns the error's stable name for clients, which the "code" member of
@@ -171,7 +172,7 @@ type condition struct {
 	status int
 	code   string
 	detail string
-	reason Reason // if the authenticator gave none; empty for errors of lifecycle calls
+	reason Reason // if the authenticator gave none; empty if authenticators do not return err
 	body   []byte // the problem document
 }
 
@@ -189,6 +190,7 @@ var conditions = [...]*condition{
 	newCondition(ErrNotFound, http.StatusNotFound, "not_found", "Not found.", ""),
 	newCondition(ErrConflict, http.StatusConflict, "conflict", "It exists already, or was changed in the meantime.", ""),
 	newCondition(ErrLimit, http.StatusConflict, "limit_reached", "The limit is reached.", ""),
+	newCondition(errors.ErrUnsupported, http.StatusNotImplemented, "unsupported", "This is not supported.", ""),
 }
 
 var conditionUnavailable = newCondition(ErrUnavailable, http.StatusServiceUnavailable, "unavailable",
@@ -263,11 +265,11 @@ func asError(err error) *Error {
 	return new(Error)
 }
 
-// An ArgumentError names an argument of a lifecycle call that is not allowed, so
-// that a form can show the fault next to its field. A call that finds several
-// faults returns them joined, as errors.Join does. It may be sent to the client.
+// An ArgumentError names an argument that is not allowed, so that a form can show the fault
+// next to its field. A call that finds several returns them joined by errors.Join: errors.As
+// finds the first, and Unwrap() []error all of them. It may be sent to the client.
 type ArgumentError struct {
-	Argument string // the parameter, or the field of an Options struct: "Name", "overlap"
+	Argument string // the parameter, or the field of an Options or Page struct: "overlap", "Name"
 	Fault    string // what is wrong with it, for people: "must not be empty"
 }
 
@@ -290,10 +292,10 @@ func configError(config, field, format string, args ...any) error {
 
 // storeError passes on the errors of the Store contract. Any other is an outage.
 func storeError(err error) error {
-	if errors.Is(err, ErrUnavailable) {
+	if err == nil || errors.Is(err, ErrUnavailable) {
 		return err
 	}
-	for _, known := range []error{nil, ErrNotFound, ErrConflict, ErrLimit, errors.ErrUnsupported} {
+	for _, known := range []error{ErrNotFound, ErrConflict, ErrLimit, errors.ErrUnsupported} {
 		if errors.Is(err, known) {
 			return err
 		}
@@ -327,4 +329,17 @@ func isNil(v any) bool {
 		return r.IsNil()
 	}
 	return false
+}
+
+// isNilPointer finds the nil *User of a lookup that found no user and forgot to say so.
+// Nil maps and slices are fine.
+func isNilPointer(user any) bool {
+	v := reflect.ValueOf(user)
+	return v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+// isNilError finds the classic mistake of returning a nil *Error as an error.
+func isNilError(err error) bool {
+	e, ok := err.(*Error)
+	return ok && e == nil
 }

@@ -36,6 +36,7 @@ func TestError_codes(t *testing.T) {
 		auth.ErrRevoked:           {404, "not_found"},
 		auth.ErrConflict:          {409, "conflict"},
 		auth.ErrLimit:             {409, "limit_reached"},
+		errors.ErrUnsupported:     {501, "unsupported"},
 		auth.ErrUnavailable:       {503, "unavailable"},
 		errors.New("canary"):      {503, "unavailable"},
 		// An error that also wraps an outage is an outage.

@@ -17,17 +17,18 @@ const (
 	EventRefused   EventType = "refused"   // a request was rejected; Reason says why
 )
 
-// Changes to credentials. They are reported to the Observe of the authenticator.
+// Changes to credentials. They are reported to the Observe of the authenticator. What
+// Rotate and Revoke revoke along with the credential that they name has no event of its own.
 const (
 	EventIssued     EventType = "issued"      // a token or secret was created
 	EventImported   EventType = "imported"    // a token or secret of another system was added
 	EventRotated    EventType = "rotated"     // CredentialID is the new one
 	EventRevealed   EventType = "revealed"    // a client secret was shown again
 	EventRevoked    EventType = "revoked"     // one credential was revoked; Reason says why
-	EventRevokedAll EventType = "revoked_all" // all of a user's credentials of one kind were revoked
+	EventRevokedAll EventType = "revoked_all" // all of a user's credentials of one kind were revoked, or all sessions with exceptions
 	EventSignedIn   EventType = "signed_in"
 	EventSignedOut  EventType = "signed_out"
-	EventUseLost    EventType = "use_lost" // last-use times could not be written; they are retried in a minute
+	EventUseLost    EventType = "use_lost" // last-use times could not be written; the write is retried in a minute
 )
 
 // An Event is a decision on a request, or a change to a credential. It never contains
@@ -37,7 +38,7 @@ type Event struct {
 	Scheme       Scheme // empty if no credential was presented
 	UserID       string // empty if unknown
 	CredentialID string // empty if unknown
-	Reason       Reason // why it was rejected or revoked; else empty
+	Reason       Reason // of EventRefused, EventAnonymous, EventRevoked, EventRevokedAll and EventUseLost
 	// Remote is the request's RemoteAddr: behind a proxy, the proxy's address. For a
 	// change, it is that of the request in whose context the change was made, if that
 	// is behind Require or Optional; else empty. If a middleware in front determines the
@@ -70,14 +71,14 @@ func (e Event) LogValue() slog.Value {
 }
 
 // An Observer is called synchronously, on the goroutine that caused the event: for a
-// request, before the handler runs or the error is written. It must be safe for
-// concurrent use, and must not block. A nil Observer costs nothing.
+// request, before the handler runs or the error is written. It must be safe for concurrent
+// use, and must neither block nor panic. A nil Observer costs nothing.
 type Observer func(ctx context.Context, e Event)
 
-// LogTo returns an Observer that logs each event to l, or to slog.Default() if l is
-// nil. The level is Error for outages and internal errors, Warn for rejected
-// credentials and last uses that could not be written, Debug for accepted requests, and
-// Info for all others.
+// LogTo returns an Observer that logs each event to l, or to slog.Default() if l is nil. The
+// level is Error for outages and internal errors; Warn for rejected credentials, leaked ones
+// that are revoked, and last uses that could not be written; Debug for accepted and anonymous
+// requests; and Info for all others.
 func LogTo(l *slog.Logger) Observer {
 	return func(ctx context.Context, e Event) {
 		logger := l
@@ -94,7 +95,7 @@ func (e Event) level() slog.Level {
 		return slog.LevelError
 	case e.Reason == ReasonMissing, e.Reason == ReasonCanceled:
 		return slog.LevelInfo
-	case e.Type == EventRefused, e.Type == EventUseLost:
+	case e.Type == EventRefused, e.Type == EventUseLost, e.Reason == ReasonLeaked:
 		return slog.LevelWarn
 	case e.Type == EventAccepted, e.Type == EventAnonymous:
 		return slog.LevelDebug

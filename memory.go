@@ -14,7 +14,7 @@ import (
 type MemoryStore struct {
 	// digests is what Lookup reads. It has shards, so that requests on several cores
 	// seldom wait for one lock.
-	digests [64]shard
+	digests [shardCount]shard
 
 	// mu orders all changes. users is what changes and lists read.
 	mu    sync.Mutex
@@ -35,6 +35,8 @@ type owner struct {
 	userID string
 }
 
+const shardCount = 64
+
 type shard struct {
 	mu      sync.RWMutex
 	records map[Digest]*memoryRecord
@@ -51,7 +53,7 @@ func NewMemoryStore() *MemoryStore {
 
 // Lookup implements [Store].
 func (s *MemoryStore) Lookup(ctx context.Context, kind Kind, d Digest) (*Credential, error) {
-	r := s.find(d)
+	r := s.byDigest(d)
 	if r == nil || r.Kind != kind {
 		return nil, ErrNotFound
 	}
@@ -83,7 +85,7 @@ func (s *MemoryStore) Create(ctx context.Context, c Credential, limit int) error
 	if c.Kind == KindSecret && live > 0 {
 		return ErrConflict
 	}
-	if s.find(c.Digest) != nil || s.at(c.Ref()) != nil {
+	if s.byDigest(c.Digest) != nil || s.byRef(c.Ref()) != nil {
 		return ErrConflict
 	}
 	if limit > 0 && live >= limit {
@@ -104,7 +106,7 @@ func (s *MemoryStore) Get(ctx context.Context, ref Ref) (Credential, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.at(ref)
+	r := s.byRef(ref)
 	if r == nil {
 		return Credential{}, ErrNotFound
 	}
@@ -137,11 +139,11 @@ func (s *MemoryStore) Rotate(ctx context.Context, old Ref, next Credential, oldU
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.at(old)
+	r := s.byRef(old)
 	switch {
 	case r == nil || r.Expired(next.CreatedAt):
 		return ErrNotFound
-	case r.Superseded || s.find(next.Digest) != nil || s.at(next.Ref()) != nil:
+	case r.Superseded || s.byDigest(next.Digest) != nil || s.byRef(next.Ref()) != nil:
 		return ErrConflict
 	}
 	s.add(next)
@@ -164,7 +166,7 @@ func (s *MemoryStore) Revoke(ctx context.Context, ref Ref) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.at(ref)
+	r := s.byRef(ref)
 	if r == nil {
 		return ErrNotFound
 	}
@@ -199,7 +201,7 @@ func (s *MemoryStore) Touch(ctx context.Context, uses []Use) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, use := range uses {
-		if r := s.at(use.Ref); r != nil && use.At.After(r.LastUsedAt) {
+		if r := s.byRef(use.Ref); r != nil && use.At.After(r.LastUsedAt) {
 			s.change(r, func(c *Credential) { c.LastUsedAt = use.At })
 		}
 	}
@@ -233,18 +235,18 @@ func (s *MemoryStore) Purge(ctx context.Context, before time.Time) (int, error) 
 	return purged, nil
 }
 
-// find returns the record with that digest, of any kind and even if revoked, or nil.
-func (s *MemoryStore) find(d Digest) *memoryRecord {
-	sh := &s.digests[d[0]%64]
+// byDigest returns the record with that digest, of any kind and even if revoked, or nil.
+func (s *MemoryStore) byDigest(d Digest) *memoryRecord {
+	sh := &s.digests[d[0]%shardCount]
 	sh.mu.RLock()
 	r := sh.records[d]
 	sh.mu.RUnlock()
 	return r
 }
 
-// put sets what find returns. If r is nil, it removes it.
+// put sets what byDigest returns. If r is nil, it removes it.
 func (s *MemoryStore) put(d Digest, r *memoryRecord) {
-	sh := &s.digests[d[0]%64]
+	sh := &s.digests[d[0]%shardCount]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if r == nil {
@@ -256,8 +258,8 @@ func (s *MemoryStore) put(d Digest, r *memoryRecord) {
 
 // The methods below are called with s.mu held.
 
-// at returns the record, or nil if there is none or it is revoked.
-func (s *MemoryStore) at(ref Ref) *memoryRecord {
+// byRef returns the record, or nil if there is none or it is revoked.
+func (s *MemoryStore) byRef(ref Ref) *memoryRecord {
 	records := s.users[owner{ref.Kind, ref.UserID}]
 	if i, ok := slices.BinarySearchFunc(records, ref.ID, byID); ok {
 		return records[i]
@@ -301,7 +303,7 @@ func (s *MemoryStore) revokePrevious(r *memoryRecord) {
 	if r.Previous == "" {
 		return
 	}
-	if previous := s.at(Ref{r.Kind, r.UserID, r.Previous}); previous != nil {
+	if previous := s.byRef(Ref{r.Kind, r.UserID, r.Previous}); previous != nil {
 		s.revoke(previous)
 	}
 }

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"reflect"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
 )
 
 // A Middleware wraps handlers so that only authenticated requests reach them. The zero
-// value is usable. Its fields are read by Require, Optional and RequireScope; later
-// changes have no effect.
+// value is usable. Its methods read its fields when they are called; later changes do not
+// affect routes that are built.
 //
 // Error responses share their header values, so that rejecting junk allocates nothing.
 // Middleware outside of Require may replace a header, as Header.Set and Header.Add do,
@@ -45,10 +44,11 @@ type Middleware struct {
 // that one of the authenticators accepts. Handlers get the identity from [FromContext].
 //
 // If the Authorization header names the scheme of one or more authenticators, only those
-// are tried, in order, until one returns something other than [ErrInvalidCredential] or
-// "too long". A valid cookie never makes up for an invalid token. Otherwise all
-// authenticators are tried in order, and a stale cookie does not stop the next one. A
-// header with any other scheme is ignored.
+// are tried, in order. The next one is tried after [ErrInvalidCredential],
+// [ErrNoCredential] and [ReasonTooLong]; any other result decides. A valid cookie never
+// makes up for an invalid token. Otherwise all authenticators are tried in order, and a
+// stale cookie does not stop the next one. A header with any other scheme is ignored, but
+// two headers, or one over 64 KiB, are answered with 400 on every route.
 //
 // If Require and Optional are nested, the innermost decides. Require panics if an
 // authenticator is nil or was not made by its constructor, if a scheme is not a token of
@@ -59,17 +59,18 @@ func (m *Middleware) Require(first Authenticator, more ...Authenticator) func(ht
 }
 
 // Optional is like Require, but also lets anonymous requests through: those without a
-// credential, and those whose only credential is invalid and not in the Authorization
-// header, such as a stale or forged cookie. The Observer receives the reason. An invalid
-// credential in the Authorization header, a cross-origin request with a valid cookie, and
-// an outage are answered as by Require.
+// credential, and those whose credentials are invalid or rejected by Resolve and not in the
+// Authorization header, such as a stale or forged cookie, or that of a disabled user. The
+// Observer receives the reason. An invalid credential in the Authorization header, a
+// cross-origin request with a valid cookie, and an outage are answered as by Require.
 func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(http.Handler) http.Handler {
 	return newRoute(*m, true, first, more).wrap
 }
 
-// Authenticate decides as Require does, but writes nothing. It is for frameworks with
-// their own handlers, and for WebSocket upgrades. It returns a copy of the request with
-// the identity in its context, or an *[Error] for [WriteError].
+// Authenticate decides as Require does and notifies the Observer, but writes nothing and
+// does not call OnError. It is for frameworks with their own handlers, and for WebSocket
+// upgrades. It returns a copy of the request with the identity in its context, or an
+// *[Error] for [WriteError].
 //
 // The caller sets Vary and Cache-Control, and calls MultipartForm.RemoveAll if it reads
 // an upload from the returned request. Require is cheaper: it checks its arguments once,
@@ -163,8 +164,8 @@ func shareMultipartForm(r, ours *http.Request) {
 	}
 }
 
-// admit decides on a request and notifies the Observer. It returns nil and sets rejection
-// if the request must not pass.
+// admit decides on a request and notifies the Observer. It returns nil if the request must
+// not pass. It sets rejection then, and if Optional lets an invalid credential pass.
 func (rt *route) admit(r *http.Request, rejection *Error) *admitted {
 	a := rt.decide(r, rejection)
 	switch {
@@ -183,8 +184,8 @@ func (rt *route) admit(r *http.Request, rejection *Error) *admitted {
 	return a
 }
 
-// decide recovers panics of authenticators, stores and Resolve, and answers that one
-// request with 500.
+// decide turns panics of authenticators, stores and Resolve into a rejection of that one
+// request.
 func (rt *route) decide(r *http.Request, rejection *Error) (a *admitted) {
 	var res result
 	defer func() {
@@ -246,13 +247,6 @@ func (rt *route) resolveUser(r *http.Request, id *Identity) (any, error) {
 		return nil, &Error{Reason: ReasonDisabled, Err: ErrInvalidCredential, userID: id.UserID, credentialID: id.CredentialID}
 	}
 	return nil, errUnavailable(err)
-}
-
-// isNilPointer finds the nil *User of a lookup that found no user and forgot to say so.
-// Nil maps and slices are fine.
-func isNilPointer(user any) bool {
-	v := reflect.ValueOf(user)
-	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // setHeaders sets the headers of every response behind this route.

@@ -45,8 +45,9 @@ type responder struct {
 	challenges  *challenge.Set
 }
 
-// reject answers a request. What requests share, so that junk allocates nothing,
-// is kept from an OnError, which might write to it.
+// reject answers a request. Without an OnError, header values are shared between
+// requests, so that rejecting junk allocates nothing. An OnError gets its own, as it may
+// write to them.
 func (rs *responder) reject(w http.ResponseWriter, r *http.Request, e Error) {
 	if rs.onError != nil {
 		rs.callOnError(w, r, e)
@@ -199,7 +200,7 @@ func (e *Error) challengeLines(c *condition) []string {
 	if e.responder != nil {
 		challenges = e.responder.challenges
 	}
-	bearer := header.IsScheme(string(e.Scheme), string(SchemeBearer))
+	bearer := header.SameScheme(string(e.Scheme), string(SchemeBearer))
 	switch c.err {
 	case ErrNoCredential:
 		return challenges.Plain
@@ -228,9 +229,9 @@ func validScopes(scopes []string) []string {
 	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return !validScope(s) })
 }
 
-// RedirectToSignIn returns a Middleware.OnError for pages. If a GET or HEAD request
-// without an Authorization header is rejected with 401, it redirects to the sign-in
-// page at path, with the address of the requested page in the query parameter
+// RedirectToSignIn returns a Middleware.OnError for pages. If a GET or HEAD request without
+// an Authorization header is rejected with 401, it redirects (303) to the sign-in page at
+// path, with the address of the requested page in the query parameter
 // "next", which the sign-in page passes to [LocalPath]. Other errors are written by
 // [WriteError]. It panics unless path is a path on this site, which starts with
 // exactly one slash.
@@ -266,9 +267,9 @@ func requestedAddress(r *http.Request) string {
 
 // LocalPath returns next if it is safe to redirect a browser there, and fallback
 // otherwise. It prevents open redirects. next is safe if it is an absolute path on
-// this site, with an optional query and fragment, that has no space, no empty or dot
-// segment except at its end, and no backslash or control character even after decoding.
-// The fallback is not checked.
+// this site, with an optional query and fragment, that has no space, no dot segment, no
+// empty segment except after a final slash, and no backslash or control character even
+// after decoding. The fallback is not checked.
 func LocalPath(next, fallback string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {

@@ -120,8 +120,8 @@ func validScope(name string) bool {
 // RequireScope returns a wrapper for handlers that only identities with all of the
 // scopes may reach. It must be inside of Require: outside it answers 500, and inside
 // of Optional it answers 401 to anonymous requests. It panics if scopes is empty or
-// has a name that RFC 6749 section 3.3 does not allow. If m has no Observe or
-// OnError, those of the surrounding Require are used.
+// has a name that RFC 6749 section 3.3 does not allow. If m has no Observe or OnError, those
+// of the surrounding Require are used; its other fields are not.
 func (m *Middleware) RequireScope(scopes ...string) func(http.Handler) http.Handler {
 	return m.requireScopes(scopes, hasAll)
 }
@@ -187,7 +187,7 @@ func checkScopes(ctx context.Context, scopes []string, enough func(have Scopes, 
 
 func (m *Middleware) requireScopes(scopes []string, enough func(have Scopes, want []string) bool) func(http.Handler) http.Handler {
 	if len(scopes) == 0 {
-		panic("auth: RequireScope without a scope")
+		panic("auth: RequireScope or RequireAnyScope without a scope")
 	}
 	for _, s := range scopes {
 		if !validScope(s) {

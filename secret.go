@@ -36,9 +36,9 @@ type SecretConfig struct {
 	// AcceptImported allows secrets that do not have the Prefix, such as those added
 	// by Import. It has no effect without a Prefix: all secrets are allowed then.
 	AcceptImported bool
-	// RevealKeys allow users to see their secret again: it is encrypted with
-	// AES-256-GCM under a key derived from the first of them and kept in the store,
-	// which never has the keys. If empty, a secret is shown once.
+	// RevealKeys allow users to see their secret again: the store keeps it encrypted with
+	// AES-256-GCM, under a key that is derived from the first of them and never stored. If
+	// empty, a secret is shown once.
 	RevealKeys Keys
 	// MaxOverlap is the longest grace period of a rotation, in which the previous
 	// secret still works. Zero means 7 days.
@@ -78,7 +78,7 @@ func NewSecret(store Store, cfg SecretConfig) (*Secret, error) {
 	if err := errors.Join(formatErr, overlapErr, checkStore(store), keysErr); err != nil {
 		return nil, err
 	}
-	s := &Secret{issuer{format: format, maxOverlap: overlap, sealed: seal.NewSecrets(cfg.RevealKeys)}}
+	s := &Secret{issuer{format: format, maxOverlap: overlap, sealer: seal.NewSecrets(cfg.RevealKeys)}}
 	s.init(store, KindSecret, cfg.Observe)
 	return s, nil
 }
@@ -141,7 +141,7 @@ func (s *Secret) Get(ctx context.Context, userID, id string) (Credential, error)
 // [errors.ErrUnsupported] if there are no RevealKeys; and [ErrUnavailable] if none of
 // them decrypts it, because a key was removed or the record was altered.
 func (s *Secret) Reveal(ctx context.Context, userID, id string) (string, error) {
-	if len(s.sealed) == 0 {
+	if len(s.sealer) == 0 {
 		return "", errors.ErrUnsupported
 	}
 	c, err := s.get(ctx, userID, id)
@@ -153,7 +153,7 @@ func (s *Secret) Reveal(ctx context.Context, userID, id string) (string, error) 
 	case len(c.Sealed) == 0 || c.Expired(time.Now()):
 		return "", ErrNotFound
 	}
-	plaintext, ok := s.sealed.Open(c.Sealed, c.UserID, c.ID, c.Digest)
+	plaintext, ok := s.sealer.Open(c.Sealed, c.UserID, c.ID, c.Digest)
 	if !ok {
 		return "", asUnavailable(errors.New("no reveal key decrypts this secret"))
 	}
@@ -162,9 +162,9 @@ func (s *Secret) Reveal(ctx context.Context, userID, id string) (string, error) 
 }
 
 // Rotate replaces a user's current secret with a new one that has the same scopes and
-// lifetime. The old one works for another overlap, 0 to MaxOverlap, but not beyond its
-// own expiry; if overlap is 0, it is revoked. A secret that is still in the grace
-// period of an earlier rotation is revoked. Rotate returns [ErrNotFound] if the user
+// lifetime. The old one keeps working for overlap, 0 to MaxOverlap, but not beyond its own
+// expiry; if overlap is 0, it is revoked. A secret that is still in the grace period of an
+// earlier rotation is revoked. Rotate returns [ErrNotFound] if the user
 // has no such secret or it has expired, and [ErrConflict] if it has been rotated
 // already: a form that is submitted twice rotates once.
 func (s *Secret) Rotate(ctx context.Context, userID, id string, overlap time.Duration) (plaintext string, c Credential, err error) {
@@ -186,17 +186,18 @@ func (s *Secret) RevokeAll(ctx context.Context, userID string) (int, error) {
 // belongs to, and with it the secret that it replaced if that is in its grace period.
 // Use it when a secret has leaked. It returns the secret, so that its user can be
 // notified, or [ErrNotFound] if there is no such secret or it is revoked. Expired
-// secrets are revoked too.
+// secrets are revoked too. Space around the plaintext is ignored.
 func (s *Secret) RevokePlaintext(ctx context.Context, plaintext string) (Credential, error) {
 	return s.revokePlaintext(ctx, plaintext)
 }
 
 // Policy returns the configuration, with its defaults.
 func (s *Secret) Policy() SecretPolicy {
-	return SecretPolicy{s.format.prefix, s.format.acceptImported, s.maxOverlap, len(s.sealed) > 0}
+	return SecretPolicy{s.format.prefix, s.format.acceptImported, s.maxOverlap, len(s.sealer) > 0}
 }
 
-// Close writes pending last-use times, or returns when ctx is done. s can still
+// Close writes pending last-use times. It returns the error of the last write that failed,
+// or ctx.Err() if ctx is done first; calling it again retries. s can still
 // authenticate requests afterwards, but no longer records when secrets are used.
 func (s *Secret) Close(ctx context.Context) error { return s.recorder.Close(ctx) }
 

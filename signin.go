@@ -26,13 +26,14 @@ type SessionOptions struct {
 
 // SignIn starts a session for a user whom the caller has just authenticated, for
 // example by password, and sets its cookie on w. It must be called before anything is
-// written to w. SignIn always creates a new session and ends the one presented with
-// r, which prevents session fixation.
+// written to w. SignIn always creates a new session and ends those presented with r, which
+// prevents session fixation.
 //
-// It returns [ErrCrossOrigin] as CheckOrigin does, [ErrInvalidArgument] if userID or o
-// is not allowed, [ErrInvalidCredential] if r has more than 64 session cookies that
-// are ours, or [ErrUnavailable]. If it returns an error, no cookie is set and the
-// earlier session remains valid.
+// It returns [ErrCrossOrigin] as CheckOrigin does, [ErrInvalidArgument] if userID is not 1
+// to 255 bytes of UTF-8 without control characters or if o is not allowed,
+// [ErrInvalidCredential] if r has more than 64 cookies that c encrypted, or
+// [ErrUnavailable]. If it returns an error, no cookie is set and the user's own session
+// remains valid; sessions of other users that were presented with r may have ended.
 func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, o SessionOptions) (Credential, error) {
 	if err := c.CheckOrigin(r); err != nil {
 		return Credential{}, err
@@ -55,11 +56,12 @@ func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, o
 	return session, nil
 }
 
-// SignOut clears the cookie and revokes its session. If the request has several
-// session cookies, one of which may be planted, it revokes all of their sessions. It
-// returns nil if there is no session. If it returns [ErrUnavailable], the cookie is
-// cleared but the session may still be valid for anyone who copied the cookie. If it
-// returns [ErrCrossOrigin], as CheckOrigin does, it has done nothing.
+// SignOut clears the cookie and revokes its session. If the request has several session
+// cookies, some of which may be planted, it revokes all of their sessions; of more than 64
+// it revokes 64 and returns [ErrInvalidCredential]. It returns nil if there is no session.
+// If it returns [ErrUnavailable], the cookie is cleared but the session may still be valid
+// for anyone who copied the cookie. If it returns [ErrCrossOrigin], as CheckOrigin does, it
+// has done nothing.
 func (c *Cookie) SignOut(w http.ResponseWriter, r *http.Request) error {
 	if err := c.CheckOrigin(r); err != nil {
 		return err
@@ -81,9 +83,9 @@ func (c *Cookie) SignOut(w http.ResponseWriter, r *http.Request) error {
 // we encrypted count, so that junk cannot hide a session.
 const maxRequestSessions = 64
 
-// requestSessions returns the sessions presented with r, which SignIn and SignOut end.
-// It includes sessions that seem idle, since another process may have seen a use, and
-// does not mind planted cookies, which must not protect a session.
+// requestSessions returns the sessions presented with r, which SignIn and SignOut end. It
+// includes sessions that seem idle, since another process may have seen a use. A planted
+// second cookie must not protect a session, so all are read.
 func (c *Cookie) requestSessions(r *http.Request) ([]*Credential, error) {
 	var sessions []*Credential
 	var outages error
@@ -159,7 +161,7 @@ func (c *Cookie) start(r *http.Request, session Credential) error {
 	return nil
 }
 
-// endAll ends sessions that were presented with a request and belong to other users.
+// endAll ends sessions that were presented with a request.
 func (c *Cookie) endAll(ctx context.Context, olds []*Credential) error {
 	for _, old := range olds {
 		if err := c.end(ctx, *old, ReasonReplaced); err != nil {

@@ -15,27 +15,29 @@ import (
 // it, and a failure leaves nothing behind. If several processes share a store, what is
 // said about winners and limits holds across all of them.
 //
-// Any error that wraps none of [ErrNotFound], [ErrConflict] and [ErrLimit] means that
-// the store is unavailable, and is answered with 503. Methods return within a bounded
-// time even if the server behind them hangs, and soon after ctx is done. Times are UTC
-// in whole microseconds; the zero time means never. Get, List and Lookup return
-// records that have expired or were rotated until Purge removes them: callers check
-// the expiry.
+// Any error that wraps none of [ErrNotFound], [ErrConflict], [ErrLimit] and
+// [errors.ErrUnsupported] means that the store is unavailable, and is answered with 503; so
+// does one that wraps [ErrUnavailable], whatever else it wraps. If Touch returns
+// errors.ErrUnsupported itself, last uses are not recorded anymore. Methods return within a
+// bounded time even if the server behind them hangs, and soon after ctx is done. Times are
+// UTC in whole microseconds; the zero time means never. Get, List and Lookup return expired
+// records: callers check the expiry. Purge removes them, and a store may do so earlier.
 type Store interface {
 	// Create stores c. It returns ErrConflict if any record of any kind has the same
-	// digest, including revoked tokens and secrets until they are purged; or if c is a
-	// secret and the user has a secret that is neither revoked nor superseded nor
-	// expired. A secret that has expired is revoked in the same step. If limit is above
-	// 0, Create returns ErrLimit if the user has that many records of this kind that are
-	// neither revoked nor superseded nor expired. The present time counts, not
-	// c.CreatedAt. The store does not keep the caller's slices.
+	// digest, including revoked tokens and secrets until they are purged; if the user has a
+	// record of this kind with the same ID; or if c is a secret and the user has one that is
+	// neither revoked nor superseded nor expired. A secret that has expired is revoked in
+	// the same step, with the one that it replaced. If limit is above 0, Create returns
+	// ErrLimit if the user has that many records of this kind that are neither revoked nor
+	// superseded nor expired. The present time counts, not c.CreatedAt. The store does not
+	// keep the caller's slices.
 	Create(ctx context.Context, c Credential, limit int) error
 
 	// Lookup returns the record of that kind with that digest, even if it has expired.
 	// It returns ErrNotFound if there is none or it was revoked; a store that knows of
-	// the revocation may return [ErrRevoked]. It is called for each request, and must
-	// compare the whole digest byte by byte. The result may be shared and must not be
-	// modified.
+	// the revocation may return [ErrRevoked]. It is called for each request, and must match
+	// all 32 bytes exactly, whatever the collation. The result may be shared and must not
+	// be modified.
 	Lookup(ctx context.Context, kind Kind, d Digest) (*Credential, error)
 
 	// Get returns a record, which is the caller's. It returns ErrNotFound if there is
@@ -54,13 +56,14 @@ type Store interface {
 	// its grace period, that one is revoked, so that at most two generations are valid
 	// at a time. Limits do not apply. Rotate returns ErrNotFound if old does not exist,
 	// is revoked, belongs to another user, or has expired at next.CreatedAt; and
-	// ErrConflict if old is superseded, or if next's digest exists. Of several
+	// ErrConflict if old is superseded, or if next's digest or ID exists. Of several
 	// concurrent rotations of one record, exactly one succeeds.
 	Rotate(ctx context.Context, old Ref, next Credential, oldUntil time.Time) error
 
 	// Revoke revokes a record, and with it the record that it replaced if that is in
 	// its grace period. The digest of a token or a secret stays until Purge, so that it
-	// cannot be imported again. Revoke returns ErrNotFound as Get does.
+	// cannot be imported again; a store may keep more of the record, but returns none of it.
+	// Revoke returns ErrNotFound as Get does.
 	Revoke(ctx context.Context, ref Ref) error
 
 	// RevokeAll revokes all of a user's records of one kind except those with the given
@@ -81,8 +84,8 @@ type Store interface {
 
 // A Credential is the record of a token, a session or a secret. It has no plaintext.
 type Credential struct {
-	// ID names the record in public. It is a ULID of 26 characters, which sorts by
-	// creation.
+	// ID names the record in public. This package makes ULIDs of 26 characters, which sort
+	// by creation.
 	ID     string `json:"id"`
 	Kind   Kind   `json:"kind"`
 	UserID string `json:"user_id"`        // the user that it belongs to
@@ -95,7 +98,7 @@ type Credential struct {
 
 	CreatedAt  time.Time `json:"created_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`   // zero means never
-	LastUsedAt time.Time `json:"last_used_at,omitzero"` // zero means not yet; up to about a minute late
+	LastUsedAt time.Time `json:"last_used_at,omitzero"` // zero means not yet; lags by up to about a minute
 
 	Superseded bool   `json:"superseded,omitempty"` // rotated, and in its grace period until ExpiresAt; does not count against limits
 	Previous   string `json:"previous,omitempty"`   // the ID of the credential that it replaced with a grace period
@@ -138,14 +141,14 @@ type Ref struct {
 // A Use is a use of a credential, for Store.Touch.
 type Use struct {
 	Ref
-	Digest Digest
+	Digest Digest // for caches, which know records by it
 	At     time.Time
 }
 
 // A Page is a part of a list. The zero value is the first 100 records.
 type Page struct {
 	After string // the last ID of the previous page, which need not exist anymore; empty for the first page
-	Limit int    // at most 1,000; zero means 100
+	Limit int    // at most 1,000; zero or less means 100
 }
 
 // Max returns the maximum number of records on the page: Limit with its default and
@@ -216,10 +219,11 @@ type Digest [32]byte
 // LookupStore returns a read-only Store over f, for example for an existing table of
 // tokens. f must return ErrNotFound for unknown and revoked credentials, set UserID and
 // Scopes, be safe for concurrent use, and return within a bounded time. If Kind and
-// Digest are zero, they are filled in. The result of f is not modified.
+// Digest are zero, they are filled in. The result of f is not modified. If f is nil,
+// LookupStore returns nil, which constructors reject.
 //
-// All other methods return [errors.ErrUnsupported]: credentials are managed elsewhere,
-// and their last uses are not recorded.
+// All other methods return [errors.ErrUnsupported], and so do the methods of authenticators
+// that need them: credentials are managed elsewhere, and their last uses are not recorded.
 func LookupStore(f func(ctx context.Context, kind Kind, d Digest) (*Credential, error)) Store {
 	if f == nil {
 		return nil // which constructors reject

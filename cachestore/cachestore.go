@@ -9,8 +9,8 @@
 //     this process. One by another process takes effect within [Config].MaxStale, 5
 //     seconds by default. With [Config].Invalidations it takes effect as soon as the
 //     notification arrives, and within MaxStale if notifications fail.
-//   - A lookup in progress while a credential is revoked does not cache it, and is not
-//     the answer to a later request.
+//   - A lookup that began before a revocation is neither cached nor returned to requests
+//     that arrive after it.
 //   - No entry outlives MaxStale or the expiry of its credential.
 //   - Outages of the store are never cached and never hide a revocation: known
 //     credentials are served for the rest of MaxStale, then rejected with 503.
@@ -21,7 +21,7 @@
 //     is canceled when no request waits for it any longer.
 //
 // Only Lookup is cached. A token that another process imports can remain unknown here
-// for MaxStale, if it was presented before.
+// for MaxStale, if it was presented before. Invalidations do not report imports.
 //
 // # Testing
 //

@@ -21,8 +21,8 @@
 //
 // PostgreSQL 12 or later, and one connection to the primary for each cache that
 // subscribes. A standby sends no notifications, and PgBouncer forwards them in
-// session mode only. Any other mode is reported when a heartbeat is answered by a
-// different server process, which requires some load on the pooler. The role needs
+// session mode only. Transaction and statement mode are detected only when a heartbeat is
+// answered by a different server process, so not on an idle pooler. The role needs
 // no privileges except CONNECT.
 //
 // # Testing

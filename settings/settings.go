@@ -84,7 +84,7 @@ type Config struct {
 	Scopes []ScopeGroup
 
 	// Title is the heading of the page and part of its title, for example the name
-	// of the service. If empty, it is the text "title".
+	// of the service. If empty, it is DefaultTexts()["title"].
 	Title string
 	// Links lead back to the service.
 	Links []Link
@@ -121,9 +121,10 @@ type Link struct {
 }
 
 // New returns the handler of the page and the API, or an error that lists every mistake
-// in cfg. The handler expects the mount prefix to have been stripped from the path:
-// mount it with http.StripPrefix under a path that ends in a slash. It is safe for
-// concurrent use.
+// in cfg. As [auth.Middleware.Require] does, it panics if an authenticator was not made by
+// its constructor, or if the Middleware's Realm or ResourceMetadata cannot be sent. The
+// handler expects the mount prefix to have been stripped from the path: mount it with
+// http.StripPrefix under a path that ends in a slash. It is safe for concurrent use.
 func New(cfg Config) (http.Handler, error) {
 	cfg.setDefaults()
 	if err := cfg.check(); err != nil {

@@ -25,7 +25,8 @@ const (
 	// PostgreSQL is PostgreSQL 12 or later.
 	PostgreSQL Dialect = "postgres"
 
-	// MySQL is MariaDB 10.5 or later and MySQL 8.0 or later, with InnoDB.
+	// MySQL is MariaDB 10.5 or later and MySQL 8.0 or later, with InnoDB. The tests run
+	// over MariaDB.
 	MySQL Dialect = "mysql"
 )
 

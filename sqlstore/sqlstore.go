@@ -19,8 +19,8 @@
 // durable as a commit of the database. Reads must go to the primary: a replica does
 // not see a revocation until it has caught up.
 //
-// Every failure is returned as an error within [Config].Timeout, and never as a
-// result. The store works again as soon as the database does.
+// Every failure is returned as an error, and never as ErrNotFound, within
+// [Config].Timeout and 0.1 s for a rollback. The store works again as soon as the database does.
 //
 // # How it was tested
 //
@@ -117,8 +117,8 @@ func New(db *sql.DB, d Dialect, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// Close releases the statement that the store has prepared. It does not close the
-// database.
+// Close releases the statement that the store has prepared, and does not close the
+// database. Call it before closing that.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -35,6 +35,24 @@ var detailCases = []testCase{
 		},
 	},
 	{
+		name: "Create_idTaken",
+		why:  "the ID of a record names it in every list and event, and must never reach another one.",
+		run: func(t *run) {
+			first := t.create(record(auth.KindToken, user()))
+			second := record(auth.KindToken, first.UserID)
+			second.ID = first.ID
+			t.want(t.store.Create(t.Context(), second, 0), auth.ErrConflict)
+			t.same(t.get(first), first)
+			t.digestUnknown(second)
+
+			old := t.create(record(auth.KindToken, first.UserID))
+			second.Previous = old.ID
+			t.want(t.store.Rotate(t.Context(), old.Ref(), second, second.CreatedAt.Add(time.Minute)), auth.ErrConflict)
+			t.same(t.get(old), old)
+			t.digestUnknown(second)
+		},
+	},
+	{
 		name: "Create_countsLimitNow",
 		why:  "an import sets CreatedAt to a time in the past, when records were still valid that have expired since, and a limit bounds the records that are valid at the same time.",
 		run: func(t *run) {

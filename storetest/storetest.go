@@ -196,6 +196,13 @@ func (t *run) notFound(c auth.Credential) {
 	}
 }
 
+// digestUnknown fails if the store knows the digest of c.
+func (t *run) digestUnknown(c auth.Credential) {
+	t.Helper()
+	_, err := t.store.Lookup(t.Context(), c.Kind, c.Digest)
+	t.want(err, auth.ErrNotFound)
+}
+
 // digestTaken fails if Create or Rotate accepts the digest of c for another record.
 func (t *run) digestTaken(c auth.Credential) {
 	t.Helper()

@@ -28,6 +28,7 @@ var brokenStores = map[string]struct {
 }{
 	"Create keeps the caller's slice":               {"Store_sharesNoSlice", func() auth.Store { return &sharing{MemoryStore: auth.NewMemoryStore()} }},
 	"Create counts and inserts in two steps":        {"Create_concurrentLimit", func() auth.Store { return &counting{auth.NewMemoryStore(), presentTime} }},
+	"Create overwrites a record with the same ID":   {"Create_idTaken", func() auth.Store { return &overwriting{auth.NewMemoryStore()} }},
 	"Create ignores the limit":                      {"Create_limit", func() auth.Store { return &unlimited{auth.NewMemoryStore()} }},
 	"Create counts the limit at CreatedAt":          {"Create_countsLimitNow", func() auth.Store { return &counting{auth.NewMemoryStore(), creationTime} }},
 	"Create rejects a secret after an expired one":  {"Create_replacesExpiredSecret", func() auth.Store { return &occupied{auth.NewMemoryStore()} }},
@@ -203,6 +204,17 @@ func (s *lagging) Create(ctx context.Context, c auth.Credential, limit int) erro
 	}
 	if c.Expired(time.Now()) {
 		s.expired.Store(c.UserID, true)
+	}
+	return s.MemoryStore.Create(ctx, c, limit)
+}
+
+type overwriting struct{ *auth.MemoryStore }
+
+func (s *overwriting) Create(ctx context.Context, c auth.Credential, limit int) error {
+	if old, err := s.Get(ctx, c.Ref()); err == nil && old.Digest != c.Digest {
+		if err := s.Revoke(ctx, c.Ref()); err != nil {
+			return err
+		}
 	}
 	return s.MemoryStore.Create(ctx, c, limit)
 }

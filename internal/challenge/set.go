@@ -29,7 +29,7 @@ func NewSet(realm, metadata string, schemes []string) *Set {
 	}
 	s := &Set{realm: realm, metadata: metadata}
 	for _, scheme := range schemes {
-		same := func(other string) bool { return header.IsScheme(scheme, other) }
+		same := func(other string) bool { return header.SameScheme(scheme, other) }
 		if !slices.ContainsFunc(s.schemes, same) {
 			s.schemes = append(s.schemes, scheme)
 		}
@@ -52,7 +52,7 @@ func (s *Set) format(code string, scopes []string) []string {
 	lines := make([]string, len(s.schemes))
 	for i, scheme := range s.schemes {
 		params := []Param{{"realm", s.realm}}
-		if header.IsScheme(scheme, "Bearer") {
+		if header.SameScheme(scheme, "Bearer") {
 			params = append(params,
 				Param{"error", code},
 				Param{"scope", strings.Join(scopes, " ")},

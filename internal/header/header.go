@@ -54,9 +54,9 @@ func ParseAuthorization(h http.Header) (a Authorization) {
 	return a
 }
 
-// IsScheme reports whether two scheme names are equal, ignoring ASCII case (RFC 9110
+// SameScheme reports whether two scheme names are equal, ignoring ASCII case (RFC 9110
 // section 11.1). strings.EqualFold would take "ſecret" for "Secret".
-func IsScheme(a, b string) bool {
+func SameScheme(a, b string) bool {
 	if a == b {
 		return true // the common case
 	}

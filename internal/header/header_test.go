@@ -55,11 +55,11 @@ func TestIsToken68(t *testing.T) {
 
 func TestIsScheme(t *testing.T) {
 	t.Parallel()
-	require.True(t, header.IsScheme("bEARER", "Bearer"))
+	require.True(t, header.SameScheme("bEARER", "Bearer"))
 	for _, s := range []string{"", "Beare", "Bearers", "Be\u00e4rer", "Bea[er", "\u212aearer"} {
-		require.False(t, header.IsScheme(s, "Bearer"), s)
+		require.False(t, header.SameScheme(s, "Bearer"), s)
 	}
-	require.False(t, header.IsScheme("[", "{"), "these are not letters")
+	require.False(t, header.SameScheme("[", "{"), "these are not letters")
 }
 
 var cookies = map[string][]string{ // the values of the cookie s in a line

@@ -28,8 +28,8 @@ type Use struct {
 	At         time.Time
 }
 
-// A Recorder writes at most one use a minute for each credential. If every use
-// counts, or a write failed, the latest use is kept and written when the minute is
+// A Recorder writes at most one use a minute for each credential. If uses are exact, or a
+// write failed, the latest use is kept and written when the minute is
 // over, or by Close. The goroutine that writes ends when nothing is due, so an idle
 // Recorder has none. Write must be set; otherwise the zero value is ready. All methods
 // are safe for concurrent use.
@@ -59,9 +59,9 @@ type pendingUse struct {
 // recorded.
 func Fresh(last, now time.Time) bool { return now.Before(last.Add(Interval)) }
 
-// Record records a use at u.At. If exact, every use counts, as idle timeouts require;
-// otherwise a use within a minute of a written one is dropped. fresh means that the
-// store's own record is less than a minute old.
+// Record records a use at u.At. If exact, the latest use counts even within a minute of one
+// that is written, as idle timeouts require; otherwise it is dropped. fresh means that the
+// last use in the store is less than a minute ago.
 func (r *Recorder) Record(u Use, fresh, exact bool) {
 	if r.closed.Load() {
 		return
@@ -81,7 +81,7 @@ func (r *Recorder) Record(u Use, fresh, exact bool) {
 		}
 		r.pending[u.Digest] = p
 		if fresh {
-			r.wait(p, now)
+			r.schedule(p, now)
 		} else {
 			r.due = append(r.due, p)
 		}
@@ -196,11 +196,11 @@ func (r *Recorder) requeue(taken []*pendingUse, err error) {
 			continue
 		}
 		p.unwritten = p.unwritten || err != nil
-		r.wait(p, now)
+		r.schedule(p, now)
 	}
 }
 
-func (r *Recorder) wait(p *pendingUse, now time.Time) {
+func (r *Recorder) schedule(p *pendingUse, now time.Time) {
 	p.until = now.Add(Interval)
 	r.waiting = append(r.waiting, p)
 	if len(r.waiting) == 1 && !r.closed.Load() {

@@ -39,8 +39,8 @@ func New(trusted []string, insecure bool) *Checker {
 	return c
 }
 
-// Allows reports whether r has a safe method (RFC 9110 section 9.2.1) and is not an
-// upgrade, or comes from the same or a trusted origin. A request without Origin and
+// Allows reports whether r is a GET, HEAD or OPTIONS, which are safe methods (RFC 9110
+// section 9.2.1), and is not an upgrade, or comes from the same or a trusted origin. A request without Origin and
 // Sec-Fetch-Site is not from a browser, and allowed.
 func (c *Checker) Allows(r *http.Request) bool {
 	method := r.Method
@@ -61,7 +61,7 @@ func (c *Checker) Allows(r *http.Request) bool {
 	return c.protection.Check(&http.Request{Method: method, Header: r.Header, Host: r.Host, URL: r.URL}) == nil
 }
 
-// sameOrigin is for browsers that do not send Sec-Fetch-Site, which none does over http.
+// sameOrigin is used when Sec-Fetch-Site is absent: in old browsers, and over plain http.
 func (c *Checker) sameOrigin(origin string, r *http.Request) bool {
 	host, secure := strings.CutPrefix(origin, "https://")
 	if !secure {

@@ -70,7 +70,7 @@ var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPaddi
 // ID returns a new ULID: 48 bits of milliseconds since 1970 and 80 random bits, as
 // 26 characters. IDs sort by their times.
 func ID(t time.Time) string {
-	var raw [20]byte // 32 bits of padding, of which the first 30 are cut off, then the ULID
+	var raw [20]byte // 32 zero bits, 48 of time, 80 random; the first 6 characters, 30 zero bits, are cut off
 	binary.BigEndian.PutUint64(raw[2:], uint64(t.UnixMilli()))
 	rand.Read(raw[10:])
 	return crockford.EncodeToString(raw[:])[6:]
