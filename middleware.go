@@ -60,7 +60,7 @@ func (m *Middleware) Require(first Authenticator, more ...Authenticator) func(ht
 
 // Optional is like Require, but also lets anonymous requests through: those without a
 // credential, and those whose credentials are invalid or rejected by Resolve and not in the
-// Authorization header, such as a stale or forged cookie, or that of a disabled user. The
+// Authorization header, such as a stale or forged cookie, or a disabled user's. The
 // Observer receives the reason. An invalid credential in the Authorization header, a
 // cross-origin request with a valid cookie, and an outage are answered as by Require.
 func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(http.Handler) http.Handler {
