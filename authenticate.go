@@ -150,7 +150,7 @@ func (rt *route) rejection(r *http.Request, res *result, err error) Error {
 	if c.reason == "" {
 		c = conditionUnavailable
 	}
-	if !e.Reason.known() {
+	if !e.Reason.known() || c == conditionUnavailable {
 		e.Reason = c.reason
 	}
 	if c == conditionUnavailable {

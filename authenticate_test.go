@@ -196,7 +196,7 @@ func TestRequire_reasonsOfCustomAuthenticators(t *testing.T) {
 		{"one of the constants", &auth.Error{Reason: auth.ReasonExpired, Err: auth.ErrInvalidCredential}, 401, auth.ReasonExpired},
 		{"one of the constants, wrapped", fmt.Errorf("legacy: %w", &auth.Error{Reason: auth.ReasonRevoked, Err: auth.ErrInvalidCredential}), 401, auth.ReasonRevoked},
 		{"invented", &auth.Error{Reason: "weather", Err: auth.ErrInvalidCredential}, 401, auth.ReasonRejected},
-		{"an internal one is an outage", &auth.Error{Reason: auth.ReasonInternal, Err: errors.New("x")}, 503, auth.ReasonInternal},
+		{"an internal one is an outage", &auth.Error{Reason: auth.ReasonInternal, Err: errors.New("x")}, 503, auth.ReasonUnavailable},
 		{"an empty Error", new(auth.Error), 503, auth.ReasonUnavailable},
 		{"a nil Error", (*auth.Error)(nil), 500, auth.ReasonInternal},
 		{"an outage joined with another error", errors.Join(auth.ErrUnavailable, errors.New("x")), 503, auth.ReasonUnavailable},

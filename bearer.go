@@ -74,11 +74,11 @@ type TokenOptions struct {
 // ImportOptions describes a token of another system.
 type ImportOptions struct {
 	TokenOptions
-	// CreatedAt is when the other system created the token, from 1970 to now. Zero means
-	// now. Lifetime and MaxLifetime are counted from it.
+	// CreatedAt is when the other system created the token, after the start of 1970 and not
+	// in the future. Zero means now. Lifetime and MaxLifetime are counted from it.
 	CreatedAt time.Time
-	// ExpiresAt, if not zero, is when the token expires, and is set instead of
-	// Lifetime.
+	// ExpiresAt, if not zero, is when the token expires, and is set instead of Lifetime. It
+	// is in the future, and before the year 10000.
 	ExpiresAt time.Time
 }
 

@@ -284,9 +284,13 @@ func TestBearer_importOptions(t *testing.T) {
 			"an expiry over MaxLifetime": {
 				imported(func(o *auth.ImportOptions) { o.CreatedAt, o.ExpiresAt = now.Add(-5*day), now.Add(25*day+1000) }), "ExpiresAt", now, now,
 			},
-			"no expiry under MaxLifetime": {imported(func(o *auth.ImportOptions) { o.Lifetime = auth.NoExpiry }), "Lifetime", now, now},
-			"created in the future":       {imported(func(o *auth.ImportOptions) { o.CreatedAt, o.Lifetime = now.Add(day), day }), "CreatedAt", now, now},
-			"created before 1970":         {imported(func(o *auth.ImportOptions) { o.CreatedAt, o.ExpiresAt = time.Unix(-1, 0), now.Add(day) }), "CreatedAt", now, now},
+			"no expiry under MaxLifetime":  {imported(func(o *auth.ImportOptions) { o.Lifetime = auth.NoExpiry }), "Lifetime", now, now},
+			"created in the future":        {imported(func(o *auth.ImportOptions) { o.CreatedAt, o.Lifetime = now.Add(day), day }), "CreatedAt", now, now},
+			"created at the start of 1970": {imported(func(o *auth.ImportOptions) { o.CreatedAt, o.ExpiresAt = time.Unix(0, 0), now.Add(day) }), "CreatedAt", now, now},
+			"an expiry that JSON cannot say": {
+				imported(func(o *auth.ImportOptions) { o.ExpiresAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }), "ExpiresAt", now, now,
+			},
+			"created before 1970": {imported(func(o *auth.ImportOptions) { o.CreatedAt, o.ExpiresAt = time.Unix(-1, 0), now.Add(day) }), "CreatedAt", now, now},
 		} {
 			plaintext := strings.ReplaceAll(name, " ", "-") + repeated("x", 24)
 			c, err := f.bearer.Import(ctx, "ada", plaintext, test.o)
@@ -417,6 +421,20 @@ func TestBearer_rotateUnderAStricterPolicy(t *testing.T) {
 		}
 		require.Equal(t, want, next.ExpiresAt.Sub(next.CreatedAt))
 	}
+}
+
+// An expiry that is further away than a Duration can say stays an expiry.
+func TestBearer_rotateFarExpiry(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	far := auth.ImportOptions{TokenOptions: auth.TokenOptions{Name: "x", Scopes: []string{"read"}}, ExpiresAt: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)}
+	c, err := f.bearer.Import(t.Context(), "ada", repeated("a", 32), far)
+	require.NoError(t, err)
+	require.Equal(t, far.ExpiresAt, c.ExpiresAt)
+	_, next, err := f.bearer.Rotate(t.Context(), "ada", c.ID, 0)
+	require.NoError(t, err)
+	require.False(t, next.ExpiresAt.IsZero(), "it never expires")
+	require.Greater(t, next.ExpiresAt.Year(), 2250)
 }
 
 // NoExpiry is a grace period like any other, and not the shortest.

@@ -25,6 +25,7 @@ const (
 	maxPlaintext = 512
 	minImported  = 24
 
+	maxYear        = 9999 // the last in RFC 3339, and so in JSON
 	minLifetime    = time.Minute
 	defaultOverlap = 7 * 24 * time.Hour
 )
@@ -109,8 +110,8 @@ var (
 	errBadRecord = errors.New("auth: the store returned a corrupt record, or another one than was asked for")
 )
 
-// find does not trust the store. A record of another kind or digest, without a
-// user, or with scopes that this package never wrote is treated as an outage: a
+// find does not trust the store, nor do get and list. A record of another kind or digest,
+// without a user, or with scopes that this package never wrote is treated as an outage: a
 // connection may answer the previous question (CVE-2025-47907, CVE-2025-29923).
 func (cs *credentials) find(ctx context.Context, d Digest) (*Credential, error) {
 	c, err := cs.store.Lookup(ctx, cs.kind, d)
@@ -134,7 +135,21 @@ func (cs *credentials) list(ctx context.Context, userID string, page Page) ([]Cr
 		return nil, argumentError("After", "is not an ID")
 	}
 	list, err := cs.store.List(ctx, cs.kind, userID, page)
-	return list, storeError(err)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	for i := range list {
+		if !cs.isOf(&list[i], userID) {
+			return nil, asUnavailable(errBadRecord)
+		}
+	}
+	return list, nil
+}
+
+// isOf reports whether a record that the store returned for a user is theirs, and one that
+// this package wrote.
+func (cs *credentials) isOf(c *Credential, userID string) bool {
+	return c.Kind == cs.kind && c.UserID == userID && c.Scopes.valid()
 }
 
 func (cs *credentials) get(ctx context.Context, userID, id string) (Credential, error) {
@@ -145,8 +160,11 @@ func (cs *credentials) get(ctx context.Context, userID, id string) (Credential, 
 		return Credential{}, ErrNotFound
 	}
 	c, err := cs.store.Get(ctx, Ref{Kind: cs.kind, UserID: userID, ID: id})
-	if err != nil {
+	switch {
+	case err != nil:
 		return Credential{}, storeError(err)
+	case c.ID != id || !cs.isOf(&c, userID):
+		return Credential{}, asUnavailable(errBadRecord)
 	}
 	return c, nil
 }
@@ -316,7 +334,7 @@ func (is *issuer) rotate(ctx context.Context, userID, id string, overlap time.Du
 func (is *issuer) lifetimeAfter(old Credential) time.Duration {
 	lifetime := NoExpiry
 	if !old.ExpiresAt.IsZero() {
-		lifetime = old.ExpiresAt.Sub(old.CreatedAt)
+		lifetime = min(old.ExpiresAt.Sub(old.CreatedAt), NoExpiry-1) // Sub has a maximum, which is NoExpiry
 	}
 	if is.maxLifetime > 0 {
 		lifetime = min(lifetime, is.maxLifetime)
@@ -394,8 +412,8 @@ func (o *ImportOptions) times(now time.Time, maxLifetime time.Duration) (created
 	if !o.CreatedAt.IsZero() {
 		created = o.CreatedAt.UTC().Truncate(time.Microsecond)
 	}
-	if created.After(now) || created.Before(time.Unix(0, 0)) {
-		return created, expires, argumentError("CreatedAt", "must not be in the future, nor before 1970")
+	if created.After(now) || !created.After(time.Unix(0, 0)) {
+		return created, expires, argumentError("CreatedAt", "must be after the start of 1970, and not in the future")
 	}
 	if o.ExpiresAt.IsZero() {
 		expires, err = expiryAfter(created, o.Lifetime), checkLifetime(o.Lifetime, maxLifetime)
@@ -408,8 +426,8 @@ func (o *ImportOptions) times(now time.Time, maxLifetime time.Duration) (created
 	switch {
 	case o.Lifetime != 0:
 		err = argumentError("ExpiresAt", "must not be set together with Lifetime")
-	case !expires.After(now):
-		err = argumentError("ExpiresAt", "must be in the future")
+	case !expires.After(now) || expires.Year() > maxYear:
+		err = argumentError("ExpiresAt", "must be in the future, and before the year %d", maxYear+1)
 	case maxLifetime > 0 && expires.Sub(created) > maxLifetime:
 		err = argumentError("ExpiresAt", "must be at most %v after CreatedAt", maxLifetime)
 	}

@@ -24,8 +24,9 @@ import (
 // a HEAD request has no body.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	e := *asError(err)
-	if err != nil {
-		e.Err = err
+	e.Err = err
+	if isNilError(err) {
+		e.Err = nil
 	}
 	if c := current(r.Context()); e.responder == nil && c != nil {
 		e.responder = c.responder

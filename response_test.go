@@ -39,7 +39,7 @@ func TestWriteError(t *testing.T) {
 		{"nil", nil, 500, nil},
 		{"an Error by its Err", &auth.Error{Err: auth.ErrNotFound}, 404, nil},
 		{"an empty Error", new(auth.Error), 503, nil},
-		{"a nil Error", (*auth.Error)(nil), 503, nil},
+		{"a nil Error", (*auth.Error)(nil), 500, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := httptest.NewRecorder()

@@ -32,8 +32,9 @@ type SessionOptions struct {
 // It returns [ErrCrossOrigin] as CheckOrigin does, [ErrInvalidArgument] if userID is not 1
 // to 255 bytes of UTF-8 without control characters or if o is not allowed,
 // [ErrInvalidCredential] if r has more than 64 cookies that c encrypted, or
-// [ErrUnavailable]. If it returns an error, no cookie is set and the user's own session
-// remains valid; sessions of other users that were presented with r may have ended.
+// [ErrUnavailable]. If it returns an error, no cookie is set and the user's own session that
+// was presented with r remains valid; those of other users, and the oldest one over
+// MaxPerUser, may have ended.
 func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, o SessionOptions) (Credential, error) {
 	if err := c.CheckOrigin(r); err != nil {
 		return Credential{}, err
@@ -230,9 +231,9 @@ func (c *Cookie) evictOldest(ctx context.Context, session Credential) error {
 func (c *Cookie) liveSessions(ctx context.Context, userID string, now time.Time) ([]Credential, error) {
 	var live []Credential
 	for page := (Page{Limit: 1000}); ; {
-		list, err := c.store.List(ctx, KindSession, userID, page)
+		list, err := c.list(ctx, userID, page)
 		if err != nil {
-			return nil, storeError(err)
+			return nil, err
 		}
 		for _, s := range list {
 			if !s.Expired(now) {

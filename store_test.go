@@ -123,6 +123,58 @@ func TestStore_corruptRecords(t *testing.T) {
 	})
 }
 
+// A record of another user that the store returns is never revealed, rotated or listed.
+func TestStore_wrongRecordOfGetAndList(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	f := newFixture(t)
+	_, ada := f.newSecret("ada")
+	bob, bobRecord := f.newSecret("bob")
+	store := &misdirectedStore{Store: f.store, user: "bob", id: bobRecord.ID}
+	secret, err := auth.NewSecret(store, auth.SecretConfig{RevealKeys: auth.Keys{testKey(2)}})
+	require.NoError(t, err)
+	for _, store.id = range []string{bobRecord.ID, "absent"} {
+		_, err = secret.Get(ctx, "ada", ada.ID)
+		require.Error(t, err)
+		_, err = secret.Reveal(ctx, "ada", ada.ID)
+		require.Error(t, err)
+		_, _, err = secret.Rotate(ctx, "ada", ada.ID, 0)
+		require.Error(t, err)
+		_, err = secret.List(ctx, "ada", auth.Page{})
+		require.ErrorIs(t, err, auth.ErrUnavailable)
+	}
+	store.id = bobRecord.ID
+	_, err = secret.Reveal(ctx, "ada", ada.ID)
+	require.ErrorIs(t, err, auth.ErrUnavailable)
+	accepted(t, f.all().get(authorization("Secret "+bob)), "bob", auth.SchemeSecret)
+
+	// Another record of the same user is not the one that was asked for either.
+	_, token, err := f.bearer.Issue(ctx, "ada", auth.TokenOptions{Name: "x", Scopes: []string{"read"}, Lifetime: time.Hour})
+	require.NoError(t, err)
+	_, other, err := f.bearer.Issue(ctx, "ada", tokenOptions("full"))
+	require.NoError(t, err)
+	bearer, err := auth.NewBearer(&misdirectedStore{Store: f.store, user: "ada", id: other.ID}, auth.BearerConfig{})
+	require.NoError(t, err)
+	_, _, err = bearer.Rotate(ctx, "ada", token.ID, 0)
+	require.ErrorIs(t, err, auth.ErrUnavailable)
+	_, err = f.bearer.Get(ctx, "ada", other.ID)
+	require.NoError(t, err, "it was rotated in place of the other")
+}
+
+// A misdirectedStore answers Get and List with the records of another question.
+type misdirectedStore struct {
+	auth.Store
+	user, id string
+}
+
+func (s *misdirectedStore) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {
+	return s.Store.Get(ctx, auth.Ref{Kind: ref.Kind, UserID: s.user, ID: s.id})
+}
+
+func (s *misdirectedStore) List(ctx context.Context, kind auth.Kind, _ string, page auth.Page) ([]auth.Credential, error) {
+	return s.Store.List(ctx, kind, s.user, page)
+}
+
 type swappingStore struct {
 	auth.Store
 	swap func(*auth.Credential) *auth.Credential

@@ -85,7 +85,7 @@ func (s *Store) fetch(k key, c *call) {
 		s.unknown.Set(k, negative{c.c, nil, c.version, expires})
 	default:
 		if !c.c.ExpiresAt.IsZero() {
-			expires = min(expires, c.start+c.c.ExpiresAt.Sub(wall))
+			expires = c.start + min(s.cfg.MaxStale, c.c.ExpiresAt.Sub(wall))
 		}
 		s.known.Set(k.digest, entry{c.c, s.versions.userSlot(c.c.Kind, c.c.UserID), c.version, expires})
 	}

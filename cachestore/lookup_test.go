@@ -116,6 +116,23 @@ func TestLookup_entryExpiresWithItsCredential(t *testing.T) {
 	})
 }
 
+// A far expiry does not overflow, so the credential is cached like any other.
+func TestLookup_farExpiry(t *testing.T) {
+	t.Parallel()
+	for _, year := range []int{2200, 2330, 9999} {
+		inBubble(t, cachestore.Config{}, func(t *testing.T, shared *backend, s *cachestore.Store) {
+			c := record(auth.KindToken, "alice")
+			c.ExpiresAt = time.Date(year, 12, 31, 0, 0, 0, 0, time.UTC)
+			create(t, s, c)
+			time.Sleep(time.Second) // so that the time since the start is not zero
+			for range 100 {
+				require.NoError(t, lookup(t, s, c))
+			}
+			require.EqualValues(t, 1, shared.takeLookups(), year)
+		})
+	}
+}
+
 // Touch updates the entry without a lookup, which could fail. A use of another user's
 // credential, or an earlier one, changes nothing.
 func TestTouch_updatesTheEntry(t *testing.T) {

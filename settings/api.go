@@ -113,7 +113,8 @@ func (r *request) listPage(list func(auth.Page) ([]auth.Credential, error)) (rec
 		return records, nil, err
 	}
 	records = records[:page.Limit-1]
-	return records, &records[len(records)-1].ID, nil
+	last := records[len(records)-1].ID // a copy: callers filter records in place
+	return records, &last, nil
 }
 
 func (r *request) getTokens() error {
@@ -283,7 +284,11 @@ func (r *request) postSecretRotation() error {
 // deleteSecret and deletePreviousSecret do not call checkDeveloper: a user who may
 // no longer have a secret can still revoke it.
 func (r *request) deleteSecret() error {
-	return r.writeNoContent(r.revokeSecret(r.URL.Query().Get("id")))
+	q := r.URL.Query()
+	if len(q["id"]) > 1 {
+		return invalidArgument(fieldError{"id", "is repeated"})
+	}
+	return r.writeNoContent(r.revokeSecret(q.Get("id")))
 }
 
 func (r *request) deletePreviousSecret() error {

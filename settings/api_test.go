@@ -244,6 +244,38 @@ func TestAPI_sessions(t *testing.T) {
 	ada.get("/api/sessions").problem(http.StatusUnauthorized, "invalid_credential")
 }
 
+// Expired sessions are left out of a page, and do not end the list.
+func TestAPI_sessionsPages(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	ada := s.signIn("ada")
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	for i := range 5 {
+		c := auth.Credential{
+			ID: fmt.Sprintf("%026d", i), Kind: auth.KindSession, UserID: "ada", Scopes: auth.FullAccess,
+			Digest: auth.Digest{byte(i + 1)}, CreatedAt: now.Add(-time.Hour), ExpiresAt: now.Add(time.Hour),
+		}
+		if i == 3 {
+			c.ExpiresAt = now.Add(-time.Minute)
+		}
+		require.NoError(t, s.store.Create(t.Context(), c, 0))
+	}
+	var ids []any
+	for after, page := "", 0; ; page++ {
+		require.Less(t, page, 3, "the list does not end")
+		got := ada.get("/api/sessions?limit=2&after=" + after).status(http.StatusOK).object()
+		for _, session := range got["sessions"].([]any) {
+			ids = append(ids, session.(map[string]any)["id"])
+		}
+		next, more := got["next"].(string)
+		if !more {
+			break
+		}
+		after = next
+	}
+	require.Equal(t, []any{ada.session.ID, fmt.Sprintf("%026d", 4), fmt.Sprintf("%026d", 2), fmt.Sprintf("%026d", 1), fmt.Sprintf("%026d", 0)}, ids)
+}
+
 func TestAPI_policy(t *testing.T) {
 	t.Parallel()
 	s := newService(t, func(c *configs) {

@@ -56,6 +56,9 @@ func (cfg *Config) check() error {
 	if auth.LocalPath(cfg.SignInPath, "") == "" || strings.Contains(cfg.SignInPath, "#") {
 		e.add("SignInPath", "%q is not a path on this site, such as /signin", cfg.SignInPath)
 	}
+	if cfg.Developer != nil && cfg.Secret == nil {
+		e.add("Developer", "has no effect without a Secret: leave it nil")
+	}
 	if cfg.MaxAge < 0 {
 		e.add("MaxAge", "is %v: use 0 for %v", cfg.MaxAge, defaultMaxAge)
 	}

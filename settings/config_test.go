@@ -1,6 +1,7 @@
 package settings_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/settings"
 )
 
@@ -20,6 +22,9 @@ var invalidConfigs = []struct {
 	{"zero Config", func(c *settings.Config) { *c = settings.Config{} }, []string{"Config.Bearer", "Config.Cookie", "Config.SignInPath"}},
 	{"sign-in on another site", func(c *settings.Config) { c.SignInPath = "//evil.example" }, []string{"Config.SignInPath"}},
 	{"sign-in with a fragment", func(c *settings.Config) { c.SignInPath = "/#signin" }, []string{"Config.SignInPath"}},
+	{"developers without a secret", func(c *settings.Config) {
+		c.Secret, c.Developer = nil, func(context.Context, *auth.Identity) (bool, error) { return true, nil }
+	}, []string{"Config.Developer"}},
 	{"negative age", func(c *settings.Config) { c.MaxAge = -time.Second }, []string{"Config.MaxAge"}},
 	{"CSS as accent", func(c *settings.Config) { c.Accent = "red; } body { display: none" }, []string{"Config.Accent"}},
 	{"short accent", func(c *settings.Config) { c.Accent = "#fff" }, []string{"Config.Accent"}},
