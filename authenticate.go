@@ -28,10 +28,16 @@ func (rt *route) authenticate(r *http.Request, res *result) error {
 	case !res.fromHeader:
 		presented = header.Authorization{} // of a scheme that the route does not accept
 	}
-	var rejected error // the one that is kept, and its scheme
+	return rt.tryEach(r, named, presented, res)
+}
+
+// tryEach tries the authenticators of the named scheme, or all of them if named is empty,
+// until one decides. Otherwise it returns the rejection that knows most.
+func (rt *route) tryEach(r *http.Request, named Scheme, presented header.Authorization, res *result) error {
+	var rejected error
 	var rejectedScheme Scheme
 	for i, a := range rt.authenticators {
-		if res.fromHeader && !header.SameScheme(string(rt.schemes[i]), string(named)) {
+		if named != "" && !header.SameScheme(string(rt.schemes[i]), string(named)) {
 			continue
 		}
 		res.scheme = rt.schemes[i]
@@ -54,7 +60,7 @@ func (rt *route) authenticate(r *http.Request, res *result) error {
 	case rejected != nil:
 		res.scheme = rejectedScheme
 		return rejected
-	case res.fromHeader:
+	case named != "":
 		return errUnknown
 	}
 	res.scheme = ""
