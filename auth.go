@@ -21,15 +21,15 @@
 //
 // # How it works
 //
-// All three work the same way: the SHA-256 digest of the presented secret identifies one
+// All three work the same way: the SHA-256 digest of the presented plaintext identifies one
 // [Credential] in a [Store]. Plaintexts come from crypto/rand, are returned once, and are
-// not stored. If anything goes wrong, the request is rejected: 401 if the credential is
+// not stored, except for client secrets, which [SecretConfig].RevealKeys encrypts. If anything goes wrong, the request is rejected: 401 if the credential is
 // invalid, 400 if it is malformed, 403 if it does not permit the request, 503 if the
 // store is unavailable.
 //
 // Package settings is a page on which users manage their credentials. Package sqlstore
-// has a Store over an SQL database, and module redisstore one over Redis; module
-// cachestore is a cache in front of either.
+// has a Store over an SQL database, with module cachestore as a cache in front of it.
+// Module redisstore has one over Redis, with a cache of its own.
 //
 // # Start and shutdown
 //
@@ -97,7 +97,8 @@ type Authenticator interface {
 	//
 	//   - ErrNoCredential: the request has no credential for this authenticator. The
 	//     next one is tried.
-	//   - ErrInvalidCredential: the credential is unknown, expired or revoked.
+	//   - ErrInvalidCredential: the credential is unknown, expired or revoked. The next
+	//     one is tried as well.
 	//   - ErrMalformed: the credential violates the grammar of the scheme.
 	//   - ErrCrossOrigin: the credential is valid, but a browser attached it to a
 	//     cross-origin request.

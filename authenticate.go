@@ -10,7 +10,7 @@ import (
 // A result is what the authenticators found out about a request.
 type result struct {
 	scheme     Scheme
-	fromHeader bool        // by the Authorization header, which names the scheme
+	fromHeader bool        // the Authorization header decides: it names a scheme of the route, or is unreadable
 	credential *Credential // from our own authenticators
 	identity   *Identity   // from custom ones
 }

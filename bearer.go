@@ -26,7 +26,7 @@ type BearerConfig struct {
 	// Prefix is prepended to every token, such as "acme_pat", so that people and
 	// secret scanners can recognize one. It is at most 16 of [A-Za-z0-9_]. Tokens
 	// with a prefix also carry a checksum, and anything else is rejected without a
-	// store lookup. If empty, tokens have neither.
+	// store lookup, unless AcceptImported is set. If empty, tokens have neither.
 	Prefix string
 	// AcceptImported allows tokens that do not have the Prefix, such as those added
 	// by Import. It has no effect without a Prefix: all tokens are allowed then.
@@ -40,7 +40,8 @@ type BearerConfig struct {
 	// MaxOverlap is the longest grace period of a rotation, in which the old token
 	// still works. Zero means 7 days. More than MaxLifetime is an error.
 	MaxOverlap time.Duration
-	// MaxPerUser is how many valid tokens a user may have. Zero means no limit.
+	// MaxPerUser is how many valid tokens a user may have, not counting those in a grace
+	// period. Zero means no limit.
 	MaxPerUser int
 	// Observe, if not nil, is called when tokens are issued, imported, rotated or
 	// revoked.
@@ -157,8 +158,8 @@ func (b *Bearer) Issue(ctx context.Context, userID string, o TokenOptions) (plai
 }
 
 // Import adds a token of another system, which then works unchanged: 24 to 512
-// characters of token68 (RFC 9110 section 11.2). If b has a Prefix, it also needs
-// AcceptImported. It returns the errors of Issue, and [ErrConflict] if the token
+// characters of token68 (RFC 9110 section 11.2). If b has a Prefix, AcceptImported must be
+// set, unless the token has the form of b's own. Import returns the errors of Issue, and [ErrConflict] if the token
 // exists already. A revoked token cannot be imported again until it is purged.
 func (b *Bearer) Import(ctx context.Context, userID, plaintext string, o ImportOptions) (Credential, error) {
 	return b.importPlaintext(ctx, userID, plaintext, o)
@@ -196,8 +197,8 @@ func (b *Bearer) Get(ctx context.Context, userID, id string) (Credential, error)
 
 // Rotate replaces a token with a new one that has the same name, scopes and lifetime, up
 // to MaxLifetime from now. The old one keeps working for overlap, 0 to MaxOverlap, but not
-// beyond its own expiry; if overlap is 0, it is revoked. A token that is still in the grace
-// period of an earlier rotation is revoked. MaxPerUser does not apply, and scopes are kept
+// beyond its own expiry; if overlap is 0, it is revoked. If the token itself replaced one that
+// is still in its grace period, that one is revoked. MaxPerUser does not apply, and scopes are kept
 // even if the configuration no longer lists them. Rotate returns [ErrNotFound] if the user
 // has no such token or it has expired, and [ErrConflict] if it has been rotated already.
 func (b *Bearer) Rotate(ctx context.Context, userID, id string, overlap time.Duration) (plaintext string, c Credential, err error) {

@@ -24,7 +24,8 @@ func describe(ctx context.Context, id *Identity) bool { return current(ctx).desc
 
 // NewContext returns a copy of ctx that carries a copy of id. Use it to test handlers,
 // and for background work on behalf of a user. [User] finds nothing in it, even if ctx has
-// a user, who belongs to another identity. If id is nil, the context is anonymous.
+// a user, who belongs to another identity. If id is nil, the context is anonymous: behind
+// Require or Optional scope checks answer 401, elsewhere 500.
 //
 // Do not derive the context of long-running work from a request's context, which
 // retains the request with its headers: use NewContext(context.Background(), id).

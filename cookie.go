@@ -209,8 +209,9 @@ func (c *Cookie) isIdle(session *Credential, now time.Time) bool {
 	return !now.Before(c.recorder.Last(session.Digest).Add(c.idleTimeout))
 }
 
-// CheckOrigin returns [ErrCrossOrigin] if the request comes from another origin that is not
-// trusted, and has a method other than GET, HEAD and OPTIONS or is a WebSocket upgrade. A handler that
+// CheckOrigin returns [ErrCrossOrigin] if the request could change something (any method
+// except GET, HEAD and OPTIONS, or a WebSocket upgrade) and comes from another origin that
+// is not trusted. A handler that
 // signs users in must call it first, so that another site cannot make a browser try
 // passwords or sign in to the attacker's account. SignIn and SignOut call it
 // themselves. The Observer is called if the request is rejected.

@@ -47,8 +47,8 @@ func (cs *credentials) init(store Store, kind Kind, observe Observer) {
 	cs.recorder.Write = cs.touch
 }
 
-// used records that c was used. If exact, uses within a minute of the recorded one count
-// too.
+// used records that c was used. Unless exact is set, nothing is recorded within a minute of
+// the use that the record has.
 func (cs *credentials) used(c *Credential, now time.Time, exact bool) {
 	fresh := lastuse.Fresh(c.LastUsedAt, now)
 	if fresh && !exact {
@@ -75,7 +75,7 @@ func (cs *credentials) touch(ctx context.Context, batch []lastuse.Use) (err erro
 	return cs.store.Touch(ctx, uses)
 }
 
-// notifyUseLost recovers for the same reason.
+// notifyUseLost recovers too: a panic of the Observer would also end the process.
 func (cs *credentials) notifyUseLost(ctx context.Context, err error) {
 	defer func() { _ = recover() }()
 	cs.notify(ctx, Event{Type: EventUseLost, Reason: ReasonUnavailable, Err: err})
@@ -399,7 +399,7 @@ func (f *plaintextFormat) checkImport(plaintext string) error {
 	case errTooLong, errMalformed:
 		return argumentError("plaintext", "must be at most %d characters of token68 (RFC 9110 section 11.2)", maxPlaintext)
 	case errPrefix:
-		return argumentError("plaintext", "does not start with the Prefix: set AcceptImported to allow it")
+		return argumentError("plaintext", "does not have the form of plaintexts with this Prefix: set AcceptImported to allow it")
 	case errChecksum:
 		return argumentError("plaintext", "has the form of tokens with this Prefix, but not their checksum")
 	}

@@ -26,12 +26,12 @@ var (
 	// scope.
 	ErrInsufficientScope = errors.New("auth: insufficient scope")
 	// ErrCrossOrigin means that a request that could change something comes from another
-	// origin, and that a cookie would authorize it.
+	// origin, where a browser's cookie would authorize it or be set.
 	ErrCrossOrigin = errors.New("auth: cross-origin request")
 	// ErrUnavailable means that the store, or a backend that Middleware.Resolve
 	// uses, is unavailable.
 	ErrUnavailable = errors.New("auth: unavailable")
-	// ErrInvalidArgument means that an argument of a call that creates, changes or lists
+	// ErrInvalidArgument means that an argument of a call that creates, changes or reads
 	// credentials is not allowed. The error wraps an [ArgumentError] for each such argument.
 	ErrInvalidArgument = errors.New("auth: invalid argument")
 	// ErrNotFound means that the user has no such credential.
@@ -115,7 +115,7 @@ type Error struct {
 	Scheme Scheme   // of the credential; empty if there was none
 	Scopes []string // the required scopes, if Err is ErrInsufficientScope
 	Reason Reason
-	Err    error // wraps one of the Err variables, unless StatusCode is 500; read-only
+	Err    error // wraps one of the Err variables, unless StatusCode is 500 or 501; read-only
 
 	userID, credentialID string     // the credential's, if known; for the event
 	cause                error      // what went wrong inside; may be logged

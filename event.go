@@ -9,8 +9,8 @@ import (
 type EventType string
 
 // Decisions on requests. They are reported to Middleware.Observe. EventRefused is also
-// reported to the Observe of a Cookie, for requests that CheckOrigin, SignIn and SignOut
-// reject.
+// reported to the Observe of a Cookie, for cross-origin requests that CheckOrigin, SignIn
+// and SignOut reject.
 const (
 	EventAccepted  EventType = "accepted"  // a request passed Require, or Optional with a credential; it may still lack a scope
 	EventAnonymous EventType = "anonymous" // Optional let a request through without an identity; Reason is set if it had an invalid credential
@@ -35,13 +35,14 @@ const (
 // a credential.
 type Event struct {
 	Type         EventType
-	Scheme       Scheme // empty if no credential was presented
+	Scheme       Scheme // empty if unknown
 	UserID       string // empty if unknown
 	CredentialID string // empty if unknown
 	Reason       Reason // of EventRefused, EventAnonymous, EventRevoked, EventRevokedAll and EventUseLost
 	// Remote is the request's RemoteAddr: behind a proxy, the proxy's address. For a
 	// change, it is that of the request in whose context the change was made, if that
-	// is behind Require or Optional; else empty. If a middleware in front determines the
+	// is behind Require or Optional; else empty. Sign-ins and sign-outs have the address of
+	// their request in any case. If a middleware in front determines the
 	// client's address, take it from the context.
 	Remote string
 	// Err is the error of a store or of Middleware.Resolve, or a panic; else nil. Errors

@@ -14,8 +14,8 @@ import (
 // affect routes that are built.
 //
 // Error responses share their header values, so that rejecting junk allocates nothing.
-// Middleware outside of Require may replace a header, as Header.Set and Header.Add do,
-// but must not write into the slice.
+// A handler around Require may replace a header, as Header.Set and Header.Add do, but must
+// not write into its slice.
 type Middleware struct {
 	// Realm names the protected space in challenges: "api" if empty, since RFC 6750
 	// section 3 requires a parameter after Bearer. Quotes are escaped. Control characters
@@ -46,9 +46,11 @@ type Middleware struct {
 // If the Authorization header names the scheme of one or more authenticators, only those
 // are tried, in order. The next one is tried after [ErrInvalidCredential],
 // [ErrNoCredential] and [ReasonTooLong]; any other result decides. A valid cookie never
-// makes up for an invalid token. Otherwise all authenticators are tried in order, and a
-// stale cookie does not stop the next one. A header with any other scheme is ignored, but
-// two headers, or one over 64 KiB, are answered with 400 on every route.
+// makes up for an invalid token.
+//
+// If there is no such header, or it names another scheme, all authenticators are tried in
+// order, by the same rule: a stale cookie does not stop the next one. Two headers, or one
+// over 64 KiB, are answered with 400 on all routes.
 //
 // If Require and Optional are nested, the innermost decides. Require panics if an
 // authenticator is nil or was not made by its constructor, if a scheme is not a token of
@@ -58,11 +60,11 @@ func (m *Middleware) Require(first Authenticator, more ...Authenticator) func(ht
 	return newRoute(*m, false, first, more).wrap
 }
 
-// Optional is like Require, but also lets anonymous requests through: those without a
-// credential, and those whose credentials are invalid or rejected by Resolve and not in the
-// Authorization header, such as a stale or forged cookie, or a disabled user's. The
-// Observer receives the reason. An invalid credential in the Authorization header, a
-// cross-origin request with a valid cookie, and an outage are answered as by Require.
+// Optional is like Require, but also lets anonymous requests through: requests without a
+// credential, and requests whose credential is not in the Authorization header, and is
+// invalid or rejected by Resolve, such as a stale or forged cookie, or a disabled user's.
+// The Observer receives the reason. All other requests are answered as by Require, for
+// example a cross-origin request with a valid cookie.
 func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(http.Handler) http.Handler {
 	return newRoute(*m, true, first, more).wrap
 }
@@ -249,7 +251,7 @@ func (rt *route) resolveUser(r *http.Request, id *Identity) (any, error) {
 	return nil, errUnavailable(err)
 }
 
-// setHeaders sets the headers of every response behind this route.
+// setHeaders sets the headers of responses to admitted requests.
 func (rt *route) setHeaders(h http.Header, a *admitted) {
 	v := a.headers
 	if v == nil {

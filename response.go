@@ -20,7 +20,7 @@ import (
 //
 // err may be any error of this package. [ErrMalformed] and [ErrInvalidArgument] are
 // answered with 400, [ErrNotFound] with 404, [ErrConflict] and [ErrLimit] with 409,
-// an error that is not of this package with 503, and nil with 500. The response to
+// [errors.ErrUnsupported] with 501, any other error with 503, and nil with 500. The response to
 // a HEAD request has no body.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	e := *asError(err)
@@ -107,7 +107,8 @@ func (e *Error) setHeaders(h http.Header, c *condition, v *errorHeaders) {
 	}
 }
 
-// setVary names the request headers by which this route's responses differ.
+// setVary names the request headers by which this route's responses differ. Without a
+// credential in Authorization, only Optional answers other than by an error.
 func (rs *responder) setVary(h http.Header, cookie, authorization *[1]string) {
 	if rs.takesCookie {
 		addVary(h, cookie)

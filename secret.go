@@ -31,7 +31,7 @@ type SecretConfig struct {
 	// Prefix is prepended to every secret, such as "acme_cs", so that people and
 	// secret scanners can recognize one. It is at most 16 of [A-Za-z0-9_]. Secrets
 	// with a prefix also carry a checksum, and anything else is rejected without a
-	// store lookup. If empty, secrets have neither.
+	// store lookup, unless AcceptImported is set. If empty, secrets have neither.
 	Prefix string
 	// AcceptImported allows secrets that do not have the Prefix, such as those added
 	// by Import. It has no effect without a Prefix: all secrets are allowed then.
@@ -107,15 +107,16 @@ func (s *Secret) authenticate(r *http.Request, presented header.Authorization) (
 }
 
 // Issue creates the secret of a user and returns its plaintext. A secret that has
-// expired is replaced in the same step. Issue returns [ErrConflict] if the user has
-// one that has not, [ErrInvalidArgument] if o is not allowed, or [ErrUnavailable].
+// expired is replaced in the same step. Issue returns [ErrConflict] if the user has a
+// current secret that has not expired, [ErrInvalidArgument] if o is not allowed, or [ErrUnavailable].
 func (s *Secret) Issue(ctx context.Context, userID string, o SecretOptions) (plaintext string, c Credential, err error) {
 	return s.issue(ctx, userID, o.importOptions())
 }
 
-// Import makes a secret of another system the current one of a user: 24 to 512
-// characters of token68 (RFC 9110 section 11.2), which then works unchanged. If s has
-// a Prefix, it also needs AcceptImported. It returns the errors of Issue, and
+// Import adds a secret of another system as the current one of a user, who must not have
+// one: 24 to 512 characters of token68 (RFC 9110 section 11.2), which then works unchanged.
+// If s has a Prefix, AcceptImported must be set, unless the secret has the form of s's own.
+// Import returns the errors of Issue, and
 // [ErrConflict] if the secret exists already. A revoked secret cannot be imported
 // again until it is purged.
 func (s *Secret) Import(ctx context.Context, userID, plaintext string, o SecretOptions) (Credential, error) {
@@ -135,7 +136,7 @@ func (s *Secret) Get(ctx context.Context, userID, id string) (Credential, error)
 }
 
 // Reveal returns the plaintext of a user's current secret. The caller must have
-// verified that the user is asking, and signed in recently. Reveal returns
+// verified that it is the user who asks, and that the user signed in recently. Reveal returns
 // [ErrNotFound] if the user has no such secret, if it has expired, or if it was
 // created without RevealKeys; [ErrConflict] if it has been rotated;
 // [errors.ErrUnsupported] if there are no RevealKeys; and [ErrUnavailable] if none of
@@ -163,8 +164,8 @@ func (s *Secret) Reveal(ctx context.Context, userID, id string) (string, error) 
 
 // Rotate replaces a user's current secret with a new one that has the same scopes and
 // lifetime. The old one keeps working for overlap, 0 to MaxOverlap, but not beyond its own
-// expiry; if overlap is 0, it is revoked. A secret that is still in the grace period of an
-// earlier rotation is revoked. Rotate returns [ErrNotFound] if the user
+// expiry; if overlap is 0, it is revoked. If the secret itself replaced one that is still in
+// its grace period, that one is revoked. Rotate returns [ErrNotFound] if the user
 // has no such secret or it has expired, and [ErrConflict] if it has been rotated
 // already: a form that is submitted twice rotates once.
 func (s *Secret) Rotate(ctx context.Context, userID, id string, overlap time.Duration) (plaintext string, c Credential, err error) {

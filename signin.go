@@ -19,8 +19,8 @@ type SessionOptions struct {
 	// Scopes are what the session may be used for. If nil, it has [FullAccess]. An
 	// empty slice that is not nil is an error.
 	Scopes []string
-	// Lifetime is at most the configured one, which zero means. It is rounded up to
-	// whole seconds.
+	// Lifetime is rounded up to whole seconds. Zero means the configured lifetime, which is
+	// also the maximum.
 	Lifetime time.Duration
 }
 

@@ -10,9 +10,10 @@ import (
 // A Store keeps the records of credentials. [NewMemoryStore] returns one. To write
 // another, implement these methods and run the suite of package storetest.
 //
-// All methods are safe for concurrent use. Every change is one atomic step that is
-// durable when the method returns: later calls, in this process or another, see all of
-// it, and a failure leaves nothing behind. If several processes share a store, what is
+// All methods are safe for concurrent use. Create, Rotate, Revoke and RevokeAll are each one
+// atomic step that is durable when the method returns: later calls, in this process or
+// another, see all of it. After an error, all of it was done or nothing. Touch and Purge may
+// work in batches, of which the earlier ones remain. If several processes share a store, what is
 // said about winners and limits holds across all of them.
 //
 // Any error that wraps none of [ErrNotFound], [ErrConflict], [ErrLimit] and
@@ -212,7 +213,7 @@ func (k Kind) scheme() Scheme {
 }
 
 // A Digest is the SHA-256 of a plaintext. It needs no salt and no stretching, since
-// plaintexts have 190 random bits (OWASP asks for 64 in session identifiers, RFC 6749
+// our plaintexts have 190 random bits (OWASP asks for 64 in session identifiers, RFC 6749
 // section 10.10 for 128).
 type Digest [32]byte
 

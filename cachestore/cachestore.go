@@ -1,7 +1,7 @@
 // Package cachestore caches lookups of an auth.Store in memory, so that a request with
 // a credential that was seen in the last few seconds needs no database query.
 //
-//	store, err := cachestore.New(store, cachestore.Config{})
+//	cached, err := cachestore.New(store, cachestore.Config{})
 //
 // # Guarantees
 //

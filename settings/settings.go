@@ -84,7 +84,7 @@ type Config struct {
 	Scopes []ScopeGroup
 
 	// Title is the heading of the page and part of its title, for example the name
-	// of the service. If empty, it is DefaultTexts()["title"].
+	// of the service. If empty, it is the text "title" of Texts or DefaultTexts.
 	Title string
 	// Links lead back to the service.
 	Links []Link

@@ -1,7 +1,7 @@
 // Package lastuse records when credentials were last used, without delaying requests:
 // it collects uses and writes them in batches, at most once a minute for each
-// credential. The latest use is never lost while the process runs, and never replaced
-// by an earlier one.
+// credential. A use never replaces a later one. Exact uses, and uses whose write failed,
+// are not lost while the process runs.
 package lastuse
 
 import (
@@ -59,9 +59,9 @@ type pendingUse struct {
 // recorded.
 func Fresh(last, now time.Time) bool { return now.Before(last.Add(Interval)) }
 
-// Record records a use at u.At. If exact, the latest use counts even within a minute of one
-// that is written, as idle timeouts require; otherwise it is dropped. fresh means that the
-// last use in the store is less than a minute ago.
+// Record records a use at u.At. A use within a minute of one that is written is dropped,
+// unless exact is set, as idle timeouts require. fresh means that the caller's record has a
+// use within the last minute, so the first write waits.
 func (r *Recorder) Record(u Use, fresh, exact bool) {
 	if r.closed.Load() {
 		return
@@ -136,6 +136,9 @@ func (r *Recorder) Close(ctx context.Context) error {
 		return r.err
 	}
 }
+
+// Of the methods below, flush and flushDue lock r.mu, write does not need it, and the others
+// are called with it held.
 
 // startLocked starts the goroutine that writes, if it is needed and does not run.
 func (r *Recorder) startLocked() {
