@@ -23,9 +23,9 @@
 //
 // All three work the same way: the SHA-256 digest of the presented plaintext identifies one
 // [Credential] in a [Store]. Plaintexts come from crypto/rand, are returned once, and are
-// not stored, except for client secrets, which [SecretConfig].RevealKeys encrypts. If anything goes wrong, the request is rejected: 401 if the credential is
-// invalid, 400 if it is malformed, 403 if it does not permit the request, 503 if the
-// store is unavailable.
+// not stored, except for client secrets, which [SecretConfig].RevealKeys encrypts. If
+// anything goes wrong, the request is rejected: 401 if the credential is invalid, 400 if it
+// is malformed, 403 if it does not permit the request, 503 if the store is unavailable.
 //
 // Package settings is a page on which users manage their credentials. Package sqlstore
 // has a Store over an SQL database, with module cachestore as a cache in front of it.

@@ -157,10 +157,10 @@ func (b *Bearer) Issue(ctx context.Context, userID string, o TokenOptions) (plai
 	return b.issue(ctx, userID, ImportOptions{TokenOptions: o})
 }
 
-// Import adds a token of another system, which then works unchanged: 24 to 512
-// characters of token68 (RFC 9110 section 11.2). If b has a Prefix, AcceptImported must be
-// set, unless the token has the form of b's own. Import returns the errors of Issue, and [ErrConflict] if the token
-// exists already. A revoked token cannot be imported again until it is purged.
+// Import adds a token of another system, which then works unchanged: 24 to 512 characters
+// of token68 (RFC 9110 section 11.2). If b has a Prefix, AcceptImported must be set, unless
+// the token has the form of b's own. Import returns the errors of Issue, and [ErrConflict]
+// if the token exists already. A revoked token cannot be imported again until it is purged.
 func (b *Bearer) Import(ctx context.Context, userID, plaintext string, o ImportOptions) (Credential, error) {
 	return b.importPlaintext(ctx, userID, plaintext, o)
 }

@@ -106,9 +106,10 @@ func (s *Secret) authenticate(r *http.Request, presented header.Authorization) (
 	return c, nil
 }
 
-// Issue creates the secret of a user and returns its plaintext. A secret that has
-// expired is replaced in the same step. Issue returns [ErrConflict] if the user has a
-// current secret that has not expired, [ErrInvalidArgument] if o is not allowed, or [ErrUnavailable].
+// Issue creates the secret of a user and returns its plaintext. A secret that has expired
+// is replaced in the same step. Issue returns [ErrConflict] if the user has a current
+// secret that has not expired, [ErrInvalidArgument] if o is not allowed, or
+// [ErrUnavailable].
 func (s *Secret) Issue(ctx context.Context, userID string, o SecretOptions) (plaintext string, c Credential, err error) {
 	return s.issue(ctx, userID, o.importOptions())
 }
