@@ -127,6 +127,14 @@ func (cs *credentials) find(ctx context.Context, d Digest) (*Credential, error) 
 	return c, nil
 }
 
+// newRecord returns a record with a new ID, and without a digest.
+func (cs *credentials) newRecord(userID, name string, scopes Scopes, created, expires time.Time) Credential {
+	return Credential{
+		ID: token.ID(created), Kind: cs.kind, UserID: userID, Name: name, Scopes: scopes,
+		CreatedAt: created, ExpiresAt: expires,
+	}
+}
+
 func (cs *credentials) list(ctx context.Context, userID string, page Page) ([]Credential, error) {
 	if err := checkUserID(userID); err != nil {
 		return nil, err
@@ -280,10 +288,7 @@ func (is *issuer) newCredential(userID string, o ImportOptions) (Credential, err
 	if err := errors.Join(checkUserID(userID), nameErr, scopesErr, timesErr); err != nil {
 		return Credential{}, err
 	}
-	return Credential{
-		ID: token.ID(created), Kind: is.kind, UserID: userID, Name: o.Name, Scopes: scopes,
-		CreatedAt: created, ExpiresAt: expires,
-	}, nil
+	return is.newRecord(userID, o.Name, scopes, created, expires), nil
 }
 
 func (is *issuer) setPlaintext(c *Credential, plaintext string) {
@@ -313,10 +318,7 @@ func (is *issuer) rotate(ctx context.Context, userID, id string, overlap time.Du
 		return "", Credential{}, err
 	}
 	created := timestamp()
-	c = Credential{
-		ID: token.ID(created), Kind: is.kind, UserID: userID, Name: old.Name, Scopes: old.Scopes,
-		CreatedAt: created, ExpiresAt: expiryAfter(created, is.lifetimeAfter(old)),
-	}
+	c = is.newRecord(userID, old.Name, old.Scopes, created, expiryAfter(created, is.lifetimeAfter(old)))
 	plaintext = token.New(is.format.prefix)
 	is.setPlaintext(&c, plaintext)
 	if overlap > 0 {

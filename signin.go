@@ -129,10 +129,7 @@ func (c *Cookie) newSession(userID string, o SessionOptions) (session Credential
 		return Credential{}, 0, err
 	}
 	created := timestamp()
-	return Credential{
-		ID: token.ID(created), Kind: c.kind, UserID: userID, Scopes: scopes,
-		CreatedAt: created, ExpiresAt: expiryAfter(created, lifetime),
-	}, lifetime, nil
+	return c.newRecord(userID, "", scopes, created, expiryAfter(created, lifetime)), lifetime, nil
 }
 
 // start stores a new session and ends those that were presented with r.
