@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
+	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
 // A Bearer authenticates personal access tokens: `Authorization: Bearer <token>`
@@ -59,7 +60,7 @@ type BearerPolicy struct {
 	MaxPerUser     int           // zero means no limit
 }
 
-// TokenOptions describes a token to create. All fields are required.
+// TokenOptions describes a token to create. All fields except Idempotency are required.
 type TokenOptions struct {
 	// Name is what its user calls the token: 1 to 255 bytes of UTF-8 with a visible
 	// character, without control characters, line separators and marks of text direction.
@@ -70,6 +71,28 @@ type TokenOptions struct {
 	// Lifetime is at least a minute and at most MaxLifetime, or NoExpiry if there is
 	// no MaxLifetime.
 	Lifetime time.Duration
+	// Idempotency, if not empty, is a value of [NewIdempotency] of at most 24 hours ago. Of
+	// two calls with the same value for the same user, in any process, the second returns
+	// ErrConflict, even if the token of the first has been revoked. Without a Purge of records
+	// from the last day, a value never works twice.
+	Idempotency string
+}
+
+// NewIdempotency returns a value for TokenOptions.Idempotency. Put it into a form for a new
+// token when the form is rendered, so that sending the form again creates no second token.
+// It is 26 characters of [0-9A-Z], and no secret. The client may choose another: it can only
+// prevent a token of its own.
+func NewIdempotency() string { return token.ID(time.Now()) }
+
+// id returns the ID that a token gets by its Idempotency. It sorts by the time at which
+// the value was made.
+func (o *TokenOptions) id(userID string, now time.Time) (string, error) {
+	const maxAge = 24 * time.Hour // in both directions: clocks differ
+	made, ok := token.IDTime(o.Idempotency)
+	if !ok || now.Sub(made).Abs() > maxAge {
+		return "", argumentError("Idempotency", "must be a value of NewIdempotency that was made in the last %v", maxAge)
+	}
+	return token.DerivedID(o.Idempotency, userID), nil
 }
 
 // ImportOptions describes a token of another system.
@@ -151,8 +174,9 @@ func (b *Bearer) authenticate(r *http.Request, presented header.Authorization) (
 
 // Issue creates a token for a user and returns its plaintext, which cannot be
 // retrieved later. It returns [ErrInvalidArgument] if userID is not 1 to 255 bytes of UTF-8
-// without control characters or if o violates the configuration, [ErrLimit] if the user
-// has MaxPerUser tokens, or [ErrUnavailable].
+// without control characters or if o violates the configuration, [ErrConflict] if o's
+// Idempotency was used before, [ErrLimit] if the user has MaxPerUser tokens, or
+// [ErrUnavailable].
 func (b *Bearer) Issue(ctx context.Context, userID string, o TokenOptions) (plaintext string, c Credential, err error) {
 	return b.issue(ctx, userID, ImportOptions{TokenOptions: o})
 }

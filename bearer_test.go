@@ -516,3 +516,49 @@ func TestBearer_issueConcurrently(t *testing.T) {
 	_, _, err := f.bearer.Issue(t.Context(), "grace", tokenOptions("x"))
 	require.NoError(t, err)
 }
+
+// A form that is sent again creates no second token, over any Bearer of the store, whatever
+// the clocks say.
+func TestIssue_idempotency(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		f := newFixture(t)
+		o := tokenOptions("deploy")
+		o.Idempotency = auth.NewIdempotency()
+		time.Sleep(time.Hour)
+		_, later, err := f.bearer.Issue(ctx, "ada", tokenOptions("later"))
+		require.NoError(t, err)
+		_, c, err := f.bearer.Issue(ctx, "ada", o)
+		require.NoError(t, err)
+		require.NotEqual(t, o.Idempotency, c.ID, "a client cannot choose an ID")
+		list, err := f.bearer.List(ctx, "ada", auth.Page{})
+		require.NoError(t, err)
+		require.Equal(t, []string{later.ID, c.ID}, []string{list[0].ID, list[1].ID}, "by the time of the form")
+
+		another, err := auth.NewBearer(f.store, auth.BearerConfig{})
+		require.NoError(t, err)
+		for _, b := range []*auth.Bearer{f.bearer, another} {
+			_, _, err := b.Issue(ctx, "ada", o)
+			require.ErrorIs(t, err, auth.ErrConflict)
+			_, err = b.Import(ctx, "ada", repeated("x", 32), auth.ImportOptions{TokenOptions: o})
+			require.ErrorIs(t, err, auth.ErrConflict)
+		}
+		_, other, err := f.bearer.Issue(ctx, "grace", o)
+		require.NoError(t, err, "another user's form")
+		require.NotEqual(t, c.ID, other.ID)
+
+		time.Sleep(23 * time.Hour)
+		_, _, err = f.bearer.Issue(ctx, "ada", o)
+		require.ErrorIs(t, err, auth.ErrConflict)
+		time.Sleep(time.Millisecond)
+		old := o.Idempotency
+		for name, value := range map[string]string{"old": old, "a name": "deploy", "lower case": strings.ToLower(old), "long": repeated("0", 1000)} {
+			o.Idempotency = value
+			_, _, err = f.bearer.Issue(ctx, "ada", o)
+			var fault *auth.ArgumentError
+			require.ErrorAs(t, err, &fault, name)
+			require.Equal(t, "Idempotency", fault.Argument)
+		}
+	})
+}

@@ -284,11 +284,17 @@ func (is *issuer) newCredential(userID string, o ImportOptions) (Credential, err
 		nameErr = checkName(o.Name)
 	}
 	scopes, scopesErr := parseScopes(o.Scopes, is.scopes)
-	created, expires, timesErr := o.times(timestamp(), is.maxLifetime)
-	if err := errors.Join(checkUserID(userID), nameErr, scopesErr, timesErr); err != nil {
+	now := timestamp()
+	created, expires, timesErr := o.times(now, is.maxLifetime)
+	c := is.newRecord(userID, o.Name, scopes, created, expires)
+	var idErr error
+	if o.Idempotency != "" {
+		c.ID, idErr = o.id(userID, now)
+	}
+	if err := errors.Join(checkUserID(userID), nameErr, scopesErr, timesErr, idErr); err != nil {
 		return Credential{}, err
 	}
-	return is.newRecord(userID, o.Name, scopes, created, expires), nil
+	return c, nil
 }
 
 func (is *issuer) setPlaintext(c *Credential, plaintext string) {

@@ -86,7 +86,7 @@ type Store interface {
 // A Credential is the record of a token, a session or a secret. It has no plaintext.
 type Credential struct {
 	// ID names the record in public. This package makes ULIDs of 26 characters, which sort
-	// by creation.
+	// by creation, or by when the TokenOptions.Idempotency was made.
 	ID     string `json:"id"`
 	Kind   Kind   `json:"kind"`
 	UserID string `json:"user_id"`        // the user that it belongs to

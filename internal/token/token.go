@@ -25,6 +25,10 @@ const (
 	randomLen   = 32
 	checksumLen = 6
 
+	idLen   = 26
+	timeLen = 10       // characters of an ID
+	zeros   = "000000" // 30 bits that are cut off from an ID
+
 	// MaxPrefix keeps a whole plaintext at 55 bytes, which is the most that
 	// SHA-256 takes in one block.
 	MaxPrefix = 16
@@ -70,10 +74,31 @@ var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPaddi
 // ID returns a new ULID: 48 bits of milliseconds since 1970 and 80 random bits, as
 // 26 characters. IDs sort by their times.
 func ID(t time.Time) string {
-	var raw [20]byte // 32 zero bits, 48 of time, 80 random; the first 6 characters, 30 zero bits, are cut off
+	var raw [20]byte // 32 zero bits, 48 of time, 80 random; the zeros are cut off
 	binary.BigEndian.PutUint64(raw[2:], uint64(t.UnixMilli()))
 	rand.Read(raw[10:])
-	return crockford.EncodeToString(raw[:])[6:]
+	return crockford.EncodeToString(raw[:])[len(zeros):]
+}
+
+// IDTime returns the time of an ID, and false if s is not one that ID makes.
+func IDTime(s string) (time.Time, bool) {
+	var raw [20]byte
+	if len(s) != idLen {
+		return time.Time{}, false
+	}
+	n, err := crockford.Decode(raw[:], []byte(zeros+s))
+	if err != nil || n != len(raw) || raw[2] != 0 || raw[3] != 0 {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(raw[2:]))).UTC(), true
+}
+
+// DerivedID returns the ID that belongs to another ID and a user. It is always the same,
+// and has the time of the other. Its 80 bits are a hash: a client that may choose the other
+// ID, but not the user, cannot get the ID of another record.
+func DerivedID(id, userID string) string {
+	sum := sha256.Sum256([]byte(id + "\x00" + userID))
+	return id[:timeLen] + crockford.EncodeToString(sum[:10])
 }
 
 // ValidPrefix reports whether p can be a prefix: 1 to 16 of [A-Za-z0-9_].

@@ -108,6 +108,35 @@ func TestID(t *testing.T) {
 	require.Equal(t, "01ARYZ6S41", token.ID(time.UnixMilli(1469918176385))[:10])
 }
 
+func TestIDTime(t *testing.T) {
+	t.Parallel()
+	for _, ms := range []int64{0, 1, 1469918176385, 1<<48 - 1} {
+		at, ok := token.IDTime(token.ID(time.UnixMilli(ms)))
+		require.True(t, ok, ms)
+		require.Equal(t, time.UnixMilli(ms).UTC(), at)
+	}
+	id := token.ID(time.UnixMilli(1469918176385))
+	for _, junk := range []string{
+		"", id[1:], id + "0", "8" + id[1:], "Z" + id[1:], strings.ToLower(id), id[:25] + "I", id[:25] + "\n", "\n" + id[:25], id[:24] + "é",
+	} {
+		_, ok := token.IDTime(junk)
+		require.False(t, ok, "%q", junk)
+	}
+}
+
+func TestDerivedID(t *testing.T) {
+	t.Parallel()
+	id := token.ID(time.UnixMilli(1469918176385))
+	derived := token.DerivedID(id, "ada")
+	require.Equal(t, derived, token.DerivedID(id, "ada"))
+	require.Regexp(t, "^01ARYZ6S41[0-9A-HJKMNP-TV-Z]{16}$", derived, "it has the time")
+	for _, other := range []string{
+		id, token.DerivedID(id, "grace"), token.DerivedID(token.ID(time.UnixMilli(1469918176385)), "ada"), token.DerivedID(derived, "ada"),
+	} {
+		require.NotEqual(t, derived, other)
+	}
+}
+
 func FuzzDigest(f *testing.F) {
 	for _, n := range []int{0, 1, 55, 64, 65, 512} {
 		f.Add(strings.Repeat("a", n))
