@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -141,12 +142,106 @@ func recoveredError(scheme Scheme, v any) error {
 	return errInternal(panicError("authentication by "+string(scheme), v))
 }
 
+// Recheck reports whether the credential of a request is still valid: that it has not been
+// revoked, has not expired and has lost no scope since Require or Optional accepted it, and
+// that [Middleware.Resolve] still accepts its user. Call it just before handing out
+// something that outlives the request, such as a new token, since a request can be held
+// open over a revocation; and now and then while a response is streamed. See
+// docs/integration.md for the order of steps.
+//
+// It asks the store itself, not a cache in front of it, and does not count as a use. A
+// custom authenticator is called again with the request, and must return the same user and
+// CredentialID.
+//
+// It returns nil, or an *[Error] to pass to [WriteError]: with [ErrInvalidCredential], with
+// [ErrInsufficientScope], with [ErrUnavailable] if the store or Resolve cannot be asked,
+// with [ErrNoCredential] if the request is anonymous, or with the status 500 outside of
+// Require and for identities of [NewContext]. The Observer is called when the error is
+// written, not when it is returned. Recheck is safe for concurrent use.
+func Recheck(ctx context.Context) error {
+	c, id := current(ctx), Identity{}
+	known := c.describe(&id)
+	var rejection Error
+	switch {
+	case c.responder() == nil:
+		rejection = *asError(errInternal(errOutsideRequire))
+	case !known:
+		rejection = c.route.rejection(ctx, "", errNoCredential)
+	default:
+		err := c.route.recheck(ctx, c.credential, &id)
+		if err == nil {
+			return nil
+		}
+		rejection = c.route.rejection(ctx, id.Scheme, err)
+	}
+	rejection.pendingEvent = true
+	return &rejection
+}
+
+func (rt *route) recheck(ctx context.Context, accepted *Credential, id *Identity) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = recoveredError(id.Scheme, v)
+		}
+	}()
+	if err := rt.recheckEach(ctx, accepted, id); err != nil || rt.resolve == nil {
+		return err
+	}
+	_, err = rt.resolveUser(ctx, id)
+	return err
+}
+
+var errNotAccepted = errors.New("auth: Recheck of an identity that no authenticator of the route has accepted")
+
+// recheckEach asks the authenticators of the identity's scheme until one accepts it. An
+// outage is more than a rejection: the one that is unavailable may know the credential.
+func (rt *route) recheckEach(ctx context.Context, accepted *Credential, id *Identity) error {
+	rejected := errInternal(errNotAccepted)
+	for i, a := range rt.authenticators {
+		if !header.SameScheme(string(rt.schemes[i]), string(id.Scheme)) {
+			continue
+		}
+		var err error
+		switch a := a.(type) {
+		case *Bearer:
+			_, err = a.recheck(ctx, accepted)
+		case *Secret:
+			_, err = a.recheck(ctx, accepted)
+		case *Cookie:
+			_, err = a.recheck(ctx, accepted)
+		default:
+			err = recheckCustom(ctx, a, accepted, id)
+		}
+		switch {
+		case err == nil:
+			return nil
+		case err != errNotAccepted && !errors.Is(rejected, ErrUnavailable):
+			rejected = err
+		}
+	}
+	return rejected
+}
+
+func recheckCustom(ctx context.Context, a Authenticator, accepted *Credential, id *Identity) error {
+	if accepted != nil {
+		return errNotAccepted // by this one: it is a record of our own
+	}
+	var res result
+	if err := res.try(a, currentRequest(ctx).WithContext(ctx), header.Authorization{}); err != nil {
+		return err
+	}
+	if res.identity.UserID != id.UserID || res.identity.CredentialID != id.CredentialID {
+		return errUnknown
+	}
+	return checkKept(id.Scopes, res.identity.Scopes)
+}
+
 // rejection completes what an authenticator or Resolve returned. A condition that they do
 // not have, such as ErrNotFound, is an outage.
-func (rt *route) rejection(r *http.Request, res *result, err error) Error {
+func (rt *route) rejection(ctx context.Context, scheme Scheme, err error) Error {
 	given := asError(err)
 	e := Error{
-		Scheme: res.scheme, Reason: given.Reason, Err: err,
+		Scheme: scheme, Reason: given.Reason, Err: err,
 		userID: given.userID, credentialID: given.credentialID, cause: given.cause, responder: &rt.responder,
 	}
 	if error(given) == err && given.Err != nil { // err is an *Error, and does not just wrap one
@@ -161,7 +256,7 @@ func (rt *route) rejection(r *http.Request, res *result, err error) Error {
 	}
 	if c == conditionUnavailable {
 		e.Err = asUnavailable(e.Err)
-		if r.Context().Err() != nil {
+		if ctx.Err() != nil {
 			e.Reason = ReasonCanceled
 		}
 	}

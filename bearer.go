@@ -106,6 +106,34 @@ type ImportOptions struct {
 	ExpiresAt time.Time
 }
 
+// times returns when the token was created and when it expires.
+func (o *ImportOptions) times(now time.Time, maxLifetime time.Duration) (created, expires time.Time, err error) {
+	created = now
+	if !o.CreatedAt.IsZero() {
+		created = o.CreatedAt.UTC().Truncate(time.Microsecond)
+	}
+	if created.After(now) || !created.After(time.Unix(0, 0)) {
+		return created, expires, argumentError("CreatedAt", "must be after the start of 1970, and not in the future")
+	}
+	if o.ExpiresAt.IsZero() {
+		expires, err = expiryAfter(created, o.Lifetime), checkLifetime(o.Lifetime, maxLifetime)
+		if err == nil && !expires.IsZero() && !expires.After(now) {
+			err = argumentError("Lifetime", "has passed since CreatedAt")
+		}
+		return created, expires, err
+	}
+	expires = o.ExpiresAt.UTC().Truncate(time.Microsecond)
+	switch {
+	case o.Lifetime != 0:
+		err = argumentError("ExpiresAt", "must not be set together with Lifetime")
+	case !expires.After(now) || expires.Year() > maxYear:
+		err = argumentError("ExpiresAt", "must be in the future, and before the year %d", maxYear+1)
+	case maxLifetime > 0 && expires.Sub(created) > maxLifetime:
+		err = argumentError("ExpiresAt", "must be at most %v after CreatedAt", maxLifetime)
+	}
+	return created, expires, err
+}
+
 // NewBearer returns a Bearer over store, or an error that lists everything wrong with cfg.
 //
 // All Bearers over one store share its tokens: a Bearer with another Prefix accepts

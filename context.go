@@ -35,7 +35,7 @@ func NewContext(ctx context.Context, id *Identity) context.Context {
 		c.principal = newPrincipal(*id)
 	}
 	if outer := current(ctx); outer != nil {
-		c.responder = outer.responder
+		c.route = outer.route
 	}
 	return c
 }
@@ -63,7 +63,7 @@ func MustUser[T any](ctx context.Context) T {
 func NewUserContext(ctx context.Context, user any) context.Context {
 	c := &identityContext{Context: ctx, principal: &principal{user: user}}
 	if outer := current(ctx); outer != nil {
-		c.credential, c.responder = outer.credential, outer.responder
+		c.credential, c.route = outer.credential, outer.route
 		if outer.principal != nil {
 			c.principal.identity = outer.principal.identity
 		}
@@ -82,7 +82,7 @@ type identityContext struct {
 	context.Context
 	credential *Credential // of one of our own authenticators, or nil
 	principal  *principal  // what credential does not say, or nil
-	responder  *responder  // of the route; nil if not behind Require or Optional
+	route      *route      // nil if not behind Require or Optional
 }
 
 // A principal is an identity that is not read from a record, and the user that Resolve
@@ -126,6 +126,14 @@ func (c *identityContext) scheme() Scheme {
 		return c.credential.Kind.scheme()
 	}
 	return ""
+}
+
+// responder is that of the route, or nil.
+func (c *identityContext) responder() *responder {
+	if c == nil || c.route == nil {
+		return nil
+	}
+	return &c.route.responder
 }
 
 // user is the user that Resolve returned, or nil.
@@ -184,13 +192,14 @@ func newAdmitted(rt *route) *admitted {
 // setRequest copies the request as Request.WithContext does. That is inlined, so the
 // allocation that it would make is saved.
 func (a *admitted) setRequest(rt *route, r *http.Request) {
-	a.Context, a.responder = r.Context(), &rt.responder
+	a.Context, a.route = r.Context(), rt
 	a.request = *r.WithContext(a)
 }
 
 type requestKey struct{}
 
-// Value also finds the request, for events of changes that its handler makes.
+// Value also finds the request, for events of changes that its handler makes, and for
+// Recheck.
 func (a *admitted) Value(key any) any {
 	if _, ok := key.(requestKey); ok {
 		return &a.request
@@ -198,9 +207,15 @@ func (a *admitted) Value(key any) any {
 	return a.identityContext.Value(key)
 }
 
+// currentRequest is the request that ctx belongs to, or nil.
+func currentRequest(ctx context.Context) *http.Request {
+	r, _ := ctx.Value(requestKey{}).(*http.Request)
+	return r
+}
+
 // remoteAddr is the address of the request that ctx belongs to, or empty.
 func remoteAddr(ctx context.Context) string {
-	if r, ok := ctx.Value(requestKey{}).(*http.Request); ok {
+	if r := currentRequest(ctx); r != nil {
 		return r.RemoteAddr
 	}
 	return ""

@@ -193,6 +193,15 @@ func (c *Cookie) session(r *http.Request, now time.Time) (*Credential, error) {
 	return session, nil
 }
 
+// recheck is that of credentials, and rejects a session that has become idle.
+func (c *Cookie) recheck(ctx context.Context, accepted *Credential) (*Credential, error) {
+	session, err := c.credentials.recheck(ctx, accepted)
+	if err == nil && c.isIdle(session, time.Now()) {
+		err = errRejected(session, ReasonIdle, ErrInvalidCredential)
+	}
+	return session, err
+}
+
 // isIdle reports whether a session has not been used for IdleTimeout, by the store and
 // by the uses that are not written yet.
 func (c *Cookie) isIdle(session *Credential, now time.Time) bool {

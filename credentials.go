@@ -127,6 +127,36 @@ func (cs *credentials) find(ctx context.Context, d Digest) (*Credential, error) 
 	return c, nil
 }
 
+// recheck returns the present record of one that a request was accepted by, if it is still
+// valid. It reads it by its ID, which stores answer without a cache.
+func (cs *credentials) recheck(ctx context.Context, accepted *Credential) (*Credential, error) {
+	if accepted == nil || accepted.Kind != cs.kind {
+		return nil, errNotAccepted
+	}
+	c, err := cs.readAgain(ctx, accepted)
+	now := time.Now()
+	switch {
+	case accepted.Expired(now), err == nil && c.Expired(now):
+		return nil, errRejected(accepted, ReasonExpired, ErrInvalidCredential)
+	case isNotFound(err), err == nil && c.Digest != accepted.Digest:
+		return nil, errRejected(accepted, ReasonRevoked, ErrInvalidCredential)
+	case err != nil:
+		return nil, errUnavailable(err)
+	}
+	return c, checkKept(accepted.Scopes, c.Scopes)
+}
+
+func (cs *credentials) readAgain(ctx context.Context, accepted *Credential) (*Credential, error) {
+	c, err := cs.store.Get(ctx, accepted.Ref())
+	if errors.Is(err, errors.ErrUnsupported) { // of a LookupStore
+		return cs.find(ctx, accepted.Digest)
+	}
+	if err == nil && (c.Ref() != accepted.Ref() || !c.Scopes.valid()) {
+		err = errBadRecord
+	}
+	return &c, err
+}
+
 // newRecord returns a record with a new ID, and without a digest.
 func (cs *credentials) newRecord(userID, name string, scopes Scopes, created, expires time.Time) Credential {
 	return Credential{
@@ -412,34 +442,6 @@ func (f *plaintextFormat) checkImport(plaintext string) error {
 		return argumentError("plaintext", "has the form of tokens with this Prefix, but not their checksum")
 	}
 	return nil
-}
-
-// times returns when the token was created and when it expires.
-func (o *ImportOptions) times(now time.Time, maxLifetime time.Duration) (created, expires time.Time, err error) {
-	created = now
-	if !o.CreatedAt.IsZero() {
-		created = o.CreatedAt.UTC().Truncate(time.Microsecond)
-	}
-	if created.After(now) || !created.After(time.Unix(0, 0)) {
-		return created, expires, argumentError("CreatedAt", "must be after the start of 1970, and not in the future")
-	}
-	if o.ExpiresAt.IsZero() {
-		expires, err = expiryAfter(created, o.Lifetime), checkLifetime(o.Lifetime, maxLifetime)
-		if err == nil && !expires.IsZero() && !expires.After(now) {
-			err = argumentError("Lifetime", "has passed since CreatedAt")
-		}
-		return created, expires, err
-	}
-	expires = o.ExpiresAt.UTC().Truncate(time.Microsecond)
-	switch {
-	case o.Lifetime != 0:
-		err = argumentError("ExpiresAt", "must not be set together with Lifetime")
-	case !expires.After(now) || expires.Year() > maxYear:
-		err = argumentError("ExpiresAt", "must be in the future, and before the year %d", maxYear+1)
-	case maxLifetime > 0 && expires.Sub(created) > maxLifetime:
-		err = argumentError("ExpiresAt", "must be at most %v after CreatedAt", maxLifetime)
-	}
-	return created, expires, err
 }
 
 // timestamp is the current time as stores keep it.

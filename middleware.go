@@ -192,7 +192,7 @@ func (rt *route) decide(r *http.Request, rejection *Error) (a *admitted) {
 	var res result
 	defer func() {
 		if v := recover(); v != nil {
-			a, *rejection = nil, rt.rejection(r, &res, recoveredError(res.scheme, v))
+			a, *rejection = nil, rt.rejection(r.Context(), res.scheme, recoveredError(res.scheme, v))
 		}
 	}()
 	err := rt.authenticate(r, &res)
@@ -202,7 +202,7 @@ func (rt *route) decide(r *http.Request, rejection *Error) (a *admitted) {
 	if err == nil {
 		return a
 	}
-	*rejection = rt.rejection(r, &res, err)
+	*rejection = rt.rejection(r.Context(), res.scheme, err)
 	if rt.optional && !res.fromHeader && conditionOf(rejection.Err).status == http.StatusUnauthorized {
 		a = newAdmitted(rt)
 		a.setRequest(rt, r)
@@ -223,7 +223,7 @@ func (rt *route) identify(r *http.Request, res *result) (*admitted, error) {
 			a.principal = newPrincipal(Identity{})
 			res.credential.describe(a.principal.identity)
 		}
-		user, err := rt.resolveUser(r, a.principal.identity)
+		user, err := rt.resolveUser(r.Context(), a.principal.identity)
 		if err != nil {
 			return nil, err
 		}
@@ -236,8 +236,8 @@ func (rt *route) identify(r *http.Request, res *result) (*admitted, error) {
 var errNilUser = errors.New("auth: Resolve returned a nil pointer and no error")
 
 // resolveUser tells a rejected user from an outage and from a mistake.
-func (rt *route) resolveUser(r *http.Request, id *Identity) (any, error) {
-	user, err := rt.resolve(r.Context(), id)
+func (rt *route) resolveUser(ctx context.Context, id *Identity) (any, error) {
+	user, err := rt.resolve(ctx, id)
 	switch {
 	case isNilError(err):
 		return nil, errInternal(errNilError)

@@ -28,8 +28,8 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if isNilError(err) {
 		e.Err = nil
 	}
-	if c := current(r.Context()); e.responder == nil && c != nil {
-		e.responder = c.responder
+	if e.responder == nil {
+		e.responder = current(r.Context()).responder()
 	}
 	if e.pendingEvent && e.responder != nil {
 		e.responder.notifyRefused(r, &e)

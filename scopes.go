@@ -164,16 +164,26 @@ func hasAll(have Scopes, want []string) bool {
 
 func hasAny(have Scopes, want []string) bool { return slices.ContainsFunc(want, have.Has) }
 
-var errOutsideRequire = errors.New("auth: a scope is checked outside of Require")
+var errScopeLost = &Error{Reason: ReasonScope, Err: ErrInsufficientScope}
+
+// checkKept rejects a credential that has fewer scopes now than when it was accepted.
+func checkKept(accepted, now Scopes) error {
+	if accepted == now || hasAll(now, accepted.List()) {
+		return nil
+	}
+	return errScopeLost
+}
+
+var errOutsideRequire = errors.New("auth: a check is outside of Require")
 
 func checkScopes(ctx context.Context, scopes []string, enough func(have Scopes, want []string) bool) (Error, bool) {
 	c, id := current(ctx), Identity{}
 	known := c.describe(&id)
 	switch {
-	case c == nil || !known && c.responder == nil:
+	case !known && c.responder() == nil:
 		return *asError(errInternal(errOutsideRequire)), false
 	case !known:
-		return Error{Reason: ReasonMissing, Err: ErrNoCredential, responder: c.responder}, false
+		return Error{Reason: ReasonMissing, Err: ErrNoCredential, responder: c.responder()}, false
 	case enough(id.Scopes, scopes):
 		return Error{}, true
 	}
@@ -181,7 +191,7 @@ func checkScopes(ctx context.Context, scopes []string, enough func(have Scopes, 
 		Scheme: id.Scheme,
 		Scopes: slices.Clone(scopes), // the route keeps using its own slice
 		Reason: ReasonScope, Err: ErrInsufficientScope,
-		userID: id.UserID, credentialID: id.CredentialID, responder: c.responder,
+		userID: id.UserID, credentialID: id.CredentialID, responder: c.responder(),
 	}, false
 }
 
