@@ -173,6 +173,7 @@ func Recheck(ctx context.Context) error {
 			return nil
 		}
 		rejection = c.route.rejection(ctx, id.Scheme, err)
+		rejection.userID, rejection.credentialID = id.UserID, id.CredentialID
 	}
 	rejection.pendingEvent = true
 	return &rejection

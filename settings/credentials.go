@@ -1,6 +1,8 @@
 package settings
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -10,12 +12,56 @@ import (
 // This file has what the page and the API share: reading and changing credentials
 // within the limits of the session.
 
+// release returns the plaintext of a credential that was just created, or the error of
+// creating it. If the session has ended meanwhile, or this cannot be determined, the
+// credential is revoked and the plaintext does not leave the handler.
+func (r *request) release(plaintext string, c auth.Credential, err error) (string, auth.Credential, error) {
+	if err != nil {
+		return "", auth.Credential{}, err
+	}
+	if err := r.recheck(); err != nil {
+		return "", auth.Credential{}, errors.Join(err, r.takeBack(c, err))
+	}
+	return plaintext, c, nil
+}
+
+// recheck asks whether the session that this request came with is still valid.
+func (r *request) recheck() error {
+	if err := auth.Recheck(r.Context()); err != nil {
+		return &ended{err}
+	}
+	return nil
+}
+
+// takeBack revokes a credential whose plaintext is not released, even if the client has
+// disconnected. After an outage a rotated one stays: its plaintext is unknown to all, and
+// revoking it would also revoke the one that it replaced, which is in use.
+func (r *request) takeBack(c auth.Credential, cause error) error {
+	if c.Previous != "" && errors.Is(cause, auth.ErrUnavailable) {
+		return nil
+	}
+	revoke := r.bearer.Revoke
+	if c.Kind == auth.KindSecret {
+		revoke = r.secret.Revoke
+	}
+	err := revoke(context.WithoutCancel(r.Context()), r.id.UserID, c.ID)
+	if errors.Is(err, auth.ErrNotFound) && !errors.Is(err, auth.ErrUnavailable) {
+		return nil // revoked already, with all others
+	}
+	return err
+}
+
+// ended is an error of auth.Recheck, which knows the request's challenges and event.
+type ended struct{ error }
+
+func (e *ended) Unwrap() error { return e.error }
+
 // issue creates a token with no more access than the session has.
 func (r *request) issue(o auth.TokenOptions) (plaintext string, c auth.Credential, err error) {
 	if err := r.checkScopes(o.Scopes); err != nil {
 		return "", auth.Credential{}, err
 	}
-	return r.bearer.Issue(r.Context(), r.id.UserID, o)
+	return r.release(r.bearer.Issue(r.Context(), r.id.UserID, o))
 }
 
 // rotateToken replaces a token that has no more access than the session.
@@ -27,7 +73,7 @@ func (r *request) rotateToken(id string, overlap time.Duration) (plaintext strin
 	if err := r.checkScopes(old.Scopes.List()); err != nil {
 		return "", auth.Credential{}, err
 	}
-	return r.bearer.Rotate(r.Context(), r.id.UserID, id, overlap)
+	return r.release(r.bearer.Rotate(r.Context(), r.id.UserID, id, overlap))
 }
 
 // checkDeveloper rejects users who may not have a client secret.
@@ -94,9 +140,9 @@ func checkSecretID(s *auth.Credential, id string, err error) error {
 
 // createSecret creates a secret with full access that does not expire.
 func (r *request) createSecret() (plaintext string, c auth.Credential, err error) {
-	return r.secret.Issue(r.Context(), r.id.UserID, auth.SecretOptions{
+	return r.release(r.secret.Issue(r.Context(), r.id.UserID, auth.SecretOptions{
 		Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry,
-	})
+	}))
 }
 
 // rotateSecret replaces the current secret.
@@ -105,7 +151,7 @@ func (r *request) rotateSecret(id string, overlap time.Duration) (plaintext stri
 	if err := checkSecretID(current, id, err); err != nil {
 		return "", auth.Credential{}, err
 	}
-	return r.secret.Rotate(r.Context(), r.id.UserID, id, overlap)
+	return r.release(r.secret.Rotate(r.Context(), r.id.UserID, id, overlap))
 }
 
 // revealSecret returns the plaintext of the current secret, if it was stored.
@@ -117,7 +163,14 @@ func (r *request) revealSecret(id string) (string, error) {
 	if !r.revealable(current) {
 		return "", errNotRevealable
 	}
-	return r.secret.Reveal(r.Context(), r.id.UserID, id)
+	plaintext, err := r.secret.Reveal(r.Context(), r.id.UserID, id)
+	if err == nil {
+		err = r.recheck()
+	}
+	if err != nil {
+		return "", err
+	}
+	return plaintext, nil
 }
 
 func (r *request) revealable(s *auth.Credential) bool {

@@ -116,12 +116,40 @@ func readForm(w http.ResponseWriter, r *http.Request, repeatable ...string) (url
 	return form, nil
 }
 
+// withBody reads the body of a request before it is authenticated. Otherwise a client could
+// hold a request open over the end of its session, and then create a credential.
+func withBody(w http.ResponseWriter, r *http.Request) *http.Request {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r
+	}
+	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	read := *r
+	read.Body = &body{*bytes.NewReader(content), err}
+	return &read
+}
+
+// A body has been read. If that failed, reading it again returns the error after the content.
+type body struct {
+	content bytes.Reader
+	err     error
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.content.Read(p)
+	if err == io.EOF && b.err != nil {
+		err = b.err
+	}
+	return n, err
+}
+
+func (b *body) Close() error { return nil }
+
 // readBody returns a request's body, which must have the media type.
 func readBody(w http.ResponseWriter, r *http.Request, mediaType string) ([]byte, error) {
 	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != mediaType {
 		return nil, errMediaType
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(r.Body)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"path"
@@ -81,16 +82,29 @@ func (h *handler) serve(rt route, fail errorWriter) http.Handler {
 			return
 		}
 		p := problemOf(err)
-		if p.Status == http.StatusServiceUnavailable {
+		var e *ended
+		switch {
+		case errors.As(err, &e):
+			auth.WriteError(headersOnly{w}, r, err)
+		case p.Status == http.StatusServiceUnavailable:
 			req.notifyOutage(err)
 		}
 		fail(req, p)
 	})
 }
 
+// headersOnly lets auth.WriteError notify the Observer and set the challenges, but not write
+// the body, which is ours.
+type headersOnly struct{ http.ResponseWriter }
+
+func (headersOnly) WriteHeader(int) {}
+
+func (headersOnly) Write(b []byte) (int, error) { return len(b), nil }
+
 // ServeHTTP serves the assets without authentication, and everything else with it.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setSecurityHeaders(w.Header())
+	r = withBody(w, r)
 	switch p, escaped := r.URL.Path, r.URL.EscapedPath(); {
 	case p == "":
 		redirectToSlash(w, r)

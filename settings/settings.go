@@ -12,7 +12,9 @@
 // Only signed-in sessions can manage credentials. Tokens and client secrets are
 // answered with 403, so that a leaked one cannot create others. A session with
 // limited scopes cannot grant more than it has. Creating, revealing and rotating,
-// which return a plaintext, also require a recent sign-in: see Config.MaxAge.
+// which return a plaintext, also require a recent sign-in: see Config.MaxAge. A request
+// that is held open over the end of its session gets no plaintext: its body is read before
+// it is authenticated, and the session is checked again before the plaintext is sent.
 // Otherwise the rules of package auth apply: cross-origin requests are rejected,
 // outages are answered with 503, and credentials of other users are not found.
 //

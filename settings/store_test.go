@@ -3,8 +3,12 @@ package settings_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
 )
@@ -32,6 +36,14 @@ func (o *recorder) take() []auth.Event {
 	}
 	o.events = nil
 	return events
+}
+
+// refusal returns the only rejected request since the last call.
+func (o *recorder) refusal(t testing.TB) auth.Event {
+	t.Helper()
+	refused := slices.DeleteFunc(o.take(), func(e auth.Event) bool { return e.Type != auth.EventRefused })
+	require.Len(t, refused, 1)
+	return refused[0]
 }
 
 // A faultyStore returns an error from selected methods.
