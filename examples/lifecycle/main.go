@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log"
 	"net/http"
-	"strconv"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -38,7 +37,7 @@ func (s *service) routes() http.Handler {
 	mux.HandleFunc("POST /sign-out", s.signOut)
 	mux.Handle("GET /me", m.Require(s.bearer, s.cookie, s.secret)(http.HandlerFunc(s.me)))
 	signedIn := m.Require(s.cookie) // sessions only: a leaked token must not be able to do these
-	mux.Handle("POST /tokens", signedIn(http.HandlerFunc(s.createToken)))
+	mux.Handle("POST /tokens", bodyFirst(signedIn(http.HandlerFunc(s.createToken))))
 	mux.Handle("POST /password", signedIn(http.HandlerFunc(s.changePassword)))
 	mux.Handle("DELETE /account", signedIn(http.HandlerFunc(s.deleteAccount)))
 	return mux
@@ -79,42 +78,6 @@ func (s *service) signOut(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-func (s *service) createToken(w http.ResponseWriter, r *http.Request) {
-	o, err := tokenOptions(r)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	id, _ := auth.FromContext(r.Context())
-	plaintext, _, err := s.bearer.Issue(r.Context(), id.UserID, o)
-	var invalid *auth.ArgumentError
-	switch {
-	case errors.As(err, &invalid):
-		http.Error(w, invalid.Argument+" "+invalid.Fault, http.StatusBadRequest)
-	case err != nil:
-		auth.WriteError(w, r, err)
-	default:
-		w.Header().Set("Cache-Control", "no-store")
-		fmt.Fprintln(w, plaintext)
-	}
-}
-
-// tokenOptions reads the fields of a form. The user must choose scopes and a lifetime:
-// if a field is missing, the token must not get full access, or be valid forever.
-func tokenOptions(r *http.Request) (auth.TokenOptions, error) {
-	days, err := strconv.Atoi(r.PostFormValue("days")) // parses the form
-	o := auth.TokenOptions{Name: r.PostForm.Get("name"), Scopes: r.PostForm["scope"]}
-	var faults []error
-	if len(o.Scopes) == 0 {
-		faults = append(faults, errors.New("scope is required: name each scope, or * for full access"))
-	}
-	if err != nil || days < 1 || days > 365 {
-		faults = append(faults, errors.New("days is required: the lifetime, 1 to 365 days"))
-	}
-	o.Lifetime = time.Duration(days) * 24 * time.Hour
-	return o, errors.Join(faults...)
 }
 
 // revokeAll revokes all credentials of a user, except the given sessions.

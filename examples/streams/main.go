@@ -37,13 +37,6 @@ func (s *service) routes() http.Handler {
 	return mux
 }
 
-// valid checks again whether the credential of a request is valid.
-func (s *service) valid(r *http.Request) bool {
-	var m auth.Middleware // without Observe: this is not a new request
-	_, err := m.Authenticate(r, s.bearer, s.cookie)
-	return err == nil
-}
-
 func (s *service) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
@@ -55,7 +48,7 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		case <-tick.C:
-			if !s.valid(r) {
+			if auth.Recheck(r.Context()) != nil {
 				return
 			}
 		case text := <-s.news:
@@ -78,7 +71,7 @@ func (s *service) socket(w http.ResponseWriter, r *http.Request) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if !s.valid(r) {
+			if auth.Recheck(r.Context()) != nil {
 				conn.Close(websocket.StatusPolicyViolation, "signed out")
 				return
 			}

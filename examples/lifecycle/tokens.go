@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// bodyFirst reads the request's body before next authenticates the request. Otherwise a
+// client could send all but the last byte, and create a token after its session has ended.
+func bodyFirst(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 16<<10))
+		if err != nil {
+			http.Error(w, "the body is too large or incomplete", http.StatusBadRequest)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *service) createToken(w http.ResponseWriter, r *http.Request) {
+	o, err := tokenOptions(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	plaintext, err := s.issue(r.Context(), o)
+	var invalid *auth.ArgumentError
+	switch {
+	case errors.As(err, &invalid):
+		http.Error(w, invalid.Argument+" "+invalid.Fault, http.StatusBadRequest)
+	case err != nil:
+		auth.WriteError(w, r, err)
+	default:
+		w.Header().Set("Cache-Control", "no-store")
+		fmt.Fprintln(w, plaintext)
+	}
+}
+
+// issue creates a token, and revokes it unless the session is still valid then.
+func (s *service) issue(ctx context.Context, o auth.TokenOptions) (plaintext string, err error) {
+	id, _ := auth.FromContext(ctx)
+	plaintext, token, err := s.bearer.Issue(ctx, id.UserID, o)
+	if err != nil {
+		return "", err
+	}
+	if err := auth.Recheck(ctx); err != nil {
+		// The client may have disconnected, but the token must not stay.
+		return "", errors.Join(err, s.bearer.Revoke(context.WithoutCancel(ctx), id.UserID, token.ID))
+	}
+	return plaintext, nil
+}
+
+// tokenOptions reads the fields of a form. The user must choose scopes and a lifetime:
+// if a field is missing, the token must not get full access, or be valid forever.
+func tokenOptions(r *http.Request) (auth.TokenOptions, error) {
+	days, err := strconv.Atoi(r.PostFormValue("days")) // parses the form
+	o := auth.TokenOptions{Name: r.PostForm.Get("name"), Scopes: r.PostForm["scope"]}
+	var faults []error
+	if len(o.Scopes) == 0 {
+		faults = append(faults, errors.New("scope is required: name each scope, or * for full access"))
+	}
+	if err != nil || days < 1 || days > 365 {
+		faults = append(faults, errors.New("days is required: the lifetime, 1 to 365 days"))
+	}
+	o.Lifetime = time.Duration(days) * 24 * time.Hour
+	return o, errors.Join(faults...)
+}
