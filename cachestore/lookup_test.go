@@ -319,3 +319,29 @@ func TestCreate_digestOfAPurgedToken(t *testing.T) {
 		require.Equal(t, "bob", got.UserID)
 	})
 }
+
+// Within the bound a request with a token that another process has revoked is accepted, but
+// a Recheck is answered by the store itself: the token creates no other.
+func TestRecheck_isNotCached(t *testing.T) {
+	inBubble(t, cachestore.Config{}, func(t *testing.T, shared *backend, s *cachestore.Store) {
+		bearer, err := auth.NewBearer(s, auth.BearerConfig{})
+		require.NoError(t, err)
+		elsewhere, err := auth.NewBearer(shared, auth.BearerConfig{})
+		require.NoError(t, err)
+		plaintext, c, err := bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
+		require.NoError(t, err)
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer "+plaintext)
+		var m auth.Middleware
+		accepted, err := m.Authenticate(r, bearer)
+		require.NoError(t, err)
+		require.NoError(t, auth.Recheck(accepted.Context()))
+
+		require.NoError(t, elsewhere.Revoke(t.Context(), "ada", c.ID))
+		stale, err := m.Authenticate(r, bearer)
+		require.NoError(t, err, "the cache does not know yet")
+		require.ErrorIs(t, auth.Recheck(stale.Context()), auth.ErrInvalidCredential)
+		require.ErrorIs(t, auth.Recheck(accepted.Context()), auth.ErrInvalidCredential)
+		require.NoError(t, bearer.Close(t.Context()))
+	})
+}
