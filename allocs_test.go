@@ -43,6 +43,7 @@ func TestAllocations(t *testing.T) {
 		{"checksum", read(auth.Require(p.bearer, p.cookie)), authorization("Bearer acme_pat_" + repeated("x", 38)), 0},
 		{"8 KiB of junk", read(auth.Require(f.bearer, f.cookie)), authorization("Bearer " + repeated(".", 8<<10)), 0},
 		{"8 KiB of spaces", read(auth.Require(f.bearer, f.cookie)), authorization("Bearer " + repeated(" ", 8<<10)), 0},
+		{"a forged cookie of the right length", read(auth.Require(f.bearer, f.cookie)), field("Cookie", "__Host-session="+repeated("A", 144)), 0},
 		{"a forged cookie", read(auth.Require(f.bearer, f.cookie)), field("Cookie", "__Host-session=x"), 0},
 	}
 	for _, test := range tests {

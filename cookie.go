@@ -85,7 +85,9 @@ type CookieConfig struct {
 	// can read it. Use it only for development on your own machine.
 	Insecure bool
 	// Lifetime is the longest lifetime of a session, 1 second to 400 days, which is the
-	// most that browsers allow. Zero means 7 days. It is rounded up to whole seconds.
+	// most that browsers allow. Zero means 7 days. It is rounded up to whole seconds. If you
+	// shorten it, sessions that have started end that long after their sign-in too; if you
+	// lengthen it, they end when they would have ended.
 	Lifetime time.Duration
 	// IdleTimeout ends a session that has not been used for that long. It is at least 2
 	// minutes and less than Lifetime. Zero means that idle sessions do not end.
@@ -179,18 +181,54 @@ func (c *Cookie) session(r *http.Request, now time.Time) (*Credential, error) {
 		// cannot be told apart (RFC 6265bis section 8.6).
 		return nil, errRepeated
 	}
-	digest, ok := c.values.Open(value, now)
-	if !ok {
+	digest, verdict := c.values.Open(value, now)
+	if verdict == seal.Forged {
 		return nil, errForged
 	}
 	session, err := c.lookup(r.Context(), digest, now)
-	if err != nil {
+	switch {
+	case verdict != seal.Valid:
+		return nil, errStale(verdict, session, err)
+	case err != nil:
 		return nil, err
 	}
-	if c.isIdle(session, now) {
+	session = c.bounded(session)
+	switch {
+	case session.Expired(now):
+		return nil, errRejected(session, ReasonExpired, ErrInvalidCredential)
+	case c.isIdle(session, now):
 		return nil, errRejected(session, ReasonIdle, ErrInvalidCredential)
 	}
 	return session, nil
+}
+
+// errStale is the error for a cookie of ours that is too old or from the future. Its session
+// was looked up only so that the event has the user: the cookie is invalid even if the store
+// is unavailable.
+func errStale(v seal.Verdict, session *Credential, err error) error {
+	stale := errCookieExpired
+	if v == seal.Ahead {
+		stale = errClock
+	}
+	switch {
+	case err == nil:
+		return errRejected(session, stale.Reason, ErrInvalidCredential)
+	case userKnown(err) || err == errRevoked:
+		return err
+	}
+	return stale
+}
+
+// bounded returns a session that expires when Lifetime is over, even if it was created under
+// a longer one. The record of the store is shared, so it is not modified.
+func (c *Cookie) bounded(session *Credential) *Credential {
+	end := session.CreatedAt.Add(c.lifetime)
+	if session.CreatedAt.IsZero() || !session.ExpiresAt.IsZero() && !session.ExpiresAt.After(end) {
+		return session
+	}
+	shorter := *session
+	shorter.ExpiresAt = end
+	return &shorter
 }
 
 // recheck is that of credentials, and rejects a session that has become idle.
@@ -233,14 +271,23 @@ func (c *Cookie) CheckOrigin(r *http.Request) error {
 }
 
 // List returns a page of a user's sessions, newest first. Expired sessions are
-// included until they are purged.
+// included until they are purged. ExpiresAt is at most Lifetime after CreatedAt.
 func (c *Cookie) List(ctx context.Context, userID string, page Page) ([]Credential, error) {
-	return c.list(ctx, userID, page)
+	list, err := c.list(ctx, userID, page)
+	for i := range list {
+		list[i] = *c.bounded(&list[i])
+	}
+	return list, err
 }
 
-// Get returns one of a user's sessions, even if it has expired, or [ErrNotFound].
+// Get returns one of a user's sessions, even if it has expired, or [ErrNotFound]. ExpiresAt
+// is at most Lifetime after CreatedAt.
 func (c *Cookie) Get(ctx context.Context, userID, id string) (Credential, error) {
-	return c.get(ctx, userID, id)
+	session, err := c.get(ctx, userID, id)
+	if err != nil {
+		return Credential{}, err
+	}
+	return *c.bounded(&session), nil
 }
 
 // Revoke ends a session. It returns [ErrNotFound] if the user has no such session.

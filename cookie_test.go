@@ -307,27 +307,152 @@ func TestCookie_cachedValue(t *testing.T) {
 	require.Equal(t, 401, h.get(withCookie(cookie)).Code)
 }
 
-// A cookie expires even if the record of its session does not.
+// A session ends Lifetime after its sign-in, even if its record has no expiry, and its cookie
+// even if the record does not say when it was created.
 func TestCookie_expiresByItself(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		created bool
+		after   time.Duration // Lifetime; the cookie has whole seconds
+	}{{"by the record", true, 0}, {"by the cookie", false, time.Second}} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, func(c *configs) { c.cookie.Lifetime = time.Hour })
+				cookie, session := f.session("ada")
+				forever := auth.LookupStore(func(context.Context, auth.Kind, auth.Digest) (*auth.Credential, error) {
+					c := &auth.Credential{UserID: "ada", Scopes: "*"}
+					if test.created {
+						c.CreatedAt = session.CreatedAt
+					}
+					return c, nil
+				})
+				over, err := auth.NewCookie(forever, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, Lifetime: time.Hour})
+				require.NoError(t, err)
+				h := behind(auth.Require(over))
+				accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
+				time.Sleep(time.Hour + test.after - time.Nanosecond)
+				accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
+				time.Sleep(time.Nanosecond)
+				require.Equal(t, 401, h.get(withCookie(cookie)).Code)
+				require.NoError(t, f.cookie.Close(context.Background()))
+			})
+		})
+	}
+}
+
+// An alarm for forged cookies must not be raised by old ones of our own. Clients see no
+// difference.
+func TestCookie_reasonsForOurOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, func(c *configs) { c.cookie.Lifetime = time.Hour })
+		m := &auth.Middleware{Observe: f.events.observe}
+		h := behind(m.Require(f.cookie))
 		cookie, session := f.session("ada")
-		forever := auth.LookupStore(func(_ context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
-			if kind != auth.KindSession || d != session.Digest {
-				return nil, auth.ErrNotFound
-			}
-			return &auth.Credential{UserID: "ada", Scopes: "*", CreatedAt: session.CreatedAt}, nil
-		})
-		over, err := auth.NewCookie(forever, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, Lifetime: time.Hour})
-		require.NoError(t, err)
-		h := behind(auth.Require(over))
-		accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
+		goneCookie := f.signIn("ada")
+		forged := h.get(field("Cookie", cookie.Name+"="+repeated("x", 144))).Body.String()
+		check := func(c *http.Cookie, reason auth.Reason, userID string) {
+			t.Helper()
+			f.events.take()
+			w := h.get(withCookie(c))
+			refused(t, w, 401, plainCookie)
+			require.Equal(t, forged, w.Body.String())
+			events := f.events.take()
+			require.Len(t, events, 1)
+			require.Equal(t, reason, events[0].Reason)
+			require.Equal(t, userID, events[0].UserID)
+			require.Equal(t, userID != "", events[0].CredentialID == session.ID)
+		}
+		check(&http.Cookie{Name: cookie.Name, Value: "x"}, auth.ReasonForged, "")
 		time.Sleep(time.Hour)
-		accepted(t, h.get(withCookie(cookie)), "ada", auth.SchemeCookie)
-		time.Sleep(time.Second)
-		require.Equal(t, 401, h.get(withCookie(cookie)).Code)
-		require.NoError(t, f.cookie.Close(context.Background()))
+		check(cookie, auth.ReasonExpired, "ada") // by its record
+		time.Sleep(time.Hour)
+		check(cookie, auth.ReasonExpired, "ada")
+		check(&http.Cookie{Name: cookie.Name, Value: cookie.Value[:140] + "AAAA"}, auth.ReasonForged, "")
+
+		f.store.fail = func(string) error { return errors.New("reset") }
+		check(goneCookie, auth.ReasonExpired, "") // an outage does not make it valid
+		f.store.fail = nil
+		_, err := f.store.Purge(t.Context(), time.Now())
+		require.NoError(t, err)
+		check(goneCookie, auth.ReasonExpired, "")
+	})
+}
+
+// Each bubble's clock starts at the same time: the machine that issues the cookie is ahead.
+func TestCookie_reasonForAClockThatIsAhead(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	m := &auth.Middleware{Observe: f.events.observe}
+	h := behind(m.Require(f.cookie))
+	var cookie *http.Cookie
+	var session auth.Credential
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Hour)
+		cookie, session = f.session("ada")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		f.events.take()
+		refused(t, h.get(withCookie(cookie)), 401, plainCookie)
+		events := f.events.take()
+		require.Equal(t, auth.ReasonClock, events[0].Reason)
+		require.Equal(t, session.ID, events[0].CredentialID)
+		require.NoError(t, f.cookie.Revoke(t.Context(), "ada", session.ID))
+		f.events.take()
+		refused(t, h.get(withCookie(cookie)), 401, plainCookie)
+		require.Equal(t, auth.ReasonClock, f.events.take()[0].Reason)
+	})
+}
+
+// A shorter Lifetime also ends sessions that began under a longer one. Lists agree with
+// requests.
+func TestCookie_shorterLifetime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, func(c *configs) { c.cookie.Lifetime = 10 * time.Hour })
+		cookie, session := f.session("ada")
+		observed := new(recorder)
+		now, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, Lifetime: time.Hour, MaxPerUser: 1})
+		require.NoError(t, err)
+		m := &auth.Middleware{Observe: observed.observe}
+		var seen time.Time
+		h := m.Require(now)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			id, _ := auth.FromContext(r.Context())
+			seen = id.ExpiresAt
+		}))
+		get := func() int {
+			w := newRecorder()
+			h.ServeHTTP(w, request("GET", withCookie(cookie)))
+			return w.Code
+		}
+		end := session.CreatedAt.Add(time.Hour)
+		time.Sleep(time.Hour - time.Nanosecond)
+		require.Equal(t, 200, get())
+		require.Equal(t, end, seen)
+		time.Sleep(time.Nanosecond)
+		require.Equal(t, 401, get())
+		refusal := observed.take()[1]
+		require.Equal(t, auth.ReasonExpired, refusal.Reason)
+		require.Equal(t, session.ID, refusal.CredentialID)
+
+		list, err := now.List(t.Context(), "ada", auth.Page{})
+		require.NoError(t, err)
+		require.Equal(t, end, list[0].ExpiresAt)
+		one, err := now.Get(t.Context(), "ada", session.ID)
+		require.NoError(t, err)
+		require.True(t, one.Expired(time.Now()))
+		record, err := f.store.Get(t.Context(), session.Ref())
+		require.NoError(t, err)
+		require.Equal(t, session.ExpiresAt, record.ExpiresAt, "the record is not changed")
+
+		// The store still counts the old session, so it is evicted.
+		_, err = now.SignIn(newRecorder(), request("POST"), "ada", auth.SessionOptions{})
+		require.NoError(t, err)
+		_, err = now.Get(t.Context(), "ada", session.ID)
+		require.ErrorIs(t, err, auth.ErrNotFound)
+		require.NoError(t, now.Close(t.Context()))
+		require.NoError(t, f.cookie.Close(t.Context()))
 	})
 }
 

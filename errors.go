@@ -63,9 +63,10 @@ const (
 	ReasonRepeated    Reason = "repeated"     // two session cookies, at least one of them probably planted
 	ReasonChecksum    Reason = "checksum"     // has the form of our tokens but a wrong checksum: a typing error or a guess
 	ReasonPrefix      Reason = "prefix"       // does not have the form of our tokens
-	ReasonForged      Reason = "forged"       // a cookie that was altered, or that none of the keys encrypted
+	ReasonForged      Reason = "forged"       // a cookie that was altered, or that none of the keys encrypted, whatever its age
 	ReasonUnknown     Reason = "unknown"      // not in the store
-	ReasonExpired     Reason = "expired"      // past ExpiresAt
+	ReasonExpired     Reason = "expired"      // past ExpiresAt, or a cookie of ours that is older than Lifetime
+	ReasonClock       Reason = "clock"        // a cookie of ours from over a minute in the future: a machine's clock is wrong
 	ReasonIdle        Reason = "idle"         // a session that was not used for IdleTimeout
 	ReasonRevoked     Reason = "revoked"      // revoked
 	ReasonDisabled    Reason = "disabled"     // Middleware.Resolve rejected the user
@@ -92,7 +93,7 @@ const (
 func (r Reason) known() bool {
 	switch r {
 	case ReasonMissing, ReasonMalformed, ReasonTooLong, ReasonRepeated, ReasonChecksum, ReasonPrefix,
-		ReasonForged, ReasonUnknown, ReasonExpired, ReasonIdle, ReasonRevoked, ReasonDisabled, ReasonBrowser,
+		ReasonForged, ReasonUnknown, ReasonExpired, ReasonClock, ReasonIdle, ReasonRevoked, ReasonDisabled, ReasonBrowser,
 		ReasonRejected, ReasonScope, ReasonScheme, ReasonAge, ReasonCrossOrigin, ReasonUnavailable, ReasonCanceled, ReasonInternal:
 		return true
 	}
@@ -217,16 +218,18 @@ func conditionOf(err error) *condition {
 // Errors that know nothing of their request. They are shared, so that rejecting
 // junk allocates nothing. rejection copies them before it adds anything.
 var (
-	errNoCredential = &Error{Reason: ReasonMissing, Err: ErrNoCredential}
-	errMalformed    = &Error{Reason: ReasonMalformed, Err: ErrMalformed}
-	errTooLong      = &Error{Reason: ReasonTooLong, Err: ErrMalformed}
-	errPrefix       = &Error{Reason: ReasonPrefix, Err: ErrInvalidCredential}
-	errChecksum     = &Error{Reason: ReasonChecksum, Err: ErrInvalidCredential}
-	errUnknown      = &Error{Reason: ReasonUnknown, Err: ErrInvalidCredential}
-	errRevoked      = &Error{Reason: ReasonRevoked, Err: ErrInvalidCredential}
-	errForged       = &Error{Reason: ReasonForged, Err: ErrInvalidCredential}
-	errCrossOrigin  = &Error{Reason: ReasonCrossOrigin, Err: ErrCrossOrigin}
-	errRepeated     = &Error{Reason: ReasonRepeated, Err: ErrInvalidCredential}
+	errNoCredential  = &Error{Reason: ReasonMissing, Err: ErrNoCredential}
+	errMalformed     = &Error{Reason: ReasonMalformed, Err: ErrMalformed}
+	errTooLong       = &Error{Reason: ReasonTooLong, Err: ErrMalformed}
+	errPrefix        = &Error{Reason: ReasonPrefix, Err: ErrInvalidCredential}
+	errChecksum      = &Error{Reason: ReasonChecksum, Err: ErrInvalidCredential}
+	errUnknown       = &Error{Reason: ReasonUnknown, Err: ErrInvalidCredential}
+	errRevoked       = &Error{Reason: ReasonRevoked, Err: ErrInvalidCredential}
+	errForged        = &Error{Reason: ReasonForged, Err: ErrInvalidCredential}
+	errClock         = &Error{Reason: ReasonClock, Err: ErrInvalidCredential}
+	errCookieExpired = &Error{Reason: ReasonExpired, Err: ErrInvalidCredential}
+	errCrossOrigin   = &Error{Reason: ReasonCrossOrigin, Err: ErrCrossOrigin}
+	errRepeated      = &Error{Reason: ReasonRepeated, Err: ErrInvalidCredential}
 )
 
 // errRejected is for a credential whose user is known.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
+	"github.com/seed-31c5bcb2/auth/internal/seal"
 	"github.com/seed-31c5bcb2/auth/internal/text"
 	"github.com/seed-31c5bcb2/auth/internal/token"
 )
@@ -31,8 +32,8 @@ type SessionOptions struct {
 //
 // It returns [ErrCrossOrigin] as CheckOrigin does, [ErrInvalidArgument] if userID is not 1
 // to 255 bytes of UTF-8 without control characters or if o is not allowed,
-// [ErrInvalidCredential] if r has more than 64 cookies that c encrypted, or
-// [ErrUnavailable]. If it returns an error, no cookie is set and the user's own session that
+// [ErrInvalidCredential] if r has more than 64 cookies that c encrypted or more than 512 that
+// have the form of one, or [ErrUnavailable]. If it returns an error, no cookie is set and the user's own session that
 // was presented with r remains valid; those of other users, and the oldest one over
 // MaxPerUser, may have ended.
 func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, o SessionOptions) (Credential, error) {
@@ -58,8 +59,9 @@ func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, o
 }
 
 // SignOut clears the cookie and revokes its session. If the request has several session
-// cookies, some of which may be planted, it revokes all of their sessions; of more than 64
-// it revokes 64 and returns [ErrInvalidCredential]. It returns nil if there is no session.
+// cookies, some of which may be planted, it revokes all of their sessions; if there are too
+// many for SignIn, it revokes those that come first and returns [ErrInvalidCredential]. It
+// returns nil if there is no session.
 // If it returns [ErrUnavailable], the cookie is cleared but the session may still be valid
 // for anyone who copied the cookie. If it returns [ErrCrossOrigin], as CheckOrigin does, it
 // has done nothing.
@@ -80,21 +82,36 @@ func (c *Cookie) SignOut(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// maxRequestSessions bounds the lookups that one request can cause. Only cookies that
-// we encrypted count, so that junk cannot hide a session.
-const maxRequestSessions = 64
+const (
+	// maxRequestSessions bounds the lookups that one request can cause. Only cookies that
+	// we encrypted count, so that junk cannot hide a session.
+	maxRequestSessions = 64
+
+	// maxRequestValues bounds the decryptions, of which an accepted megabyte of cookies would
+	// cause 6,000. Only values that have the form of ours count. Browsers keep fewer cookies
+	// of one site, whatever page set them: 180 in Chromium, and as many again that are
+	// partitioned. So a request with more has no user whose session they could hide.
+	maxRequestValues = 512
+)
 
 // requestSessions returns the sessions presented with r, which SignIn and SignOut end. It
-// includes sessions that seem idle, since another process may have seen a use. A planted
-// second cookie must not protect a session, so all are read.
+// includes sessions that seem idle, and those of cookies that seem too old or too new, since
+// other processes have seen other uses and have other clocks. A planted second cookie must
+// not protect a session, so all are read.
 func (c *Cookie) requestSessions(r *http.Request) ([]*Credential, error) {
 	var sessions []*Credential
 	var outages error
 	now := time.Now()
-	seen := make(map[Digest]bool)
-	for _, value := range header.Cookies(r.Header, c.cookie.Name) {
-		d, ok := c.values.Open(value, now)
-		if !ok || seen[d] {
+	values, seen := 0, make(map[Digest]bool)
+	for value := range header.Cookies(r.Header, c.cookie.Name) {
+		if !seal.Plausible(value) {
+			continue
+		}
+		if values++; values > maxRequestValues {
+			return sessions, errors.Join(outages, errRepeated)
+		}
+		d, verdict := c.values.Open(value, now)
+		if verdict == seal.Forged || seen[d] {
 			continue
 		}
 		if len(seen) == maxRequestSessions {
@@ -224,7 +241,8 @@ func (c *Cookie) evictOldest(ctx context.Context, session Credential) error {
 	return nil
 }
 
-// liveSessions returns all of a user's sessions that have not expired, newest first.
+// liveSessions returns all of a user's sessions that have not expired by their record, newest
+// first: those that the store counts, even if Lifetime has become shorter.
 func (c *Cookie) liveSessions(ctx context.Context, userID string, now time.Time) ([]Credential, error) {
 	var live []Credential
 	for page := (Page{Limit: 1000}); ; {

@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -585,4 +586,75 @@ func TestSignOut_junkCookiesInFront(t *testing.T) {
 		require.Error(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(real...))), "not all sessions are ended")
 		require.EqualValues(t, 64, f.store.lookups.Load()-before)
 	})
+}
+
+// A cookie of a machine whose clock is ahead is rejected here, but accepted there.
+func TestSignOut_cookieFromTheFuture(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var cookie *http.Cookie
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Hour)
+		cookie = f.signIn("ada")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(cookie))))
+		list, err := f.cookie.List(t.Context(), "ada", auth.Page{})
+		require.NoError(t, err)
+		require.Empty(t, list)
+	})
+}
+
+// Values that look like ours are decrypted, up to more than a browser can have. They hide no
+// session of a browser, and a request with more ends as an error.
+func TestSignOut_lookalikesInFront(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	own := f.signIn("ada")
+	junk := make([]*http.Cookie, 512)
+	for i := range junk {
+		junk[i] = &http.Cookie{Name: own.Name, Value: lookalike(len(own.Value), i)}
+	}
+	err := f.cookie.SignOut(newRecorder(), request("POST", withCookie(junk...), withCookie(own)))
+	require.ErrorIs(t, err, auth.ErrInvalidCredential)
+	_, err = f.cookie.SignIn(newRecorder(), request("POST", withCookie(junk...), withCookie(own)), "ada", auth.SessionOptions{})
+	require.ErrorIs(t, err, auth.ErrInvalidCredential)
+	accepted(t, f.all().get(withCookie(own)), "ada", auth.SchemeCookie)
+
+	for i := range junk[:400] {
+		junk = append(junk, &http.Cookie{Name: own.Name, Value: repeated("A", 140+i)}) // which costs nothing
+	}
+	require.NoError(t, f.cookie.SignOut(newRecorder(), request("POST", withCookie(junk[1:]...), withCookie(own))))
+	require.Equal(t, 401, f.all().get(withCookie(own)).Code)
+}
+
+// BenchmarkSignOut_junk signs out a session behind nearly a megabyte of junk cookies.
+func BenchmarkSignOut_junk(b *testing.B) {
+	f := newFixture(b, func(c *configs) { c.cookie.Keys = append(c.cookie.Keys, testKey(3)) })
+	name := f.signIn("ada").Name
+	size := len(f.signIn("ada").Value)
+	for label, junk := range map[string]func(i int) string{
+		"short":     func(int) string { return "x" },
+		"letters":   func(i int) string { return fmt.Sprintf("%0*d", size, i) },
+		"lookalike": func(i int) string { return lookalike(size, i) },
+	} {
+		b.Run(label, func(b *testing.B) {
+			var line strings.Builder
+			for i := 0; line.Len() < 1<<20-1000; i++ {
+				line.WriteString(name + "=" + junk(i) + "; ")
+			}
+			r := request("POST", field("Cookie", line.String()))
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = f.cookie.SignOut(&discard{header: make(http.Header)}, r)
+			}
+		})
+	}
+}
+
+// lookalike has the form of a cookie value, and no key has made it.
+func lookalike(size, i int) string {
+	raw := fmt.Sprintf("1700000000|%0*d|%032d", size/4*3-12-32-(size/4*3-12-32)%4, i, i)
+	value := base64.URLEncoding.EncodeToString([]byte(raw))
+	return value
 }

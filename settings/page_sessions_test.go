@@ -69,3 +69,21 @@ func TestSessionsPage_hidesExpired(t *testing.T) {
 		require.NoError(t, s.cookie.Close(t.Context()))
 	})
 }
+
+// A session that a shorter Lifetime has ended is not listed.
+func TestSessionsPage_shorterLifetime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		before := newService(t, func(c *configs) { c.cookie.Lifetime = 10 * time.Hour })
+		old := before.signIn("ada")
+		after := newService(t, func(c *configs) { c.cookie.Lifetime = time.Hour })
+		after.store.Store = before.store
+		time.Sleep(time.Hour)
+		old.service = after
+		old.get("/sessions").status(http.StatusSeeOther)
+		ada := after.signIn("ada")
+		require.Equal(t, 1, strings.Count(ada.get("/sessions").page(http.StatusOK), `class="name"`))
+		require.Len(t, ada.get("/api/sessions").object()["sessions"], 1)
+		require.NoError(t, after.cookie.Close(t.Context()))
+	})
+}

@@ -5,6 +5,7 @@
 package header
 
 import (
+	"iter"
 	"net/http"
 	"strings"
 )
@@ -106,17 +107,18 @@ func Cookie(h http.Header, name string) (value string, n int) {
 	return value, n
 }
 
-// Cookies returns the values of all cookies of that name.
-func Cookies(h http.Header, name string) []string {
-	var values []string
-	for _, line := range h["Cookie"] {
-		for pair := range strings.SplitSeq(line, ";") {
-			if v, ok := valueOf(pair, name); ok {
-				values = append(values, v)
+// Cookies returns an iterator over the values of all cookies of that name, which are not
+// collected: a megabyte of cookies can hold 60,000 of them.
+func Cookies(h http.Header, name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, line := range h["Cookie"] {
+			for pair := range strings.SplitSeq(line, ";") {
+				if v, ok := valueOf(pair, name); ok && !yield(v) {
+					return
+				}
 			}
 		}
 	}
-	return values
 }
 
 func valueOf(pair, name string) (string, bool) {

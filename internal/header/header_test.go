@@ -2,6 +2,7 @@ package header_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,9 +83,9 @@ func TestCookie(t *testing.T) {
 func TestCookies(t *testing.T) {
 	t.Parallel()
 	for line, want := range cookies {
-		require.Equal(t, want, header.Cookies(http.Header{"Cookie": {line}}, "s"), "%q", line)
+		require.Equal(t, want, slices.Collect(header.Cookies(http.Header{"Cookie": {line}}, "s")), "%q", line)
 	}
-	require.Equal(t, []string{"a", "d"}, header.Cookies(http.Header{"Cookie": {"s=a", "b=c; s=d"}}, "s"))
+	require.Equal(t, []string{"a", "d"}, slices.Collect(header.Cookies(http.Header{"Cookie": {"s=a", "b=c; s=d"}}, "s")))
 }
 
 // A field that is not malformed consists of space, the scheme, space and the credential.
@@ -131,7 +132,7 @@ func FuzzCookie(f *testing.F) {
 		if n != want || value != first {
 			t.Fatalf("%q: %q %d, want %q %d", line, value, n, first, want)
 		}
-		if values := header.Cookies(http.Header{"Cookie": {line}}, "s"); len(values) != n || n > 0 && values[0] != value {
+		if values := slices.Collect(header.Cookies(http.Header{"Cookie": {line}}, "s")); len(values) != n || n > 0 && values[0] != value {
 			t.Fatalf("%q: Cookies finds %q, Cookie %q %d", line, values, value, n)
 		}
 		for _, c := range (&http.Request{Header: http.Header{"Cookie": {line}}}).CookiesNamed("s") {

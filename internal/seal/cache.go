@@ -2,19 +2,12 @@ package seal
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
-	"strconv"
-	"strings"
 	"sync"
-	"time"
 )
 
 const (
 	shards   = 16
 	perShard = 1024 // of some 100 bytes each
-
-	// maxCacheable is longer than any value that SignIn makes, in bytes.
-	maxCacheable = 256
 )
 
 // A cache keeps which session token each cookie value carries. Decrypting a value takes
@@ -33,19 +26,19 @@ type cache struct {
 }
 
 type entry struct {
-	token [32]byte
-	until int64 // the last second, since 1970, in which the value opens
+	token  [32]byte
+	sealed int64 // when the value was encrypted, in seconds since 1970
 }
 
-func (c *cache) get(value [32]byte, now time.Time) (token [32]byte, ok bool) {
+func (c *cache) get(value [32]byte) (e entry, ok bool) {
 	shard := &c.shards[value[0]%shards]
 	shard.mu.RLock()
-	e, ok := shard.entries[value]
+	e, ok = shard.entries[value]
 	shard.mu.RUnlock()
-	return e.token, ok && now.Unix() <= e.until
+	return e, ok
 }
 
-func (c *cache) put(value, token [32]byte, until int64) {
+func (c *cache) put(value [32]byte, e entry) {
 	shard := &c.shards[value[0]%shards]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
@@ -58,7 +51,7 @@ func (c *cache) put(value, token [32]byte, until int64) {
 			break
 		}
 	}
-	shard.entries[value] = entry{token, until}
+	shard.entries[value] = e
 }
 
 func (c *cache) len() (n int) {
@@ -71,26 +64,7 @@ func (c *cache) len() (n int) {
 }
 
 // cacheKey hashes from the stack, as token.Digest does.
-func cacheKey(value string) (key [32]byte, cacheable bool) {
-	var buf [maxCacheable]byte
-	if len(value) > len(buf) {
-		return key, false
-	}
-	return sha256.Sum256(buf[:copy(buf[:], value)]), true
-}
-
-// sealedAt reads the time that securecookie puts before what it encrypts: seconds since
-// 1970, and a vertical bar.
-func sealedAt(value string) (int64, bool) {
-	const first = 16 // characters, for twelve bytes
-	var head [12]byte
-	if len(value) < first {
-		return 0, false
-	}
-	if _, err := base64.URLEncoding.Decode(head[:], []byte(value[:first])); err != nil {
-		return 0, false
-	}
-	seconds, _, found := strings.Cut(string(head[:]), "|")
-	at, err := strconv.ParseInt(seconds, 10, 64)
-	return at, found && err == nil
+func cacheKey(value string) [32]byte {
+	var buf [maxValue]byte
+	return sha256.Sum256(buf[:copy(buf[:], value)])
 }

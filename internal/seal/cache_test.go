@@ -36,12 +36,11 @@ func TestCached(t *testing.T) {
 	require.Zero(t, cached(stranger))
 }
 
+// Values that are longer than any of SignIn are neither made nor opened.
 func TestCached_longValue(t *testing.T) {
 	t.Parallel()
-	c := newCookies(key(1))
-	value := sealed(t, c, strings.Repeat("a", 256))
-	require.True(t, opens(c, value))
-	require.Zero(t, cached(c), "longer than any value of SignIn")
+	_, err := newCookies(key(1)).Seal(strings.Repeat("a", 256))
+	require.Error(t, err)
 }
 
 // A cached value expires as if it were opened each time.
@@ -54,8 +53,38 @@ func TestCached_expires(t *testing.T) {
 		time.Sleep(time.Hour)
 		require.True(t, opens(c, value))
 		time.Sleep(time.Second)
-		require.False(t, opens(c, value))
+		digest, verdict := c.Open(value, time.Now())
+		require.Equal(t, seal.Expired, verdict)
+		require.Equal(t, token.Digest("x"), digest)
 	})
+}
+
+// A machine whose clock is set back rejects what it has cached, and accepts it again later.
+func TestCached_clockSetBack(t *testing.T) {
+	t.Parallel()
+	c := newCookies(key(1))
+	value, now := sealed(t, c, "x"), time.Now()
+	for _, test := range []struct {
+		at   time.Time
+		want seal.Verdict
+	}{
+		{now, seal.Valid}, {now.Add(-time.Hour), seal.Ahead}, {now.Add(30 * time.Minute), seal.Valid}, {now.Add(2 * time.Hour), seal.Expired}, {now, seal.Valid},
+	} {
+		_, verdict := c.Open(value, test.at)
+		require.Equal(t, test.want, verdict, "%v", test.at.Sub(now))
+	}
+	require.Equal(t, 1, cached(c))
+}
+
+// A value that is too old when it is first seen takes no place in the cache.
+func TestCached_onlyValidValues(t *testing.T) {
+	t.Parallel()
+	c := newCookies(key(1))
+	value := sealed(t, c, "x")
+	for _, at := range []time.Time{time.Now().Add(2 * time.Hour), time.Now().Add(-time.Hour)} {
+		c.Open(value, at)
+		require.Zero(t, cached(c))
+	}
 }
 
 func TestCached_isBounded(t *testing.T) {
@@ -85,9 +114,9 @@ func TestCached_concurrently(t *testing.T) {
 				plaintext := token.New("")
 				own, err := c.Seal(plaintext)
 				for range 3 {
-					mine, ok := c.Open(own, time.Now())
-					ours, ok2 := c.Open(shared, time.Now())
-					if err != nil || !ok || !ok2 || mine != token.Digest(plaintext) || ours != token.Digest("shared") {
+					mine, v1 := c.Open(own, time.Now())
+					ours, v2 := c.Open(shared, time.Now())
+					if err != nil || v1 != seal.Valid || v2 != seal.Valid || mine != token.Digest(plaintext) || ours != token.Digest("shared") {
 						t.Errorf("opened to another token (%v)", err)
 					}
 				}

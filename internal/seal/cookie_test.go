@@ -2,6 +2,7 @@ package seal_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,8 +29,8 @@ func sealed(t testing.TB, c *seal.Cookies, plaintext string) string {
 }
 
 func opens(c *seal.Cookies, value string) bool {
-	_, ok := c.Open(value, time.Now())
-	return ok
+	_, verdict := c.Open(value, time.Now())
+	return verdict == seal.Valid
 }
 
 func TestCookies(t *testing.T) {
@@ -40,8 +41,8 @@ func TestCookies(t *testing.T) {
 	require.NotContains(t, value, plaintext)
 	require.NotEqual(t, value, sealed(t, c, plaintext), "sealed twice")
 	for range 2 {
-		digest, ok := c.Open(value, time.Now())
-		require.True(t, ok)
+		digest, verdict := c.Open(value, time.Now())
+		require.Equal(t, seal.Valid, verdict)
 		require.Equal(t, token.Digest(plaintext), digest)
 	}
 	_, err := c.Seal(strings.Repeat("a", seal.MaxCookie))
@@ -102,6 +103,24 @@ func TestCookies_loosePaddingBits(t *testing.T) {
 	})
 }
 
+// What Plausible rejects is not a value of ours; all that Seal returns is plausible.
+func TestPlausible(t *testing.T) {
+	t.Parallel()
+	value := sealed(t, newCookies(key(1)), token.New(""))
+	require.True(t, seal.Plausible(value))
+	require.True(t, seal.Plausible(goldenValue))
+	require.True(t, seal.Plausible(value[:20]+"A"+value[21:]), "the MAC is not checked")
+	for _, junk := range []string{
+		"", "x", strings.Repeat("A", 144), strings.Repeat("0", 144), value[:76], value + "=", value + value, value[:143] + "\n",
+		value[:20] + "\n" + value[21:], value[:20] + "+" + value[21:], value[:20] + "=" + value[21:], value[:140] + "A=AA", value[:140] + "\n\n\n\n",
+		base64.URLEncoding.EncodeToString([]byte("+1700000000|" + strings.Repeat("x", 96))),
+		base64.URLEncoding.EncodeToString([]byte("|" + strings.Repeat("x", 107))),
+		base64.URLEncoding.EncodeToString([]byte("170000000000|" + strings.Repeat("x", 95))),
+	} {
+		require.False(t, seal.Plausible(junk), "%q", junk)
+	}
+}
+
 func TestCookies_keys(t *testing.T) {
 	t.Parallel()
 	older, newer, removed := key(10), key(20), key(30)
@@ -130,14 +149,15 @@ func TestCookies_clocks(t *testing.T) {
 	for _, test := range []struct {
 		name           string
 		issue, present time.Duration
-		want           bool
+		want           seal.Verdict
 	}{
-		{"at once", 0, 0, true},
-		{"at its end", 0, time.Hour, true}, // the record in the store decides
-		{"a second past its end", 0, time.Hour + time.Second, false},
-		{"from a clock a minute ahead", time.Minute, 0, true},
-		{"from a clock over a minute ahead", 61 * time.Second, 0, false},
-		{"from a clock an hour ahead", time.Hour, 0, false},
+		{"at once", 0, 0, seal.Valid},
+		{"at its end", 0, time.Hour, seal.Valid}, // the record in the store decides
+		{"a second past its end", 0, time.Hour + time.Second, seal.Expired},
+		{"a year past its end", 0, 365 * 24 * time.Hour, seal.Expired},
+		{"from a clock a minute ahead", time.Minute, 0, seal.Valid},
+		{"from a clock over a minute ahead", 61 * time.Second, 0, seal.Ahead},
+		{"from a clock an hour ahead", time.Hour, 0, seal.Ahead},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var value string
@@ -147,7 +167,13 @@ func TestCookies_clocks(t *testing.T) {
 			})
 			synctest.Test(t, func(t *testing.T) {
 				time.Sleep(test.present)
-				require.Equal(t, test.want, opens(newCookies(key(1)), value))
+				digest, verdict := newCookies(key(2), key(1)).Open(value, time.Now())
+				require.Equal(t, test.want, verdict)
+				require.Equal(t, token.Digest("x"), digest)
+				_, verdict = newCookies(key(3)).Open(value, time.Now())
+				require.Equal(t, seal.Forged, verdict, "whatever its age")
+				_, verdict = newCookies(key(1)).Open(value[:len(value)-1]+"A", time.Now())
+				require.Equal(t, seal.Forged, verdict, "whatever its age")
 			})
 		})
 	}
@@ -167,8 +193,8 @@ func newGoldenCookies() *seal.Cookies {
 
 func TestCookies_golden(t *testing.T) {
 	t.Parallel()
-	digest, ok := newGoldenCookies().Open(goldenValue, time.Now())
-	require.True(t, ok)
+	digest, verdict := newGoldenCookies().Open(goldenValue, time.Now())
+	require.Equal(t, seal.Valid, verdict)
 	require.Equal(t, token.Digest(goldenPlaintext), digest)
 }
 
@@ -188,8 +214,8 @@ func FuzzCookies(f *testing.F) {
 		if err != nil || plaintext == "" {
 			return // too long, or nothing to seal
 		}
-		digest, ok := c.Open(own, time.Now())
-		require.True(t, ok)
+		digest, verdict := c.Open(own, time.Now())
+		require.Equal(t, seal.Valid, verdict)
 		require.Equal(t, token.Digest(plaintext), digest)
 		b := []byte(own)
 		b[uint(i)%uint(len(b))] ^= byte(1 + uint(i)%255)
