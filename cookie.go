@@ -97,8 +97,9 @@ type CookieConfig struct {
 	MaxPerUser int
 	// TrustedOrigins are other origins whose pages may send any request with the
 	// cookie, such as "https://app.example.com": scheme, host and port, without
-	// wildcards. http origins are allowed on loopback hosts, or if Insecure is set. The
-	// package does not answer CORS preflights: see docs/integration.md.
+	// wildcards, exactly as browsers write them in the Origin header. http origins are
+	// allowed on loopback hosts, or if Insecure is set. The package does not answer CORS
+	// preflights: see docs/integration.md.
 	TrustedOrigins []string
 	// Observe, if not nil, is called when users sign in or out, and when sessions are
 	// revoked.

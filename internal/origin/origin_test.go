@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,6 +26,8 @@ func field(name string, values ...string) edit {
 func site(values ...string) edit { return field("Sec-Fetch-Site", values...) }
 
 func from(values ...string) edit { return field("Origin", values...) }
+
+func to(host string) edit { return func(r *http.Request) { r.Host = host } }
 
 func webSocket(r *http.Request) {
 	r.Header.Set("Connection", "Upgrade")
@@ -69,6 +72,18 @@ var requests = []request{
 	{"empty origin", "POST", []edit{from("")}, false, false},
 	{"null and an empty site", "POST", []edit{from("null"), site(""), noHost}, false, false},
 	{"own origin", "POST", []edit{from("https://" + host)}, true, false},
+	{"own origin, the proxy adds the port", "POST", []edit{from("https://" + host), to(host + ":443")}, true, false},
+	{"own origin, the proxy writes capitals", "POST", []edit{from("https://" + host), to("API.Example.COM:443")}, true, false},
+	{"own origin with the port of http", "POST", []edit{from("https://" + host), to(host + ":80")}, false, false},
+	{"own origin on another port", "POST", []edit{from("https://" + host + ":8443"), to(host + ":8443")}, true, false},
+	{"own origin, the Host of another port", "POST", []edit{from("https://" + host), to(host + ":8443")}, false, false},
+	{"another port that ends in the default one", "POST", []edit{from("https://" + host), to(host + ":1443")}, false, false},
+	{"a host that is not ASCII", "POST", []edit{from("https://k.example"), to("\u212a.example")}, false, false},
+	{"hosts that are not UTF-8", "POST", []edit{from("https://a\xff"), to("a\xfe")}, false, false},
+	{"only a port", "POST", []edit{from("https://:443"), to(":443")}, false, false},
+	{"an IPv6 address", "POST", []edit{from("https://[2001:db8::1]"), to("[2001:DB8::1]:443")}, true, false},
+	{"development: own origin, the proxy adds the port", "POST", []edit{from("http://" + host), to(host + ":80"), plain}, true, true},
+	{"development: own origin with the port of https", "POST", []edit{from("http://" + host), to(host + ":443"), plain}, false, true},
 	{"own host over http", "POST", []edit{from("http://" + host)}, false, false},
 	{"own host over http, with a plain connection behind a proxy", "POST", []edit{from("http://" + host), plain}, false, false},
 	{"own host over http, empty site", "POST", []edit{from("http://" + host), site("")}, false, false},
@@ -160,6 +175,29 @@ func TestValidate(t *testing.T) {
 		{"the default port", "https://a.example:443", false, "default port"},
 		{"the default port of http", "http://localhost:80", false, "default port"},
 		{"an empty port", "https://a.example:", false, "default port"},
+		{"capitals in the scheme", "HTTPS://a.example", false, "lower case"},
+		{"a port with a zero in front", "https://a.example:0443", false, "leading zeros"},
+		{"another port with a zero in front", "https://a.example:08443", false, "leading zeros"},
+		{"a port that does not exist", "https://a.example:99999", false, "1 to 65535"},
+		{"port 0", "https://a.example:0", false, "1 to 65535"},
+		{"the last port", "https://a.example:65535", false, ""},
+		{"an IPv6 address", "https://[2001:db8::1]:8443", false, ""},
+		{"an IPv6 address that is not compressed", "https://[2001:db8:0:0:0:0:0:1]", false, "must have the host [2001:db8::1]"},
+		{"an IPv6 address with zeros in front", "https://[2001:0db8::1]", false, "must have the host [2001:db8::1]"},
+		{"an IPv6 address in capitals", "https://[2001:DB8::1]", false, "lower case"},
+		{"an IPv6 address with a zone", "https://[fe80::1%25eth0]", false, malformed},
+		{"an IPv4 address in IPv6", "https://[::ffff:192.0.2.1]", false, "must have the host [::ffff:c000:201]"},
+		{"an IPv4 address in IPv6 as browsers write it", "https://[::ffff:c000:201]", false, ""},
+		{"an IPv4 address", "https://192.0.2.1", false, ""},
+		{"a short IPv4 address", "https://127.1", false, "IPv4"},
+		{"an IPv4 address with zeros in front", "https://127.0.0.01", false, "IPv4"},
+		{"a hexadecimal IPv4 address", "https://0x7f.1", false, "IPv4"},
+		{"a hexadecimal last label", "https://127.0.0.0x1", false, "IPv4"},
+		{"a number", "https://2130706433", false, "IPv4"},
+		{"digits in the last label", "https://a.example1", false, ""},
+		{"an underscore", "https://a_b.example", false, ""},
+		{"a character of no host", "https://a<b.example", false, "letters, digits"},
+		{"an escaped host", "https://a%62.example", false, malformed},
 		{"two in one", "https://a.example https://b.example", false, malformed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -197,7 +235,7 @@ func FuzzAllows(f *testing.F) {
 			require.True(t, allowed, "a safe request")
 			return
 		}
-		own := from == "https://"+host || insecure && !secure && from == "http://"+host
+		own := same(from, "https://", host, ":443") || insecure && !secure && same(from, "http://", host, ":80")
 		switch {
 		case site == "same-origin" || site == "none":
 			require.True(t, allowed, "the browser vouches for it")
@@ -209,9 +247,19 @@ func FuzzAllows(f *testing.F) {
 	})
 }
 
+// same reports whether an origin and a host are equal except for capitals and the default port.
+func same(origin, scheme, host, port string) bool {
+	rest, found := strings.CutPrefix(ascii.Replace(origin), scheme)
+	return found && rest != port && strings.TrimSuffix(rest, port) == strings.TrimSuffix(ascii.Replace(host), port)
+}
+
+// ascii changes capitals of ASCII to lower case.
+var ascii = strings.NewReplacer("A", "a", "B", "b", "C", "c", "D", "d", "E", "e", "F", "f", "G", "g", "H", "h", "I", "i", "J", "j", "K", "k", "L", "l", "M", "m",
+	"N", "n", "O", "o", "P", "p", "Q", "q", "R", "r", "S", "s", "T", "t", "U", "u", "V", "v", "W", "w", "X", "x", "Y", "y", "Z", "z")
+
 // Validate accepts only what New can trust, and a page of which Allows then allows.
 func FuzzValidate(f *testing.F) {
-	for _, seed := range []string{"https://a.example", "http://localhost:3000", "http://[::1]:1", "https://a.example:8443", "https://A.example", "null", "https://a.example:443", "https://a b", "https://a%41"} {
+	for _, seed := range []string{"https://a.example", "http://localhost:3000", "http://[::1]:1", "https://a.example:8443", "https://A.example", "null", "https://a.example:443", "https://a b", "https://a%41", "https://[2001:db8::1]:1", "https://[::ffff:1.2.3.4]", "https://1.2.3.4", "https://0x7f.1", "https://a:0443"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
