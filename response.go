@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-31c5bcb2/auth/internal/challenge"
 	"github.com/seed-31c5bcb2/auth/internal/header"
+	"github.com/seed-31c5bcb2/auth/internal/navigation"
 )
 
 // WriteError answers a rejected request as Require does without an OnError: with
@@ -231,29 +232,31 @@ func validScopes(scopes []string) []string {
 	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return !validScope(s) })
 }
 
-// RedirectToSignIn returns a Middleware.OnError for pages. If a GET or HEAD request without
-// an Authorization header is rejected with 401, it redirects (303) to the sign-in page at
-// path, with the address of the requested page in the query parameter
-// "next", which the sign-in page passes to [LocalPath]. Other errors are written by
-// [WriteError]. It panics unless path is a path on this site, which starts with
-// exactly one slash.
+// RedirectToSignIn returns a Middleware.OnError for pages. If a person opens a page in a
+// browser and the request is rejected with 401, it redirects (303) to the sign-in page at
+// path, with the address of the requested page in the query parameter "next", which the
+// sign-in page passes to [LocalPath]. If the error has [ReasonAge], whatever its status, the
+// address also has "prompt=login": the user is signed in, and must sign in again.
+//
+// Other errors and requests are answered by [WriteError]: those with an Authorization header,
+// and all that only a script, an image, a frame, a prefetch, an event stream or a WebSocket
+// sends. Browsers say what a request is for in Sec-Fetch-Mode and Sec-Fetch-Dest; without
+// these headers, a GET or HEAD request opens a page if its Accept header names text/html, which
+// that of curl does not. RedirectToSignIn panics unless path is a path on this site, which
+// starts with exactly one slash.
 func RedirectToSignIn(path string) func(w http.ResponseWriter, r *http.Request, err error) {
 	if LocalPath(path, "") == "" || strings.Contains(path, "#") {
 		panic("auth: RedirectToSignIn: not a path on this site: " + path)
 	}
-	separator := "?"
-	if strings.Contains(path, "?") {
-		separator = "&"
-	}
 	return func(w http.ResponseWriter, r *http.Request, err error) {
-		reading := r.Method == http.MethodGet || r.Method == http.MethodHead
-		if !reading || len(r.Header["Authorization"]) > 0 || asError(err).StatusCode() != http.StatusUnauthorized {
+		e := asError(err)
+		again := e.Reason == ReasonAge
+		if !navigation.Is(r) || !again && e.StatusCode() != http.StatusUnauthorized {
 			WriteError(w, r, err)
 			return
 		}
 		delete(w.Header(), "Www-Authenticate")
-		next := LocalPath(requestedAddress(r), "/")
-		w.Header().Set("Location", path+separator+"next="+url.QueryEscape(next))
+		w.Header().Set("Location", navigation.SignIn(path, LocalPath(requestedAddress(r), "/"), again))
 		w.WriteHeader(http.StatusSeeOther)
 	}
 }

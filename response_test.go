@@ -303,38 +303,80 @@ func TestRedirectToSignIn(t *testing.T) {
 		require.Empty(t, w.Body.String())
 	}
 	page := "/signin?next=" + url.QueryEscape("/notes?a=b")
-	redirects(h.get(), page)
-	redirects(h.do("HEAD"), page)
-	redirects(h.get(field("Cookie", "__Host-session=stale")), page)
-	require.Equal(t, 401, h.do("POST").Code)
-	require.Equal(t, 401, h.get(authorization("Bearer x")).Code)
-	require.Equal(t, 401, h.get(authorization("")).Code)
-	require.Equal(t, 400, h.get(authorization("Bearer")).Code)
-	require.Equal(t, 403, h.get(withCookie(f.signIn("ada", auth.SessionOptions{Scopes: []string{"read"}}))).Code)
+	redirects(h.get(opensPage), page)
+	redirects(h.do("HEAD", opensPage), page)
+	redirects(h.get(opensPage, field("Cookie", "__Host-session=stale")), page)
+	require.Equal(t, 401, h.do("POST", opensPage).Code)
+	require.Equal(t, 401, h.get(opensPage, authorization("Bearer x")).Code)
+	require.Equal(t, 401, h.get(opensPage, authorization("")).Code)
+	require.Equal(t, 400, h.get(opensPage, authorization("Bearer")).Code)
+	require.Equal(t, 403, h.get(opensPage, withCookie(f.signIn("ada", auth.SessionOptions{Scopes: []string{"read"}}))).Code)
 
 	_, exchange := serve(t, h)
 	for target, want := range map[string]string{
 		"/a?b=c": "/a?b=c", "//evil.example/a": "/", "/%2f/evil": "/", "/a%20b": "/a%20b", "/%5cevil": "/",
 		"http://evil.example/a": "/a", "http://evil.example//evil.example": "/",
 	} {
-		response := exchange("GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		response := exchange("GET " + target + " HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n\r\n")
 		next, err := url.Parse(response.Header.Get("Location"))
 		require.NoError(t, err)
 		require.Equal(t, want, next.Query().Get("next"), target)
 	}
 	made, err := http.NewRequest("GET", "https://api.example.com/notes?a=b", nil) // no server's: without RequestURI
 	require.NoError(t, err)
+	opensPage(made)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, made)
 	redirects(w, page)
 	with := auth.Middleware{OnError: auth.RedirectToSignIn("/signin?lang=en")}
-	redirects(behind(with.Require(f.cookie)).get(), "/signin?lang=en&next="+url.QueryEscape("/notes?a=b"))
+	redirects(behind(with.Require(f.cookie)).get(opensPage), "/signin?lang=en&next="+url.QueryEscape("/notes?a=b"))
 	for _, bad := range []string{"", "signin", "//evil.example", "https://evil.example/signin"} {
 		require.Panics(t, func() { auth.RedirectToSignIn(bad) })
 	}
 	w = httptest.NewRecorder()
-	auth.RedirectToSignIn("/signin")(w, request("GET"), auth.ErrNoCredential)
+	auth.RedirectToSignIn("/signin")(w, request("GET", opensPage), auth.ErrNoCredential)
 	require.Equal(t, 401, w.Code, "outside of a Middleware it does not redirect")
+}
+
+// opensPage is what browsers send when a person opens a page.
+func opensPage(r *http.Request) {
+	r.Header.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Dest", "document")
+}
+
+// A script would take the sign-in page for its answer. Package navigation has the full table.
+func TestRedirectToSignIn_onlyPages(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	m := auth.Middleware{OnError: auth.RedirectToSignIn("/signin")}
+	h := behind(m.Require(f.cookie))
+	for name, e := range map[string]edit{
+		"fetch":           func(r *http.Request) { opensPage(r); r.Header.Set("Sec-Fetch-Mode", "cors") },
+		"an image":        func(r *http.Request) { opensPage(r); r.Header.Set("Sec-Fetch-Dest", "image") },
+		"a prefetch":      func(r *http.Request) { opensPage(r); r.Header.Set("Sec-Purpose", "prefetch") },
+		"an event stream": field("Accept", "text/event-stream"),
+		"a WebSocket":     func(r *http.Request) { opensPage(r); r.Header.Set("Upgrade", "websocket") },
+		"curl":            field("Accept", "*/*"),
+		"no Accept":       func(*http.Request) {},
+	} {
+		t.Run(name, func(t *testing.T) { refused(t, h.get(e), 401, plainCookie) })
+	}
+	require.Equal(t, 303, h.get(field("Accept", "text/html")).Code, "a browser without Sec-Fetch-Mode")
+}
+
+// An authenticator may want a more recent sign-in. The user is signed in, so the sign-in page
+// must not send them back.
+func TestRedirectToSignIn_signInTooOld(t *testing.T) {
+	t.Parallel()
+	m := auth.Middleware{OnError: auth.RedirectToSignIn("/signin")}
+	for _, condition := range []error{auth.ErrInvalidCredential, auth.ErrInsufficientScope} {
+		old := fakeAuthenticator{scheme: "Cookie", err: &auth.Error{Reason: auth.ReasonAge, Err: condition}}
+		w := behind(m.Require(old)).get(opensPage)
+		require.Equal(t, 303, w.Code)
+		require.Equal(t, "/signin?next=%2Fnotes%3Fa%3Db&prompt=login", w.Header().Get("Location"))
+		require.NotEqual(t, 303, behind(m.Require(old)).get(field("Accept", "*/*")).Code)
+	}
 }
 
 func TestRedirectToSignIn_behindStripPrefix(t *testing.T) {
@@ -343,7 +385,9 @@ func TestRedirectToSignIn_behindStripPrefix(t *testing.T) {
 	m := auth.Middleware{OnError: auth.RedirectToSignIn("/signin")}
 	h := http.StripPrefix("/admin", m.Require(f.cookie)(http.NotFoundHandler()))
 	w := newRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("GET", "/admin/users?p=2", nil))
+	r := httptest.NewRequest("GET", "/admin/users?p=2", nil)
+	opensPage(r)
+	h.ServeHTTP(w, r)
 	require.Equal(t, "/signin?next=%2Fadmin%2Fusers%3Fp%3D2", w.Header().Get("Location"))
 }
 

@@ -107,6 +107,9 @@ func without(name string) edit { return func(r *http.Request) { r.Header.Del(nam
 func (s *service) do(method, path, body string, edits ...edit) *answer {
 	s.t.Helper()
 	r := httptest.NewRequest(method, origin+mount+path, strings.NewReader(body))
+	if !strings.HasPrefix(path, "/api/") {
+		r.Header.Set("Accept", "text/html,*/*;q=0.8") // as a browser that opens a page
+	}
 	for _, e := range edits {
 		e(r)
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/navigation"
 )
 
 func (h *handler) pageRoutes() []route {
@@ -164,13 +165,13 @@ func (r *request) submit(change func(form url.Values) error, page, notice string
 	return r.redirectDone(page, notice)
 }
 
-// rejectPage is the Middleware.OnError of the pages.
+// rejectPage is the Middleware.OnError of the pages. It redirects the requests that
+// auth.RedirectToSignIn redirects.
 func (h *handler) rejectPage(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
-	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
-	if p.Status == http.StatusUnauthorized && reading && len(r.Header["Authorization"]) == 0 {
+	if p.Status == http.StatusUnauthorized && navigation.Is(r) {
 		w.Header().Del("WWW-Authenticate")
-		w.Header().Set("Location", h.signInURL(absolutePath(r, pathAndQuery(r)), false))
+		w.Header().Set("Location", navigation.SignIn(h.signInPath, absolutePath(r, pathAndQuery(r)), false))
 		w.WriteHeader(http.StatusSeeOther)
 		return
 	}
@@ -206,11 +207,11 @@ func (h *handler) showProblem(w http.ResponseWriter, r *http.Request, p *problem
 	heading := h.texts.get("problem.heading")
 	switch p.Code {
 	case codeMissingCredential, codeInvalidCredential:
-		v.SignIn = h.signInURL(absolutePath(r, back), false)
+		v.SignIn = navigation.SignIn(h.signInPath, absolutePath(r, back), false)
 	case codeAge:
 		heading = h.texts.get("problem.again")
 		v.Text = h.texts.get(key, "time", h.texts.exactly(h.maxAge))
-		v.SignIn, v.Again = h.signInURL(absolutePath(r, back), true), true
+		v.SignIn, v.Again = navigation.SignIn(h.signInPath, absolutePath(r, back), true), true
 	}
 	h.render(w, r, p.Status, "problem", view{Heading: heading, Problem: !v.Again, Data: v})
 }

@@ -339,3 +339,25 @@ func TestAccess_developerUnavailable(t *testing.T) {
 	form := newToken(ada.get("/tokens/new").page(http.StatusOK))
 	require.NotEmpty(t, plaintext(ada.post("/tokens", form).page(http.StatusOK)), "a new token is shown nevertheless")
 }
+
+// Only a person who opens a page is redirected to the sign-in page.
+func TestAccess_redirectsOnlyPages(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.do("GET", "/sessions", "").redirects("/signin?next=%2Faccount%2Fdeveloper%2Fsessions")
+	for name, e := range map[string]edit{
+		"fetch": func(r *http.Request) { r.Header.Set("Sec-Fetch-Mode", "cors"); r.Header.Set("Sec-Fetch-Dest", "empty") },
+		"an image": func(r *http.Request) {
+			r.Header.Set("Sec-Fetch-Mode", "no-cors")
+			r.Header.Set("Sec-Fetch-Dest", "image")
+		},
+		"a prefetch": field("Sec-Purpose", "prefetch"),
+		"curl":       field("Accept", "*/*"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := s.do("GET", "/sessions", "", e)
+			got.page(http.StatusUnauthorized, "/signin?next=")
+			require.NotEmpty(t, got.Header().Get("WWW-Authenticate"))
+		})
+	}
+}

@@ -163,20 +163,6 @@ func absolutePath(r *http.Request, page string) string {
 	return auth.LocalPath(mount+page, "/")
 }
 
-// signInURL returns the address of the sign-in page that returns to next. If again
-// is set, it asks for a new sign-in of a user who is signed in.
-func (h *handler) signInURL(next string, again bool) string {
-	separator := "?"
-	if strings.Contains(h.signInPath, "?") {
-		separator = "&"
-	}
-	location := h.signInPath + separator + "next=" + url.QueryEscape(next)
-	if again {
-		location += "&prompt=login"
-	}
-	return location
-}
-
 // contentPolicy allows our own files and nothing inline. The API has it too.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"

@@ -113,6 +113,9 @@ func (c *client) do(method, path, body string, header ...string) response {
 	c.t.Helper()
 	r, err := http.NewRequestWithContext(c.t.Context(), method, c.base+path, strings.NewReader(body))
 	require.NoError(c.t, err)
+	if !strings.HasPrefix(path, "/api/") {
+		r.Header.Set("Accept", "text/html,*/*;q=0.8") // as a browser that opens a page
+	}
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
 	}
