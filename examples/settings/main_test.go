@@ -29,7 +29,10 @@ func TestSettings_mailAboutNewToken(t *testing.T) {
 	c.Jar, err = cookiejar.New(nil)
 	require.NoError(t, err)
 
-	res, err := c.Get(srv.URL + "/settings/tokens/new")
+	open, err := http.NewRequest("GET", srv.URL+"/settings/tokens/new", nil)
+	require.NoError(t, err)
+	open.Header.Set("Accept", "text/html") // as a browser that opens a page
+	res, err := c.Do(open)
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, "/sign-in", res.Request.URL.Path)
