@@ -195,7 +195,7 @@ var conditions = [...]*condition{
 }
 
 var conditionUnavailable = newCondition(ErrUnavailable, http.StatusServiceUnavailable, "unavailable",
-	"Authentication is temporarily unavailable. Keep the credential and try again.", ReasonUnavailable)
+	"The service is temporarily unavailable. This does not mean that the credential is invalid. Please try again.", ReasonUnavailable)
 
 func newCondition(err error, status int, code, detail string, reason Reason) *condition {
 	return &condition{err, status, code, detail, reason, problem(status, code, detail, nil)}

@@ -1,8 +1,10 @@
 package auth_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 
@@ -60,6 +62,29 @@ func TestError_codes(t *testing.T) {
 	bug := behind(auth.Require(fakeAuthenticator{scheme: "X", panics: "canary"})).get(authorization("X a"))
 	require.Equal(t, 500, bug.Code)
 	require.JSONEq(t, `{"type":"about:blank","title":"Internal Server Error","status":500,"code":"internal","detail":"An internal error occurred."}`, bug.Body.String())
+}
+
+// A 503 has many causes: the lookup of a credential, Resolve after a successful lookup, or a
+// call in a handler. Its text is true for all of them.
+func TestError_detailOfAnOutage(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	failing(f, "Create", errors.New("disk full"))
+	issue := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _, err := f.bearer.Issue(r.Context(), "ada", tokenOptions("x"))
+		auth.WriteError(w, r, err)
+	})
+	resolve := func(context.Context, *auth.Identity) (any, error) { return nil, errors.New("disk full") }
+	for name, h := range map[string]http.Handler{
+		"Issue":   issue,
+		"Resolve": (&auth.Middleware{Resolve: resolve}).Require(fakeAuthenticator{scheme: "X", identity: &auth.Identity{UserID: "ada"}})(issue),
+		"lookup":  auth.Require(fakeAuthenticator{scheme: "X", err: errors.New("disk full")})(issue),
+	} {
+		w := newRecorder()
+		h.ServeHTTP(w, request("POST", authorization("X a")))
+		require.JSONEq(t, `{"type":"about:blank","title":"Service Unavailable","status":503,"code":"unavailable",
+			"detail":"The service is temporarily unavailable. This does not mean that the credential is invalid. Please try again."}`, w.Body.String(), name)
+	}
 }
 
 func TestArgumentError(t *testing.T) {
