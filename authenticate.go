@@ -249,17 +249,14 @@ func (rt *route) rejection(ctx context.Context, scheme Scheme, err error) Error 
 		e.Err = given.Err
 	}
 	c := conditionOf(e.Err)
-	if c.reason == "" {
+	if !c.reason.known() {
 		c = conditionUnavailable
 	}
-	if !e.Reason.known() || c == conditionUnavailable {
+	switch {
+	case c == conditionUnavailable:
+		e.Err, e.Reason = asUnavailable(e.Err), outageReason(ctx)
+	case !e.Reason.known():
 		e.Reason = c.reason
-	}
-	if c == conditionUnavailable {
-		e.Err = asUnavailable(e.Err)
-		if ctx.Err() != nil {
-			e.Reason = ReasonCanceled
-		}
 	}
 	return e
 }

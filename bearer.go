@@ -45,7 +45,7 @@ type BearerConfig struct {
 	// period. Zero means no limit.
 	MaxPerUser int
 	// Observe, if not nil, is called when tokens are issued, imported, rotated or
-	// revoked.
+	// revoked, and when such a call fails.
 	Observe Observer
 }
 
@@ -221,8 +221,10 @@ func (b *Bearer) Import(ctx context.Context, userID, plaintext string, o ImportO
 // digest of the characters that clients send. The caller must ensure that the tokens
 // are unguessable, and that b accepts them: it has no Prefix, or AcceptImported is
 // set.
-func (b *Bearer) ImportDigest(ctx context.Context, userID string, d Digest, o ImportOptions) (Credential, error) {
-	c, err := b.newCredential(userID, o)
+func (b *Bearer) ImportDigest(ctx context.Context, userID string, d Digest, o ImportOptions) (c Credential, err error) {
+	op := b.begin(ctx, opImport, userID, "")
+	defer op.done(&err)
+	c, err = b.newCredential(userID, o)
 	if d == (Digest{}) {
 		err = errors.Join(argumentError("digest", "must not be zero"), err)
 	}
@@ -230,7 +232,7 @@ func (b *Bearer) ImportDigest(ctx context.Context, userID string, d Digest, o Im
 		return Credential{}, err
 	}
 	c.Digest = d
-	if err := b.create(ctx, EventImported, c); err != nil {
+	if err := b.create(op, EventImported, c); err != nil {
 		return Credential{}, err
 	}
 	return c, nil

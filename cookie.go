@@ -101,8 +101,8 @@ type CookieConfig struct {
 	// allowed on loopback hosts, or if Insecure is set. The package does not answer CORS
 	// preflights: see docs/integration.md.
 	TrustedOrigins []string
-	// Observe, if not nil, is called when users sign in or out, and when sessions are
-	// revoked.
+	// Observe, if not nil, is called when users sign in or out, when sessions are
+	// revoked, and when such a call fails.
 	Observe Observer
 }
 
@@ -264,11 +264,7 @@ func (c *Cookie) isIdle(session *Credential, now time.Time) bool {
 // passwords or sign in to the attacker's account. SignIn and SignOut call it
 // themselves. The Observer is called if the request is rejected.
 func (c *Cookie) CheckOrigin(r *http.Request) error {
-	if c.origins.Allows(r) {
-		return nil
-	}
-	c.notify(r.Context(), Event{Type: EventRefused, Reason: ReasonCrossOrigin, Remote: r.RemoteAddr})
-	return errCrossOrigin
+	return c.checkOrigin(r, c.beginRequest(r, "", ""))
 }
 
 // List returns a page of a user's sessions, newest first. Expired sessions are

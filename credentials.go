@@ -165,7 +165,12 @@ func (cs *credentials) newRecord(userID, name string, scopes Scopes, created, ex
 	}
 }
 
-func (cs *credentials) list(ctx context.Context, userID string, page Page) ([]Credential, error) {
+func (cs *credentials) list(ctx context.Context, userID string, page Page) (list []Credential, err error) {
+	defer cs.begin(ctx, opList, userID, "").done(&err)
+	return cs.readList(ctx, userID, page)
+}
+
+func (cs *credentials) readList(ctx context.Context, userID string, page Page) ([]Credential, error) {
 	if err := checkUserID(userID); err != nil {
 		return nil, err
 	}
@@ -190,7 +195,12 @@ func (cs *credentials) isOf(c *Credential, userID string) bool {
 	return c.Kind == cs.kind && c.UserID == userID && c.Scopes.valid()
 }
 
-func (cs *credentials) get(ctx context.Context, userID, id string) (Credential, error) {
+func (cs *credentials) get(ctx context.Context, userID, id string) (c Credential, err error) {
+	defer cs.begin(ctx, opGet, userID, id).done(&err)
+	return cs.read(ctx, userID, id)
+}
+
+func (cs *credentials) read(ctx context.Context, userID, id string) (Credential, error) {
 	if err := checkUserID(userID); err != nil {
 		return Credential{}, err
 	}
@@ -207,7 +217,9 @@ func (cs *credentials) get(ctx context.Context, userID, id string) (Credential, 
 	return c, nil
 }
 
-func (cs *credentials) revoke(ctx context.Context, userID, id string) error {
+func (cs *credentials) revoke(ctx context.Context, userID, id string) (err error) {
+	op := cs.begin(ctx, opRevoke, userID, id)
+	defer op.done(&err)
 	if err := checkUserID(userID); err != nil {
 		return err
 	}
@@ -217,17 +229,19 @@ func (cs *credentials) revoke(ctx context.Context, userID, id string) error {
 	if err := cs.store.Revoke(ctx, Ref{Kind: cs.kind, UserID: userID, ID: id}); err != nil {
 		return storeError(err)
 	}
-	cs.notify(ctx, Event{Type: EventRevoked, UserID: userID, CredentialID: id, Reason: ReasonRevoked})
+	op.notify(Event{Type: EventRevoked, UserID: userID, CredentialID: id, Reason: ReasonRevoked})
 	return nil
 }
 
-func (cs *credentials) revokeAll(ctx context.Context, userID string, except ...string) (int, error) {
+func (cs *credentials) revokeAll(ctx context.Context, userID string, except ...string) (n int, err error) {
+	op := cs.begin(ctx, opRevokeAll, userID, "")
+	defer op.done(&err)
 	if err := checkUserID(userID); err != nil {
 		return 0, err
 	}
-	n, err := cs.store.RevokeAll(ctx, cs.kind, userID, except...)
+	n, err = cs.store.RevokeAll(ctx, cs.kind, userID, except...)
 	if err == nil && n > 0 {
-		cs.notify(ctx, Event{Type: EventRevokedAll, UserID: userID, Reason: ReasonRevoked})
+		op.notify(Event{Type: EventRevokedAll, UserID: userID, Reason: ReasonRevoked})
 	}
 	return n, storeError(err)
 }
@@ -282,26 +296,30 @@ func (is *issuer) authenticatePlaintext(ctx context.Context, presented header.Au
 
 // issue creates a credential with a new plaintext.
 func (is *issuer) issue(ctx context.Context, userID string, o ImportOptions) (plaintext string, c Credential, err error) {
+	op := is.begin(ctx, opIssue, userID, "")
+	defer op.done(&err)
 	c, err = is.newCredential(userID, o)
 	if err != nil {
 		return "", Credential{}, err
 	}
 	plaintext = token.New(is.format.prefix)
 	is.setPlaintext(&c, plaintext)
-	if err := is.create(ctx, EventIssued, c); err != nil {
+	if err := is.create(op, EventIssued, c); err != nil {
 		return "", Credential{}, err
 	}
 	return plaintext, c, nil
 }
 
 // importPlaintext creates a credential with a plaintext of another system.
-func (is *issuer) importPlaintext(ctx context.Context, userID, plaintext string, o ImportOptions) (Credential, error) {
-	c, err := is.newCredential(userID, o)
+func (is *issuer) importPlaintext(ctx context.Context, userID, plaintext string, o ImportOptions) (c Credential, err error) {
+	op := is.begin(ctx, opImport, userID, "")
+	defer op.done(&err)
+	c, err = is.newCredential(userID, o)
 	if err := errors.Join(is.format.checkImport(plaintext), err); err != nil {
 		return Credential{}, err
 	}
 	is.setPlaintext(&c, plaintext)
-	if err := is.create(ctx, EventImported, c); err != nil {
+	if err := is.create(op, EventImported, c); err != nil {
 		return Credential{}, err
 	}
 	return c, nil
@@ -332,24 +350,26 @@ func (is *issuer) setPlaintext(c *Credential, plaintext string) {
 	c.Sealed = is.sealer.Seal(plaintext, c.UserID, c.ID)
 }
 
-func (is *issuer) create(ctx context.Context, event EventType, c Credential) error {
-	if err := is.store.Create(ctx, c, is.maxPerUser); err != nil {
+func (is *issuer) create(op *operation, event EventType, c Credential) error {
+	if err := is.store.Create(op.ctx, c, is.maxPerUser); err != nil {
 		return storeError(err)
 	}
-	is.notify(ctx, Event{Type: event, UserID: c.UserID, CredentialID: c.ID})
+	op.notify(Event{Type: event, UserID: c.UserID, CredentialID: c.ID})
 	return nil
 }
 
 // rotate replaces a credential with one that has the same name, scopes and
 // lifetime. If overlap is 0, the old one is revoked.
 func (is *issuer) rotate(ctx context.Context, userID, id string, overlap time.Duration) (plaintext string, c Credential, err error) {
+	op := is.begin(ctx, opRotate, userID, id)
+	defer op.done(&err)
 	if overlap < 0 || overlap > is.maxOverlap {
 		err = argumentError("overlap", "must be 0 to %v", is.maxOverlap)
 	}
 	if err := errors.Join(checkUserID(userID), err); err != nil {
 		return "", Credential{}, err
 	}
-	old, err := is.get(ctx, userID, id)
+	old, err := is.read(ctx, userID, id)
 	if err != nil {
 		return "", Credential{}, err
 	}
@@ -363,7 +383,7 @@ func (is *issuer) rotate(ctx context.Context, userID, id string, overlap time.Du
 	if err := is.store.Rotate(ctx, old.Ref(), c, created.Add(overlap).Truncate(time.Microsecond)); err != nil {
 		return "", Credential{}, storeError(err)
 	}
-	is.notify(ctx, Event{Type: EventRotated, UserID: userID, CredentialID: c.ID})
+	op.notify(Event{Type: EventRotated, UserID: userID, CredentialID: c.ID})
 	return plaintext, c, nil
 }
 
@@ -382,16 +402,19 @@ func (is *issuer) lifetimeAfter(old Credential) time.Duration {
 
 // revokePlaintext revokes the credential with that plaintext, even if it has
 // expired. Plaintexts are pasted, so surrounding space is ignored.
-func (is *issuer) revokePlaintext(ctx context.Context, plaintext string) (Credential, error) {
+func (is *issuer) revokePlaintext(ctx context.Context, plaintext string) (revoked Credential, err error) {
+	op := is.begin(ctx, opRevokePlaintext, "", "")
+	defer op.done(&err)
 	c, err := is.find(ctx, token.Digest(strings.TrimSpace(plaintext)))
 	if err != nil {
 		return Credential{}, storeError(err)
 	}
+	op.userID, op.id = c.UserID, c.ID // those of a leaked credential that could not be revoked
 	if err := is.store.Revoke(ctx, c.Ref()); err != nil {
 		return Credential{}, storeError(err)
 	}
-	is.notify(ctx, Event{Type: EventRevoked, UserID: c.UserID, CredentialID: c.ID, Reason: ReasonLeaked})
-	revoked := *c
+	op.notify(Event{Type: EventRevoked, UserID: c.UserID, CredentialID: c.ID, Reason: ReasonLeaked})
+	revoked = *c
 	revoked.Sealed = nil // the store's own slice
 	return revoked, nil
 }

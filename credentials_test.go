@@ -119,7 +119,7 @@ func TestRevokePlaintext(t *testing.T) {
 	ended, err := f.bearer.RevokePlaintext(ctx, token)
 	require.NoError(t, err)
 	require.Equal(t, c, ended)
-	require.Equal(t, []auth.Event{{Type: auth.EventRevoked, Scheme: "Bearer", UserID: "ada", CredentialID: c.ID, Reason: auth.ReasonLeaked}}, f.events.take())
+	require.Equal(t, []auth.Event{{Type: auth.EventRevoked, Operation: "revoke_plaintext", Scheme: "Bearer", UserID: "ada", CredentialID: c.ID, Reason: auth.ReasonLeaked}}, f.events.take())
 	for _, junk := range []string{token, "", "x", f.issueSecret("ada"), repeated("é", 1000)} {
 		_, err := f.bearer.RevokePlaintext(ctx, junk)
 		require.ErrorIs(t, err, auth.ErrNotFound)

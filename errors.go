@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -77,15 +78,24 @@ const (
 	ReasonAge         Reason = "age"          // valid, but the user signed in too long ago for this
 	ReasonCrossOrigin Reason = "cross_origin" // valid, but another site made the browser send it
 	ReasonUnavailable Reason = "unavailable"  // the store, or a backend of Resolve, is unavailable
-	ReasonCanceled    Reason = "canceled"     // the client went away during the lookup
+	ReasonCanceled    Reason = "canceled"     // the client went away, or the caller canceled; a deadline that passes is ReasonUnavailable
 	ReasonInternal    Reason = "internal"     // an authenticator panicked, or returned neither an identity nor an error
 )
 
 // Reasons for which a credential is revoked, besides ReasonRevoked.
 const (
 	ReasonReplaced Reason = "replaced" // its browser signed in again
-	ReasonLimit    Reason = "limit"    // it was the oldest session when a new one exceeded MaxPerUser
+	ReasonLimit    Reason = "limit"    // it was the oldest session when a new one exceeded MaxPerUser; of EventFailed, ErrLimit
 	ReasonLeaked   Reason = "leaked"   // by RevokePlaintext
+)
+
+// Reasons for which a call fails, besides ReasonLimit, ReasonUnavailable, ReasonCanceled and,
+// for a request with too many session cookies, ReasonRepeated.
+const (
+	ReasonInvalidArgument Reason = "invalid_argument" // ErrInvalidArgument
+	ReasonNotFound        Reason = "not_found"        // ErrNotFound
+	ReasonConflict        Reason = "conflict"         // ErrConflict
+	ReasonUnsupported     Reason = "unsupported"      // errors.ErrUnsupported
 )
 
 // known reports whether r is a reason for rejecting a request. A custom
@@ -173,7 +183,7 @@ type condition struct {
 	status int
 	code   string
 	detail string
-	reason Reason // if the authenticator gave none; empty if authenticators do not return err
+	reason Reason // if the error has none; not known if authenticators do not return err
 	body   []byte // the problem document
 }
 
@@ -187,11 +197,11 @@ var conditions = [...]*condition{
 	newCondition(ErrInvalidCredential, http.StatusUnauthorized, "invalid_credential", "The credential is not valid.", ReasonRejected),
 	newCondition(ErrInsufficientScope, http.StatusForbidden, "insufficient_scope", "The credential lacks a required scope.", ReasonScope),
 	newCondition(ErrCrossOrigin, http.StatusForbidden, "cross_origin", "The request comes from another origin.", ReasonCrossOrigin),
-	newCondition(ErrInvalidArgument, http.StatusBadRequest, "invalid_argument", "An argument is not allowed.", ""),
-	newCondition(ErrNotFound, http.StatusNotFound, "not_found", "Not found.", ""),
-	newCondition(ErrConflict, http.StatusConflict, "conflict", "It exists already, or was changed in the meantime.", ""),
-	newCondition(ErrLimit, http.StatusConflict, "limit_reached", "The limit is reached.", ""),
-	newCondition(errors.ErrUnsupported, http.StatusNotImplemented, "unsupported", "This is not supported.", ""),
+	newCondition(ErrInvalidArgument, http.StatusBadRequest, "invalid_argument", "An argument is not allowed.", ReasonInvalidArgument),
+	newCondition(ErrNotFound, http.StatusNotFound, "not_found", "Not found.", ReasonNotFound),
+	newCondition(ErrConflict, http.StatusConflict, "conflict", "It exists already, or was changed in the meantime.", ReasonConflict),
+	newCondition(ErrLimit, http.StatusConflict, "limit_reached", "The limit is reached.", ReasonLimit),
+	newCondition(errors.ErrUnsupported, http.StatusNotImplemented, "unsupported", "This is not supported.", ReasonUnsupported),
 }
 
 var conditionUnavailable = newCondition(ErrUnavailable, http.StatusServiceUnavailable, "unavailable",
@@ -254,6 +264,15 @@ func asUnavailable(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// outageReason is the reason of an outage in ctx. If its deadline has passed, the store may
+// have been too slow, as in an outage; if it was canceled, nothing is known of the store.
+func outageReason(ctx context.Context) Reason {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ReasonCanceled
+	}
+	return ReasonUnavailable
 }
 
 // asError returns the Error that err wraps, or an empty one.

@@ -3,6 +3,10 @@ package auth
 import (
 	"context"
 	"log/slog"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth/internal/text"
+	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
 // An EventType says what happened. It is one of the constants below.
@@ -29,32 +33,63 @@ const (
 	EventSignedIn   EventType = "signed_in"
 	EventSignedOut  EventType = "signed_out"
 	EventUseLost    EventType = "use_lost" // last-use times could not be written; the write is retried in a minute
+	EventFailed     EventType = "failed"   // a call returned an error: Operation says which call, and Reason why
+)
+
+// Operations, which Event.Operation names.
+const (
+	opIssue           = "issue"
+	opImport          = "import" // ImportDigest too
+	opList            = "list"
+	opGet             = "get"
+	opReveal          = "reveal"
+	opRotate          = "rotate"
+	opRevoke          = "revoke"
+	opRevokeAll       = "revoke_all"
+	opRevokePlaintext = "revoke_plaintext"
+	opSignIn          = "sign_in"
+	opSignOut         = "sign_out"
 )
 
 // An Event is a decision on a request, or a change to a credential. It never contains
 // a credential.
+//
+// A call of an authenticator that returns an error is an EventFailed, except that List and
+// Get report only outages, and that a cross-origin SignIn or SignOut is an EventRefused. A
+// call may have more than one event: a SignIn reports the sessions that it ended, even if it
+// then fails.
 type Event struct {
-	Type         EventType
-	Scheme       Scheme // empty if unknown
-	UserID       string // empty if unknown
-	CredentialID string // empty if unknown
-	Reason       Reason // of EventRefused, EventAnonymous, EventRevoked, EventRevokedAll and EventUseLost
+	Type EventType
+	// Operation is the call that caused the event: "issue", "import", "list", "get",
+	// "reveal", "rotate", "revoke", "revoke_all", "revoke_plaintext", "sign_in" or
+	// "sign_out". It is empty for decisions on requests, and for EventUseLost.
+	Operation string
+	Scheme    Scheme // empty if unknown
+	// UserID is empty if unknown. Of EventFailed, it is empty if it is not a valid user ID.
+	UserID string
+	// CredentialID is empty if unknown. Of EventFailed, it is the argument of the call, which
+	// the user may not have, and empty if it does not look like an ID: it could be a
+	// credential that was sent in place of one.
+	CredentialID string
+	Reason       Reason // of all types that say so; empty for others
 	// Remote is the request's RemoteAddr: behind a proxy, the proxy's address. For a
 	// change, it is that of the request in whose context the change was made, if that
 	// is behind Require or Optional; else empty. Sign-ins and sign-outs have the address of
 	// their request in any case. If a middleware in front determines the
 	// client's address, take it from the context.
 	Remote string
-	// Err is the error of a store or of Middleware.Resolve, or a panic; else nil. Errors
-	// of custom authenticators are left out, as they may contain a credential.
+	// Err is the error of a store or of Middleware.Resolve that made something unavailable,
+	// or a panic; otherwise nil. Errors of custom authenticators are left out, as they may
+	// contain a credential.
 	Err error
 }
 
 // LogValue returns a group of the fields that are not empty.
 func (e Event) LogValue() slog.Value {
-	attrs := make([]slog.Attr, 0, 7)
+	attrs := make([]slog.Attr, 0, 8)
 	for _, a := range [...]slog.Attr{
 		slog.String("type", string(e.Type)),
+		slog.String("operation", e.Operation),
 		slog.String("scheme", string(e.Scheme)),
 		slog.String("user_id", e.UserID),
 		slog.String("credential_id", e.CredentialID),
@@ -79,7 +114,8 @@ type Observer func(ctx context.Context, e Event)
 // LogTo returns an Observer that logs each event to l, or to slog.Default() if l is nil. The
 // level is Error for outages and internal errors; Warn for rejected credentials, leaked ones
 // that are revoked, and last uses that could not be written; Debug for accepted and anonymous
-// requests; and Info for all others.
+// requests; and Info for all others, such as changes, and calls that failed because of their
+// arguments.
 func LogTo(l *slog.Logger) Observer {
 	return func(ctx context.Context, e Event) {
 		logger := l
@@ -92,11 +128,11 @@ func LogTo(l *slog.Logger) Observer {
 
 func (e Event) level() slog.Level {
 	switch {
-	case e.Reason == ReasonUnavailable && e.Type == EventRefused, e.Reason == ReasonInternal:
+	case e.Reason == ReasonUnavailable && e.Type != EventUseLost, e.Reason == ReasonInternal:
 		return slog.LevelError
 	case e.Reason == ReasonMissing, e.Reason == ReasonCanceled:
 		return slog.LevelInfo
-	case e.Type == EventRefused, e.Type == EventUseLost, e.Reason == ReasonLeaked:
+	case e.Type == EventRefused, e.Type == EventUseLost, e.Reason == ReasonLeaked, e.Reason == ReasonRepeated:
 		return slog.LevelWarn
 	case e.Type == EventAccepted, e.Type == EventAnonymous:
 		return slog.LevelDebug
@@ -109,4 +145,51 @@ func (o Observer) notify(ctx context.Context, e Event) {
 	if o != nil {
 		o(ctx, e)
 	}
+}
+
+// An operation is one call that creates, changes, lists or reveals credentials. Its events
+// go through it, so that all have its name and address, and that no failure is missed: each
+// such method calls begin and defers done. It lives as long as the call, and holds its ctx.
+type operation struct {
+	*credentials
+	ctx        context.Context
+	name       string
+	userID, id string // of EventFailed; empty if unknown
+	remote     string // of the request of a SignIn or SignOut; otherwise that of ctx
+}
+
+// begin drops arguments that must not get into a log. A program may pass on an ID from a URL
+// without a check, where a user may have pasted a token.
+func (cs *credentials) begin(ctx context.Context, name, userID, id string) *operation {
+	op := &operation{credentials: cs, ctx: ctx, name: name}
+	if text.IsKey(userID, maxUserID) {
+		op.userID = userID
+	}
+	if made, ok := token.IDTime(id); ok && time.Until(made) < 24*time.Hour { // clocks differ
+		op.id = id
+	}
+	return op
+}
+
+func (op *operation) notify(e Event) {
+	e.Operation, e.Remote = op.name, op.remote
+	op.credentials.notify(op.ctx, e)
+}
+
+// done reports the error that the operation returns, if any.
+func (op *operation) done(err *error) {
+	if *err == nil || *err == error(errCrossOrigin) { // checkOrigin has reported that one
+		return
+	}
+	c := conditionOf(*err)
+	e := Event{Type: EventFailed, UserID: op.userID, CredentialID: op.id, Reason: c.reason}
+	switch {
+	case c == conditionUnavailable:
+		e.Reason, e.Err = outageReason(op.ctx), *err
+	case op.name == opList || op.name == opGet:
+		return // an answer like any other
+	case c.err == ErrInvalidCredential:
+		e.Reason = asError(*err).Reason
+	}
+	op.notify(e)
 }

@@ -7,7 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"regexp"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -100,12 +103,207 @@ func TestObserver_changes(t *testing.T) {
 		auth.EventIssued, auth.EventRotated, auth.EventRevoked, auth.EventImported, auth.EventRevokedAll,
 		auth.EventIssued, auth.EventRevealed, auth.EventSignedIn, auth.EventSignedOut,
 	}, eventTypes(events))
-	require.Equal(t, auth.Event{Type: auth.EventRotated, Scheme: "Bearer", UserID: "ada", CredentialID: next.ID}, events[1])
+	require.Equal(t, auth.Event{Type: auth.EventRotated, Operation: "rotate", Scheme: "Bearer", UserID: "ada", CredentialID: next.ID}, events[1])
 	require.Equal(t, "192.0.2.1:1234", events[7].Remote)
+	var operations []string
 	for _, e := range events {
+		operations = append(operations, e.Operation)
 		require.Equal(t, "ada", e.UserID)
 		require.NotEmpty(t, e.Scheme)
 	}
+	require.Equal(t, []string{"issue", "rotate", "revoke", "import", "revoke_all", "issue", "reveal", "sign_in", "sign_out"}, operations)
+}
+
+// requireFailed asserts that e is the failure of the call with that name, for example
+// "Cookie.SignIn".
+func requireFailed(t testing.TB, e auth.Event, name string, reason auth.Reason) {
+	t.Helper()
+	scheme, method, _ := strings.Cut(name, ".")
+	operation := regexp.MustCompile("([a-z])([A-Z])").ReplaceAllString(strings.TrimSuffix(method, "Digest"), "${1}_${2}")
+	require.Equal(t, auth.EventFailed, e.Type)
+	require.Equal(t, auth.Scheme(scheme), e.Scheme)
+	require.Equal(t, strings.ToLower(operation), e.Operation)
+	require.Equal(t, reason, e.Reason)
+	if scheme == "Cookie" && strings.HasPrefix(operation, "Sign") {
+		require.Equal(t, "192.0.2.1:1234", e.Remote)
+	}
+}
+
+// If the context was canceled, nothing is known of the store. If its deadline has passed, the
+// store was too slow.
+func TestObserver_canceledCall(t *testing.T) {
+	t.Parallel()
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer cancel()
+	for name := range lifecycleCalls(t, newFixture(t)) {
+		f := newFixture(t)
+		call := lifecycleCalls(t, f)[name]
+		for ctx, want := range map[context.Context]auth.Reason{canceled: auth.ReasonCanceled, late: auth.ReasonUnavailable} {
+			f.store.fail = func(string) error { return ctx.Err() }
+			f.events.take()
+			_, err := call(ctx)
+			require.ErrorIs(t, err, auth.ErrUnavailable)
+			events := f.events.take()
+			require.Len(t, events, 1)
+			requireFailed(t, events[0], name, want)
+		}
+	}
+}
+
+func TestObserver_failedCalls(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *configs) { c.bearer.MaxPerUser = 2 })
+	unrevealable, err := auth.NewSecret(f.store, auth.SecretConfig{Observe: f.events.observe})
+	require.NoError(t, err)
+	ctx := t.Context()
+	_, c, err := f.bearer.Issue(ctx, "ada", tokenOptions("x"))
+	require.NoError(t, err)
+	_, _, err = f.bearer.Rotate(ctx, "ada", c.ID, time.Hour)
+	require.NoError(t, err)
+	f.token("ada")
+	_, sc := f.newSecret("ada")
+	const never = "01M8HZ7W3YH1B0QNZ06K015XPB" // an ID that no record has
+	var cookies []*http.Cookie
+	for range 65 {
+		cookies = append(cookies, f.signIn("eve"))
+	}
+	for _, test := range []struct {
+		name string
+		call func() error
+		want auth.Event
+	}{
+		{"the limit", func() error { _, _, err := f.bearer.Issue(ctx, "ada", tokenOptions("x")); return err },
+			auth.Event{Operation: "issue", Scheme: "Bearer", UserID: "ada", Reason: auth.ReasonLimit}},
+		{"a second secret", func() error { _, _, err := f.secret.Issue(ctx, "ada", fullSecret); return err },
+			auth.Event{Operation: "issue", Scheme: "Secret", UserID: "ada", Reason: auth.ReasonConflict}},
+		{"a second rotation", func() error { _, _, err := f.bearer.Rotate(ctx, "ada", c.ID, 0); return err },
+			auth.Event{Operation: "rotate", Scheme: "Bearer", UserID: "ada", CredentialID: c.ID, Reason: auth.ReasonConflict}},
+		{"options", func() error { _, _, err := f.bearer.Issue(ctx, "ada", auth.TokenOptions{}); return err },
+			auth.Event{Operation: "issue", Scheme: "Bearer", UserID: "ada", Reason: auth.ReasonInvalidArgument}},
+		{"another user's", func() error { return f.bearer.Revoke(ctx, "eve", c.ID) },
+			auth.Event{Operation: "revoke", Scheme: "Bearer", UserID: "eve", CredentialID: c.ID, Reason: auth.ReasonNotFound}},
+		{"unknown", func() error { _, err := f.secret.Reveal(ctx, "ada", never); return err },
+			auth.Event{Operation: "reveal", Scheme: "Secret", UserID: "ada", CredentialID: never, Reason: auth.ReasonNotFound}},
+		{"unknown plaintext", func() error { _, err := f.bearer.RevokePlaintext(ctx, repeated("x", 32)); return err },
+			auth.Event{Operation: "revoke_plaintext", Scheme: "Bearer", Reason: auth.ReasonNotFound}},
+		{"unsupported", func() error { _, err := unrevealable.Reveal(ctx, "ada", sc.ID); return err },
+			auth.Event{Operation: "reveal", Scheme: "Secret", UserID: "ada", CredentialID: sc.ID, Reason: auth.ReasonUnsupported}},
+		{"too many cookies", func() error {
+			_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(cookies...)), "ada", auth.SessionOptions{})
+			return err
+		}, auth.Event{Operation: "sign_in", Scheme: "Cookie", UserID: "ada", Reason: auth.ReasonRepeated, Remote: "192.0.2.1:1234"}},
+		{"session options", func() error {
+			_, err := f.cookie.SignIn(newRecorder(), request("POST"), "ada", auth.SessionOptions{Lifetime: -1})
+			return err
+		}, auth.Event{Operation: "sign_in", Scheme: "Cookie", UserID: "ada", Reason: auth.ReasonInvalidArgument, Remote: "192.0.2.1:1234"}},
+	} {
+		f.events.take()
+		require.Error(t, test.call(), test.name)
+		test.want.Type = auth.EventFailed
+		require.Equal(t, []auth.Event{test.want}, f.events.take(), test.name)
+	}
+}
+
+// "Not found" is an answer to a question like any other.
+func TestObserver_failedReads(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, err := f.bearer.Get(t.Context(), "ada", "01M8HZ7W3YH1B0QNZ06K015XPB")
+	require.ErrorIs(t, err, auth.ErrNotFound)
+	_, err = f.bearer.List(t.Context(), "", auth.Page{})
+	require.ErrorIs(t, err, auth.ErrInvalidArgument)
+	require.Empty(t, f.events.take())
+}
+
+// A token that could not be revoked although it has leaked is still known to be valid, so the
+// event names it.
+func TestRevokePlaintext_outageNamesTheToken(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
+	require.NoError(t, err)
+	failing(f, "Revoke", errors.New("connection refused"))
+	f.events.take()
+	_, err = f.bearer.RevokePlaintext(t.Context(), token)
+	require.ErrorIs(t, err, auth.ErrUnavailable)
+	events := f.events.take()
+	require.Len(t, events, 1)
+	require.Equal(t, "ada", events[0].UserID)
+	require.Equal(t, c.ID, events[0].CredentialID)
+}
+
+// The arguments of a call that fails may be junk from a request, or a credential that was
+// sent in place of an ID.
+func TestObserver_failedCallWithJunk(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token, plain := f.token("ada"), newFixture(t, prefixed).token("ada")
+	for _, id := range []string{token, plain, "legacy-token-0123456789-abcdef", "LEGACY0123456789ABCDEFGHJK", "7ZZZZZZZZZ0123456789ABCDEF", "a\nb", repeated("x", 1<<16), ""} {
+		f.events.take()
+		require.Error(t, f.bearer.Revoke(t.Context(), "ada", id))
+		_, _, err := f.bearer.Rotate(t.Context(), "ada", id, 0)
+		require.Error(t, err)
+		_, err = f.secret.Reveal(t.Context(), "ada", id)
+		require.Error(t, err)
+		failing(f, "Revoke", errors.New("connection refused"))
+		require.Error(t, f.bearer.Revoke(t.Context(), "ada", id))
+		f.store.fail = nil
+		events := f.events.take()
+		require.Len(t, events, 4)
+		for _, e := range events {
+			require.Empty(t, e.CredentialID)
+			require.Equal(t, "ada", e.UserID)
+		}
+	}
+	for _, userID := range []string{"", "a\nb", "\xff", repeated("x", 256)} {
+		_, err := f.bearer.RevokeAll(t.Context(), userID)
+		require.ErrorIs(t, err, auth.ErrInvalidArgument)
+		events := f.events.take()
+		require.Len(t, events, 1)
+		require.Empty(t, events[0].UserID)
+		require.Equal(t, auth.ReasonInvalidArgument, events[0].Reason)
+	}
+}
+
+// All events of a sign-in or sign-out have the request's address, though it is not behind
+// Require, and a cross-origin one is reported once.
+func TestSignIn_eventsHaveTheAddress(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 2 })
+	cookie, other := f.signIn("ada"), f.signIn("eve")
+	f.signIn("ada")
+	signIn := func(user string, edits ...edit) error {
+		_, err := f.cookie.SignIn(newRecorder(), request("POST", edits...), user, auth.SessionOptions{})
+		return err
+	}
+	crossSite := field("Sec-Fetch-Site", "cross-site")
+	for _, test := range []struct {
+		name string
+		call func() error
+		want []string
+	}{
+		{"own and another user's session", func() error { return signIn("ada", withCookie(cookie, other)) },
+			[]string{"revoked replaced", "revoked replaced", "signed_in "}},
+		{"over the limit", func() error { return signIn("ada") }, []string{"revoked limit", "signed_in "}},
+		{"cross-origin", func() error { return signIn("ada", crossSite) }, []string{"refused cross_origin"}},
+	} {
+		f.events.take()
+		err := test.call()
+		require.Equal(t, test.name == "cross-origin", err != nil)
+		var got []string
+		for _, e := range f.events.take() {
+			got = append(got, string(e.Type)+" "+string(e.Reason))
+			require.Equal(t, "192.0.2.1:1234", e.Remote, test.name)
+			require.Equal(t, "sign_in", e.Operation, test.name)
+		}
+		require.Equal(t, test.want, got, test.name)
+	}
+	require.Error(t, f.cookie.SignOut(newRecorder(), request("POST", crossSite)))
+	require.Equal(t, []auth.Event{{
+		Type: auth.EventRefused, Operation: "sign_out", Scheme: "Cookie", Reason: auth.ReasonCrossOrigin, Remote: "192.0.2.1:1234",
+	}}, f.events.take())
 }
 
 func TestLogTo_levels(t *testing.T) {
@@ -123,7 +321,15 @@ func TestLogTo_levels(t *testing.T) {
 		{auth.Event{Type: auth.EventRefused, Reason: auth.ReasonInternal}, "level=ERROR msg=auth event.type=refused event.reason=internal"},
 		{auth.Event{Type: auth.EventRefused, Reason: auth.ReasonCanceled}, "level=INFO msg=auth event.type=refused event.reason=canceled"},
 		{auth.Event{Type: auth.EventUseLost, Reason: auth.ReasonUnavailable}, "level=WARN msg=auth event.type=use_lost event.reason=unavailable"},
-		{auth.Event{Type: auth.EventIssued}, "level=INFO msg=auth event.type=issued"},
+		{auth.Event{Type: auth.EventIssued, Operation: "issue"}, "level=INFO msg=auth event.type=issued event.operation=issue"},
+		{auth.Event{Type: auth.EventFailed, Operation: "issue", Reason: auth.ReasonUnavailable, Err: io.EOF}, "level=ERROR msg=auth event.type=failed event.operation=issue event.reason=unavailable event.error=EOF"},
+		{auth.Event{Type: auth.EventFailed, Reason: auth.ReasonCanceled}, "level=INFO msg=auth event.type=failed event.reason=canceled"},
+		{auth.Event{Type: auth.EventFailed, Reason: auth.ReasonLimit}, "level=INFO msg=auth event.type=failed event.reason=limit"},
+		{auth.Event{Type: auth.EventFailed, Reason: auth.ReasonNotFound}, "level=INFO msg=auth event.type=failed event.reason=not_found"},
+		{auth.Event{Type: auth.EventFailed, Reason: auth.ReasonConflict}, "level=INFO msg=auth event.type=failed event.reason=conflict"},
+		{auth.Event{Type: auth.EventFailed, Reason: auth.ReasonInvalidArgument}, "level=INFO msg=auth event.type=failed event.reason=invalid_argument"},
+		{auth.Event{Type: auth.EventFailed, Reason: auth.ReasonUnsupported}, "level=INFO msg=auth event.type=failed event.reason=unsupported"},
+		{auth.Event{Type: auth.EventFailed, Reason: auth.ReasonRepeated}, "level=WARN msg=auth event.type=failed event.reason=repeated"},
 	} {
 		var out bytes.Buffer
 		auth.LogTo(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{

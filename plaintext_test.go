@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,13 @@ func TestPlaintext_isNeverPrinted(t *testing.T) {
 		c.bearer.Observe, c.cookie.Observe, c.secret.Observe = observe, observe, observe
 		c.cookie.Keys, c.secret.RevealKeys = auth.Keys{key}, auth.Keys{key}
 	})
+	var down atomic.Bool // uses are written in the background
+	f.store.fail = func(string) error {
+		if down.Load() {
+			return errors.New("connection refused")
+		}
+		return nil
+	}
 	const imported = "canary-imported-0123456789"
 	_, err := f.bearer.Import(ctx, "ada", imported, importOptions("x"))
 	require.NoError(t, err)
@@ -66,11 +74,28 @@ func TestPlaintext_isNeverPrinted(t *testing.T) {
 		io.Copy(&out, h.do("POST", field("Cookie", cookie.Name+"="+value), field("Sec-Fetch-Site", "cross-site")).Body)
 	}
 	for _, junk := range []string{"canary", "canary-\x00-0123456789-0123456789", repeated("canary", 100), imported} {
-		_, err1 := f.bearer.Import(ctx, "ada", junk, importOptions("x"))
-		_, err2 := f.secret.Import(ctx, "ada", junk, fullSecret)
-		_, err3 := f.bearer.RevokePlaintext(ctx, junk+"x")
-		fmt.Fprintln(&out, err1, err2, err3)
+		for _, unavailable := range []bool{false, true} {
+			down.Store(unavailable)
+			_, err1 := f.bearer.Import(ctx, "ada", junk, importOptions("x"))
+			_, err2 := f.secret.Import(ctx, "ada", junk, fullSecret)
+			_, err3 := f.bearer.RevokePlaintext(ctx, junk+"x")
+			fmt.Fprintln(&out, err1, err2, err3)
+		}
 	}
+	// A program may pass on what a client sent in place of an ID.
+	for _, pasted := range []string{token, secret, cookie.Value, imported, "canary"} {
+		for _, unavailable := range []bool{false, true} {
+			down.Store(unavailable)
+			_, err1 := f.bearer.Get(ctx, "ada", pasted)
+			_, _, err2 := f.bearer.Rotate(ctx, "ada", pasted, 0)
+			_, err3 := f.secret.Reveal(ctx, "ada", pasted)
+			_, err4 := f.cookie.List(ctx, "ada", auth.Page{After: pasted})
+			fmt.Fprintln(&out, err1, err2, err3, err4, f.bearer.Revoke(ctx, "ada", pasted), f.secret.Revoke(ctx, "ada", pasted))
+		}
+	}
+	down.Store(false)
+	require.Contains(t, out.String(), `"type":"failed","operation":"import"`)
+	require.Contains(t, out.String(), "connection refused")
 	_, err = f.secret.Reveal(ctx, "ada", sc.ID)
 	require.NoError(t, err)
 	rotated, _, err := f.secret.Rotate(ctx, "ada", sc.ID, 0)

@@ -44,7 +44,7 @@ type SecretConfig struct {
 	// secret still works. Zero means 7 days.
 	MaxOverlap time.Duration
 	// Observe, if not nil, is called when secrets are issued, imported, revealed,
-	// rotated or revoked.
+	// rotated or revoked, and when such a call fails.
 	Observe Observer
 }
 
@@ -142,11 +142,13 @@ func (s *Secret) Get(ctx context.Context, userID, id string) (Credential, error)
 // created without RevealKeys; [ErrConflict] if it has been rotated;
 // [errors.ErrUnsupported] if there are no RevealKeys; and [ErrUnavailable] if none of
 // them decrypts it, because a key was removed or the record was altered.
-func (s *Secret) Reveal(ctx context.Context, userID, id string) (string, error) {
+func (s *Secret) Reveal(ctx context.Context, userID, id string) (plaintext string, err error) {
+	op := s.begin(ctx, opReveal, userID, id)
+	defer op.done(&err)
 	if len(s.sealer) == 0 {
 		return "", errors.ErrUnsupported
 	}
-	c, err := s.get(ctx, userID, id)
+	c, err := s.read(ctx, userID, id)
 	switch {
 	case err != nil:
 		return "", err
@@ -159,7 +161,7 @@ func (s *Secret) Reveal(ctx context.Context, userID, id string) (string, error) 
 	if !ok {
 		return "", asUnavailable(errors.New("no reveal key decrypts this secret"))
 	}
-	s.notify(ctx, Event{Type: EventRevealed, UserID: userID, CredentialID: c.ID})
+	op.notify(Event{Type: EventRevealed, UserID: userID, CredentialID: c.ID})
 	return plaintext, nil
 }
 

@@ -36,8 +36,10 @@ type SessionOptions struct {
 // have the form of one, or [ErrUnavailable]. If it returns an error, no cookie is set and the user's own session that
 // was presented with r remains valid; those of other users, and the oldest one over
 // MaxPerUser, may have ended.
-func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, o SessionOptions) (Credential, error) {
-	if err := c.CheckOrigin(r); err != nil {
+func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, o SessionOptions) (session Credential, err error) {
+	op := c.beginRequest(r, opSignIn, userID)
+	defer op.done(&err)
+	if err := c.checkOrigin(r, op); err != nil {
 		return Credential{}, err
 	}
 	session, lifetime, err := c.newSession(userID, o)
@@ -50,12 +52,27 @@ func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, o
 		return Credential{}, err
 	}
 	session.Name, session.Digest = text.Sanitize(r.UserAgent(), maxName), token.Digest(plaintext)
-	if err := c.start(r, session); err != nil {
+	if err := c.start(op, r, session); err != nil {
 		return Credential{}, err
 	}
 	c.setCookie(w, value, session.ExpiresAt, int(lifetime/time.Second))
-	c.notify(r.Context(), Event{Type: EventSignedIn, UserID: userID, CredentialID: session.ID, Remote: r.RemoteAddr})
+	op.notify(Event{Type: EventSignedIn, UserID: userID, CredentialID: session.ID})
 	return session, nil
+}
+
+// beginRequest is begin with the address of the request, which need not be behind Require.
+func (c *Cookie) beginRequest(r *http.Request, name, userID string) *operation {
+	op := c.begin(r.Context(), name, userID, "")
+	op.remote = r.RemoteAddr
+	return op
+}
+
+func (c *Cookie) checkOrigin(r *http.Request, op *operation) error {
+	if c.origins.Allows(r) {
+		return nil
+	}
+	op.notify(Event{Type: EventRefused, Reason: ReasonCrossOrigin})
+	return errCrossOrigin
 }
 
 // SignOut clears the cookie and revokes its session. If the request has several session
@@ -65,8 +82,10 @@ func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, o
 // If it returns [ErrUnavailable], the cookie is cleared but the session may still be valid
 // for anyone who copied the cookie. If it returns [ErrCrossOrigin], as CheckOrigin does, it
 // has done nothing.
-func (c *Cookie) SignOut(w http.ResponseWriter, r *http.Request) error {
-	if err := c.CheckOrigin(r); err != nil {
+func (c *Cookie) SignOut(w http.ResponseWriter, r *http.Request) (err error) {
+	op := c.beginRequest(r, opSignOut, "")
+	defer op.done(&err)
+	if err := c.checkOrigin(r, op); err != nil {
 		return err
 	}
 	c.setCookie(w, "", time.Unix(1, 0), -1)
@@ -74,7 +93,7 @@ func (c *Cookie) SignOut(w http.ResponseWriter, r *http.Request) error {
 	for _, s := range sessions {
 		switch revokeErr := c.store.Revoke(r.Context(), s.Ref()); {
 		case revokeErr == nil:
-			c.notify(r.Context(), Event{Type: EventSignedOut, UserID: s.UserID, CredentialID: s.ID, Remote: r.RemoteAddr})
+			op.notify(Event{Type: EventSignedOut, UserID: s.UserID, CredentialID: s.ID})
 		case !isNotFound(revokeErr):
 			err = errors.Join(err, storeError(revokeErr))
 		}
@@ -150,8 +169,7 @@ func (c *Cookie) newSession(userID string, o SessionOptions) (session Credential
 }
 
 // start stores a new session and ends those that were presented with r.
-func (c *Cookie) start(r *http.Request, session Credential) error {
-	ctx := r.Context()
+func (c *Cookie) start(op *operation, r *http.Request, session Credential) error {
 	olds, err := c.requestSessions(r)
 	if err != nil {
 		return err
@@ -160,26 +178,26 @@ func (c *Cookie) start(r *http.Request, session Credential) error {
 	if own >= 0 {
 		// The user's own session is last, as replacing it cannot be undone.
 		ownSession := olds[own]
-		if err := c.endAll(ctx, slices.Delete(olds, own, own+1)); err != nil {
+		if err := c.endAll(op, slices.Delete(olds, own, own+1)); err != nil {
 			return err
 		}
-		return c.replace(ctx, ownSession, session)
+		return c.replace(op, ownSession, session)
 	}
-	if err := c.create(ctx, session); err != nil {
+	if err := c.create(op, session); err != nil {
 		return err
 	}
-	if err := c.endAll(ctx, olds); err != nil {
+	if err := c.endAll(op, olds); err != nil {
 		// No client has the new session's token yet, so the session is harmless if it
 		// cannot be revoked here.
-		return storeError(errors.Join(err, c.store.Revoke(context.WithoutCancel(ctx), session.Ref())))
+		return storeError(errors.Join(err, c.store.Revoke(context.WithoutCancel(op.ctx), session.Ref())))
 	}
 	return nil
 }
 
 // endAll ends sessions that were presented with a request.
-func (c *Cookie) endAll(ctx context.Context, olds []*Credential) error {
+func (c *Cookie) endAll(op *operation, olds []*Credential) error {
 	for _, old := range olds {
-		if err := c.end(ctx, *old, ReasonReplaced); err != nil {
+		if err := c.end(op, *old, ReasonReplaced); err != nil {
 			return err
 		}
 	}
@@ -187,10 +205,10 @@ func (c *Cookie) endAll(ctx context.Context, olds []*Credential) error {
 }
 
 // end revokes a session, unless it has ended already.
-func (c *Cookie) end(ctx context.Context, old Credential, reason Reason) error {
-	switch err := c.store.Revoke(ctx, old.Ref()); {
+func (c *Cookie) end(op *operation, old Credential, reason Reason) error {
+	switch err := c.store.Revoke(op.ctx, old.Ref()); {
 	case err == nil:
-		c.notifyRevoked(ctx, old, reason)
+		op.notify(Event{Type: EventRevoked, UserID: old.UserID, CredentialID: old.ID, Reason: reason})
 	case !isNotFound(err):
 		return storeError(err)
 	}
@@ -199,13 +217,13 @@ func (c *Cookie) end(ctx context.Context, old Credential, reason Reason) error {
 
 // replace ends the user's own old session and stores the new one in one step, so that
 // MaxPerUser evicts no other session.
-func (c *Cookie) replace(ctx context.Context, old *Credential, session Credential) error {
-	err := c.store.Rotate(ctx, old.Ref(), session, time.Time{})
+func (c *Cookie) replace(op *operation, old *Credential, session Credential) error {
+	err := c.store.Rotate(op.ctx, old.Ref(), session, time.Time{})
 	switch {
 	case err == nil:
-		c.notifyRevoked(ctx, *old, ReasonReplaced)
+		op.notify(Event{Type: EventRevoked, UserID: old.UserID, CredentialID: old.ID, Reason: ReasonReplaced})
 	case isNotFound(err):
-		return c.create(ctx, session) // old has ended in the meantime
+		return c.create(op, session) // old has ended in the meantime
 	}
 	return storeError(err)
 }
@@ -213,28 +231,28 @@ func (c *Cookie) replace(ctx context.Context, old *Credential, session Credentia
 // create stores a session, and evicts the oldest ones while there are too many. Each
 // failed attempt means that another sign-in of the same user succeeded, so a hundred
 // are more than users cause.
-func (c *Cookie) create(ctx context.Context, session Credential) (err error) {
+func (c *Cookie) create(op *operation, session Credential) (err error) {
 	for range 100 {
-		err = c.store.Create(ctx, session, c.maxPerUser)
+		err = c.store.Create(op.ctx, session, c.maxPerUser)
 		if !errors.Is(err, ErrLimit) {
 			return storeError(err)
 		}
-		if err := c.evictOldest(ctx, session); err != nil {
+		if err := c.evictOldest(op, session); err != nil {
 			return err
 		}
 	}
 	return err
 }
 
-func (c *Cookie) evictOldest(ctx context.Context, session Credential) error {
-	live, err := c.liveSessions(ctx, session.UserID, session.CreatedAt)
+func (c *Cookie) evictOldest(op *operation, session Credential) error {
+	live, err := c.liveSessions(op.ctx, session.UserID, session.CreatedAt)
 	if err != nil {
 		return err
 	}
 	// Not RevokeAll: a concurrent sign-in may have created a session that is not in
 	// the list and must not end.
 	for _, old := range live[min(len(live), c.maxPerUser-1):] {
-		if err := c.end(ctx, old, ReasonLimit); err != nil {
+		if err := c.end(op, old, ReasonLimit); err != nil {
 			return err
 		}
 	}
@@ -246,7 +264,7 @@ func (c *Cookie) evictOldest(ctx context.Context, session Credential) error {
 func (c *Cookie) liveSessions(ctx context.Context, userID string, now time.Time) ([]Credential, error) {
 	var live []Credential
 	for page := (Page{Limit: 1000}); ; {
-		list, err := c.list(ctx, userID, page)
+		list, err := c.readList(ctx, userID, page)
 		if err != nil {
 			return nil, err
 		}
@@ -260,10 +278,6 @@ func (c *Cookie) liveSessions(ctx context.Context, userID string, now time.Time)
 		}
 		page.After = list[len(list)-1].ID
 	}
-}
-
-func (c *Cookie) notifyRevoked(ctx context.Context, old Credential, reason Reason) {
-	c.notify(ctx, Event{Type: EventRevoked, UserID: old.UserID, CredentialID: old.ID, Reason: reason})
 }
 
 // setCookie replaces any cookie of this name on the response (RFC 6265 section 4.1.1

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -76,6 +77,20 @@ func TestStore_canceledRequest(t *testing.T) {
 	cancel()
 	behind(m.Require(f.bearer)).get(authorization("Bearer "+token), func(r *http.Request) { *r = *r.WithContext(ctx) })
 	require.Equal(t, auth.ReasonCanceled, f.events.take()[0].Reason)
+}
+
+// A lookup that takes longer than the request may last is an outage, which operators must see.
+func TestStore_requestPastItsDeadline(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	m := auth.Middleware{Observe: f.events.observe}
+	token := f.token("ada")
+	f.store.fail = func(string) error { return context.DeadlineExceeded }
+	f.events.take()
+	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer cancel()
+	behind(m.Require(f.bearer)).get(authorization("Bearer "+token), func(r *http.Request) { *r = *r.WithContext(ctx) })
+	require.Equal(t, auth.ReasonUnavailable, f.events.take()[0].Reason)
 }
 
 // A record that no correct store returns is treated as an outage.
@@ -282,46 +297,121 @@ func TestCredential_expired(t *testing.T) {
 	require.False(t, auth.Credential{}.Expired(at), "the zero time means never")
 }
 
-// If the store fails during a lifecycle call, the call returns the error, and neither a
-// plaintext nor an event.
-func TestStore_outageOfALifecycleCall(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	ctx := context.Background()
-	token, c, err := f.bearer.Issue(ctx, "ada", tokenOptions("x"))
+// lifecycleCalls are all calls that create, change, list or reveal credentials, by their
+// names. Each returns a plaintext, if it makes one. They succeed, once, for a fixture.
+func lifecycleCalls(t testing.TB, f *fixture) map[string]func(ctx context.Context) (string, error) {
+	token, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
 	require.NoError(t, err)
 	_, sc := f.newSecret("ada")
-	down := errors.New("connection refused")
-	calls := map[string]func() (string, error){
-		"Issue": func() (string, error) {
+	cookie, session := f.session("ada")
+	type calls = map[string]func(ctx context.Context) (string, error)
+	return calls{
+		"Bearer.Issue": func(ctx context.Context) (string, error) {
 			p, _, err := f.bearer.Issue(ctx, "ada", tokenOptions("x"))
 			return p, err
 		},
-		"Import": func() (string, error) {
+		"Bearer.Import": func(ctx context.Context) (string, error) {
 			_, err := f.bearer.Import(ctx, "ada", repeated("i", 32), importOptions("x"))
 			return "", err
 		},
-		"List":            func() (string, error) { _, err := f.bearer.List(ctx, "ada", auth.Page{}); return "", err },
-		"Rotate":          func() (string, error) { p, _, err := f.bearer.Rotate(ctx, "ada", c.ID, 0); return p, err },
-		"Revoke":          func() (string, error) { return "", f.bearer.Revoke(ctx, "ada", c.ID) },
-		"RevokeAll":       func() (string, error) { _, err := f.bearer.RevokeAll(ctx, "ada"); return "", err },
-		"RevokePlaintext": func() (string, error) { _, err := f.bearer.RevokePlaintext(ctx, token); return "", err },
-		"Secret.Issue":    func() (string, error) { p, _, err := f.secret.Issue(ctx, "eve", fullSecret); return p, err },
-		"Secret.Import": func() (string, error) {
+		"Bearer.ImportDigest": func(ctx context.Context) (string, error) {
+			_, err := f.bearer.ImportDigest(ctx, "ada", auth.Digest{1}, importOptions("x"))
+			return "", err
+		},
+		"Bearer.List": func(ctx context.Context) (string, error) {
+			_, err := f.bearer.List(ctx, "ada", auth.Page{})
+			return "", err
+		},
+		"Bearer.Get": func(ctx context.Context) (string, error) { _, err := f.bearer.Get(ctx, "ada", c.ID); return "", err },
+		"Bearer.Rotate": func(ctx context.Context) (string, error) {
+			p, _, err := f.bearer.Rotate(ctx, "ada", c.ID, 0)
+			return p, err
+		},
+		"Bearer.Revoke":    func(ctx context.Context) (string, error) { return "", f.bearer.Revoke(ctx, "ada", c.ID) },
+		"Bearer.RevokeAll": func(ctx context.Context) (string, error) { _, err := f.bearer.RevokeAll(ctx, "ada"); return "", err },
+		"Bearer.RevokePlaintext": func(ctx context.Context) (string, error) {
+			_, err := f.bearer.RevokePlaintext(ctx, token)
+			return "", err
+		},
+		"Secret.Issue": func(ctx context.Context) (string, error) {
+			p, _, err := f.secret.Issue(ctx, "eve", fullSecret)
+			return p, err
+		},
+		"Secret.Import": func(ctx context.Context) (string, error) {
 			_, err := f.secret.Import(ctx, "eve", repeated("i", 32), fullSecret)
 			return "", err
 		},
-		"Secret.List":      func() (string, error) { _, err := f.secret.List(ctx, "ada", auth.Page{}); return "", err },
-		"Secret.Get":       func() (string, error) { _, err := f.secret.Get(ctx, "ada", sc.ID); return "", err },
-		"Reveal":           func() (string, error) { return f.secret.Reveal(ctx, "ada", sc.ID) },
-		"Secret.Rotate":    func() (string, error) { p, _, err := f.secret.Rotate(ctx, "ada", sc.ID, 0); return p, err },
-		"Secret.Revoke":    func() (string, error) { return "", f.secret.Revoke(ctx, "ada", sc.ID) },
-		"Secret.RevokeAll": func() (string, error) { _, err := f.secret.RevokeAll(ctx, "ada"); return "", err },
-		"Cookie.List":      func() (string, error) { _, err := f.cookie.List(ctx, "ada", auth.Page{}); return "", err },
+		"Secret.List": func(ctx context.Context) (string, error) {
+			_, err := f.secret.List(ctx, "ada", auth.Page{})
+			return "", err
+		},
+		"Secret.Get":    func(ctx context.Context) (string, error) { _, err := f.secret.Get(ctx, "ada", sc.ID); return "", err },
+		"Secret.Reveal": func(ctx context.Context) (string, error) { return f.secret.Reveal(ctx, "ada", sc.ID) },
+		"Secret.Rotate": func(ctx context.Context) (string, error) {
+			p, _, err := f.secret.Rotate(ctx, "ada", sc.ID, 0)
+			return p, err
+		},
+		"Secret.Revoke":    func(ctx context.Context) (string, error) { return "", f.secret.Revoke(ctx, "ada", sc.ID) },
+		"Secret.RevokeAll": func(ctx context.Context) (string, error) { _, err := f.secret.RevokeAll(ctx, "ada"); return "", err },
+		"Secret.RevokePlaintext": func(ctx context.Context) (string, error) {
+			_, err := f.secret.RevokePlaintext(ctx, token) // of the other kind: ErrNotFound
+			return "", err
+		},
+		"Cookie.List": func(ctx context.Context) (string, error) {
+			_, err := f.cookie.List(ctx, "ada", auth.Page{})
+			return "", err
+		},
+		"Cookie.Get": func(ctx context.Context) (string, error) {
+			_, err := f.cookie.Get(ctx, "ada", session.ID)
+			return "", err
+		},
+		"Cookie.Revoke":    func(ctx context.Context) (string, error) { return "", f.cookie.Revoke(ctx, "ada", session.ID) },
+		"Cookie.RevokeAll": func(ctx context.Context) (string, error) { _, err := f.cookie.RevokeAll(ctx, "ada"); return "", err },
+		"Cookie.SignIn": func(ctx context.Context) (string, error) {
+			_, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(cookie)).WithContext(ctx), "ada", auth.SessionOptions{})
+			return "", err
+		},
+		"Cookie.SignOut": func(ctx context.Context) (string, error) {
+			return "", f.cookie.SignOut(newRecorder(), request("POST", withCookie(cookie)).WithContext(ctx))
+		},
 	}
-	// The nth call to the store fails, for each n.
-	for name, call := range calls {
+}
+
+// lifecycleCalls has every method of the authenticators that returns an error, except those
+// that decide on requests.
+func TestStore_lifecycleCalls(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	calls := lifecycleCalls(t, f)
+	methods := 0
+	for _, a := range []any{f.bearer, f.cookie, f.secret} {
+		typ := reflect.TypeOf(a)
+		for i := range typ.NumMethod() {
+			m := typ.Method(i)
+			if n := m.Type.NumOut(); n == 0 || m.Type.Out(n-1) != reflect.TypeFor[error]() {
+				continue
+			}
+			switch m.Name {
+			case "Authenticate", "CheckOrigin", "Close":
+			default:
+				methods++
+				require.Contains(t, calls, typ.Elem().Name()+"."+m.Name)
+			}
+		}
+	}
+	require.Len(t, calls, methods)
+}
+
+// If the store fails during a lifecycle call, the call returns the error, no plaintext, and
+// no event of a change: the only event is that of the failure.
+func TestStore_outageOfALifecycleCall(t *testing.T) {
+	t.Parallel()
+	down := errors.New("connection refused")
+	for name := range lifecycleCalls(t, newFixture(t)) {
 		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			call := lifecycleCalls(t, f)[name]
+			// The nth call to the store fails, for each n.
 			for n := 1; ; n++ {
 				f.events.take()
 				made := 0
@@ -331,7 +421,7 @@ func TestStore_outageOfALifecycleCall(t *testing.T) {
 					}
 					return nil
 				}
-				plaintext, err := call()
+				plaintext, err := call(t.Context())
 				f.store.fail = nil
 				if made < n {
 					require.Greater(t, n, 1, "the call needs the store")
@@ -340,7 +430,10 @@ func TestStore_outageOfALifecycleCall(t *testing.T) {
 				require.ErrorIs(t, err, auth.ErrUnavailable)
 				require.ErrorIs(t, err, down)
 				require.Empty(t, plaintext)
-				require.Empty(t, f.events.take(), "no event of a change that failed")
+				events := f.events.take()
+				require.Len(t, events, 1)
+				require.ErrorIs(t, events[0].Err, down)
+				requireFailed(t, events[0], name, auth.ReasonUnavailable)
 				if n > 10 {
 					t.Fatal("too many calls to the store")
 				}

@@ -91,11 +91,16 @@ func (r *request) mayHaveSecret() (bool, error) {
 		return r.secret != nil && (r.developer == nil || r.isDeveloper), nil
 	}
 	may, err := r.developer(r.Context(), r.id)
-	if err == nil {
-		r.developerAsked, r.isDeveloper = true, may
+	if err != nil {
+		return false, &outage{err}
 	}
-	return may, err
+	r.developerAsked, r.isDeveloper = true, may
+	return may, nil
 }
+
+// outage is an error of Config.Developer, whatever it wraps. Package auth does not know it,
+// and has not reported it.
+type outage struct{ error }
 
 // checkSecret rejects a request for the plaintext of a client secret, which has full
 // access, unless the user may have one and the session has full access too.

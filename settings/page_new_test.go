@@ -39,7 +39,7 @@ func TestNewTokenPage_create(t *testing.T) {
 	require.Len(t, ada.tokens(), 1)
 	made := ada.tokens()[0]
 	require.Equal(t, 30*24*time.Hour, made.ExpiresAt.Sub(made.CreatedAt))
-	require.Equal(t, []auth.Event{{Type: auth.EventIssued, Scheme: auth.SchemeBearer, UserID: "ada", CredentialID: made.ID, Remote: "192.0.2.1:1234"}}, s.events.take())
+	require.Equal(t, []auth.Event{{Type: auth.EventIssued, Operation: "issue", Scheme: auth.SchemeBearer, UserID: "ada", CredentialID: made.ID, Remote: "192.0.2.1:1234"}}, s.events.take())
 
 	// The plaintext is not shown again.
 	for _, path := range []string{"/", "/tokens/new", "/tokens/" + made.ID + "/revoke", "/api/tokens", "/api/tokens/" + made.ID} {

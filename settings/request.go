@@ -1,6 +1,8 @@
 package settings
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -52,10 +54,10 @@ func (r *request) checkScopes(scopes []string) error {
 	return insufficientScope(missing)
 }
 
-// notifyOutage reports an error that no authenticator reports.
+// notifyOutage reports an error of Config.Developer. Authenticators report their own.
 func (r *request) notifyOutage(err error) {
 	reason := auth.ReasonUnavailable
-	if r.Context().Err() != nil {
+	if errors.Is(r.Context().Err(), context.Canceled) {
 		reason = auth.ReasonCanceled // the client disconnected
 	}
 	r.notify(reason, err)

@@ -326,12 +326,17 @@ func TestAccess_developer(t *testing.T) {
 func TestAccess_developerUnavailable(t *testing.T) {
 	t.Parallel()
 	down := false
-	ada := newService(t, onlyDevelopers(&down)).signIn("ada")
+	s := newService(t, onlyDevelopers(&down))
+	ada := s.signIn("ada")
 	ada.createSecret()
 	down = true
 	for _, path := range []string{"/api/secret", "/api/policy"} {
+		s.events.take()
 		got := ada.get(path).problem(http.StatusServiceUnavailable, "unavailable")
 		require.NotContains(t, got.Body.String(), "refused")
+		event := s.events.refusal(t)
+		require.Equal(t, auth.ReasonUnavailable, event.Reason)
+		require.Equal(t, errDirectory, event.Err)
 	}
 	ada.json("POST", "/api/secret/reveal", "").problem(http.StatusServiceUnavailable, "unavailable")
 	require.NotContains(t, ada.get("/secret").page(http.StatusServiceUnavailable, "temporarily unavailable"), "refused")

@@ -83,11 +83,12 @@ func (h *handler) serve(rt route, fail errorWriter) http.Handler {
 		}
 		p := problemOf(err)
 		var e *ended
+		var o *outage
 		switch {
 		case errors.As(err, &e):
 			auth.WriteError(headersOnly{w}, r, err)
-		case p.Status == http.StatusServiceUnavailable:
-			req.notifyOutage(err)
+		case errors.As(err, &o):
+			req.notifyOutage(o.error)
 		}
 		fail(req, p)
 	})

@@ -39,8 +39,9 @@
 // # Events
 //
 // Changes to credentials are reported to the Observe of their authenticator, with
-// the request's context and address, so that a service can notify its users.
-// Rejected requests and outages are reported to that of Config.Middleware.
+// the request's context and address, so that a service can notify its users; so are
+// changes that fail. Rejected requests, and errors of Config.Developer, are reported to that
+// of Config.Middleware.
 package settings
 
 import (

@@ -1,4 +1,4 @@
-// Metrics counts events by type, scheme and reason, and logs them.
+// Metrics counts events by type, operation, scheme and reason, and logs them.
 package main
 
 import (
@@ -12,11 +12,11 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// countTo counts events. There are few types, schemes and reasons. User IDs and
+// countTo counts events. There are few types, operations, schemes and reasons. User IDs and
 // credential IDs are not used as labels, because their number is unlimited.
 func countTo(m *expvar.Map) auth.Observer {
 	return func(_ context.Context, e auth.Event) {
-		m.Add(fmt.Sprintf("type=%s scheme=%s reason=%s", e.Type, e.Scheme, e.Reason), 1)
+		m.Add(fmt.Sprintf("type=%s operation=%s scheme=%s reason=%s", e.Type, e.Operation, e.Scheme, e.Reason), 1)
 	}
 }
 
@@ -34,11 +34,11 @@ type service struct {
 	routes http.Handler
 }
 
-func newService(counts *expvar.Map, logger *slog.Logger) (*service, error) {
+func newService(store auth.Store, counts *expvar.Map, logger *slog.Logger) (*service, error) {
 	observe := each(countTo(counts), auth.LogTo(logger))
-	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{
+	bearer, err := auth.NewBearer(store, auth.BearerConfig{
 		Prefix:  "acme_pat",
-		Observe: observe, // changes to tokens
+		Observe: observe, // changes to tokens, and calls that failed
 	})
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func newService(counts *expvar.Map, logger *slog.Logger) (*service, error) {
 }
 
 func main() {
-	s, err := newService(expvar.NewMap("auth"), slog.Default())
+	s, err := newService(auth.NewMemoryStore(), expvar.NewMap("auth"), slog.Default())
 	if err != nil {
 		log.Fatal(err)
 	}
