@@ -205,7 +205,7 @@ var defaultTexts = map[string]string{
 	"secret.create":        "Create client secret",
 
 	"sessions.heading":  "Sessions",
-	"sessions.text":     "You are signed in on these devices. If you do not recognize one, sign it out and change your password.",
+	"sessions.text":     "You are signed in on these devices. If you do not recognize one, change your password first, and then sign it out here.",
 	"sessions.this":     "This session",
 	"sessions.end":      "Sign out",
 	"sessions.end_name": "Sign out {device}, signed in {time}",

@@ -61,15 +61,43 @@ func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	userID := r.PostFormValue("user")
-	if err := s.users.CheckPassword(userID, r.PostFormValue("password")); err != nil {
-		http.Error(w, "wrong user or password", http.StatusForbidden) // 401 would require a challenge
-		return
+	version, err := s.users.CheckPassword(userID, r.PostFormValue("password"))
+	if err == nil {
+		err = s.startSession(w, r, userID, version)
 	}
-	if _, err := s.cookie.SignIn(w, r, userID, auth.SessionOptions{}); err != nil {
-		auth.WriteError(w, r, err)
+	if err != nil {
+		writeError(w, r, err)
 		return
 	}
 	http.Redirect(w, r, auth.LocalPath(r.FormValue("next"), "/"), http.StatusSeeOther)
+}
+
+// startSession signs in a user whose password was checked, and had this version. If it
+// was changed in the meantime, the new session may be missing from those that the
+// change has revoked, so it ends here.
+func (s *service) startSession(w http.ResponseWriter, r *http.Request, userID string, version int) error {
+	session, err := s.cookie.SignIn(w, r, userID, auth.SessionOptions{})
+	if err != nil || s.users.IsCurrent(userID, version) {
+		return err
+	}
+	ctx := context.WithoutCancel(r.Context()) // the client must not be able to prevent this
+	if err := s.cookie.Revoke(ctx, userID, session.ID); err != nil && !errors.Is(err, auth.ErrNotFound) {
+		return errors.Join(err, s.cookie.SignOut(w, r))
+	}
+	return errors.Join(errWrongPassword, s.cookie.SignOut(w, r)) // clears the cookie
+}
+
+// writeError distinguishes passwords from what the library responds to. A wrong
+// password is 403, because 401 would require a challenge.
+func writeError(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case errors.Is(err, errWrongPassword):
+		http.Error(w, errWrongPassword.Error(), http.StatusForbidden)
+	case errors.Is(err, errNotAllowed):
+		http.Error(w, errNotAllowed.Error(), http.StatusBadRequest)
+	default:
+		auth.WriteError(w, r, err)
+	}
 }
 
 func (s *service) signOut(w http.ResponseWriter, r *http.Request) {
@@ -80,26 +108,30 @@ func (s *service) signOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// revokeAll revokes all credentials of a user, except the given sessions.
-func (s *service) revokeAll(ctx context.Context, userID string, except ...string) error {
+// revokeAll revokes all credentials of a user: the sessions first, because a session
+// can create tokens. It completes even if the client disconnects.
+func (s *service) revokeAll(ctx context.Context, userID string) error {
+	ctx = context.WithoutCancel(ctx)
+	_, errSessions := s.cookie.RevokeAll(ctx, userID)
 	_, errTokens := s.bearer.RevokeAll(ctx, userID)
-	_, errSessions := s.cookie.RevokeAll(ctx, userID, except...)
 	_, errSecrets := s.secret.RevokeAll(ctx, userID)
-	return errors.Join(errTokens, errSessions, errSecrets)
+	return errors.Join(errSessions, errTokens, errSecrets)
 }
 
 func (s *service) changePassword(w http.ResponseWriter, r *http.Request) {
 	id, _ := auth.FromContext(r.Context())
-	if s.users.CheckPassword(id.UserID, r.PostFormValue("old")) != nil {
-		http.Error(w, "wrong password", http.StatusForbidden)
-		return
-	}
-	err := s.users.SetPassword(id.UserID, r.PostFormValue("new"))
+	version, err := s.users.CheckPassword(id.UserID, r.PostFormValue("old"))
 	if err == nil {
-		err = s.revokeAll(r.Context(), id.UserID, id.CredentialID) // except this session
+		version, err = s.users.SetPassword(id.UserID, r.PostFormValue("new"), version)
+	}
+	if err == nil {
+		err = s.revokeAll(r.Context(), id.UserID) // this session too: its cookie may have been copied
+	}
+	if err == nil {
+		err = s.startSession(w, r, id.UserID, version)
 	}
 	if err != nil {
-		auth.WriteError(w, r, err)
+		writeError(w, r, err)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -21,9 +21,15 @@ func key() []byte { return exampletest.Keys()[0] }
 
 func start(t *testing.T) (*service, *httptest.Server) {
 	t.Helper()
-	s, err := newService(newUsers(bcrypt.MinCost), auth.NewMemoryStore(), auth.Keys{key()}, auth.Keys{key()})
+	return startWith(t, auth.NewMemoryStore())
+}
+
+func startWith(t *testing.T, store auth.Store) (*service, *httptest.Server) {
+	t.Helper()
+	s, err := newService(newUsers(bcrypt.MinCost), store, auth.Keys{key()}, auth.Keys{key()})
 	require.NoError(t, err)
-	require.NoError(t, s.users.SetPassword("alice", "first"))
+	_, err = s.users.SetPassword("alice", "first", 0)
+	require.NoError(t, err)
 	srv := httptest.NewTLSServer(s.routes())
 	t.Cleanup(srv.Close)
 	return s, srv
@@ -159,7 +165,7 @@ func TestRevokeAll_passwordChange(t *testing.T) {
 
 	require.Equal(t, 403, here.send("POST", "/password", "", "old", "guess", "new", "second").StatusCode)
 	require.Equal(t, 204, here.send("POST", "/password", "", "old", "first", "new", "second").StatusCode)
-	require.Equal(t, 200, here.send("GET", "/me", "").StatusCode, "the session that changed the password remains valid")
+	require.Equal(t, 200, here.send("GET", "/me", "").StatusCode, "the user who changed the password is signed in")
 	require.Equal(t, 401, elsewhere.send("GET", "/me", "").StatusCode)
 	require.Equal(t, 401, newClient(t, srv).send("GET", "/me", "Bearer "+token).StatusCode)
 	require.Equal(t, 403, elsewhere.signIn("first").StatusCode)
