@@ -3,7 +3,6 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 
 	cdpbrowser "github.com/chromedp/cdproto/browser"
@@ -273,10 +272,9 @@ func TestBrowserSettings_crossOrigin(t *testing.T) {
 		})
 		// Other sites cannot show the page in a frame (clickjacking).
 		t.Run(name+" in a frame", func(t *testing.T) {
-			texts := b.console(t, func() {
+			b.requireConsole(t, "frame-ancestors", func() {
 				act(t, b, chromedp.Navigate(serve(t, origin.host, `<title>Frame</title><iframe src="`+b.url+developer+`"></iframe>`)))
 			})
-			require.Contains(t, strings.Join(texts, "\n"), "frame-ancestors")
 		})
 	}
 }
@@ -304,21 +302,6 @@ func (b *browser) requireUnchanged(t *testing.T) {
 	tokens, err := b.bearer.List(t.Context(), b.idOf(t, "ada"), auth.Page{})
 	require.NoError(t, err)
 	require.Len(t, tokens, 1)
-}
-
-// Pages comply with their own Content-Security-Policy.
-func TestBrowserSettings_noConsoleMessages(t *testing.T) {
-	t.Parallel()
-	b := startBrowser(t)
-	b.signedIn(t, "ada")
-	for _, path := range []string{"", "tokens/new", "secret", "secret/rotate", "sessions", "tokens/revoke"} {
-		require.Empty(t, b.console(t, func() { b.open(t, developer+path) }), path)
-	}
-	require.Empty(t, b.console(t, func() {
-		b.open(t, developer)
-		b.choose(t, `a[href$="tokens/revoke"]`)
-		act(t, b, chromedp.WaitVisible(chromedp.CSS("dialog[open]")))
-	}))
 }
 
 // Filling in a field selects the option that it belongs to, and shows the result.

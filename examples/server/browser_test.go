@@ -165,18 +165,6 @@ func TestBrowser_sameOriginFetch(t *testing.T) {
 	require.Len(t, b.notesOf(t, "ada"), 1)
 }
 
-func TestBrowser_noConsoleMessages(t *testing.T) {
-	t.Parallel()
-	b := startBrowser(t)
-	b.eachPage(t, func(t *testing.T, load func()) { require.Empty(t, b.console(t, load)) })
-
-	// The check works: the CSP forbids inline scripts, which the console reports.
-	texts := b.console(t, func() {
-		act(t, b, chromedp.Evaluate[chromedp.Void](`document.body.setAttribute("onclick", "1")`))
-	})
-	require.Contains(t, strings.Join(texts, "\n"), "Content Security Policy")
-}
-
 func TestBrowser_narrowScreen(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
@@ -442,26 +430,6 @@ func (b *browser) runsScripts(t *testing.T) bool {
 	t.Helper()
 	act(t, b, chromedp.Navigate(serve(t, "127.0.0.1", `<title>no</title><script>document.title = "yes"</script>`)))
 	return act(t, b, chromedp.Title()) == "yes"
-}
-
-// console returns the messages in the browser's console while do runs.
-func (b *browser) console(t *testing.T, do func()) (texts []string) {
-	t.Helper()
-	const end = "end of messages"
-	messages := chromedp.Console(b.ctx)
-	do()
-	act(t, b, chromedp.Evaluate[chromedp.Void](fmt.Sprintf("console.log(%q)", end)))
-	for m, err := range messages {
-		require.NoError(t, err)
-		if m.Text == end {
-			break
-		}
-		if m.Source == "network" && m.URL == b.url+"/signin" {
-			continue // the browser reports the expected status 403
-		}
-		texts = append(texts, m.String())
-	}
-	return texts
 }
 
 func (b *browser) text(t *testing.T, selector string) string {
