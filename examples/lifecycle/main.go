@@ -38,7 +38,7 @@ func (s *service) routes() http.Handler {
 	mux.Handle("GET /me", m.Require(s.bearer, s.cookie, s.secret)(http.HandlerFunc(s.me)))
 	signedIn := m.Require(s.cookie) // sessions only: a leaked token must not be able to do these
 	mux.Handle("POST /tokens", bodyFirst(signedIn(http.HandlerFunc(s.createToken))))
-	mux.Handle("POST /password", signedIn(http.HandlerFunc(s.changePassword)))
+	mux.Handle("POST /password", bodyFirst(signedIn(http.HandlerFunc(s.changePassword))))
 	mux.Handle("DELETE /account", signedIn(http.HandlerFunc(s.deleteAccount)))
 	return mux
 }

@@ -71,7 +71,7 @@ func (b *browser) listen(t *testing.T) (messages <-chan string, stop func()) {
 	}))
 	return texts, func() {
 		cancel()
-		call(t, b, cdppage.RemoveScriptToEvaluateOnNewDocument, cdppage.RemoveScriptToEvaluateOnNewDocumentParams{Identifier: script.Identifier})
+		call(t, b, cdppage.RemoveScriptToEvaluateOnNewDocument, cdppage.RemoveScriptToEvaluateOnNewDocumentParams(script))
 	}
 }
 
