@@ -24,9 +24,6 @@ func (cfg *Config) setDefaults() {
 	if cfg.Accent == "" {
 		cfg.Accent = defaultAccent
 	}
-	if cfg.ExampleURL == "" {
-		cfg.ExampleURL = "/"
-	}
 	if cfg.Language == "" {
 		cfg.Language = "en"
 	}
@@ -77,8 +74,15 @@ func (cfg *Config) checkBrand(e *configErrors) {
 	if !languageTag.MatchString(cfg.Language) {
 		e.add("Language", "%q is not a language tag, such as en or pt-BR", cfg.Language)
 	}
-	if !isWebAddress(cfg.ExampleURL) {
-		e.add("ExampleURL", "%q is neither a path nor an http or https URL", cfg.ExampleURL)
+	if cfg.TokenExampleURL != "" && !isWebAddress(cfg.TokenExampleURL) {
+		e.add("TokenExampleURL", "%q is neither a path nor an http or https URL", cfg.TokenExampleURL)
+	}
+	switch {
+	case cfg.SecretExampleURL == "":
+	case cfg.Secret == nil:
+		e.add("SecretExampleURL", "has no effect without a Secret: leave it empty")
+	case !isWebAddress(cfg.SecretExampleURL):
+		e.add("SecretExampleURL", "%q is neither a path nor an http or https URL", cfg.SecretExampleURL)
 	}
 	for _, link := range cfg.Links {
 		if link.Text == "" || !isWebAddress(link.URL) {

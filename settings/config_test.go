@@ -32,7 +32,10 @@ var invalidConfigs = []struct {
 	{"links", func(c *settings.Config) {
 		c.Links = []settings.Link{{Text: "x", URL: "javascript:alert(1)"}, {URL: "/"}, {Text: "home", URL: "https://example.com/"}}
 	}, []string{"javascript", `"" to "/"`}},
-	{"example", func(c *settings.Config) { c.ExampleURL = "ftp://example.com" }, []string{"Config.ExampleURL"}},
+	{"examples", func(c *settings.Config) {
+		c.TokenExampleURL, c.SecretExampleURL = "ftp://example.com", "//example.com"
+	}, []string{"Config.TokenExampleURL", "Config.SecretExampleURL"}},
+	{"example without a secret", func(c *settings.Config) { c.Secret, c.SecretExampleURL = nil, "/" }, []string{"Config.SecretExampleURL: has no effect"}},
 	{"scopes", func(c *settings.Config) {
 		c.Scopes = []settings.ScopeGroup{{Scopes: []settings.Scope{{Name: "notes:read"}, {Name: "notes:read"}, {Name: "notes:admin"}, {Name: "a b"}, {Name: "*"}, {}}}}
 	}, []string{`"notes:read" is repeated`, `"notes:admin" is not among`, `"a b" is not a scope name`, `"*" is not a scope name`, `"" is not a scope name`}},
@@ -44,7 +47,7 @@ var invalidConfigs = []struct {
 func TestNew_reportsEveryMistake(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	valid := settings.Config{Bearer: s.bearer, Cookie: s.cookie, SignInPath: "/signin"}
+	valid := settings.Config{Bearer: s.bearer, Cookie: s.cookie, Secret: s.secret, SignInPath: "/signin"}
 	_, err := settings.New(valid)
 	require.NoError(t, err)
 	for _, test := range invalidConfigs {
@@ -70,7 +73,7 @@ func TestNew_branding(t *testing.T) {
 		c.settings.Links = []settings.Link{{Text: "Dashboard", URL: "/dash?a=1&b=2"}, {Text: "Docs", URL: "https://docs.example.com/"}}
 		c.settings.Texts = map[string]string{"tokens.new": "Neues Token", "tokens.revoke_name": "{name} widerrufen"}
 		c.settings.Language = "de"
-		c.settings.ExampleURL = "https://api.example.com/it's"
+		c.settings.TokenExampleURL = "https://api.example.com/it's"
 	})
 	ada := s.signIn("ada")
 	text := ada.get("/").page(http.StatusOK, "– Acme &lt;Cloud&gt;</title>", `<a href="/dash?a=1&amp;b=2">Dashboard</a>`, `<a href="https://docs.example.com/">Docs</a>`, "Neues Token", `<html lang="de">`)

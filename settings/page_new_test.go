@@ -19,7 +19,7 @@ import (
 func TestNewTokenPage_create(t *testing.T) {
 	t.Parallel()
 	s := newService(t, func(c *configs) {
-		c.settings.ExampleURL = "/v1/me"
+		c.settings.TokenExampleURL = "/v1/me"
 		c.settings.Scopes = []settings.ScopeGroup{{Title: "Notes", Scopes: []settings.Scope{{Name: "notes:read", Description: "read your notes"}}}}
 	})
 	ada := s.signIn("ada")

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,7 +15,7 @@ import (
 type plaintextView struct {
 	Text, Label string
 	Plaintext   string
-	Curl        string
+	Curl        string // a command that tries it; empty without an example
 	Facts       []fact
 	Back        string // relative to Root
 }
@@ -29,7 +30,7 @@ func (r *request) showToken(heading string, t auth.Credential, plaintext string)
 		Section: "tokens", Heading: r.texts.get(heading, "name", t.Name),
 		Data: plaintextView{
 			Text: r.texts.get("plaintext.token.text"), Label: r.texts.get("plaintext.token.label"),
-			Plaintext: plaintext, Curl: r.curl(auth.SchemeBearer, plaintext), Facts: facts, Back: "",
+			Plaintext: plaintext, Curl: r.curl(auth.SchemeBearer, plaintext, r.tokenExample), Facts: facts, Back: "",
 		},
 	})
 }
@@ -39,7 +40,7 @@ func (r *request) showSecret(heading, text, plaintext string) error {
 		Section: "secret", Heading: r.texts.get(heading),
 		Data: plaintextView{
 			Text: r.texts.get(text), Label: r.texts.get("plaintext.secret.label"),
-			Plaintext: plaintext, Curl: r.curl(auth.SchemeSecret, plaintext), Back: "secret",
+			Plaintext: plaintext, Curl: r.curl(auth.SchemeSecret, plaintext, r.secretExample), Back: "secret",
 		},
 	})
 }
@@ -51,25 +52,42 @@ func (r *request) scopesText(s auth.Scopes) string {
 	return strings.Join(s.List(), ", ")
 }
 
-// curl returns a command that tries a credential.
-func (r *request) curl(scheme auth.Scheme, plaintext string) string {
-	return "curl -H " + shellQuote("Authorization: "+string(scheme)+" "+plaintext) + " " + shellQuote(r.example())
+// curl returns a command that sends a credential to the example, a URL or a path on
+// this site. It is empty if there is no example.
+func (r *request) curl(scheme auth.Scheme, plaintext, example string) string {
+	if example == "" {
+		return ""
+	}
+	if strings.HasPrefix(example, "/") {
+		example = siteOrigin(r.Request) + example
+	}
+	return "curl -H " + shellQuote("Authorization: "+string(scheme)+" "+plaintext) + " " + shellQuote(example)
 }
 
-// example returns the URL for the curl command. It uses the Origin that the browser
-// sent, because the request does not tell the scheme if there is a proxy.
-func (r *request) example() string {
-	if !strings.HasPrefix(r.exampleURL, "/") {
-		return r.exampleURL
+// siteOrigin returns the origin at which the browser that sent a form reaches this
+// site. A proxy may have changed the Host and terminated TLS, so the Origin header
+// decides, which scripts cannot set and which the Cookie authenticator has accepted.
+// A form that another, trusted origin sent has the Origin of that. Then, and without an
+// Origin, it is https with the request's Host: only services on a loopback address
+// are expected to do without TLS.
+func siteOrigin(r *http.Request) string {
+	site := r.Header.Get("Sec-Fetch-Site") // old browsers send none
+	if sent := r.Header.Get("Origin"); isOrigin(sent) && (site == "same-origin" || site == "") {
+		return sent
 	}
-	if origin, err := url.Parse(r.Header.Get("Origin")); err == nil && origin.Host == r.Host && origin.Host != "" {
-		return origin.Scheme + "://" + origin.Host + r.exampleURL
+	if r.TLS == nil && isLoopback((&url.URL{Host: r.Host}).Hostname()) {
+		return "http://" + r.Host
 	}
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	return scheme + "://" + r.Host + r.exampleURL
+	return "https://" + r.Host
+}
+
+func isOrigin(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.Scheme+"://"+u.Host == s
+}
+
+func isLoopback(host string) bool {
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()
 }
 
 // shellQuote quotes s as one word of a POSIX shell.

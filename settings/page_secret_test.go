@@ -21,7 +21,7 @@ func secretID(t *testing.T, page string) url.Values {
 
 func TestSecretPage_create(t *testing.T) {
 	t.Parallel()
-	s := newService(t)
+	s := newService(t, withExamples)
 	ada := s.signIn("ada")
 	ada.get("/secret").page(http.StatusOK, "You have no client secret", "secret/create")
 	ada.post("/secret/reveal", url.Values{"id": {"absent"}}).page(http.StatusNotFound)

@@ -94,9 +94,12 @@ type Config struct {
 	// Accent is the color of buttons, as #rrggbb. If empty, it is a blue. Text on it
 	// is black or white, whichever is easier to read.
 	Accent string
-	// ExampleURL is requested by the curl command shown with a new credential. It is
-	// a URL or a path on this site, "/" if empty.
-	ExampleURL string
+	// TokenExampleURL is requested by the curl command that is shown with a new token,
+	// so it must accept tokens. It is a URL, or a path on this site. If empty, no
+	// command is shown.
+	TokenExampleURL string
+	// SecretExampleURL is the same for client secrets.
+	SecretExampleURL string
 	// Language is the language of the texts, as in HTML's lang attribute (BCP 47),
 	// "en" if empty.
 	Language string
@@ -136,7 +139,8 @@ func New(cfg Config) (http.Handler, error) {
 	h := &handler{
 		bearer: cfg.Bearer, cookie: cfg.Cookie, secret: cfg.Secret,
 		observe: cfg.Middleware.Observe, developer: cfg.Developer,
-		signInPath: cfg.SignInPath, maxAge: cfg.MaxAge, exampleURL: cfg.ExampleURL,
+		signInPath: cfg.SignInPath, maxAge: cfg.MaxAge,
+		tokenExample: cfg.TokenExampleURL, secretExample: cfg.SecretExampleURL,
 		scopes: cfg.scopeGroups(), texts: cfg.texts(),
 	}
 	h.loadAssets(cfg)
@@ -156,8 +160,9 @@ type handler struct {
 
 	signInPath string
 	maxAge     time.Duration
-	exampleURL string
 	scopes     []ScopeGroup
+
+	tokenExample, secretExample string // the URLs or paths of the curl commands
 
 	texts  texts
 	brand  brand

@@ -49,7 +49,7 @@ func (a *answer) translated() {
 // The page can be translated as a whole.
 func TestDefaultTexts_allCanBeReplaced(t *testing.T) {
 	t.Parallel()
-	s := newService(t, func(c *configs) { c.settings.Texts, c.settings.Language = markedTexts(), "xx" })
+	s := newService(t, withExamples, func(c *configs) { c.settings.Texts, c.settings.Language = markedTexts(), "xx" })
 	ada := newPopulatedUser(t, s, "ada")
 	for _, e := range ada.pages {
 		if e.method == "GET" {

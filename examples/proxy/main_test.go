@@ -3,12 +3,16 @@ package main
 import (
 	"cmp"
 	"context"
+	"html"
+	"io"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 
@@ -16,6 +20,7 @@ import (
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/examples/internal/exampletest"
+	"github.com/seed-31c5bcb2/auth/settings"
 )
 
 // remotes collects the values of Event.Remote.
@@ -34,9 +39,13 @@ func (rs *remotes) observe(_ context.Context, e auth.Event) {
 // that is signed in.
 func start(t *testing.T, seen *remotes, keepHost bool) (*httptest.Server, *http.Client) {
 	t.Helper()
-	cookie, err := newCookie(auth.NewMemoryStore(), exampletest.Keys())
+	store := auth.NewMemoryStore()
+	cookie, err := newCookie(store, exampletest.Keys())
 	require.NoError(t, err)
-	service := httptest.NewServer(routes(cookie, seen.observe))
+	mux := http.NewServeMux()
+	mux.Handle("/", routes(cookie, seen.observe))
+	mux.Handle("/settings/", http.StripPrefix("/settings", newSettings(t, store, cookie)))
+	service := httptest.NewServer(mux)
 	t.Cleanup(service.Close)
 	target, err := url.Parse(service.URL)
 	require.NoError(t, err)
@@ -54,6 +63,42 @@ func start(t *testing.T, seen *remotes, keepHost bool) (*httptest.Server, *http.
 	require.Equal(t, http.StatusNoContent, post(t, &client, proxy.URL+"/session"))
 	return proxy, &client
 }
+
+func newSettings(t *testing.T, store auth.Store, cookie *auth.Cookie) http.Handler {
+	t.Helper()
+	bearer, err := auth.NewBearer(store, auth.BearerConfig{Prefix: "acme_pat"})
+	require.NoError(t, err)
+	developer, err := settings.New(settings.Config{Bearer: bearer, Cookie: cookie, SignInPath: "/", TokenExampleURL: "/notes"})
+	require.NoError(t, err)
+	return developer
+}
+
+// The command that the settings show for a new token has the address of the proxy.
+func TestSettings_curlBehindProxy(t *testing.T) {
+	t.Parallel()
+	for name, keepHost := range map[string]bool{"proxy keeps Host": true, "proxy changes Host": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			proxy, client := start(t, new(remotes), keepHost)
+			_, form := exampletest.Send(t, client, "GET", proxy.URL+"/settings/tokens/new")
+			fields := url.Values{"name": {"Deploy"}, "expires": {"720h0m0s"}, "access": {"full"}}
+			for _, hidden := range hiddenField.FindAllStringSubmatch(form, -1) {
+				fields.Set(hidden[1], html.UnescapeString(hidden[2]))
+			}
+			r, err := http.NewRequestWithContext(t.Context(), "POST", proxy.URL+"/settings/tokens", strings.NewReader(fields.Encode()))
+			require.NoError(t, err)
+			r.Header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Origin": {proxy.URL}, "Sec-Fetch-Site": {"same-origin"}}
+			res, err := client.Do(r)
+			require.NoError(t, err)
+			defer res.Body.Close()
+			page, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			require.Regexp(t, `curl -H 'Authorization: Bearer acme_pat_\w+' '`+proxy.URL+`/notes'`, html.UnescapeString(string(page)))
+		})
+	}
+}
+
+var hiddenField = regexp.MustCompile(`<input type="hidden" name="(\w+)" value="([^"]*)">`)
 
 // post sends a request with headers, given as alternating names and values.
 func post(t *testing.T, client *http.Client, url string, header ...string) int {

@@ -87,6 +87,7 @@ func (b *browser) rotateSecret(t *testing.T, noScript bool) string {
 	b.press(t, `nav a[href$="secret"]`)
 	b.press(t, `form[action$="reveal"] button`)
 	require.Equal(t, b.Secret, b.value(t, "#plaintext"))
+	require.Equal(t, "curl -H 'Authorization: Secret "+b.Secret+"' '"+b.url+"/api/v1/usage'", b.value(t, "#curl"))
 	b.press(t, "main .actions a")
 	b.press(t, `a[href$="secret/rotate"]`)
 	b.choose(t, `input[value="168h0m0s"]`)

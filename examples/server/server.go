@@ -62,8 +62,8 @@ func (s *server) settingsConfig() settings.Config {
 			{Name: readNotes, Description: "read your notes"},
 			{Name: writeNotes, Description: "create and remove notes"},
 		}}},
-		Links:      []settings.Link{{Text: "My Profile", URL: "/profile"}},
-		ExampleURL: "/api/v1/me",
+		Links:           []settings.Link{{Text: "My Profile", URL: "/profile"}},
+		TokenExampleURL: "/api/v1/me", SecretExampleURL: "/api/v1/usage",
 	}
 }
 

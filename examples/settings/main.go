@@ -38,6 +38,8 @@ func (s *service) routes() (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sign-in", signInPage)
 	mux.HandleFunc("POST /sign-in", s.signIn)
+	credential := auth.Require(s.bearer, s.secret) // for programs: no sessions
+	mux.Handle("GET /api/user", credential(http.HandlerFunc(user)))
 	developer, err := settings.New(settings.Config{
 		Bearer: s.bearer, Cookie: s.cookie, Secret: s.secret,
 		SignInPath: "/sign-in",
@@ -45,13 +47,19 @@ func (s *service) routes() (http.Handler, error) {
 			{Name: "notes:read", Description: "read your notes"},
 			{Name: "notes:write", Description: "write and remove notes"},
 		}}},
-		Links: []settings.Link{{Text: "Back to Acme", URL: "/"}},
+		Links:           []settings.Link{{Text: "Back to Acme", URL: "/"}},
+		TokenExampleURL: "/api/user", SecretExampleURL: "/api/user", // to try a new credential
 	})
 	if err != nil {
 		return nil, err
 	}
 	mux.Handle("/settings/", http.StripPrefix("/settings", developer))
 	return mux, nil
+}
+
+func user(w http.ResponseWriter, r *http.Request) {
+	id, _ := auth.FromContext(r.Context())
+	fmt.Fprintln(w, id.UserID)
 }
 
 // notify is the Observe of the authenticators. It must not block, so it queues the

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"html"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -16,9 +18,9 @@ import (
 	"github.com/seed-31c5bcb2/auth/examples/internal/exampletest"
 )
 
-// A user signs in, creates a token, and gets a mail.
-func TestSettings_mailAboutNewToken(t *testing.T) {
-	t.Parallel()
+// start returns a running service and a client that keeps cookies.
+func start(t *testing.T) (*service, *httptest.Server, *http.Client) {
+	t.Helper()
 	s, err := newService(auth.NewMemoryStore(), exampletest.Keys(), exampletest.Keys())
 	require.NoError(t, err)
 	routes, err := s.routes()
@@ -28,6 +30,13 @@ func TestSettings_mailAboutNewToken(t *testing.T) {
 	c := srv.Client()
 	c.Jar, err = cookiejar.New(nil)
 	require.NoError(t, err)
+	return s, srv, c
+}
+
+// A user signs in, creates a token, and gets a mail.
+func TestSettings_mailAboutNewToken(t *testing.T) {
+	t.Parallel()
+	s, srv, c := start(t)
 
 	open, err := http.NewRequest("GET", srv.URL+"/settings/tokens/new", nil)
 	require.NoError(t, err)
@@ -42,6 +51,7 @@ func TestSettings_mailAboutNewToken(t *testing.T) {
 
 	_, body = post(t, c, srv.URL+"/settings/tokens", url.Values{"name": {"Deploy"}, "expires": {"720h0m0s"}, "access": {"scopes"}, "scope": {"notes:read"}})
 	require.Contains(t, body, "Token “Deploy” created")
+	requireCurl(t, c, body)
 	tokens, err := s.bearer.List(t.Context(), "alice", auth.Page{})
 	require.NoError(t, err)
 	require.Len(t, tokens, 1)
@@ -58,6 +68,30 @@ func TestSettings_mailAboutNewToken(t *testing.T) {
 	_, err = s.bearer.RevokeAll(t.Context(), "alice")
 	require.NoError(t, err)
 	require.Empty(t, s.mails)
+}
+
+// The command for a new client secret works too.
+func TestSettings_curlWithSecret(t *testing.T) {
+	t.Parallel()
+	_, srv, c := start(t)
+	_, _ = post(t, c, srv.URL+"/sign-in", nil)
+	_, body := post(t, c, srv.URL+"/settings/secret/create", url.Values{})
+	require.Contains(t, body, "Client secret created")
+	requireCurl(t, c, body)
+}
+
+var curl = regexp.MustCompile(`curl -H 'Authorization: ([^']+)' '([^']+)'`)
+
+// requireCurl sends the request of the command on a page.
+func requireCurl(t *testing.T, c *http.Client, body string) {
+	t.Helper()
+	command := curl.FindStringSubmatch(html.UnescapeString(body))
+	require.NotNil(t, command, body)
+	client := *c
+	client.Jar = nil
+	res, text := exampletest.Send(t, &client, "GET", command[2], "Authorization", command[1])
+	require.Equal(t, http.StatusOK, res.StatusCode, text)
+	require.Equal(t, "alice\n", text)
 }
 
 // post submits a form, follows redirects, and returns the last response and its body.
