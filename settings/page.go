@@ -169,6 +169,10 @@ func (r *request) submit(change func(form url.Values) error, page, notice string
 // auth.RedirectToSignIn redirects.
 func (h *handler) rejectPage(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
+	if p.Status == http.StatusUnauthorized && r.URL.Query().Has("done") {
+		h.showEnded(w, r, p.Status)
+		return
+	}
 	if p.Status == http.StatusUnauthorized && navigation.Is(r) {
 		w.Header().Del("WWW-Authenticate")
 		w.Header().Set("Location", navigation.SignIn(h.signInPath, absolutePath(r, pathAndQuery(r)), false))
@@ -176,6 +180,15 @@ func (h *handler) rejectPage(w http.ResponseWriter, r *http.Request, err error) 
 		return
 	}
 	h.showProblem(w, r, p, "/")
+}
+
+// showEnded answers the redirect of a form, if the session ended in the meantime. As for
+// showSignedOut, another redirect might lead to another origin.
+func (h *handler) showEnded(w http.ResponseWriter, r *http.Request, status int) {
+	h.render(w, r, status, "problem", view{Heading: h.texts.get("problem.again"), Data: problemView{
+		Text: h.texts.get("signed_out.ended"), Again: true,
+		SignIn: navigation.SignIn(h.signInPath, absolutePath(r, r.URL.EscapedPath()), false),
+	}})
 }
 
 func pathAndQuery(r *http.Request) string {

@@ -91,11 +91,17 @@ func (r *request) endSessionForm() error {
 		return err
 	}
 	if id == r.id.CredentialID {
-		r.w.Header().Set("Location", r.signInPath)
-		r.w.WriteHeader(http.StatusSeeOther)
-		return nil
+		return r.showSignedOut()
 	}
 	return r.redirectDone("sessions", "session_ended")
+}
+
+// showSignedOut links to the sign-in page. It does not redirect there: that page may
+// redirect to another origin, and browsers apply form-action of our Content Security
+// Policy to every redirect of a form.
+func (r *request) showSignedOut() error {
+	r.render(r.w, r.Request, http.StatusOK, "signed_out", view{Heading: r.texts.get("signed_out.heading"), Data: r.signInPath})
+	return nil
 }
 
 func (r *request) endSessionsPage() error {

@@ -37,9 +37,24 @@ func TestSessionsPage_signOut(t *testing.T) {
 	require.NotContains(t, ada.get("/sessions").page(http.StatusOK), "Sign out all others")
 
 	got := ada.post("/sessions/"+ada.session.ID+"/end", nil)
-	got.redirects("/signin")
+	got.page(http.StatusOK, "Signed out", `<a class="button" href="/signin">`)
+	require.Empty(t, got.Header().Get("Location"), "the sign-in page may redirect to another origin, which form-action forbids")
 	require.Contains(t, got.Header().Get("Set-Cookie"), "Max-Age=0", "signed out")
 	require.Empty(t, ada.sessions())
+}
+
+// A form redirects to a page of the settings, which does not redirect to the sign-in page
+// if the session ended in between: that page may be on another origin, to which
+// form-action forbids every redirect of a form.
+func TestPage_noSecondRedirectAfterForm(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	ada := s.signIn("ada")
+	got := ada.post("/tokens/revoke", nil)
+	got.redirects("../?done=tokens_revoked")
+	require.NoError(t, s.cookie.Revoke(t.Context(), "ada", ada.session.ID))
+	ada.get("/?done=tokens_revoked").page(http.StatusUnauthorized, "You are no longer signed in", `href="/signin?next=%2Faccount%2Fdeveloper%2F"`)
+	require.Equal(t, http.StatusSeeOther, ada.get("/").Code)
 }
 
 // The record of a last use lags, but the current session is in use now.

@@ -224,6 +224,11 @@ var defaultTexts = map[string]string{
 	"end.sessions.item":    "{device}, last seen {time}",
 	"end.sessions.button":  "Sign out all others",
 
+	"signed_out.heading": "Signed out",
+	"signed_out.text":    "You are signed out on this device.",
+	"signed_out.sign_in": "Sign in",
+	"signed_out.ended":   "You are no longer signed in. Sign in to see the result.",
+
 	"done.token_revoked":    "The token was revoked.",
 	"done.tokens_revoked":   "All tokens were revoked.",
 	"done.secret_revoked":   "The client secret was revoked.",

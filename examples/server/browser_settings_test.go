@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/emulation"
@@ -125,6 +126,8 @@ func (b *browser) endSessions(t *testing.T, noScript bool) {
 	b.confirm(t, `a[href$="`+b.sessionsOf(t, "ada")[0].ID+`/end"]`, noScript)
 	require.Empty(t, b.sessionsOf(t, "ada"))
 	require.Empty(t, b.cookies(t), "signed out")
+	require.Equal(t, "Signed out", b.text(t, "h1"))
+	b.press(t, "main .actions a")
 	require.Equal(t, "Sign in", b.text(t, "h1"))
 	b.requireSignInPage(t, b.open(t, developer+"secret"), developer+"secret")
 }
@@ -322,6 +325,71 @@ func TestBrowserSettings_tokenForm(t *testing.T) {
 	b.press(t, "main form button")
 	require.Equal(t, "Token “Fortnight” created", b.text(t, "h1"))
 	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeBearer, b.value(t, "#plaintext"), "/api/v1/notes"))
+}
+
+// The sign-in page may redirect to an identity provider on another origin. Chromium
+// applies form-action of the Content Security Policy to every redirect of a form.
+func TestBrowserSettings_signInOnAnotherOrigin(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	var afterPost func() // called when a form has been processed
+	serveWith := func(maxAge time.Duration) {
+		cfg := b.settingsConfig()
+		cfg.SignInPath, cfg.MaxAge = "/sso", maxAge
+		b.replaceSettings(t, cfg)
+		inner := *b.handler.Load()
+		provider := serve(t, "localhost", "<title>Provider</title><h1>Identity provider</h1>")
+		mux := http.NewServeMux()
+		var front http.Handler = mux
+		mux.Handle("/sso", http.RedirectHandler(provider, http.StatusSeeOther))
+		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+			inner.ServeHTTP(w, r)
+			if r.Method == http.MethodPost && afterPost != nil {
+				afterPost()
+			}
+		})
+		b.handler.Store(&front)
+	}
+	endSessions := func() {
+		_, err := b.cookie.RevokeAll(t.Context(), b.idOf(t, "ada"))
+		require.NoError(t, err)
+	}
+	for name, run := range map[string]func(){
+		"sign-out": func() {
+			b.open(t, developer+"sessions")
+			b.confirm(t, `a[href$="`+b.sessionsOf(t, "ada")[0].ID+`/end"]`, false)
+		},
+		"a form after a sign-out": func() {
+			b.open(t, developer+"tokens/revoke")
+			endSessions()
+			b.press(t, ".confirm button")
+		},
+		"a sign-out after a form": func() {
+			b.open(t, developer+"tokens/revoke")
+			afterPost = endSessions
+			b.press(t, ".confirm button")
+		},
+		"a form after MaxAge": func() {
+			b.open(t, developer+"tokens/new")
+			serveWith(time.Nanosecond)
+			b.fillToken(t, "Late")
+			b.press(t, "main form button")
+		},
+		"a page after MaxAge": func() {
+			serveWith(time.Nanosecond)
+			b.open(t, developer+"tokens/new")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			serveWith(0)
+			afterPost = nil
+			endSessions()
+			b.signedIn(t, "ada")
+			run()
+			b.press(t, `main .actions a[href^="/sso"]`)
+			require.Equal(t, "Identity provider", b.text(t, "h1"))
+		})
+	}
 }
 
 func (b *browser) checked(t *testing.T, selector string) bool {
