@@ -105,6 +105,10 @@ func (headersOnly) Write(b []byte) (int, error) { return len(b), nil }
 // ServeHTTP serves the assets without authentication, and everything else with it.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setSecurityHeaders(w.Header())
+	if err := h.mount.check(r); err != nil {
+		h.rejectMount(w, r, err)
+		return
+	}
 	r = withBody(w, r)
 	switch p, escaped := r.URL.Path, r.URL.EscapedPath(); {
 	case p == "":

@@ -129,8 +129,11 @@ type Link struct {
 // New returns the handler of the page and the API, or an error that lists every mistake
 // in cfg. As [auth.Middleware.Require] does, it panics if an authenticator was not made by
 // its constructor, or if the Middleware's Realm or ResourceMetadata cannot be sent. The
-// handler expects the mount prefix to have been stripped from the path: mount it with
-// http.StripPrefix under a path that ends in a slash. It is safe for concurrent use.
+// handler expects the mount prefix to have been stripped from the path: mount it under a
+// path that ends in a slash, with http.StripPrefix and the prefix without that slash.
+// Requests that show another mount are answered with 500 and a text that names the
+// mistake, which Config.Middleware's Observe receives too. The handler is safe for
+// concurrent use.
 func New(cfg Config) (http.Handler, error) {
 	cfg.setDefaults()
 	if err := cfg.check(); err != nil {
@@ -145,6 +148,7 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	h.loadAssets(cfg)
 	h.assets["/api/openapi.json"] = h.openAPI()
+	h.mount = newMount(h.assets, append(h.pageRoutes(), h.apiRoutes()...)...)
 	h.buildRoutes(cfg.Middleware)
 	return h, nil
 }
@@ -169,6 +173,7 @@ type handler struct {
 	pages  map[string]*template.Template
 	assets map[string]asset // by path
 
+	mount     *mount
 	page, api http.Handler // with the middleware
 
 	creating sync.Map // the forms for new tokens that are being processed

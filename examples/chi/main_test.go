@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -50,4 +51,26 @@ func TestRequire_chiGroups(t *testing.T) {
 			require.Equal(t, tt.body, body)
 		})
 	}
+}
+
+// mountSettings serves Developer Settings under /settings.
+func mountSettings(developer http.Handler) http.Handler {
+	r := chi.NewRouter()
+	r.Mount("/settings", http.StripPrefix("/settings", developer))
+	return r
+}
+
+func TestSettings_chiMount(t *testing.T) {
+	t.Parallel()
+	exampletest.Settings(t, mountSettings,
+		func(developer http.Handler) http.Handler {
+			r := chi.NewRouter()
+			r.Mount("/settings", developer)
+			return r
+		},
+		func(developer http.Handler) http.Handler {
+			r := chi.NewRouter()
+			r.Mount("/settings", http.StripPrefix("/settings/", developer))
+			return r
+		})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"testing"
 
@@ -21,4 +22,26 @@ func TestRequire_ginGroup(t *testing.T) {
 	s, err := newService(auth.NewMemoryStore(), exampletest.Keys())
 	require.NoError(t, err)
 	exampletest.Notes(t, s.routes(), s.bearer)
+}
+
+// mountSettings serves Developer Settings under /settings.
+func mountSettings(developer http.Handler) http.Handler {
+	r := gin.New()
+	r.Any("/settings/*path", gin.WrapH(http.StripPrefix("/settings", developer)))
+	return r
+}
+
+func TestSettings_ginMount(t *testing.T) {
+	t.Parallel()
+	exampletest.Settings(t, mountSettings,
+		func(developer http.Handler) http.Handler {
+			r := gin.New()
+			r.Any("/settings/*path", gin.WrapH(developer))
+			return r
+		},
+		func(developer http.Handler) http.Handler {
+			r := gin.New()
+			r.Any("/settings/*path", gin.WrapH(http.StripPrefix("/settings/", developer)))
+			return r
+		})
 }
