@@ -61,7 +61,10 @@ func (cfg *Config) check() error {
 	}
 	cfg.checkBrand(&e)
 	cfg.checkScopes(&e)
-	for _, err := range checkTexts(cfg.Texts) {
+	if err := checkPlural(cfg.Plural); err != nil {
+		e.add("Plural", "%w", err)
+	}
+	for _, err := range cfg.checkTexts() {
 		e.add("Texts", "%w", err)
 	}
 	return errors.Join(e...)

@@ -40,8 +40,17 @@ var invalidConfigs = []struct {
 		c.Scopes = []settings.ScopeGroup{{Scopes: []settings.Scope{{Name: "notes:read"}, {Name: "notes:read"}, {Name: "notes:admin"}, {Name: "a b"}, {Name: "*"}, {}}}}
 	}, []string{`"notes:read" is repeated`, `"notes:admin" is not among`, `"a b" is not a scope name`, `"*" is not a scope name`, `"" is not a scope name`}},
 	{"texts", func(c *settings.Config) {
-		c.Texts = map[string]string{"nothing": "x", "cancel": " ", "time.in": "in {tyme}"}
-	}, []string{`"nothing" is not a key`, `"cancel" is blank`, `"time.in" has {tyme}`}},
+		c.Texts = map[string]string{"nothing": "x", "cancel": " ", "time.in.day.other": "in {tyme}"}
+	}, []string{`"nothing" is not a key`, `"cancel" is blank`, `"time.in.day.other" has {tyme}`}},
+	{"plural categories", func(c *settings.Config) {
+		c.Texts = map[string]string{"more.few": "{n}", "cancel.few": "x", "more.several": "x", "tokens.other": "x"}
+	}, []string{`"more.few" has no effect without Plural`, `"cancel.few" is not a key`, `"more.several" is not a key`, `"tokens.other" is not a key`}},
+	{"plural categories alone", func(c *settings.Config) {
+		c.Plural, c.Texts = polish, map[string]string{"more.few": "{n}", "more.many": "{m}"}
+	}, []string{`"more.few" requires "more.other"`, `"more.many" requires "more.other"`, `"more.many" has {m}`}},
+	{"plural function", func(c *settings.Config) {
+		c.Plural = func(n int) string { return strings.Repeat("few", n/100) }
+	}, []string{`Config.Plural: returns "" for 0: use one of zero, one`}},
 }
 
 func TestNew_reportsEveryMistake(t *testing.T) {

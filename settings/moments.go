@@ -1,9 +1,6 @@
 package settings
 
-import (
-	"strconv"
-	"time"
-)
+import "time"
 
 // A moment is a time on a page, in words and in full.
 type moment struct {
@@ -31,49 +28,40 @@ func (ts texts) relative(t, now time.Time) string {
 	case d > 0 && d < time.Minute:
 		return ts.get("time.soon")
 	case d > 0:
-		return ts.get("time.in", "time", ts.duration(d))
+		unit, n := rounded(d)
+		return ts.plural("time.in."+unit, n)
 	}
-	return ts.get("time.ago", "time", ts.duration(-d))
+	unit, n := rounded(-d)
+	return ts.plural("time.ago."+unit, n)
 }
 
 const day = 24 * time.Hour
 
-// duration rounds d to a readable unit.
-func (ts texts) duration(d time.Duration) string {
+// rounded returns d in a readable unit.
+func rounded(d time.Duration) (unit string, n int) {
+	in := func(size time.Duration) int { return int((d + size/2) / size) }
 	switch {
 	case d < time.Hour-30*time.Second:
-		return ts.count("time.minute", d, time.Minute)
+		return "minute", in(time.Minute)
 	case d < 2*day-30*time.Minute:
-		return ts.count("time.hour", d, time.Hour)
+		return "hour", in(time.Hour)
 	case d < 100*day:
-		return ts.count("time.day", d, day)
+		return "day", in(day)
 	case d < 2*365*day:
-		return ts.count("time.month", d, 30*day+10*time.Hour)
+		return "month", in(30*day + 10*time.Hour)
 	}
-	return ts.count("time.year", d, 365*day+6*time.Hour)
+	return "year", in(365*day + 6*time.Hour)
 }
 
-// exactly is like duration, but does not round: 168 hours are 7 days.
+// exactly returns d in the largest unit of which it is a multiple: 168 hours are 7 days.
 func (ts texts) exactly(d time.Duration) string {
-	switch {
-	case d >= day && d%day == 0:
-		return ts.count("time.day", d, day)
-	case d >= time.Hour && d%time.Hour == 0:
-		return ts.count("time.hour", d, time.Hour)
-	case d >= time.Minute && d%time.Minute == 0:
-		return ts.count("time.minute", d, time.Minute)
+	for _, u := range []struct {
+		name string
+		size time.Duration
+	}{{"day", day}, {"hour", time.Hour}, {"minute", time.Minute}} {
+		if d >= u.size && d%u.size == 0 {
+			return ts.plural("duration."+u.name, int(d/u.size))
+		}
 	}
-	return d.String()
-}
-
-func (ts texts) count(key string, d, unit time.Duration) string {
-	return ts.plural(key, int((d+unit/2)/unit))
-}
-
-// plural returns the text for one, or for any other number.
-func (ts texts) plural(key string, n int) string {
-	if n == 1 {
-		return ts.get(key+".one", "n", "1")
-	}
-	return ts.get(key+".other", "n", strconv.Itoa(n))
+	return ts.plural("duration.second", int(d/time.Second))
 }

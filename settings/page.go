@@ -223,7 +223,6 @@ func (h *handler) showProblem(w http.ResponseWriter, r *http.Request, p *problem
 		v.SignIn = navigation.SignIn(h.signInPath, absolutePath(r, back), false)
 	case codeAge:
 		heading = h.texts.get("problem.again")
-		v.Text = h.texts.get(key, "time", h.texts.exactly(h.maxAge))
 		v.SignIn, v.Again = navigation.SignIn(h.signInPath, absolutePath(r, back), true), true
 	}
 	h.render(w, r, p.Status, "problem", view{Heading: heading, Problem: !v.Again, Data: v})

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/seed-31c5bcb2/auth"
 )
@@ -176,9 +178,38 @@ func (r *request) showInvalidToken(form url.Values, invalid []fieldError) error 
 		return err
 	}
 	for _, e := range invalid {
-		f.Errors[e.Field] = r.texts.get("error." + e.Field)
+		f.Errors[e.Field] = r.texts.fieldError(e.Field, form)
 	}
 	return r.showTokenForm(http.StatusBadRequest, f)
+}
+
+// fieldError says what to enter in an invalid field. The limit of a name is in bytes,
+// which users cannot count.
+func (ts texts) fieldError(field string, form url.Values) string {
+	if name := strings.TrimSpace(form.Get("name")); field == "name" && len(name) > maxName {
+		return ts.plural("error.name_long", charactersWithin(name, maxName))
+	}
+	return ts.get("error." + field)
+}
+
+// maxName is the maximum of a token's name in bytes: see auth.TokenOptions.
+const maxName = 255
+
+// charactersWithin returns how many characters of s are within its first bytes. It does
+// not count combining marks and the parts of joined emoji.
+func charactersWithin(s string, bytes int) (n int) {
+	joined := false
+	for i, c := range s {
+		if i+utf8.RuneLen(c) > bytes {
+			break
+		}
+		mark := unicode.In(c, unicode.M, unicode.Cf)
+		if !mark && !joined {
+			n++
+		}
+		joined = c == '\u200d'
+	}
+	return n
 }
 
 func (r *request) showTokenConflict(form url.Values, text string) error {

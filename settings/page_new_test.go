@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -69,9 +70,10 @@ func TestNewTokenPage_submitTwice(t *testing.T) {
 }
 
 const (
-	nameError    = "Enter a name"
-	expiresError = "Choose when the token expires"
-	accessError  = "Choose either full access"
+	nameError     = "Enter a name"
+	longNameError = "The name is too long"
+	expiresError  = "Choose when the token expires"
+	accessError   = "Choose either full access"
 )
 
 // invalidForms change a valid form, for a service with a MaxLifetime of 365 days.
@@ -82,7 +84,7 @@ var invalidForms = []struct {
 }{
 	{"all empty", url.Values{"name": nil, "expires": nil, "access": nil}, []string{nameError, expiresError, accessError}},
 	{"blank name", url.Values{"name": {"  "}}, []string{nameError}},
-	{"long name", url.Values{"name": {strings.Repeat("x", 10<<10)}}, []string{nameError}},
+	{"long name", url.Values{"name": {strings.Repeat("x", 10<<10)}}, []string{longNameError}},
 	{"NUL in the name", url.Values{"name": {"a\x00b"}}, []string{nameError}},
 	{"line break in the name", url.Values{"name": {"a\nb"}}, []string{nameError}},
 	{"escape in the name", url.Values{"name": {"a\x1bb"}}, []string{nameError}},
@@ -118,7 +120,7 @@ func TestNewTokenPage_invalidForms(t *testing.T) {
 			maps.Copy(form, test.form)
 			got := ada.post("/tokens", form)
 			text := got.page(http.StatusBadRequest, `role="alert"`, "<title>Error: ")
-			for _, e := range []string{nameError, expiresError, accessError} {
+			for _, e := range []string{nameError, longNameError, expiresError, accessError} {
 				want := 0
 				if slices.Contains(test.errors, e) {
 					want = 2 // in the summary and at the field
@@ -140,6 +142,28 @@ func TestNewTokenPage_joinedEmoji(t *testing.T) {
 	ada.post("/tokens", form).page(http.StatusOK)
 	require.Equal(t, "\U0001F469\u200D\U0001F4BB", ada.tokens()[0].Name)
 	require.Equal(t, 365*24*time.Hour, ada.tokens()[0].ExpiresAt.Sub(ada.tokens()[0].CreatedAt))
+}
+
+// The limit is in bytes, but the error is in characters.
+func TestNewTokenPage_longName(t *testing.T) {
+	t.Parallel()
+	ada := newService(t).signIn("ada")
+	form := newToken(ada.get("/tokens/new").page(http.StatusOK))
+	for name, characters := range map[string]int{
+		strings.Repeat("a", 300):                                           255,
+		"x" + strings.Repeat("\u00e9", 200):                                128, // two bytes each
+		strings.Repeat("\u65e5", 90):                                       85,  // three bytes each
+		strings.Repeat("\U0001F600", 70):                                   63,  // four bytes each
+		strings.Repeat("e\u0301", 100):                                     85,  // a combining mark
+		strings.Repeat("\U0001F469\u200D\U0001F4BB", 30):                   23,  // a joined emoji of 11 bytes
+		"  " + strings.Repeat("\u65e5", 85) + strings.Repeat(" \u65e5", 9): 85,
+	} {
+		form.Set("name", name)
+		want := "The name is too long. Shorten it to about " + strconv.Itoa(characters) + " characters."
+		require.Equal(t, 2, strings.Count(ada.post("/tokens", form).page(http.StatusBadRequest), want), "%s: %s", name, want)
+	}
+	form.Set("name", " "+strings.Repeat("\u65e5", 85)+" ")
+	ada.post("/tokens", form).page(http.StatusOK)
 }
 
 func TestNewTokenPage_limitReached(t *testing.T) {

@@ -169,7 +169,7 @@ func (r *request) revokeTokensPage() error {
 	var names []string
 	for _, t := range tokens {
 		if !t.Expired(r.now) {
-			names = append(names, t.Name+" ("+t.Hint+")")
+			names = append(names, r.texts.get("revoke.tokens.item", "name", t.Name, "hint", t.Hint))
 		}
 	}
 	c := confirmation{Text: r.texts.get("revoke.tokens.text"), Button: r.texts.get("revoke.tokens.button")}

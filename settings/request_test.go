@@ -175,7 +175,7 @@ func (h *populatedUser) requireSignInAgain(e endpoint, got *answer) {
 	if back == "" {
 		back = e.path
 	}
-	got.page(http.StatusForbidden, "Please sign in again", "10 minutes",
+	got.page(http.StatusForbidden, "Please sign in again",
 		`href="/signin?next=`+strings.ReplaceAll(mount+back, "/", "%2F")+`&amp;prompt=login"`)
 }
 

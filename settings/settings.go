@@ -106,6 +106,12 @@ type Config struct {
 	// Texts replaces texts of [DefaultTexts] by key. A replacement may use only the
 	// placeholders of its default.
 	Texts map[string]string
+	// Plural returns the plural category of a number that is not negative: "zero",
+	// "one", "two", "few", "many" or "other", by the rules of the Unicode CLDR for
+	// the language of Texts. Texts can then have keys for all of these, for example
+	// time.in.day.few next to time.in.day.other. A category without a text gets that of
+	// "other". If nil, 1 is "one" and all other numbers are "other", as in English.
+	Plural func(n int) string
 }
 
 // A ScopeGroup is a list of scopes under one heading.

@@ -8,37 +8,60 @@ import (
 	"strings"
 )
 
-// texts are the texts of the page, by key.
-type texts map[string]string
+// texts are the texts of the page in one language.
+type texts struct {
+	byKey    map[string]string
+	category func(n int) string // as Config.Plural
+}
 
 // DefaultTexts returns the texts of the page, by key, that Config.Texts can replace.
-// Placeholders in braces are filled in: {time}, {name}. Keys that end in .one are
-// for the number one, and those in .other for any other number. The caller owns the
-// map.
+// Placeholders in braces are filled in: {time}, {name}. Keys that end in .one and .other
+// are for numbers: see Config.Plural. Each text is used in one grammatical context, which
+// the first part of its key names. The caller owns the map.
 func DefaultTexts() map[string]string { return maps.Clone(defaultTexts) }
 
-// texts returns the default texts, with those that the configuration replaces.
+// texts returns the default texts, with those that the configuration replaces. A number
+// whose plural category a translation does not have gets the text for "other", not the
+// English one.
 func (cfg *Config) texts() texts {
-	ts := texts(DefaultTexts())
-	maps.Copy(ts, cfg.Texts)
+	ts := texts{DefaultTexts(), cfg.Plural}
+	if ts.category == nil {
+		ts.category = englishPlural
+	}
+	for key := range cfg.Texts {
+		if base, plural := pluralBase(key); plural && key == base+".other" {
+			delete(ts.byKey, base+".one")
+		}
+	}
+	maps.Copy(ts.byKey, cfg.Texts)
 	return ts
 }
 
 var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
 
-// checkTexts returns an error for each unknown key, blank text and unknown placeholder.
-func checkTexts(replaced map[string]string) []error {
+// checkTexts returns an error for each unknown key, blank text and unknown placeholder,
+// and for each plural category that has no effect.
+func (cfg *Config) checkTexts() []error {
 	var errs []error
-	for _, key := range slices.Sorted(maps.Keys(replaced)) {
+	for _, key := range slices.Sorted(maps.Keys(cfg.Texts)) {
 		original, known := defaultTexts[key]
-		if !known {
+		base, plural := pluralBase(key)
+		if plural {
+			original = defaultTexts[base+".other"] // "one" may need the number: in Russian, it includes 21
+		}
+		switch _, hasOther := cfg.Texts[base+".other"]; {
+		case !known && !plural:
 			errs = append(errs, fmt.Errorf("%q is not a key of DefaultTexts", key))
 			continue
+		case !known && cfg.Plural == nil:
+			errs = append(errs, fmt.Errorf("%q has no effect without Plural", key))
+		case !known && !hasOther:
+			errs = append(errs, fmt.Errorf("%q requires %q", key, base+".other"))
 		}
-		if strings.TrimSpace(replaced[key]) == "" {
+		if strings.TrimSpace(cfg.Texts[key]) == "" {
 			errs = append(errs, fmt.Errorf("%q is blank", key))
 		}
-		for _, p := range placeholder.FindAllString(replaced[key], -1) {
+		for _, p := range placeholder.FindAllString(cfg.Texts[key], -1) {
 			if !strings.Contains(original, p) {
 				errs = append(errs, fmt.Errorf("%q has %s, which its default does not have", key, p))
 			}
@@ -49,7 +72,7 @@ func checkTexts(replaced map[string]string) []error {
 
 // get returns a text with its placeholders filled in. args alternates names and values.
 func (ts texts) get(key string, args ...string) string {
-	text, known := ts[key]
+	text, known := ts.byKey[key]
 	if !known {
 		panic("settings: no text " + key)
 	}
@@ -64,7 +87,10 @@ func (ts texts) get(key string, args ...string) string {
 }
 
 var defaultTexts = map[string]string{
-	"title":        "Developer Settings",
+	"title":         "Developer Settings",
+	"title.page":    "{heading} – {title}",
+	"title.problem": "Error: {heading} – {title}",
+
 	"skip":         "Skip to content",
 	"nav.service":  "Back to the service",
 	"nav.sections": "Developer Settings",
@@ -79,22 +105,41 @@ var defaultTexts = map[string]string{
 	"more.one":   "and one more",
 	"more.other": "and {n} more",
 
-	"time.now":          "just now",
-	"time.soon":         "in less than a minute",
-	"time.in":           "in {time}",
-	"time.ago":          "{time} ago",
-	"time.never":        "Never",
-	"time.unused":       "Never",
-	"time.minute.one":   "{n} minute",
-	"time.minute.other": "{n} minutes",
-	"time.hour.one":     "{n} hour",
-	"time.hour.other":   "{n} hours",
-	"time.day.one":      "{n} day",
-	"time.day.other":    "{n} days",
-	"time.month.one":    "{n} month",
-	"time.month.other":  "{n} months",
-	"time.year.one":     "{n} year",
-	"time.year.other":   "{n} years",
+	"time.now":    "just now",
+	"time.soon":   "in less than a minute",
+	"time.never":  "Never",
+	"time.unused": "Never",
+
+	"time.in.minute.one":   "in {n} minute",
+	"time.in.minute.other": "in {n} minutes",
+	"time.in.hour.one":     "in {n} hour",
+	"time.in.hour.other":   "in {n} hours",
+	"time.in.day.one":      "in {n} day",
+	"time.in.day.other":    "in {n} days",
+	"time.in.month.one":    "in {n} month",
+	"time.in.month.other":  "in {n} months",
+	"time.in.year.one":     "in {n} year",
+	"time.in.year.other":   "in {n} years",
+
+	"time.ago.minute.one":   "{n} minute ago",
+	"time.ago.minute.other": "{n} minutes ago",
+	"time.ago.hour.one":     "{n} hour ago",
+	"time.ago.hour.other":   "{n} hours ago",
+	"time.ago.day.one":      "{n} day ago",
+	"time.ago.day.other":    "{n} days ago",
+	"time.ago.month.one":    "{n} month ago",
+	"time.ago.month.other":  "{n} months ago",
+	"time.ago.year.one":     "{n} year ago",
+	"time.ago.year.other":   "{n} years ago",
+
+	"duration.second.one":   "{n} second",
+	"duration.second.other": "{n} seconds",
+	"duration.minute.one":   "{n} minute",
+	"duration.minute.other": "{n} minutes",
+	"duration.hour.one":     "{n} hour",
+	"duration.hour.other":   "{n} hours",
+	"duration.day.one":      "{n} day",
+	"duration.day.other":    "{n} days",
 
 	"field.name":     "Name",
 	"field.token":    "Token",
@@ -131,6 +176,7 @@ var defaultTexts = map[string]string{
 	"new.twice":            "You have created a token since you opened this form, possibly with it. If you no longer have that token, revoke it. To create another one, submit the form again.",
 	"new.name":             "Name",
 	"new.name.hint":        "A name to recognize the token by, such as “Nightly backup”.",
+	"new.name.long":        "This name is too long. Use fewer characters.",
 	"new.expires":          "Expires",
 	"new.expires.hint":     "A shorter lifetime limits the damage if the token leaks.",
 	"new.until":            "on {date}",
@@ -145,10 +191,12 @@ var defaultTexts = map[string]string{
 	"new.group":            "Scopes",
 	"new.button":           "Create token",
 
-	"error.name":       "Enter a name: one line, at most 255 bytes, not blank.",
-	"error.expires_in": "Choose when the token expires, within the allowed lifetime.",
-	"error.scopes":     "Choose either full access, or at least one scope.",
-	"error.overlap":    "Choose how long the old one keeps working.",
+	"error.name":            "Enter a name: one line of visible text.",
+	"error.name_long.one":   "The name is too long. Shorten it to about {n} character.",
+	"error.name_long.other": "The name is too long. Shorten it to about {n} characters.",
+	"error.expires_in":      "Choose when the token expires, within the allowed lifetime.",
+	"error.scopes":          "Choose either full access, or at least one scope.",
+	"error.overlap":         "Choose how long the old one keeps working.",
 
 	"plaintext.token.heading":    "Token “{name}” created",
 	"plaintext.rotated.heading":  "Token “{name}” rotated",
@@ -183,6 +231,7 @@ var defaultTexts = map[string]string{
 	"revoke.token.button":     "Revoke token",
 	"revoke.tokens.heading":   "Revoke all tokens?",
 	"revoke.tokens.text":      "Anything using one of these tokens will stop working. This cannot be undone.",
+	"revoke.tokens.item":      "{name} ({hint})",
 	"revoke.tokens.button":    "Revoke all tokens",
 	"revoke.secret.heading":   "Revoke the client secret?",
 	"revoke.secret.text":      "Servers using this secret will stop working. This cannot be undone, but you can create a new secret.",
@@ -236,7 +285,6 @@ var defaultTexts = map[string]string{
 	"done.session_ended":    "The session was signed out.",
 	"done.sessions_ended":   "All other sessions were signed out.",
 
-	"problem.title":   "Error:",
 	"problem.heading": "That did not work",
 	"problem.again":   "Please sign in again",
 	"problem.sign_in": "Sign in",
@@ -244,7 +292,7 @@ var defaultTexts = map[string]string{
 
 	"problem.missing_credential":               "You are not signed in. No changes were made.",
 	"problem.invalid_credential":               "You are no longer signed in. No changes were made.",
-	"problem.insufficient_user_authentication": "Showing a new token or a secret requires a sign-in within the last {time}. You will return here afterwards.",
+	"problem.insufficient_user_authentication": "Showing a new token or a secret requires a recent sign-in. You will return here afterwards.",
 	"problem.session_required":                 "Only signed-in users can manage credentials here, not tokens or client secrets.",
 	"problem.insufficient_scope":               "This session does not have the access you are trying to grant.",
 	"problem.cross_origin":                     "Another site sent this request on your behalf, and it was rejected.",

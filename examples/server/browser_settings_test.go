@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -390,6 +391,25 @@ func TestBrowserSettings_signInOnAnotherOrigin(t *testing.T) {
 			require.Equal(t, "Identity provider", b.text(t, "h1"))
 		})
 	}
+}
+
+// The limit of a name is in bytes, which maxlength does not count.
+func TestBrowserSettings_longName(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	b.signedIn(t, "ada")
+	b.open(t, developer+"tokens/new")
+	message := func(name string) string {
+		return act(t, b, chromedp.Evaluate[string](fmt.Sprintf(`(() => {
+			const field = document.getElementById("name");
+			field.value = %q;
+			field.dispatchEvent(new Event("input"));
+			return field.validationMessage;
+		})()`, name)))
+	}
+	require.Empty(t, message(strings.Repeat("日", 85)))
+	require.Equal(t, "This name is too long. Use fewer characters.", message(strings.Repeat("日", 86)))
+	require.Empty(t, message(strings.Repeat("a", 255)))
 }
 
 func (b *browser) checked(t *testing.T, selector string) bool {

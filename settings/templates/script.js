@@ -103,6 +103,16 @@ for (const choice of document.querySelectorAll("[data-clears]")) {
   });
 }
 
+// The maximum of a name is in bytes, and maxlength counts UTF-16 code units.
+for (const field of document.querySelectorAll("[data-max-bytes]")) {
+  const check = () => {
+    const bytes = new TextEncoder().encode(field.value.trim()).length;
+    field.setCustomValidity(bytes > Number(field.dataset.maxBytes) ? field.dataset.tooLong : "");
+  };
+  field.addEventListener("input", check);
+  check();
+}
+
 // Show the date that results from the number of days.
 const days = document.getElementById("days");
 if (days) {
