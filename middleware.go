@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
 )
@@ -52,6 +53,10 @@ type Middleware struct {
 // order, by the same rule: a stale cookie does not stop the next one. Two headers, or one
 // over 64 KiB, are answered with 400 on all routes.
 //
+// Handlers get a copy of the request. Afterwards, the request that the wrapper was called with
+// has the copy's forms, and if it has no Pattern the copy's Pattern and path values, so that
+// middleware around Require knows the route that an http.ServeMux inside has matched.
+//
 // If Require and Optional are nested, the innermost decides. Require panics if an
 // authenticator is nil or was not made by its constructor, if a scheme is not a token of
 // RFC 9110, or if Realm or ResourceMetadata cannot be sent, and the wrapper panics if
@@ -74,8 +79,9 @@ func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(h
 // upgrades. It returns a copy of the request with the identity in its context, or an
 // *[Error] for [WriteError].
 //
-// The caller sets Vary and Cache-Control, and calls MultipartForm.RemoveAll if it reads
-// an upload from the returned request. Require is cheaper: it checks its arguments once,
+// The caller sets Vary and Cache-Control, and calls MultipartForm.RemoveAll if it reads an
+// upload from the returned request. It copies Pattern to r if a router inside sets it and a
+// middleware outside reads it. Require is cheaper: it checks its arguments once,
 // whereas Authenticate panics on each request for what Require panics for.
 func (m *Middleware) Authenticate(r *http.Request, first Authenticator, more ...Authenticator) (*http.Request, error) {
 	rejection := new(Error)
@@ -153,16 +159,44 @@ func (rt *route) wrap(next http.Handler) http.Handler {
 			return
 		}
 		rt.setHeaders(w.Header(), a)
-		defer shareMultipartForm(r, &a.request) // even after a panic that is recovered outside
+		defer share(r, &a.request) // even after a panic that is recovered outside
 		next.ServeHTTP(w, &a.request)
 	})
 }
 
-// shareMultipartForm lets net/http remove the temporary files of an upload that a handler
-// read from our copy of the request.
-func shareMultipartForm(r, ours *http.Request) {
-	if ours.MultipartForm != nil && r.MultipartForm == nil {
+// share gives a middleware around Require what net/http and routers have written to our copy
+// of the request: the route, for metrics and traces, and forms, of whose uploads net/http
+// removes the temporary files. It writes no field that another goroutine may read meanwhile.
+func share(r, ours *http.Request) {
+	if r.Pattern == "" && ours.Pattern != "" {
+		r.Pattern = ours.Pattern
+		sharePathValues(r, ours)
+	}
+	if r.Form == nil && ours.Form != nil {
+		r.Form = ours.Form
+	}
+	if r.PostForm == nil && ours.PostForm != nil {
+		r.PostForm = ours.PostForm
+	}
+	if r.MultipartForm == nil && ours.MultipartForm != nil {
 		r.MultipartForm = ours.MultipartForm
+	}
+}
+
+// sharePathValues reads the names of the wildcards from the pattern: {id} and {path...} of
+// http.ServeMux, and {id:[0-9]+} of other routers.
+func sharePathValues(r, ours *http.Request) {
+	for rest := ours.Pattern; ; {
+		var name string
+		var found bool
+		if _, rest, found = strings.Cut(rest, "{"); !found {
+			return
+		}
+		name, rest, _ = strings.Cut(rest, "}")
+		name, _, _ = strings.Cut(strings.TrimSuffix(name, "..."), ":")
+		if value := ours.PathValue(name); value != "" {
+			r.SetPathValue(name, value)
+		}
 	}
 }
 

@@ -378,6 +378,83 @@ func TestRequire_uploadsLeaveNoFiles(t *testing.T) {
 	}
 }
 
+// A middleware around Require counts requests by route, whichever side the router is on.
+func TestRequire_outerMiddlewareSeesTheRoute(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token := authorization("Bearer " + f.token("ada"))
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		require.NoError(t, r.ParseForm())
+		if r.PathValue("id") == "panics" {
+			panic("handler")
+		}
+	})
+	routes := func(wrap func(http.Handler) http.Handler) http.Handler {
+		mux := http.NewServeMux()
+		mux.Handle("GET /notes/{id}/{path...}", wrap(handler))
+		mux.Handle("/{$}", wrap(handler))
+		return mux
+	}
+	asIs := func(h http.Handler) http.Handler { return h }
+	nested := http.NewServeMux()
+	nested.Handle("/notes/", auth.Require(f.bearer)(routes(asIs)))
+	nested.Handle("/", auth.Require(f.bearer)(routes(asIs)))
+	for _, test := range []struct {
+		name    string
+		h       http.Handler
+		pattern string // of /notes/7/a/b; empty if as routes has it
+	}{
+		{"the router is outside", routes(auth.Require(f.bearer)), ""},
+		{"the router is inside", auth.Require(f.bearer)(routes(asIs)), ""},
+		{"of an Optional", auth.Optional(f.bearer, f.cookie)(routes(asIs)), ""},
+		{"of two", auth.Require(f.bearer)(auth.Require(f.bearer)(auth.RequireScope("read")(routes(asIs)))), ""},
+		{"a router on either side", nested, "/notes/"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			serve := func(path string) (outer *http.Request) {
+				outer = httptest.NewRequest("GET", path+"?a=b", nil)
+				token(outer)
+				func() {
+					defer func() { _ = recover() }()
+					test.h.ServeHTTP(newRecorder(), outer)
+				}()
+				return outer
+			}
+			for _, id := range []string{"7", "panics"} {
+				outer := serve("/notes/" + id + "/a/b")
+				if test.pattern != "" {
+					require.Equal(t, test.pattern, outer.Pattern, "the outer router has set it")
+					continue
+				}
+				require.Equal(t, "GET /notes/{id}/{path...}", outer.Pattern)
+				require.Equal(t, id, outer.PathValue("id"))
+				require.Equal(t, "a/b", outer.PathValue("path"))
+				require.Equal(t, "b", outer.Form.Get("a"))
+			}
+			if test.pattern == "" {
+				require.Equal(t, "/{$}", serve("/").Pattern)
+				require.Empty(t, serve("/none").Pattern)
+			}
+			require.NotContains(t, fmt.Sprint(serve("/").Context()), "auth.Context", "the context stays with the handler")
+		})
+	}
+}
+
+// Other routers set the pattern and the path values too.
+func TestRequire_outerMiddlewareSeesOtherRouters(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := auth.Require(f.bearer)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		r.Pattern = "/a/{id:[0-9]{1,3}}/{}/{open"
+		r.SetPathValue("id", "7")
+		r.SetPathValue("open", "x")
+	}))
+	r := request("GET", authorization("Bearer "+f.token("ada")))
+	h.ServeHTTP(newRecorder(), r)
+	require.Equal(t, "7", r.PathValue("id"))
+	require.Equal(t, "/a/{id:[0-9]{1,3}}/{}/{open", r.Pattern)
+}
+
 func TestOptional_variesOnAuthorization(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
