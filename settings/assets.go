@@ -19,15 +19,19 @@ var files embed.FS
 
 // A brand is what the configuration says about the look of every page.
 type brand struct {
-	Title    string
-	Links    []Link
-	Language string
-	Version  string // of style.css and script.js, so that caches do not serve old ones
+	Title     string
+	Links     []Link
+	Language  string
+	Direction string // "rtl" if the language is written from right to left, otherwise empty
+	Version   string // of style.css and script.js, so that caches do not serve old ones
 }
 
 // loadAssets parses the templates and prepares style.css and script.js.
 func (h *handler) loadAssets(cfg Config) {
 	h.brand = brand{Title: cfg.Title, Links: slices.Clone(cfg.Links), Language: cfg.Language}
+	if h.texts.rightToLeft {
+		h.brand.Direction = "rtl"
+	}
 	if h.brand.Title == "" {
 		h.brand.Title = h.texts.get("title")
 	}

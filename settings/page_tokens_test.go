@@ -37,7 +37,7 @@ func TestTokensPage_list(t *testing.T) {
 
 		text := s.signIn("ada").get("/").page(http.StatusOK)
 		var names []string
-		for _, found := range regexp.MustCompile(`class="name">([^<]+)<`).FindAllStringSubmatch(text, -1) {
+		for _, found := range regexp.MustCompile(`class="name"><bdi>([^<]+)<`).FindAllStringSubmatch(text, -1) {
 			names = append(names, found[1])
 		}
 		require.Equal(t, []string{"soon", "ninety", "never", "expired"}, names, "the soonest to expire first")

@@ -101,7 +101,7 @@ type Config struct {
 	// SecretExampleURL is the same for client secrets.
 	SecretExampleURL string
 	// Language is the language of the texts, as in HTML's lang attribute (BCP 47),
-	// "en" if empty.
+	// "en" if empty. If it is written from right to left, the page is too.
 	Language string
 	// Texts replaces texts of [DefaultTexts] by key. A replacement may use only the
 	// placeholders of its default.

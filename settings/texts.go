@@ -12,6 +12,8 @@ import (
 type texts struct {
 	byKey    map[string]string
 	category func(n int) string // as Config.Plural
+
+	rightToLeft bool
 }
 
 // DefaultTexts returns the texts of the page, by key, that Config.Texts can replace.
@@ -24,7 +26,7 @@ func DefaultTexts() map[string]string { return maps.Clone(defaultTexts) }
 // whose plural category a translation does not have gets the text for "other", not the
 // English one.
 func (cfg *Config) texts() texts {
-	ts := texts{DefaultTexts(), cfg.Plural}
+	ts := texts{DefaultTexts(), cfg.Plural, isRightToLeft(cfg.Language)}
 	if ts.category == nil {
 		ts.category = englishPlural
 	}
@@ -70,7 +72,8 @@ func (cfg *Config) checkTexts() []error {
 	return errs
 }
 
-// get returns a text with its placeholders filled in. args alternates names and values.
+// get returns a text with its placeholders filled in. args alternates names and values,
+// which in a right-to-left text may have another direction.
 func (ts texts) get(key string, args ...string) string {
 	text, known := ts.byKey[key]
 	if !known {
@@ -82,6 +85,9 @@ func (ts texts) get(key string, args ...string) string {
 	pairs := make([]string, len(args))
 	for i := 0; i < len(args); i += 2 {
 		pairs[i], pairs[i+1] = "{"+args[i]+"}", args[i+1]
+		if ts.rightToLeft && args[i] != "n" {
+			pairs[i+1] = isolate(args[i+1])
+		}
 	}
 	return strings.NewReplacer(pairs...).Replace(text)
 }

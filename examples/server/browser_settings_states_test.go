@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
@@ -28,9 +29,12 @@ func (b *browser) eachSettingsState(t *testing.T, visit func(state string)) {
 	b.sessionStates(t, visit)
 	b.openState(t, "not-found", "tokens/absent/revoke", visit)
 	cfg := b.settingsConfig()
-	cfg.MaxAge = time.Nanosecond
+	cfg.MaxAge, cfg.Language = time.Nanosecond, act(t, b, chromedp.Evaluate[string]("document.documentElement.lang"))
 	b.replaceSettings(t, cfg)
 	b.openState(t, "sign-in-again", "tokens/new", visit)
+	b.open(t, developer+"sessions/"+b.sessionsOf(t, "grace")[0].ID+"/end")
+	b.press(t, ".confirm button")
+	visit("signed-out")
 }
 
 func (b *browser) openState(t *testing.T, state, path string, visit func(string)) {
@@ -182,30 +186,49 @@ var looks = []struct {
 }{
 	{"light", "light", 1280},
 	{"dark", "dark", 1280},
+	{"medium", "light", 800},
 	{"narrow", "light", 320},
 }
 
-// TestBrowserSettingsLook checks that every state fits a narrow screen, and saves
-// screenshots in the directory that AUTH_TEST_PICTURES names.
+// TestBrowserSettingsLook checks that every state fits a narrow screen, in both directions
+// of writing, and saves screenshots in the directory that AUTH_TEST_PICTURES names.
 func TestBrowserSettingsLook(t *testing.T) {
 	t.Parallel()
-	b := startBrowser(t)
+	for language, suffix := range map[string]string{"en": "", "ar": "-rtl"} {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			b := startBrowser(t)
+			cfg := b.settingsConfig()
+			cfg.Language = language
+			b.replaceSettings(t, cfg)
+			b.eachSettingsState(t, func(state string) { b.requireFits(t, state+suffix) })
+		})
+	}
+}
+
+func (b *browser) requireFits(t *testing.T, state string) {
+	t.Helper()
 	dir := os.Getenv("AUTH_TEST_PICTURES")
 	if dir != "" {
 		require.NoError(t, os.MkdirAll(dir, 0o755))
 	}
-	b.eachSettingsState(t, func(state string) {
-		for _, look := range looks {
-			b.look(t, look.scheme, look.width)
-			width := act(t, b, chromedp.Evaluate[[]int64]("[innerWidth, document.documentElement.scrollWidth]"))
-			require.Equal(t, []int64{look.width, look.width}, width, "%s, %s", state, look.name)
-			if dir != "" {
-				picture := act(t, b, chromedp.FullScreenshot(100))
-				require.NoError(t, os.WriteFile(filepath.Join(dir, state+"-"+look.name+".png"), picture, 0o644))
-			}
+	for _, look := range looks {
+		b.look(t, look.scheme, look.width)
+		width := act(t, b, chromedp.Evaluate[[]int64]("[innerWidth, document.documentElement.scrollWidth]"))
+		require.Equal(t, []int64{look.width, look.width}, width, "%s, %s", state, look.name)
+		if dir != "" {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, state+"-"+look.name+".png"), b.picture(t, look.width), 0o644))
 		}
-		b.look(t, "light", 1280)
-	})
+	}
+	b.look(t, "light", 1280)
+}
+
+// picture shows the whole page. chromedp.FullScreenshot shifts right-to-left pages.
+func (b *browser) picture(t *testing.T, width int64) []byte {
+	t.Helper()
+	height := act(t, b, chromedp.Evaluate[int64]("document.documentElement.scrollHeight"))
+	act(t, b, chromedp.EmulateViewport(width, height))
+	return call(t, b, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{}).Data
 }
 
 func (b *browser) look(t *testing.T, scheme string, width int64) {
