@@ -71,6 +71,20 @@ const (
 	SchemeSecret Scheme = "Secret"
 )
 
+// is reports whether two names are of one scheme (RFC 9110 section 11.1: in any case).
+func (s Scheme) is(other Scheme) bool { return header.SameScheme(string(s), string(other)) }
+
+// canonical returns the constant for a name of one of this package's schemes in any case, so
+// that identities and events of a custom authenticator can be compared with it.
+func (s Scheme) canonical() Scheme {
+	for _, own := range [...]Scheme{SchemeBearer, SchemeCookie, SchemeSecret} {
+		if s.is(own) {
+			return own
+		}
+	}
+	return s
+}
+
 // An Identity says which user sent a request, and by which credential. It may be shown to
 // the user and written to logs.
 type Identity struct {
@@ -86,11 +100,23 @@ type Identity struct {
 // are those of this package; a service may add its own before or after them.
 //
 // Implementations must be safe for concurrent use. They write no response.
+//
+// One that reads more of a request than Authorization should also have the method
+//
+//	Vary() []string
+//
+// which returns the names of the headers that it reads, always the same: "Cookie",
+// "X-Api-Key", or "*" for anything that is not a header, such as a client certificate (RFC
+// 9110 section 12.5.5). They are added to the Vary header of all responses of its routes, so
+// that caches keep the responses to different users apart. Without the method, responses to
+// requests that it accepts have "Vary: *", unless its scheme is Cookie or is named by the
+// Authorization header.
 type Authenticator interface {
 	// Scheme returns the name that the Authorization header and the challenge use: a
 	// token of RFC 9110 section 5.6.2 of at most 63 bytes, always the same. An
 	// authenticator that reads something else, for example a client certificate, has
-	// one too: it is the name in identities, errors and events.
+	// one too: it is the name in identities, errors and events. The names of this
+	// package's schemes are written there as the constants, whatever their case.
 	Scheme() Scheme
 
 	// Authenticate returns the identity, or an error that wraps one of the following:
@@ -124,7 +150,7 @@ func HeaderCredential(r *http.Request, s Scheme) (string, error) {
 	switch {
 	case a.Unreadable:
 		return "", errMalformed
-	case !header.SameScheme(a.Scheme, string(s)):
+	case !s.is(Scheme(a.Scheme)):
 		return "", errNoCredential
 	case a.Malformed || !header.IsToken68(a.Credential):
 		return "", errMalformed

@@ -11,6 +11,7 @@ import (
 // A result is what the authenticators found out about a request.
 type result struct {
 	scheme     Scheme
+	tried      int         // the index of the authenticator
 	fromHeader bool        // the Authorization header decides: it names a scheme of the route, or is unreadable
 	credential *Credential // from our own authenticators
 	identity   *Identity   // from custom ones
@@ -38,10 +39,10 @@ func (rt *route) tryEach(r *http.Request, named Scheme, presented header.Authori
 	var rejected error
 	var rejectedScheme Scheme
 	for i, a := range rt.authenticators {
-		if named != "" && !header.SameScheme(string(rt.schemes[i]), string(named)) {
+		if named != "" && !named.is(rt.schemes[i]) {
 			continue
 		}
-		res.scheme = rt.schemes[i]
+		res.scheme, res.tried = rt.schemes[i], i
 		err := res.try(a, r, presented)
 		switch {
 		case err == nil || errors.Is(err, ErrUnavailable):
@@ -72,7 +73,7 @@ func (rt *route) tryEach(r *http.Request, named Scheme, presented header.Authori
 // "". The header never names Cookie.
 func (rt *route) schemeNamed(name string) Scheme {
 	for _, s := range rt.schemes {
-		if s != SchemeCookie && header.SameScheme(name, string(s)) {
+		if s != SchemeCookie && s.is(Scheme(name)) {
 			return s
 		}
 	}
@@ -199,7 +200,7 @@ var errNotAccepted = errors.New("auth: Recheck of an identity that no authentica
 func (rt *route) recheckEach(ctx context.Context, accepted *Credential, id *Identity) error {
 	rejected := errInternal(errNotAccepted)
 	for i, a := range rt.authenticators {
-		if !header.SameScheme(string(rt.schemes[i]), string(id.Scheme)) {
+		if !id.Scheme.is(rt.schemes[i]) {
 			continue
 		}
 		var err error

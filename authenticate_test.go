@@ -25,6 +25,14 @@ type fakeAuthenticator struct {
 
 func (a fakeAuthenticator) Scheme() auth.Scheme { return a.scheme }
 
+// A variedAuthenticator says which headers it reads.
+type variedAuthenticator struct {
+	fakeAuthenticator
+	reads []string
+}
+
+func (a variedAuthenticator) Vary() []string { return a.reads }
+
 func (a fakeAuthenticator) Authenticate(*http.Request) (*auth.Identity, error) {
 	if a.tried != nil {
 		*a.tried++

@@ -117,17 +117,6 @@ func (c *identityContext) describe(id *Identity) bool {
 	return true
 }
 
-// scheme is that of the identity, or empty if there is none.
-func (c *identityContext) scheme() Scheme {
-	switch {
-	case c.principal != nil && c.principal.identity != nil:
-		return c.principal.identity.Scheme
-	case c.credential != nil:
-		return c.credential.Kind.scheme()
-	}
-	return ""
-}
-
 // responder is that of the route, or nil.
 func (c *identityContext) responder() *responder {
 	if c == nil || c.route == nil {
@@ -174,11 +163,11 @@ type admitted struct {
 // headerValues are the values of the headers that a route sets on responses. Each
 // request has its own, since handlers may modify them.
 type headerValues struct {
-	vary, varyAuthorization, cacheControl [1]string
+	vary, varyAuthorization, cacheControl [1]string // vary and cacheControl are empty unless this request needs them
 }
 
-func newAdmitted(rt *route) *admitted {
-	if !rt.takesCookie && !rt.optional {
+func newAdmitted(headers bool) *admitted {
+	if !headers {
 		return new(admitted)
 	}
 	a := new(struct {

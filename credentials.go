@@ -273,7 +273,7 @@ func authenticateHeader(r *http.Request, s Scheme, authenticate func(*http.Reque
 	if presented.Unreadable {
 		return nil, errMalformed
 	}
-	if !header.SameScheme(presented.Scheme, string(s)) {
+	if !s.is(Scheme(presented.Scheme)) {
 		return nil, errNoCredential
 	}
 	c, err := authenticate(r, presented)

@@ -53,6 +53,11 @@ type Middleware struct {
 // order, by the same rule: a stale cookie does not stop the next one. Two headers, or one
 // over 64 KiB, are answered with 400 on all routes.
 //
+// Responses have a Vary header with the headers other than Authorization that the
+// authenticators read: see [Authenticator]. If the credential was not in an Authorization
+// header that names its scheme, they also have "Cache-Control: private", unless something
+// outside of Require or the handler sets another. Errors have no-store.
+//
 // Handlers get a copy of the request. Afterwards, the request that the wrapper was called with
 // has the copy's forms, and if it has no Pattern the copy's Pattern and path values, so that
 // middleware around Require knows the route that an http.ServeMux inside has matched.
@@ -79,9 +84,9 @@ func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(h
 // upgrades. It returns a copy of the request with the identity in its context, or an
 // *[Error] for [WriteError].
 //
-// The caller sets Vary and Cache-Control, and calls MultipartForm.RemoveAll if it reads an
-// upload from the returned request. It copies Pattern to r if a router inside sets it and a
-// middleware outside reads it. Require is cheaper: it checks its arguments once,
+// The caller sets Vary and Cache-Control as Require does, calls MultipartForm.RemoveAll if it
+// reads an upload from the returned request, and copies Pattern to r if a router inside sets
+// it and a middleware outside reads it. Require is cheaper: it checks its arguments once,
 // whereas Authenticate panics on each request for what Require panics for.
 func (m *Middleware) Authenticate(r *http.Request, first Authenticator, more ...Authenticator) (*http.Request, error) {
 	rejection := new(Error)
@@ -106,7 +111,8 @@ type route struct {
 	responder
 	resolve        func(context.Context, *Identity) (any, error)
 	authenticators []Authenticator
-	schemes        []Scheme // schemes[i] is authenticators[i].Scheme()
+	schemes        []Scheme // schemes[i] is authenticators[i].Scheme().canonical()
+	unspecified    []bool   // unspecified[i] means that authenticators[i] may read anything
 }
 
 func newRoute(m Middleware, optional bool, first Authenticator, more []Authenticator) *route {
@@ -116,11 +122,34 @@ func newRoute(m Middleware, optional bool, first Authenticator, more []Authentic
 		if fault := checkAuthenticator(a); fault != "" {
 			panic(fmt.Sprintf("auth: authenticator %d %s", i, fault))
 		}
-		rt.schemes = append(rt.schemes, a.Scheme())
-		rt.takesCookie = rt.takesCookie || a.Scheme() == SchemeCookie
+		scheme := a.Scheme().canonical()
+		rt.schemes = append(rt.schemes, scheme)
+		rt.takesCookie = rt.takesCookie || scheme == SchemeCookie
+		rt.unspecified = append(rt.unspecified, rt.addFields(a, scheme))
 	}
 	rt.challenges = newChallenges(m.Realm, m.ResourceMetadata, rt.schemes)
 	return rt
+}
+
+// addFields notes what an authenticator reads, and reports whether that is unspecified.
+func (rt *route) addFields(a Authenticator, scheme Scheme) (unspecified bool) {
+	switch a := a.(type) {
+	case *Bearer, *Cookie, *Secret:
+		return false
+	case interface{ Vary() []string }:
+		for _, name := range a.Vary() {
+			if !header.IsToken(name) {
+				panic(fmt.Sprintf("auth: Vary of a %T has %q, which is not the name of a header", a, name))
+			}
+			if strings.EqualFold(name, "Cookie") {
+				rt.takesCookie = true
+			} else {
+				rt.fields = append(rt.fields, http.CanonicalHeaderKey(name))
+			}
+		}
+		return false
+	}
+	return scheme != SchemeCookie
 }
 
 // checkAuthenticator returns why an authenticator must not guard a route, or "".
@@ -238,7 +267,7 @@ func (rt *route) decide(r *http.Request, rejection *Error) (a *admitted) {
 	}
 	*rejection = rt.rejection(r.Context(), res.scheme, err)
 	if rt.optional && !res.fromHeader && conditionOf(rejection.Err).status == http.StatusUnauthorized {
-		a = newAdmitted(rt)
+		a = newAdmitted(true)
 		a.setRequest(rt, r)
 	}
 	return a
@@ -246,8 +275,16 @@ func (rt *route) decide(r *http.Request, rejection *Error) (a *admitted) {
 
 // identify admits an authenticated request, unless Resolve rejects it.
 func (rt *route) identify(r *http.Request, res *result) (*admitted, error) {
-	a := newAdmitted(rt)
+	a := newAdmitted(rt.takesCookie || rt.optional || res.identity != nil)
 	a.credential = res.credential
+	if !res.fromHeader {
+		// Shared caches keep a response to a request without Authorization (RFC 9111
+		// section 3.5), and would serve it to other users.
+		a.headers.cacheControl[0] = "private"
+		if rt.unspecified[res.tried] {
+			a.headers.vary[0] = "*"
+		}
+	}
 	if res.credential == nil {
 		a.principal = newPrincipal(*res.identity)
 		a.principal.identity.Scheme = res.scheme // the route's, whatever the identity claims
@@ -291,10 +328,14 @@ func (rt *route) setHeaders(h http.Header, a *admitted) {
 	if v == nil {
 		return
 	}
-	v.vary[0], v.varyAuthorization[0] = "Cookie", "Authorization"
+	if v.vary[0] == "*" {
+		addVary(h, &v.vary)
+	} else {
+		v.vary[0] = "Cookie"
+	}
+	v.varyAuthorization[0] = "Authorization"
 	rt.setVary(h, &v.vary, &v.varyAuthorization)
-	if a.scheme() == SchemeCookie && len(h["Cache-Control"]) == 0 {
-		v.cacheControl[0] = "private"
+	if v.cacheControl[0] != "" && len(h["Cache-Control"]) == 0 {
 		h["Cache-Control"] = v.cacheControl[:]
 	}
 }

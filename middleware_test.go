@@ -378,6 +378,70 @@ func TestRequire_uploadsLeaveNoFiles(t *testing.T) {
 	}
 }
 
+// A shared cache must not serve the response to one user's API key to another user. It stores
+// responses to requests without Authorization (RFC 9111 section 3.5).
+func TestRequire_cacheHeadersOfCustomAuthenticators(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ada := &auth.Identity{UserID: "ada", Scopes: auth.FullAccess}
+	accepts := func(s auth.Scheme) fakeAuthenticator { return fakeAuthenticator{scheme: s, identity: ada} }
+	rejects := func(s auth.Scheme) fakeAuthenticator {
+		return fakeAuthenticator{scheme: s, err: auth.ErrInvalidCredential}
+	}
+	reads := func(a fakeAuthenticator, names ...string) auth.Authenticator { return variedAuthenticator{a, names} }
+	key, private := field("X-Api-Key", "k"), []string{"private"}
+	for _, test := range []struct {
+		name        string
+		wrap        func(http.Handler) http.Handler
+		edits       []edit
+		status      int
+		vary, cache []string
+	}{
+		{"it does not say what it reads", auth.Require(accepts("ApiKey")), []edit{key}, 200, []string{"*"}, private},
+		{"next to a cookie", auth.Require(f.cookie, accepts("ApiKey")), []edit{key}, 200, []string{"*"}, private},
+		{"it says so", auth.Require(reads(accepts("ApiKey"), "x-api-key")), []edit{key}, 200, []string{"X-Api-Key"}, private},
+		{"two headers and a cookie", auth.Require(f.bearer, reads(accepts("ApiKey"), "X-Api-Key", "cookie", "X-Tenant")), []edit{key}, 200, []string{"Cookie", "X-Api-Key", "X-Tenant"}, private},
+		{"a client certificate", auth.Require(reads(accepts("Mutual"), "*")), nil, 200, []string{"*"}, private},
+		{"in Authorization", auth.Require(accepts("ApiKey")), []edit{authorization("apikey k")}, 200, nil, nil},
+		{"in an Authorization of another scheme", auth.Require(accepts("ApiKey")), []edit{authorization("Basic k"), key}, 200, []string{"*"}, private},
+		{"of the scheme Bearer", auth.Require(accepts("bearer")), []edit{key}, 200, []string{"*"}, private},
+		{"a cookie in lower case", auth.Require(accepts("cookie")), []edit{withCookie(f.signIn("ada"))}, 200, []string{"Cookie"}, private},
+		{"a cookie in an Authorization", auth.Require(accepts("COOKIE")), []edit{authorization("Cookie x")}, 200, []string{"Cookie"}, private},
+		{"optional", auth.Optional(reads(accepts("ApiKey"), "X-Api-Key")), []edit{key}, 200, []string{"X-Api-Key", "Authorization"}, private},
+		{"optional, it does not say what it reads", auth.Optional(accepts("ApiKey")), []edit{key}, 200, []string{"*"}, private},
+		{"optional, anonymous", auth.Optional(reads(rejects("ApiKey"), "X-Api-Key")), nil, 200, []string{"X-Api-Key", "Authorization"}, nil},
+		{"rejected", auth.Require(reads(rejects("ApiKey"), "X-Api-Key")), []edit{key}, 401, []string{"X-Api-Key"}, []string{"no-store"}},
+		{"rejected, it does not say what it reads", auth.Require(rejects("ApiKey")), []edit{key}, 401, nil, []string{"no-store"}},
+		{"without a scope", func(h http.Handler) http.Handler {
+			return auth.Require(reads(fakeAuthenticator{scheme: "ApiKey", identity: &auth.Identity{UserID: "ada"}}, "X-Api-Key"))(auth.RequireScope("write")(h))
+		}, []edit{key}, 403, []string{"X-Api-Key"}, []string{"no-store"}},
+		{"a token of ours next to it", auth.Require(f.bearer, accepts("ApiKey")), []edit{authorization("Bearer " + f.token("ada"))}, 200, nil, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := behind(test.wrap).get(test.edits...)
+			require.Equal(t, test.status, w.Code)
+			require.Equal(t, test.vary, append([]string(nil), w.Header().Values("Vary")...))
+			require.Equal(t, test.cache, append([]string(nil), w.Header().Values("Cache-Control")...))
+		})
+	}
+	require.Panics(t, func() { auth.Require(reads(accepts("ApiKey"), "X-Api-Key\r\n")) })
+}
+
+// A custom authenticator may write the name of a scheme in any case. Handlers compare it with
+// the constants.
+func TestRequire_schemeInAnotherCase(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[auth.Scheme]auth.Scheme{"cookie": auth.SchemeCookie, "BEARER": auth.SchemeBearer, "sEcret": auth.SchemeSecret, "apikey": "apikey"} {
+		a := fakeAuthenticator{scheme: given, identity: &auth.Identity{UserID: "ada"}}
+		events := new(recorder)
+		m := auth.Middleware{Observe: events.observe}
+		accepted(t, behind(m.Require(a)).get(), "ada", want)
+		require.Equal(t, want, events.take()[0].Scheme)
+	}
+	rejected := behind(auth.Require(fakeAuthenticator{scheme: "cookie", err: auth.ErrInvalidCredential})).get()
+	refused(t, rejected, 401, plainCookie)
+}
+
 // A middleware around Require counts requests by route, whichever side the router is on.
 func TestRequire_outerMiddlewareSeesTheRoute(t *testing.T) {
 	t.Parallel()

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/seed-31c5bcb2/auth/internal/challenge"
-	"github.com/seed-31c5bcb2/auth/internal/header"
 	"github.com/seed-31c5bcb2/auth/internal/navigation"
 )
 
@@ -44,6 +43,7 @@ type responder struct {
 	observe     Observer
 	optional    bool
 	takesCookie bool
+	fields      []string // what else custom authenticators read
 	challenges  *challenge.Set
 }
 
@@ -113,6 +113,9 @@ func (e *Error) setHeaders(h http.Header, c *condition, v *errorHeaders) {
 func (rs *responder) setVary(h http.Header, cookie, authorization *[1]string) {
 	if rs.takesCookie {
 		addVary(h, cookie)
+	}
+	for _, name := range rs.fields {
+		addVary(h, &[1]string{name})
 	}
 	if rs.optional {
 		addVary(h, authorization)
@@ -203,7 +206,7 @@ func (e *Error) challengeLines(c *condition) []string {
 	if e.responder != nil {
 		challenges = e.responder.challenges
 	}
-	bearer := header.SameScheme(string(e.Scheme), string(SchemeBearer))
+	bearer := e.Scheme.is(SchemeBearer)
 	switch c.err {
 	case ErrNoCredential:
 		return challenges.Plain
