@@ -646,7 +646,7 @@ func BenchmarkSignOut_junk(b *testing.B) {
 			r := request("POST", field("Cookie", line.String()))
 			b.ReportAllocs()
 			for b.Loop() {
-				_ = f.cookie.SignOut(&discard{header: make(http.Header)}, r)
+				_ = f.cookie.SignOut(newRecorder(), r)
 			}
 		})
 	}
