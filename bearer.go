@@ -292,7 +292,8 @@ func (b *Bearer) Policy() BearerPolicy {
 }
 
 // Close writes pending last-use times. It returns the error of the last write that failed,
-// or ctx.Err() if ctx is done first; calling it again retries. b can still
+// or ctx.Err() if ctx is done first; calling it again retries. The Observer is not called for
+// these writes, and may call Close when it gets [EventUseLost]. b can still
 // authenticate requests afterwards, but no longer records when tokens are used.
 func (b *Bearer) Close(ctx context.Context) error { return b.recorder.Close(ctx) }
 

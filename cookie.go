@@ -304,7 +304,8 @@ func (c *Cookie) Policy() CookiePolicy {
 }
 
 // Close writes pending last-use times. It returns the error of the last write that failed,
-// or ctx.Err() if ctx is done first; calling it again retries. c can still
+// or ctx.Err() if ctx is done first; calling it again retries. The Observer is not called for
+// these writes, and may call Close when it gets [EventUseLost]. c can still
 // authenticate requests afterwards, but no longer records when sessions are used.
 func (c *Cookie) Close(ctx context.Context) error { return c.recorder.Close(ctx) }
 

@@ -44,7 +44,7 @@ type credentials struct {
 
 func (cs *credentials) init(store Store, kind Kind, observe Observer) {
 	cs.store, cs.kind, cs.observe = store, kind, observe
-	cs.recorder.Write = cs.touch
+	cs.recorder.Write, cs.recorder.Lost = cs.touch, cs.notifyUseLost
 }
 
 // used records that c was used. Unless exact is set, nothing is recorded within a minute of
@@ -64,9 +64,6 @@ func (cs *credentials) touch(ctx context.Context, batch []lastuse.Use) (err erro
 		if v := recover(); v != nil {
 			err = panicError("Store.Touch", v)
 		}
-		if err != nil && err != errors.ErrUnsupported {
-			cs.notifyUseLost(ctx, err)
-		}
 	}()
 	uses := make([]Use, len(batch))
 	for i, u := range batch {
@@ -76,9 +73,9 @@ func (cs *credentials) touch(ctx context.Context, batch []lastuse.Use) (err erro
 }
 
 // notifyUseLost recovers too: a panic of the Observer would also end the process.
-func (cs *credentials) notifyUseLost(ctx context.Context, err error) {
+func (cs *credentials) notifyUseLost(err error) {
 	defer func() { _ = recover() }()
-	cs.notify(ctx, Event{Type: EventUseLost, Reason: ReasonUnavailable, Err: err})
+	cs.notify(context.Background(), Event{Type: EventUseLost, Reason: ReasonUnavailable, Err: err})
 }
 
 // lookup returns the record with the digest, unless it has expired.

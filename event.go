@@ -32,7 +32,7 @@ const (
 	EventRevokedAll EventType = "revoked_all" // all of a user's credentials of one kind were revoked, or all sessions with exceptions
 	EventSignedIn   EventType = "signed_in"
 	EventSignedOut  EventType = "signed_out"
-	EventUseLost    EventType = "use_lost" // last-use times could not be written; the write is retried in a minute
+	EventUseLost    EventType = "use_lost" // last-use times could not be written, and the write is retried in a minute; Close returns its error instead
 	EventFailed     EventType = "failed"   // a call returned an error: Operation says which call, and Reason why
 )
 

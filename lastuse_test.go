@@ -236,6 +236,37 @@ func TestObserver_panicsOnALostUse(t *testing.T) {
 	})
 }
 
+// An Observer may shut the service down when uses cannot be written.
+func TestClose_calledByTheObserver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var f *fixture
+		closed := make(map[auth.Scheme]error)
+		observe := func(_ context.Context, e auth.Event) {
+			if e.Type != auth.EventUseLost {
+				return
+			}
+			closers := map[auth.Scheme]interface{ Close(context.Context) error }{"Bearer": f.bearer, "Cookie": f.cookie, "Secret": f.secret}
+			closed[e.Scheme] = closers[e.Scheme].Close(context.Background())
+		}
+		f = newFixture(t, func(c *configs) { c.bearer.Observe, c.cookie.Observe, c.secret.Observe = observe, observe, observe })
+		h, reset := f.all(), errors.New("reset")
+		for scheme, e := range map[auth.Scheme]edit{
+			"Bearer": authorization("Bearer " + f.token("ada")), "Cookie": withCookie(f.signIn("ada")), "Secret": authorization("Secret " + f.issueSecret("ada")),
+		} {
+			failing(f, "Touch", reset)
+			require.Equal(t, 200, h.get(e).Code)
+			synctest.Wait()
+			require.ErrorIs(t, closed[scheme], reset, scheme)
+			f.store.fail = nil
+		}
+		for _, c := range []interface{ Close(context.Context) error }{f.bearer, f.cookie, f.secret} {
+			require.NoError(t, c.Close(t.Context()))
+		}
+		require.False(t, usedAt(t, f).IsZero())
+	})
+}
+
 func TestLastUsedAt_storeReturnsANilPointer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -201,7 +201,8 @@ func (s *Secret) Policy() SecretPolicy {
 }
 
 // Close writes pending last-use times. It returns the error of the last write that failed,
-// or ctx.Err() if ctx is done first; calling it again retries. s can still
+// or ctx.Err() if ctx is done first; calling it again retries. The Observer is not called for
+// these writes, and may call Close when it gets [EventUseLost]. s can still
 // authenticate requests afterwards, but no longer records when secrets are used.
 func (s *Secret) Close(ctx context.Context) error { return s.recorder.Close(ctx) }
 

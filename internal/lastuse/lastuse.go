@@ -38,6 +38,11 @@ type Recorder struct {
 	// and not an error that wraps it, nothing is recorded anymore.
 	Write func(context.Context, []Use) error
 
+	// Lost, if not nil, is called after a write that failed and will be retried. Close does
+	// not wait for it, so it may call Close. It is not called for writes that fail after Close
+	// was called, which returns the error. It must not panic.
+	Lost func(error)
+
 	closed atomic.Bool // by Close, or because the store keeps no uses
 
 	mu       sync.Mutex
@@ -107,9 +112,10 @@ func (r *Recorder) Last(d [32]byte) time.Time {
 
 // Close writes all pending uses and returns the error of the last write that failed, or
 // ctx.Err() if ctx is done first. Later uses are not recorded. If Close returned an
-// error, calling it again retries.
+// error, calling it again retries. When it returns nil, nothing is written anymore.
 func (r *Recorder) Close(ctx context.Context) error {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.closed.Store(true)
 	if r.timer != nil {
 		r.timer.Stop()
@@ -122,18 +128,23 @@ func (r *Recorder) Close(ctx context.Context) error {
 	r.waiting = nil
 	r.err = nil // whatever failed is due again
 	r.startLocked()
-	done := r.flushing
-	r.mu.Unlock()
-	if done == nil {
-		return nil
+	for r.flushing != nil {
+		if err := r.wait(ctx, r.flushing); err != nil {
+			return err
+		}
 	}
+	return r.err
+}
+
+// wait releases the lock until done is closed.
+func (r *Recorder) wait(ctx context.Context, done <-chan struct{}) error {
+	r.mu.Unlock()
+	defer r.mu.Lock()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-done:
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.err
+		return nil
 	}
 }
 
@@ -148,23 +159,32 @@ func (r *Recorder) startLocked() {
 	}
 }
 
+// flush ends after a write that failed, and leaves the rest to another goroutine: Lost must
+// not run on one that Close waits for.
 func (r *Recorder) flush() {
+	var lost error
+	defer func() {
+		if lost != nil && r.Lost != nil {
+			r.Lost(lost)
+		}
+	}()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer func() {
 		close(r.flushing)
 		r.flushing = nil
+		r.startLocked()
 	}()
-	for len(r.due) > 0 {
-		r.flushBatch()
+	for len(r.due) > 0 && lost == nil {
+		r.flushBatch(&lost)
 	}
 }
 
 var errNoReturn = errors.New("auth: Store.Touch did not return")
 
 // flushBatch releases the lock while the store writes. Its deferred calls also run if
-// the store ends the goroutine (runtime.Goexit).
-func (r *Recorder) flushBatch() {
+// the store ends the goroutine (runtime.Goexit). It sets lost to an error that Lost reports.
+func (r *Recorder) flushBatch(lost *error) {
 	n := min(len(r.due), batchSize)
 	taken := r.due[:n:n]
 	r.due = r.due[n:]
@@ -175,7 +195,12 @@ func (r *Recorder) flushBatch() {
 		p.unwritten = false
 	}
 	err := errNoReturn
-	defer func() { r.requeue(taken, err) }()
+	defer func() {
+		r.requeue(taken, err)
+		if !r.closed.Load() {
+			*lost = err
+		}
+	}()
 	r.mu.Unlock()
 	defer r.mu.Lock()
 	err = r.write(batch)

@@ -503,6 +503,84 @@ func TestClose_nothingIsWrittenAfterwards(t *testing.T) {
 	}
 }
 
+// Lost runs outside of what Close waits for. The rest of the uses are written meanwhile.
+func TestLost(t *testing.T) {
+	test(t, func(t *testing.T, s *store) {
+		down := errors.New("down")
+		s.set(func(_ context.Context, n int) error {
+			if n == 1 {
+				return down
+			}
+			return nil
+		})
+		var lost []error
+		release := make(chan struct{})
+		s.Lost = func(err error) { lost = append(lost, err); <-release }
+		at := s.use(1, false)
+		synctest.Wait()
+		require.Equal(t, []error{down}, lost)
+		other := s.use(2, false)
+		synctest.Wait()
+		require.Equal(t, other, s.lastUse(2), "Lost has not returned")
+		require.NoError(t, s.Close(t.Context()))
+		require.Equal(t, at, s.lastUse(1))
+		close(release)
+	})
+}
+
+func TestLost_callsClose(t *testing.T) {
+	for _, stays := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the store stays unavailable: %v", stays), func(t *testing.T) {
+			test(t, func(t *testing.T, s *store) {
+				down := errors.New("down")
+				s.failing(down)
+				calls, closed := 0, errors.New("Close did not return")
+				s.Lost = func(error) {
+					if calls++; !stays {
+						s.set(nil)
+					}
+					closed = s.Close(context.Background())
+				}
+				at := s.use(1, false)
+				synctest.Wait()
+				require.Equal(t, 1, calls, "Close returns the error of its own write")
+				if stays {
+					require.ErrorIs(t, closed, down)
+					return
+				}
+				require.NoError(t, closed)
+				require.Equal(t, at, s.lastUse(1))
+			})
+		})
+	}
+}
+
+// A write that ends its goroutine is lost too, and the rest of a long queue is written.
+func TestLost_writeThatEndsItsGoroutine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var r lastuse.Recorder
+		writes, lost := 0, 0
+		hold := make(chan struct{})
+		r.Write = func(_ context.Context, uses []lastuse.Use) error {
+			<-hold
+			if writes++; writes == 1 {
+				runtime.Goexit()
+			}
+			return nil
+		}
+		r.Lost = func(err error) { lost++ }
+		for i := range 600 {
+			r.Record(lastuse.Use{Digest: [32]byte{byte(i), byte(i >> 8)}, At: time.Now()}, false, false)
+		}
+		close(hold)
+		synctest.Wait()
+		require.Equal(t, 1, lost)
+		require.GreaterOrEqual(t, writes, 3)
+		require.NoError(t, r.Close(t.Context()))
+	})
+}
+
 // Whatever happens to its writes, a Recorder never moves a last use back, does not lose the
 // last use of a credential of which every use counts, and is at most a minute behind for others.
 func FuzzRecord(f *testing.F) {
