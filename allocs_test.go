@@ -5,7 +5,6 @@
 package auth_test
 
 import (
-	"io"
 	"net/http"
 	"testing"
 
@@ -64,12 +63,3 @@ func readIdentity(w http.ResponseWriter, r *http.Request) {
 		panic("no identity, or without the scope")
 	}
 }
-
-type discard struct {
-	io.Writer
-	header http.Header
-}
-
-func (d *discard) Header() http.Header         { return d.header }
-func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
-func (d *discard) WriteHeader(int)             {}

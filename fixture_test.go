@@ -361,3 +361,13 @@ func hasFault(t testing.TB, err error, want string) {
 	}
 	require.ErrorContains(t, err, want)
 }
+
+// A discard is a ResponseWriter that costs little.
+type discard struct {
+	io.Writer
+	header http.Header
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discard) WriteHeader(int)             {}
