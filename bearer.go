@@ -45,7 +45,8 @@ type BearerConfig struct {
 	// period. Zero means no limit.
 	MaxPerUser int
 	// Observe, if not nil, is called when tokens are issued, imported, rotated or
-	// revoked, and when such a call fails.
+	// revoked, and when such a call fails. If it is nil, outages
+	// are logged to slog.Default(): see Observer.
 	Observe Observer
 }
 

@@ -102,7 +102,8 @@ type CookieConfig struct {
 	// preflights: see docs/integration.md.
 	TrustedOrigins []string
 	// Observe, if not nil, is called when users sign in or out, when sessions are
-	// revoked, and when such a call fails.
+	// revoked, and when such a call fails. If it is nil, outages
+	// are logged to slog.Default(): see Observer.
 	Observe Observer
 }
 

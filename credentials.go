@@ -245,7 +245,7 @@ func (cs *credentials) revokeAll(ctx context.Context, userID string, except ...s
 
 func (cs *credentials) notify(ctx context.Context, e Event) {
 	e.Scheme = cs.kind.scheme()
-	if cs.observe != nil && e.Remote == "" {
+	if e.Remote == "" {
 		e.Remote = remoteAddr(ctx)
 	}
 	cs.observe.notify(ctx, e)

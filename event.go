@@ -108,7 +108,12 @@ func (e Event) LogValue() slog.Value {
 
 // An Observer is called synchronously, on the goroutine that caused the event: for a
 // request, before the handler runs or the error is written. It must be safe for concurrent
-// use, and must neither block nor panic. A nil Observer costs nothing.
+// use, and must neither block nor panic.
+//
+// A nil Observer costs nothing, but the causes of 5xx responses are not lost: events with
+// [ReasonUnavailable] or [ReasonInternal] are logged to [slog.Default] as by [LogTo]. During
+// an outage that is a line for each request, as net/http logs each panic. Set an Observer to
+// log less or more, or nothing.
 type Observer func(ctx context.Context, e Event)
 
 // LogTo returns an Observer that logs each event to l, or to slog.Default() if l is nil. The
@@ -140,10 +145,15 @@ func (e Event) level() slog.Level {
 	return slog.LevelInfo
 }
 
-// notify calls o unless it is nil.
+var logDefault = LogTo(nil)
+
+// notify calls o. If o is nil, it logs what operators have to repair.
 func (o Observer) notify(ctx context.Context, e Event) {
-	if o != nil {
+	switch {
+	case o != nil:
 		o(ctx, e)
+	case e.Reason == ReasonUnavailable, e.Reason == ReasonInternal:
+		logDefault(ctx, e)
 	}
 }
 

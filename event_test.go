@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -347,15 +348,169 @@ func dropTime(a slog.Attr) slog.Attr {
 	return a
 }
 
-// If the logger is nil, the default at the time of the event is used.
+// If the logger is nil, the default at the time of the event is used: this one was made
+// before TestMain set the default.
 func TestLogTo_defaultLogger(t *testing.T) {
-	var out bytes.Buffer
-	observe := auth.LogTo(nil)
-	before := slog.Default()
-	defer slog.SetDefault(before)
-	slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
-	observe(t.Context(), auth.Event{Type: auth.EventIssued})
-	require.Contains(t, out.String(), "event.type=issued")
+	t.Parallel()
+	ctx, logged := withDefaultLog(t.Context())
+	earlyLog(ctx, auth.Event{Type: auth.EventIssued})
+	require.Equal(t, "level=INFO msg=auth event.type=issued\n", logged.String())
+}
+
+var earlyLog = auth.LogTo(nil)
+
+// Without an Observer, the causes of 5xx are logged, and nothing else.
+func TestObserver_nilLogsFaults(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *configs) { c.bearer.Observe, c.cookie.Observe, c.secret.Observe = nil, nil, nil })
+	token := authorization("Bearer " + f.token("ada", "read"))
+	resolve := func(user any, err error) *auth.Middleware {
+		return &auth.Middleware{Resolve: func(context.Context, *auth.Identity) (any, error) { return user, err }}
+	}
+	down := errors.New("connection refused")
+	var failingNow atomic.Bool // uses are written in the background
+	f.store.fail = func(method string) error {
+		if method == "Lookup" && failingNow.Load() {
+			return down
+		}
+		return nil
+	}
+	during := func(outage func(ctx context.Context) int) func(ctx context.Context) int {
+		return func(ctx context.Context) int {
+			failingNow.Store(true)
+			defer failingNow.Store(false)
+			return outage(ctx)
+		}
+	}
+	fake := func(a fakeAuthenticator) *target { a.scheme = "Bearer"; return behind(auth.Require(a)) }
+	get := func(h *target, edits ...edit) func(ctx context.Context) int {
+		return func(ctx context.Context) int { return h.get(append(edits, in(ctx))...).Code }
+	}
+	canceled := func(r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		cancel()
+		*r = *r.WithContext(ctx)
+	}
+	const refused = "level=ERROR msg=auth event.type=refused event.scheme=Bearer "
+	for _, test := range []struct {
+		name   string
+		do     func(ctx context.Context) int
+		status int
+		want   string // the beginning of the line; if empty, there is none
+	}{
+		{"outage", during(get(f.all(), token)), 503, refused + `event.reason=unavailable event.remote=192.0.2.1:1234 event.error="connection refused"`},
+		{"outage, Authenticate", during(func(ctx context.Context) int {
+			_, err := new(auth.Middleware).Authenticate(request("GET", token, in(ctx)), f.bearer)
+			var e *auth.Error
+			require.ErrorAs(t, err, &e)
+			return e.StatusCode()
+		}), 503, refused + `event.reason=unavailable`},
+		{"Resolve is unavailable", get(behind(resolve(nil, down).Require(f.bearer)), token), 503, refused + `event.reason=unavailable`},
+		{"Resolve returns a nil pointer", get(behind(resolve((*int)(nil), nil).Require(f.bearer)), token), 500, refused + `event.reason=internal`},
+		{"panic", get(fake(fakeAuthenticator{panics: "canary"}), token), 500, refused + `event.reason=internal event.remote=192.0.2.1:1234 event.error="auth: authentication by Bearer panicked`},
+		{"a client that goes away", during(func(ctx context.Context) int {
+			return f.all().get(token, in(ctx), canceled).Code
+		}), 503, ""},
+		{"accepted", get(f.all(), token), 200, ""},
+		{"invalid", get(f.all(), authorization("Bearer x")), 401, ""},
+		{"malformed", get(f.all(), authorization("Bearer")), 400, ""},
+		{"disabled", get(behind(resolve(nil, auth.ErrInvalidCredential).Require(f.bearer)), token), 401, ""},
+		{"scope", get(behind(func(h http.Handler) http.Handler { return auth.Require(f.bearer)(auth.RequireScope("write")(h)) }), token), 403, ""},
+		{"RequireScope outside of Require", get(behind(auth.RequireScope("read"))), 500, "level=ERROR msg=auth event.type=refused event.reason=internal event.remote=192.0.2.1:1234"},
+		{"CheckScope outside of Require", get(&target{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			auth.WriteError(w, r, auth.CheckScope(r.Context(), "read"))
+		})}), 500, "level=ERROR msg=auth event.type=refused event.reason=internal"},
+		{"WriteError without an error", get(&target{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			auth.WriteError(w, r, nil)
+		})}), 500, `level=ERROR msg=auth event.type=refused event.reason=internal event.remote=192.0.2.1:1234 event.error="auth: WriteError without an error"`},
+	} {
+		ctx, logged := withDefaultLog(t.Context())
+		require.Equal(t, test.status, test.do(ctx), test.name)
+		requireOneLine(t, logged.String(), test.want, test.name)
+	}
+}
+
+// in puts a request into a context.
+func in(ctx context.Context) edit { return func(r *http.Request) { *r = *r.WithContext(ctx) } }
+
+// requireOneLine asserts that logged is one line that begins with want, or nothing if want
+// is empty.
+func requireOneLine(t testing.TB, logged, want, name string) {
+	t.Helper()
+	if want == "" {
+		require.Empty(t, logged, name)
+		return
+	}
+	require.Equal(t, 1, strings.Count(logged, "\n"), "%s: %s", name, logged)
+	require.True(t, strings.HasPrefix(logged, want), "%s: %s", name, logged)
+}
+
+// Calls of an authenticator without an Observer log outages, and no mistakes of the caller.
+func TestObserver_nilLogsFailedCalls(t *testing.T) {
+	t.Parallel()
+	silent := func(c *configs) { c.bearer.Observe, c.cookie.Observe, c.secret.Observe = nil, nil, nil }
+	for name := range lifecycleCalls(t, newFixture(t)) {
+		f := newFixture(t, silent)
+		call := lifecycleCalls(t, f)[name]
+		ctx, logged := withDefaultLog(t.Context())
+		f.store.fail = func(string) error { return errors.New("connection refused") }
+		_, err := call(ctx)
+		require.ErrorIs(t, err, auth.ErrUnavailable)
+		requireOneLine(t, logged.String(), "level=ERROR msg=auth event.type=failed event.operation=", name)
+		require.Contains(t, logged.String(), "connection refused")
+
+		canceled, cancel := context.WithCancel(ctx)
+		cancel()
+		ctx, logged = withDefaultLog(canceled)
+		_, err = call(ctx)
+		require.ErrorIs(t, err, auth.ErrUnavailable)
+		require.Empty(t, logged.String(), name)
+	}
+	f := newFixture(t, silent)
+	ctx, logged := withDefaultLog(t.Context())
+	_, _, err := f.bearer.Issue(ctx, "ada", auth.TokenOptions{})
+	require.ErrorIs(t, err, auth.ErrInvalidArgument)
+	require.ErrorIs(t, f.bearer.Revoke(ctx, "ada", "x"), auth.ErrNotFound)
+	require.ErrorIs(t, f.cookie.CheckOrigin(request("POST", field("Sec-Fetch-Site", "cross-site"), in(ctx))), auth.ErrCrossOrigin)
+	f.token("ada")
+	require.Empty(t, logged.String())
+}
+
+// A use that is lost is logged too. It is written in the background, without a context of a
+// request.
+func TestObserver_nilLogsLostUses(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *configs) { c.bearer.Observe = nil })
+	down := errors.New("read-only: " + t.Name())
+	f.store.fail = func(method string) error {
+		if method == "Touch" {
+			return down
+		}
+		return nil
+	}
+	require.Equal(t, 200, f.all().get(authorization("Bearer "+f.token("ada"))).Code)
+	require.ErrorIs(t, f.bearer.Close(t.Context()), down)
+	lines := backgroundLog.linesWith(t.Name())
+	require.NotEmpty(t, lines)
+	for _, line := range lines {
+		require.True(t, strings.HasPrefix(line, "level=WARN msg=auth event.type=use_lost event.scheme=Bearer event.reason=unavailable"), line)
+	}
+}
+
+// If RequireScope has an Observer, that is the one that is called.
+func TestRequireScope_outsideOfRequireIsObserved(t *testing.T) {
+	t.Parallel()
+	events := new(recorder)
+	m := auth.Middleware{Observe: events.observe}
+	ctx, logged := withDefaultLog(t.Context())
+	require.Equal(t, 500, behind(m.RequireScope("read")).get(in(ctx)).Code)
+	got := events.take()
+	require.Len(t, got, 1)
+	require.Equal(t, auth.EventRefused, got[0].Type)
+	require.Equal(t, auth.ReasonInternal, got[0].Reason)
+	require.Equal(t, "192.0.2.1:1234", got[0].Remote)
+	require.ErrorContains(t, got[0].Err, "outside of Require")
+	require.Empty(t, logged.String())
 }
 
 func TestObserver_namesTheUser(t *testing.T) {

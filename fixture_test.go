@@ -7,9 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +23,76 @@ import (
 
 	"github.com/seed-31c5bcb2/auth"
 )
+
+// TestMain makes a defaultHandler the default of log/slog, for all tests: many cause outages
+// without an Observer. Package log still writes to stderr, for example panics of servers.
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(defaultHandler{}))
+	log.SetOutput(os.Stderr)
+	log.SetFlags(log.LstdFlags)
+	m.Run()
+}
+
+// A defaultHandler writes a record to the log in its context, so that tests in parallel can
+// see what they log. Lines without such a context are dropped, except those about last uses,
+// which go to backgroundLog.
+type defaultHandler struct{}
+
+func (defaultHandler) Enabled(context.Context, slog.Level) bool { return true }
+func (h defaultHandler) WithAttrs([]slog.Attr) slog.Handler     { return h }
+func (h defaultHandler) WithGroup(string) slog.Handler          { return h }
+
+func (defaultHandler) Handle(ctx context.Context, r slog.Record) error {
+	var line bytes.Buffer
+	text := slog.NewTextHandler(&line, &slog.HandlerOptions{
+		Level:       slog.LevelDebug,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr { return dropTime(a) },
+	})
+	if err := text.Handle(ctx, r); err != nil {
+		return err
+	}
+	if logged, ok := ctx.Value(defaultLogKey{}).(*logBuffer); ok {
+		logged.add(line.String())
+	} else if strings.Contains(line.String(), string(auth.EventUseLost)) {
+		backgroundLog.add(line.String())
+	}
+	return nil
+}
+
+type defaultLogKey struct{}
+
+// withDefaultLog returns a context in which the default logger writes to the buffer.
+func withDefaultLog(ctx context.Context) (context.Context, *logBuffer) {
+	logged := new(logBuffer)
+	return context.WithValue(ctx, defaultLogKey{}, logged), logged
+}
+
+var backgroundLog logBuffer
+
+type logBuffer struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (b *logBuffer) add(line string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines = append(b.lines, line)
+}
+
+func (b *logBuffer) String() string { return strings.Join(b.linesWith(""), "") }
+
+func (b *logBuffer) linesWith(text string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var lines []string
+	for _, line := range b.lines {
+		if strings.Contains(line, text) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
 
 // A fixture is a store and three authenticators over it.
 type fixture struct {

@@ -32,7 +32,8 @@ type Middleware struct {
 	// called for each authenticated request with the request's context, and must not
 	// modify id.
 	Resolve func(ctx context.Context, id *Identity) (user any, err error)
-	// Observe, if not nil, is called for each decision on a request. Changes to tokens,
+	// Observe, if not nil, is called for each decision on a request. If it is nil, outages
+	// and internal errors are logged to slog.Default(): see Observer. Changes to tokens,
 	// sessions and secrets are reported to the Observe of their authenticator.
 	Observe Observer
 	// OnError, if not nil, answers rejected requests instead of [WriteError]. err is an
@@ -234,10 +235,9 @@ func sharePathValues(r, ours *http.Request) {
 func (rt *route) admit(r *http.Request, rejection *Error) *admitted {
 	a := rt.decide(r, rejection)
 	switch {
-	case rt.observe == nil:
 	case a == nil:
 		rt.notifyRefused(r, rejection)
-	default:
+	case rt.observe != nil:
 		e := Event{Type: EventAnonymous}
 		if id := new(Identity); a.describe(id) {
 			e = Event{Type: EventAccepted, Scheme: id.Scheme, UserID: id.UserID, CredentialID: id.CredentialID}

@@ -69,6 +69,27 @@ func TestPlaintext_isNeverPrinted(t *testing.T) {
 			require.NoError(t, w.Header().Write(&out))
 		}
 	}
+	// Without an Observer, the same faults go to the default logger.
+	logCtx, logged := withDefaultLog(ctx)
+	unobserved, err := auth.NewBearer(f.store, auth.BearerConfig{})
+	require.NoError(t, err)
+	for _, a := range []auth.Authenticator{
+		unobserved, fakeAuthenticator{scheme: "Bearer", panics: "canary-panic"},
+		fakeAuthenticator{scheme: "Bearer", err: errors.New("canary-error: bad token " + token)},
+	} {
+		down.Store(true)
+		for _, header := range headers {
+			behind(auth.Require(a)).get(authorization(header), in(logCtx))
+		}
+		_, err = unobserved.Import(logCtx, "ada", imported, importOptions("x"))
+		require.ErrorIs(t, err, auth.ErrUnavailable)
+		require.ErrorIs(t, unobserved.Revoke(logCtx, "ada", token), auth.ErrUnavailable)
+		down.Store(false)
+	}
+	for _, want := range []string{"panicked with a string", "type=refused event.scheme=Bearer event.reason=unavailable", "operation=import", "operation=revoke"} {
+		require.Contains(t, logged.String(), want)
+	}
+	out.WriteString(logged.String())
 	for _, value := range []string{cookie.Value, "canary", cookie.Value + "canary"} {
 		io.Copy(&out, h.get(field("Cookie", cookie.Name+"="+value)).Body)
 		io.Copy(&out, h.do("POST", field("Cookie", cookie.Name+"="+value), field("Sec-Fetch-Site", "cross-site")).Body)

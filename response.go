@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"path"
@@ -22,20 +23,26 @@ import (
 // answered with 400, [ErrNotFound] with 404, [ErrConflict] and [ErrLimit] with 409,
 // [errors.ErrUnsupported] with 501, any other error with 503, and nil with 500. The response to
 // a HEAD request has no body.
+//
+// The Observer of the surrounding Require is called for errors of [CheckScope] and [Recheck],
+// and for nil. Other errors have been reported by the call that returned them, or are the
+// caller's to log.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	if err == nil || isNilError(err) {
+		err = &Error{Reason: ReasonInternal, Err: errBug, cause: errNothingToWrite, pendingEvent: true}
+	}
 	e := *asError(err)
 	e.Err = err
-	if isNilError(err) {
-		e.Err = nil
-	}
 	if e.responder == nil {
 		e.responder = current(r.Context()).responder()
 	}
-	if e.pendingEvent && e.responder != nil {
-		e.responder.notifyRefused(r, &e)
+	if e.pendingEvent {
+		cmp.Or(e.responder, new(responder)).notifyRefused(r, &e)
 	}
 	e.write(w, r, new(errorHeaders).fill())
 }
+
+var errNothingToWrite = errors.New("auth: WriteError without an error")
 
 // A responder writes a route's error responses and notifies its Observer.
 type responder struct {
@@ -71,10 +78,8 @@ func (rs *responder) notifyRefused(r *http.Request, e *Error) {
 }
 
 func (rs *responder) notify(r *http.Request, e Event) {
-	if rs.observe != nil {
-		e.Remote = r.RemoteAddr
-		rs.observe(r.Context(), e)
-	}
+	e.Remote = r.RemoteAddr
+	rs.observe.notify(r.Context(), e)
 }
 
 // errorHeaders are the header values of an error response, in one allocation.

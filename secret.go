@@ -44,7 +44,8 @@ type SecretConfig struct {
 	// secret still works. Zero means 7 days.
 	MaxOverlap time.Duration
 	// Observe, if not nil, is called when secrets are issued, imported, revealed,
-	// rotated or revoked, and when such a call fails.
+	// rotated or revoked, and when such a call fails. If it is nil, outages
+	// are logged to slog.Default(): see Observer.
 	Observe Observer
 }
 

@@ -1,11 +1,17 @@
 package settings_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log"
+	"log/slog"
 	"net/http"
+	"os"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -60,6 +66,32 @@ func (h *populatedUser) requireOutage(e endpoint, got *answer) {
 	}
 	require.NotContains(h.t, got.Body.String(), `id="plaintext"`)
 	require.Empty(h.t, got.Header()["Set-Cookie"], "the cookie is kept")
+}
+
+// Without an Observer, the error of Config.Developer is logged, and rejections are not. The test
+// is not parallel, as it replaces the default logger.
+func TestOutage_nilObserverLogs(t *testing.T) {
+	down := false
+	s := newService(t, onlyDevelopers(&down), func(c *configs) { c.settings.Middleware.Observe = nil })
+	ada := s.signIn("ada")
+	var logged bytes.Buffer
+	before := slog.Default()
+	defer func() {
+		slog.SetDefault(before)
+		log.SetOutput(os.Stderr) // slog.SetDefault changes both
+		log.SetFlags(log.LstdFlags)
+	}()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, nil)))
+	ada.get("/api/nothing").problem(http.StatusNotFound, "not_found")
+	token, _, err := s.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "x", Scopes: []string{auth.FullAccess}, Lifetime: time.Hour})
+	require.NoError(t, err)
+	ada.get("/api/tokens", field("Authorization", "Bearer "+token)).problem(http.StatusForbidden, "session_required")
+	require.Empty(t, logged.String())
+	down = true
+	ada.get("/api/secret").problem(http.StatusServiceUnavailable, "unavailable")
+	require.Equal(t, 1, strings.Count(logged.String(), "\n"))
+	require.Contains(t, logged.String(), "level=ERROR msg=auth event.type=refused event.scheme=Cookie event.user_id=ada")
+	require.Contains(t, logged.String(), errDirectory.Error())
 }
 
 // Outages change nothing, show no internal error, and no plaintext that was not stored.

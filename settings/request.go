@@ -65,10 +65,22 @@ func (r *request) notifyOutage(err error) {
 
 // notify reports a rejection that happened behind the middleware to its Observer.
 func (r *request) notify(reason auth.Reason, err error) {
-	if r.observe != nil {
-		r.observe(r.Context(), auth.Event{
-			Type: auth.EventRefused, Scheme: r.id.Scheme, UserID: r.id.UserID,
-			CredentialID: r.id.CredentialID, Reason: reason, Remote: r.RemoteAddr, Err: err,
-		})
+	r.observe(r.Context(), auth.Event{
+		Type: auth.EventRefused, Scheme: r.id.Scheme, UserID: r.id.UserID,
+		CredentialID: r.id.CredentialID, Reason: reason, Remote: r.RemoteAddr, Err: err,
+	})
+}
+
+// observer returns o or, if it is nil, an Observer that logs the causes of 5xx responses, as
+// package auth does.
+func observer(o auth.Observer) auth.Observer {
+	if o != nil {
+		return o
+	}
+	log := auth.LogTo(nil)
+	return func(ctx context.Context, e auth.Event) {
+		if e.Reason == auth.ReasonUnavailable || e.Reason == auth.ReasonInternal {
+			log(ctx, e)
+		}
 	}
 }

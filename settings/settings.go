@@ -41,7 +41,8 @@
 // Changes to credentials are reported to the Observe of their authenticator, with
 // the request's context and address, so that a service can notify its users; so are
 // changes that fail. Rejected requests, and errors of Config.Developer, are reported to that
-// of Config.Middleware.
+// of Config.Middleware. If one is nil, outages and internal errors are logged to
+// slog.Default().
 package settings
 
 import (
@@ -147,7 +148,7 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	h := &handler{
 		bearer: cfg.Bearer, cookie: cfg.Cookie, secret: cfg.Secret,
-		observe: cfg.Middleware.Observe, developer: cfg.Developer,
+		observe: observer(cfg.Middleware.Observe), developer: cfg.Developer,
 		signInPath: cfg.SignInPath, maxAge: cfg.MaxAge,
 		tokenExample: cfg.TokenExampleURL, secretExample: cfg.SecretExampleURL,
 		scopes: cfg.scopeGroups(), texts: cfg.texts(),
@@ -165,7 +166,7 @@ type handler struct {
 	cookie *auth.Cookie
 	secret *auth.Secret // nil if there are no client secrets
 
-	observe   auth.Observer
+	observe   auth.Observer // not nil
 	developer func(context.Context, *auth.Identity) (bool, error)
 
 	signInPath string

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"encoding/gob"
 	"fmt"
+	"log"
+	"log/slog"
 	"os"
 	"os/exec"
 	"slices"
@@ -50,6 +52,11 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	// Outages without an Observer are logged, a line for each request. Package log, which
+	// slog.SetDefault redirects, keeps writing to stderr.
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	log.SetOutput(os.Stderr)
+	log.SetFlags(log.LstdFlags)
 	os.Exit(m.Run())
 }
 
