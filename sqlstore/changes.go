@@ -182,9 +182,28 @@ func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, ex
 }
 
 // lock locks the user's row until the transaction ends. Changes that touch several
-// records of a user take it first, so that they run one after another.
+// records of a user call it first, so that they run one after another.
 func (s *Store) lock(ctx context.Context, tx *sql.Conn, kind auth.Kind, userID string) error {
-	_, err := tx.ExecContext(ctx, s.dialect.bind(s.dialect.lockUser), kind, userID)
+	lock := func() (sql.Result, error) {
+		return tx.ExecContext(ctx, s.dialect.bind(s.dialect.lockUser), kind, userID)
+	}
+	result, err := lock()
+	if err != nil || s.dialect.addUser == "" {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, s.dialect.bind(s.dialect.addUser), kind, userID); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "COMMIT"); err != nil {
+		return err
+	}
+	if err := beginWith(ctx, tx, s.dialect.begin); err != nil {
+		return err
+	}
+	_, err = lock()
 	return err
 }
 

@@ -41,10 +41,16 @@ type dialect struct {
 	// others have been waiting.
 	oneWriter bool
 
-	// lockUser inserts or changes the user's row, and so locks it until the
-	// transaction ends. In SQLite this locks the whole database, with a write as the
-	// first statement: a transaction that reads first can fail when it writes.
+	// lockUser changes the user's row, and so locks it until the transaction ends. It
+	// also inserts the row, unless there is addUser. In SQLite this locks the whole
+	// database, with a write as the first statement: a transaction that reads first can
+	// fail when it writes.
 	lockUser string
+
+	// addUser inserts the user's row, in a transaction of its own. It is for InnoDB: if a
+	// transaction that inserts the row is rolled back, for example because it found
+	// nothing to revoke, those that wait for the row all lock the gap, and deadlock.
+	addUser string
 
 	// purge deletes up to a number of records that expired before a time.
 	purge string
@@ -80,9 +86,10 @@ var dialects = map[Dialect]*dialect{
 		migrate: migrateIn("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "SELECT pg_advisory_xact_lock(1635087464)"),
 	},
 	MySQL: {
-		folder: "mysql",
-		lockUser: `INSERT INTO auth_user_locks (kind, user_id, changes) VALUES (?, ?, 1)
-			ON DUPLICATE KEY UPDATE changes = changes + 1`,
+		folder:   "mysql",
+		lockUser: `UPDATE auth_user_locks SET changes = changes + 1 WHERE kind = ? AND user_id = ?`,
+		addUser: `INSERT INTO auth_user_locks (kind, user_id, changes) VALUES (?, ?, 0)
+			ON DUPLICATE KEY UPDATE changes = changes`,
 		purge:   `DELETE FROM auth_credentials WHERE expires_at < ? LIMIT ?`,
 		begin:   []string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION READ WRITE"},
 		migrate: migrateMySQL,

@@ -58,6 +58,25 @@ var raceCases = []testCase{
 		},
 	},
 	{
+		name: "Store_concurrentFirstCalls",
+		why:  "the first calls for a user who has no records do not make each other fail: calls that change nothing, and are rolled back, must not leave the others in a deadlock.",
+		run: func(t *run) {
+			for range 20 {
+				c := record(auth.KindToken, user())
+				errs := concurrently(12, func(i int) error {
+					if i%4 == 0 {
+						return t.store.Create(t.Context(), record(auth.KindToken, c.UserID), 10)
+					}
+					return t.store.Revoke(t.Context(), c.Ref())
+				})
+				if n := t.count(errs, nil, auth.ErrNotFound); n[0] != 3 {
+					t.fail("%d calls succeeded, want the 3 of Create", n[0])
+				}
+				t.wantCount(c.Kind, c.UserID, 3)
+			}
+		},
+	},
+	{
 		name: "Rotate_concurrentWithGracePeriod",
 		why:  "one call succeeds. The others get ErrConflict, not another token.",
 		run:  func(t *run) { rotateConcurrently(t, 30*time.Minute, auth.ErrConflict, 2) },
