@@ -17,8 +17,9 @@ type MemoryStore struct {
 	digests [shardCount]shard
 
 	// mu orders all changes. users is what changes and lists read.
-	mu    sync.Mutex
-	users map[owner][]*memoryRecord // not revoked, lowest ID first
+	mu      sync.Mutex
+	users   map[owner][]*memoryRecord // not revoked, lowest ID first
+	revoked map[Ref]bool              // the tokens and secrets whose remains are in digests
 }
 
 var _ Store = (*MemoryStore)(nil)
@@ -27,7 +28,7 @@ var _ Store = (*MemoryStore)(nil)
 // callers of Lookup can share it.
 type memoryRecord struct {
 	Credential
-	revokedAt time.Time // if not zero, only Kind and Digest are set
+	revokedAt time.Time // if not zero, only the Ref and Digest are set
 }
 
 type owner struct {
@@ -44,7 +45,7 @@ type shard struct {
 
 // NewMemoryStore returns an empty store.
 func NewMemoryStore() *MemoryStore {
-	s := &MemoryStore{users: make(map[owner][]*memoryRecord)}
+	s := &MemoryStore{users: make(map[owner][]*memoryRecord), revoked: make(map[Ref]bool)}
 	for i := range s.digests {
 		s.digests[i].records = make(map[Digest]*memoryRecord)
 	}
@@ -85,7 +86,7 @@ func (s *MemoryStore) Create(ctx context.Context, c Credential, limit int) error
 	if c.Kind == KindSecret && live > 0 {
 		return ErrConflict
 	}
-	if s.byDigest(c.Digest) != nil || s.byRef(c.Ref()) != nil {
+	if s.taken(c) {
 		return ErrConflict
 	}
 	if limit > 0 && live >= limit {
@@ -143,7 +144,7 @@ func (s *MemoryStore) Rotate(ctx context.Context, old Ref, next Credential, oldU
 	switch {
 	case r == nil || r.Expired(next.CreatedAt):
 		return ErrNotFound
-	case r.Superseded || s.byDigest(next.Digest) != nil || s.byRef(next.Ref()) != nil:
+	case r.Superseded || s.taken(next):
 		return ErrConflict
 	}
 	s.add(next)
@@ -223,6 +224,7 @@ func (s *MemoryStore) Purge(ctx context.Context, before time.Time) (int, error) 
 				if !r.revokedAt.Before(before) {
 					continue
 				}
+				delete(s.revoked, r.Ref())
 			case r.ExpiresAt.IsZero() || !r.ExpiresAt.Before(before):
 				continue
 			default:
@@ -267,6 +269,11 @@ func (s *MemoryStore) byRef(ref Ref) *memoryRecord {
 	return nil
 }
 
+// taken reports whether a record has the digest or the ID of c, even if it was revoked.
+func (s *MemoryStore) taken(c Credential) bool {
+	return s.byDigest(c.Digest) != nil || s.byRef(c.Ref()) != nil || s.revoked[c.Ref()]
+}
+
 func (s *MemoryStore) add(c Credential) {
 	r := &memoryRecord{Credential: c}
 	r.Sealed = slices.Clone(c.Sealed)
@@ -293,8 +300,9 @@ func (s *MemoryStore) revoke(r *memoryRecord) {
 		s.put(r.Digest, nil) // sessions cannot be imported
 		return
 	}
+	s.revoked[r.Ref()] = true
 	s.put(r.Digest, &memoryRecord{
-		Credential: Credential{Kind: r.Kind, Digest: r.Digest},
+		Credential: Credential{Kind: r.Kind, UserID: r.UserID, ID: r.ID, Digest: r.Digest},
 		revokedAt:  time.Now(),
 	})
 }

@@ -25,13 +25,15 @@ import (
 // records: callers check the expiry. Purge removes them, and a store may do so earlier.
 type Store interface {
 	// Create stores c. It returns ErrConflict if any record of any kind has the same
-	// digest, including revoked tokens and secrets until they are purged; if the user has a
-	// record of this kind with the same ID; or if c is a secret and the user has one that is
-	// neither revoked nor superseded nor expired. A secret that has expired is revoked in
-	// the same step, with the one that it replaced. If limit is above 0, Create returns
-	// ErrLimit if the user has that many records of this kind that are neither revoked nor
-	// superseded nor expired. The present time counts, not c.CreatedAt. The store does not
-	// keep the caller's slices.
+	// digest; if the user has a record of this kind with the same ID; or if c is a secret
+	// and the user has one that is neither revoked nor superseded nor expired. Revoked tokens
+	// and secrets keep their digest and ID until Purge, and expired records until they are
+	// removed. A secret that has expired is revoked in the same step, with the one that it
+	// replaced. If limit is above 0, Create returns ErrLimit if the user has that many
+	// records of this kind that are neither revoked nor superseded nor expired. The present
+	// time counts, not c.CreatedAt. A conflict comes before the limit: a repeated call gets
+	// ErrConflict, even if the first one used up the limit. The store does not keep the
+	// caller's slices.
 	Create(ctx context.Context, c Credential, limit int) error
 
 	// Lookup returns the record of that kind with that digest, even if it has expired.
@@ -57,14 +59,14 @@ type Store interface {
 	// its grace period, that one is revoked, so that at most two generations are valid
 	// at a time. Limits do not apply. Rotate returns ErrNotFound if old does not exist,
 	// is revoked, belongs to another user, or has expired at next.CreatedAt; and
-	// ErrConflict if old is superseded, or if next's digest or ID exists. Of several
-	// concurrent rotations of one record, exactly one succeeds.
+	// ErrConflict if old is superseded, or if next's digest or ID is taken, as in Create. Of
+	// several concurrent rotations of one record, exactly one succeeds.
 	Rotate(ctx context.Context, old Ref, next Credential, oldUntil time.Time) error
 
 	// Revoke revokes a record, and with it the record that it replaced if that is in
-	// its grace period. The digest of a token or a secret stays until Purge, so that it
-	// cannot be imported again; a store may keep more of the record, but returns none of it.
-	// Revoke returns ErrNotFound as Get does.
+	// its grace period. The digest and the ID of a token or a secret stay until Purge, so
+	// that it cannot be imported or created again; a store may keep more of the record, but
+	// returns none of it. A session may be removed. Revoke returns ErrNotFound as Get does.
 	Revoke(ctx context.Context, ref Ref) error
 
 	// RevokeAll revokes all of a user's records of one kind except those with the given
@@ -78,8 +80,8 @@ type Store interface {
 
 	// Purge removes records that expired or were revoked before the given time, and
 	// returns their number. The application calls it periodically, for example once a
-	// day with a time a month ago. Until then the digest of a revoked token cannot be
-	// used again.
+	// day with a time a month ago. Until then the digest and the ID of a revoked token or
+	// secret cannot be used again.
 	Purge(ctx context.Context, before time.Time) (int, error)
 }
 

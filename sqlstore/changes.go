@@ -84,18 +84,19 @@ func (s *Store) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, 
 func (s *Store) insertAfter(ctx context.Context, c auth.Credential, prepare func(context.Context, *sql.Conn) error) error {
 	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
-	var failed error // the insert's error; after any other one, no other record is in the way
+	var rejected bool // after another error, for example of COMMIT, the record in the way may be c
 	err := s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		if err := prepare(ctx, tx); err != nil {
-			return err
+		err := prepare(ctx, tx)
+		if err == nil {
+			err = s.insert(ctx, tx, c)
+			rejected = err != nil
 		}
-		failed = s.insert(ctx, tx, c)
-		return failed
-	})
-	if failed == nil {
 		return err
+	})
+	if rejected || errors.Is(err, auth.ErrLimit) {
+		return s.conflictOr(ctx, c, err)
 	}
-	return s.conflictOr(ctx, c, failed)
+	return err
 }
 
 func (s *Store) insert(ctx context.Context, tx *sql.Conn, c auth.Credential) error {
@@ -231,7 +232,7 @@ func (s *Store) revoke(ctx context.Context, tx *sql.Conn, ref auth.Ref, now time
 }
 
 // revokeWhere deletes sessions, which cannot be imported again. Of tokens and
-// secrets it keeps the digest, but not the sealed plaintext.
+// secrets it keeps the digest and the ID, but not the sealed plaintext.
 func (s *Store) revokeWhere(ctx context.Context, tx *sql.Conn, kind auth.Kind, now time.Time, where string, args []any) (int, error) {
 	query := `DELETE FROM auth_credentials` + where
 	if kind != auth.KindSession {

@@ -53,6 +53,99 @@ var detailCases = []testCase{
 		},
 	},
 	{
+		name: "Create_idExpired",
+		why:  "a record keeps its ID until it is removed, even if it has expired.",
+		run: func(t *run) {
+			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
+				expired := t.createExpired(kind, user())
+				t.idTaken(expired)
+				t.same(t.get(expired), expired)
+			}
+		},
+	},
+	{
+		name: "Create_idRevoked",
+		why:  "a call that is repeated with the same ID creates nothing, even if the token has been revoked in the meantime: by itself, with its successor, by a rotation or by RevokeAll.",
+		run: func(t *run) {
+			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSecret} {
+				for way, revoke := range waysToRevoke {
+					t.Logf("a %v: %s", kind, way)
+					kept, revoked := revoke(t, kind)
+					for _, c := range revoked {
+						t.idTaken(c)
+						t.notFound(c)
+					}
+					for _, c := range kept {
+						t.same(t.get(c), c)
+					}
+				}
+			}
+		},
+	},
+	{
+		name: "Create_idOfOthers",
+		why:  "an ID belongs to one user and one kind: another user, who may know it, cannot block it.",
+		run: func(t *run) {
+			c := t.create(record(auth.KindToken, user()))
+			t.ok(t.store.Revoke(t.Context(), c.Ref()))
+			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
+				for _, u := range []string{user(), c.UserID} {
+					other := record(kind, u)
+					other.ID = c.ID
+					if other.Ref() != c.Ref() {
+						t.create(other)
+						t.same(t.get(other), other)
+					}
+				}
+			}
+			t.idTaken(c)
+		},
+	},
+	{
+		name: "Purge_freesID",
+		why:  "Purge removes all of a record, so that revoked records do not accumulate, and only of those that were revoked before the given time.",
+		run: func(t *run) {
+			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSecret} {
+				for way, revoke := range waysToRevoke {
+					t.Logf("a %v: %s", kind, way)
+					_, revoked := revoke(t, kind)
+					t.purge(now().Add(-time.Hour), 0)
+					for _, c := range revoked {
+						t.idTaken(c)
+					}
+					t.purge(now().Add(time.Minute), len(revoked))
+					_, err := t.store.RevokeAll(t.Context(), kind, revoked[0].UserID) // a user has one current secret
+					t.ok(err)
+					again := record(kind, revoked[0].UserID)
+					again.ID = revoked[0].ID
+					t.create(again)
+					t.same(t.lookup(again), again)
+					t.same(t.get(again), again)
+					t.ok(t.store.Revoke(t.Context(), again.Ref()))
+					t.idTaken(again)
+					_, err = t.store.Purge(t.Context(), now().Add(time.Minute))
+					t.ok(err)
+				}
+			}
+		},
+	},
+	{
+		name: "Create_conflictBeforeLimit",
+		why:  "a call that is repeated gets ErrConflict, which says that the record exists, even if the first call used up the limit.",
+		run: func(t *run) {
+			c := record(auth.KindToken, user())
+			t.ok(t.store.Create(t.Context(), c, 1))
+			again := record(auth.KindToken, c.UserID)
+			t.want(t.store.Create(t.Context(), again, 1), auth.ErrLimit)
+			again.ID = c.ID
+			t.want(t.store.Create(t.Context(), again, 1), auth.ErrConflict)
+			imported := record(auth.KindToken, c.UserID)
+			imported.Digest = c.Digest
+			t.want(t.store.Create(t.Context(), imported, 1), auth.ErrConflict)
+			t.wantCount(c.Kind, c.UserID, 1)
+		},
+	},
+	{
 		name: "Create_countsLimitNow",
 		why:  "an import sets CreatedAt to a time in the past, when records were still valid that have expired since, and a limit bounds the records that are valid at the same time.",
 		run: func(t *run) {
@@ -314,5 +407,55 @@ var detailCases = []testCase{
 			t.want(t.store.Rotate(t.Context(), ref, record(auth.KindToken, c.UserID), time.Time{}), auth.ErrNotFound)
 			t.same(t.get(c), c)
 		},
+	},
+}
+
+// waysToRevoke each create records of a new user and revoke some of them. They return those
+// that are left, and those that are revoked.
+var waysToRevoke = map[string]func(t *run, kind auth.Kind) (kept, revoked []auth.Credential){
+	"Revoke": func(t *run, kind auth.Kind) (kept, revoked []auth.Credential) {
+		c := t.create(record(kind, user()))
+		t.ok(t.store.Revoke(t.Context(), c.Ref()))
+		return nil, []auth.Credential{c}
+	},
+	"Revoke with the previous one": func(t *run, kind auth.Kind) (kept, revoked []auth.Credential) {
+		old := t.create(record(kind, user()))
+		next := t.rotate(old)
+		t.ok(t.store.Revoke(t.Context(), next.Ref()))
+		return nil, []auth.Credential{old, next}
+	},
+	"Rotate without a grace period": func(t *run, kind auth.Kind) (kept, revoked []auth.Credential) {
+		old := t.create(record(kind, user()))
+		next := successor(old)
+		next.Previous = ""
+		t.ok(t.store.Rotate(t.Context(), old.Ref(), next, time.Time{}))
+		return []auth.Credential{next}, []auth.Credential{old}
+	},
+	"Rotate twice": func(t *run, kind auth.Kind) (kept, revoked []auth.Credential) {
+		first := t.create(record(kind, user()))
+		third := t.rotate(t.rotate(first))
+		return []auth.Credential{third}, []auth.Credential{first}
+	},
+	"RevokeAll": func(t *run, kind auth.Kind) (kept, revoked []auth.Credential) {
+		old := t.create(record(kind, user()))
+		next := t.rotate(old)
+		_, err := t.store.RevokeAll(t.Context(), kind, old.UserID)
+		t.ok(err)
+		return nil, []auth.Credential{old, next}
+	},
+	"RevokeAll with an exception": func(t *run, kind auth.Kind) (kept, revoked []auth.Credential) {
+		old := t.create(record(kind, user()))
+		next := t.rotate(old)
+		_, err := t.store.RevokeAll(t.Context(), kind, old.UserID, next.ID)
+		t.ok(err)
+		return []auth.Credential{next}, []auth.Credential{old}
+	},
+	"Create after an expired one": func(t *run, kind auth.Kind) (kept, revoked []auth.Credential) {
+		expired := t.createExpired(kind, user())
+		next := t.create(record(kind, expired.UserID))
+		if kind != auth.KindSecret { // only secrets are replaced
+			t.ok(t.store.Revoke(t.Context(), expired.Ref()))
+		}
+		return []auth.Credential{next}, []auth.Credential{expired}
 	},
 }

@@ -58,6 +58,74 @@ var raceCases = []testCase{
 		},
 	},
 	{
+		name: "Create_concurrentID",
+		why:  "of several calls with one ID, in a form that is sent twice, one creates a record. The others get ErrConflict, and leave nothing.",
+		run: func(t *run) {
+			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
+				for _, limit := range []int{0, 1, 7} {
+					records := sameID(kind, 20)
+					t.oneSucceeds(concurrently(len(records), func(i int) error {
+						return t.store.Create(t.Context(), records[i], limit)
+					}), auth.ErrConflict)
+					t.known(records, 1)
+					t.wantCount(kind, records[0].UserID, 1)
+				}
+			}
+		},
+	},
+	{
+		name: "Create_concurrentIDWithRevoke",
+		why:  "a record that is revoked while the call that created it is repeated stays revoked, and no second one takes its ID.",
+		run: func(t *run) {
+			for n := range 20 {
+				kind := []auth.Kind{auth.KindToken, auth.KindSecret}[n%2]
+				records := sameID(kind, 8)
+				errs := concurrently(2*len(records), func(i int) error {
+					switch {
+					case i < len(records):
+						return t.store.Create(t.Context(), records[i], 10*(n/2%2))
+					case i%2 == 0:
+						return ignoreNotFound(t.store.Revoke(t.Context(), records[0].Ref()))
+					}
+					_, err := t.store.RevokeAll(t.Context(), kind, records[0].UserID)
+					return err
+				})
+				if n := t.count(errs, nil, auth.ErrConflict); n[1] != len(records)-1 {
+					t.fail("%d of %d calls of Create returned a conflict, want all except one", n[1], len(records))
+				}
+				t.want(ignoreNotFound(t.store.Revoke(t.Context(), records[0].Ref())), nil)
+				t.known(records, 0)
+				t.wantCount(kind, records[0].UserID, 0)
+				t.idTaken(records[0])
+			}
+		},
+	},
+	{
+		name: "Rotate_concurrentID",
+		why:  "of rotations of several records to one ID, one succeeds. The others change nothing.",
+		run: func(t *run) {
+			next := sameID(auth.KindToken, 10)
+			old := make([]auth.Credential, len(next))
+			for i := range old {
+				old[i] = t.create(record(auth.KindToken, next[i].UserID))
+				next[i].Previous = old[i].ID
+			}
+			t.oneSucceeds(concurrently(len(old), func(i int) error {
+				return t.store.Rotate(t.Context(), old[i].Ref(), next[i], next[i].CreatedAt.Add(time.Hour))
+			}), auth.ErrConflict)
+			t.known(next, 1)
+			superseded := 0
+			for _, c := range old {
+				if t.get(c).Superseded {
+					superseded++
+				}
+			}
+			if superseded != 1 {
+				t.fail("%d records are superseded, want 1", superseded)
+			}
+		},
+	},
+	{
 		name: "Store_concurrentFirstCalls",
 		why:  "the first calls for a user who has no records do not make each other fail: calls that change nothing, and are rolled back, must not leave the others in a deadlock.",
 		run: func(t *run) {
@@ -168,6 +236,42 @@ var raceCases = []testCase{
 			t.count(errs, nil)
 		},
 	},
+}
+
+// sameID returns records of a new user with different digests and one ID.
+func sameID(kind auth.Kind, n int) []auth.Credential {
+	records := make([]auth.Credential, n)
+	for i := range records {
+		records[i] = record(kind, user())
+		records[i].UserID, records[i].ID = records[0].UserID, records[0].ID
+	}
+	return records
+}
+
+// known fails unless the store finds the digests of exactly n of the records.
+func (t *run) known(records []auth.Credential, n int) {
+	t.Helper()
+	found := 0
+	for _, c := range records {
+		got, err := t.store.Lookup(t.Context(), c.Kind, c.Digest)
+		switch {
+		case err == nil:
+			found++
+			t.same(*got, c)
+		case !errors.Is(err, auth.ErrNotFound):
+			t.fail("got the error %v, want %v", err, auth.ErrNotFound)
+		}
+	}
+	if found != n {
+		t.fail("Lookup found %d of %d records with one ID, want %d", found, len(records), n)
+	}
+}
+
+func ignoreNotFound(err error) error {
+	if errors.Is(err, auth.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 func rotateConcurrently(t *run, overlap time.Duration, lost error, live int) {

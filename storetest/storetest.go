@@ -218,6 +218,24 @@ func (t *run) digestTaken(c auth.Credential) {
 	t.same(t.lookup(other), other)
 }
 
+// idTaken fails if Create or Rotate accepts the ID of c for another record of its user and
+// kind.
+func (t *run) idTaken(c auth.Credential) {
+	t.Helper()
+	same := record(c.Kind, c.UserID)
+	same.ID = c.ID
+	t.want(t.store.Create(t.Context(), same, 0), auth.ErrConflict)
+	t.digestUnknown(same)
+	for _, listed := range t.all(c.Kind, c.UserID) {
+		if listed.Superseded || listed.ID == c.ID || listed.Expired(now()) {
+			continue
+		}
+		t.want(t.store.Rotate(t.Context(), listed.Ref(), same, now().Add(time.Hour)), auth.ErrConflict)
+		t.same(t.get(listed), listed)
+		t.digestUnknown(same)
+	}
+}
+
 // all lists a user's records over all pages.
 func (t *run) all(kind auth.Kind, user string) []auth.Credential {
 	t.Helper()

@@ -29,6 +29,13 @@ var brokenStores = map[string]struct {
 	"Create keeps the caller's slice":               {"Store_sharesNoSlice", func() auth.Store { return &sharing{MemoryStore: auth.NewMemoryStore()} }},
 	"Create counts and inserts in two steps":        {"Create_concurrentLimit", func() auth.Store { return &counting{auth.NewMemoryStore(), presentTime} }},
 	"Create overwrites a record with the same ID":   {"Create_idTaken", func() auth.Store { return &overwriting{auth.NewMemoryStore()} }},
+	"Create forgets the IDs of revoked records":     {"Create_idRevoked", func() auth.Store { return &reusing{auth.NewMemoryStore()} }},
+	"Create forgets the IDs of expired records":     {"Create_idExpired", func() auth.Store { return &reusing{auth.NewMemoryStore()} }},
+	"Create reserves an ID for all users":           {"Create_idOfOthers", func() auth.Store { return &global{MemoryStore: auth.NewMemoryStore()} }},
+	"Create checks the ID in a step of its own":     {"Create_concurrentID", func() auth.Store { return &racing{auth.NewMemoryStore()} }},
+	"Create checks the limit first":                 {"Create_conflictBeforeLimit", func() auth.Store { return &counting{auth.NewMemoryStore(), presentTime} }},
+	"Rotate checks the ID in a step of its own":     {"Rotate_concurrentID", func() auth.Store { return &racing{auth.NewMemoryStore()} }},
+	"Purge keeps the IDs":                           {"Purge_freesID", func() auth.Store { return &global{MemoryStore: auth.NewMemoryStore()} }},
 	"Create ignores the limit":                      {"Create_limit", func() auth.Store { return &unlimited{auth.NewMemoryStore()} }},
 	"Create counts the limit at CreatedAt":          {"Create_countsLimitNow", func() auth.Store { return &counting{auth.NewMemoryStore(), creationTime} }},
 	"Create rejects a secret after an expired one":  {"Create_replacesExpiredSecret", func() auth.Store { return &occupied{auth.NewMemoryStore()} }},
@@ -217,6 +224,67 @@ func (s *overwriting) Create(ctx context.Context, c auth.Credential, limit int) 
 		}
 	}
 	return s.MemoryStore.Create(ctx, c, limit)
+}
+
+// reusing accepts the ID of a record that was revoked or has expired.
+type reusing struct{ *auth.MemoryStore }
+
+func (s *reusing) Create(ctx context.Context, c auth.Credential, limit int) error {
+	old, errGet := s.Get(ctx, c.Ref())
+	_, errLookup := s.Lookup(ctx, c.Kind, c.Digest)
+	err := s.MemoryStore.Create(ctx, c, limit)
+	free := errGet != nil || old.Expired(time.Now())
+	if c.Kind != auth.KindSecret && free && errors.Is(errLookup, auth.ErrNotFound) && errors.Is(err, auth.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// global has one unique index on the IDs of all records, which it never removes.
+type global struct {
+	*auth.MemoryStore
+	ids sync.Map
+}
+
+func (s *global) Create(ctx context.Context, c auth.Credential, limit int) error {
+	if _, taken := s.ids.LoadOrStore(c.ID, true); taken {
+		return auth.ErrConflict
+	}
+	return s.MemoryStore.Create(ctx, c, limit)
+}
+
+// racing looks for the ID and then inserts.
+type racing struct{ *auth.MemoryStore }
+
+func (s *racing) Create(ctx context.Context, c auth.Credential, limit int) error {
+	if err := s.free(ctx, c); err != nil {
+		return err
+	}
+	err := s.MemoryStore.Create(ctx, c, limit)
+	if c.Kind != auth.KindSecret && errors.Is(err, auth.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+func (s *racing) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, until time.Time) error {
+	if err := s.free(ctx, next); err != nil {
+		return err
+	}
+	err := s.MemoryStore.Rotate(ctx, old, next, until)
+	if _, errNext := s.Get(ctx, next.Ref()); errNext == nil && errors.Is(err, auth.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+func (s *racing) free(ctx context.Context, c auth.Credential) error {
+	_, err := s.Get(ctx, c.Ref())
+	time.Sleep(time.Millisecond) // a round trip to the database
+	if err == nil {
+		return auth.ErrConflict
+	}
+	return nil
 }
 
 type unlimited struct{ *auth.MemoryStore }

@@ -4,15 +4,20 @@
 -- <prefix>c:<digest>          a record, or the remains of a revoked one
 -- <prefix>u:<kind>:<user ID>  the user's records that are not revoked: a sorted set
 --                             of "<ID> NUL <digest>", in the order of IDs
+-- <prefix>r:<kind>:<user ID>  the IDs of the user's revoked tokens or secrets: a hash
+--                             without values, which is the smallest form of a set
 -- <prefix>expiring            digests of records by expiry
--- <prefix>revoked             digests of revoked records by time of revocation
+-- <prefix>revoked             revoked tokens and secrets by time of revocation:
+--                             "<digest> <kind> <ID> NUL <user ID>", without the spaces
 --
 -- Redis removes a record some time after it has expired. The indexes still name it
--- then, until a script comes across the entry.
+-- then, until a script comes across the entry. The revoked ones stay until Purge, which
+-- finds all that it removes in <prefix>revoked.
 local expiring, revoked, prefix = KEYS[1], KEYS[2], ARGV[1]
 
 local function record_key(digest) return prefix .. 'c:' .. digest end
 local function user_key(kind, user) return prefix .. 'u:' .. kind .. ':' .. user end
+local function revoked_key(kind, user) return prefix .. 'r:' .. kind .. ':' .. user end
 
 local function is_live(record) return record and record:sub(1, 1) == '1' end
 local function is_superseded(record) return record:sub(3, 3) == '1' end
@@ -41,6 +46,12 @@ local function find(set, id)
 	if is_live(record) then return record, digest, member end
 end
 
+-- is_taken reports whether a record has the digest or the ID, even if it was revoked.
+local function is_taken(set, kind, user, id, digest)
+	return redis.call('EXISTS', record_key(digest)) == 1 or find(set, id)
+		or redis.call('HEXISTS', revoked_key(kind, user), id) == 1
+end
+
 -- find_previous returns what find does, for the record that this one replaced.
 local function find_previous(set, record)
 	local _, _, id = owner(record)
@@ -66,14 +77,16 @@ local function forget(set, members)
 	for _, member in ipairs(members) do redis.call('ZREM', set, member) end
 end
 
--- revoke keeps the digest of a token or a secret, so that it cannot be imported
--- again. Sessions cannot be imported at all.
-local function revoke(set, kind, digest, member, now)
+-- revoke keeps the digest and the ID of a token or a secret, so that it cannot be imported
+-- or created again. Sessions cannot be imported at all.
+local function revoke(set, kind, user, member, now)
+	local id, digest = member:sub(1, -34), member:sub(-32)
 	if kind == '2' then
 		redis.call('DEL', record_key(digest))
 	else
 		redis.call('SET', record_key(digest), '0' .. kind .. now)
-		redis.call('ZADD', revoked, now, digest)
+		redis.call('HSET', revoked_key(kind, user), id, '')
+		redis.call('ZADD', revoked, now, digest .. kind .. id .. '\0' .. user)
 	end
 	redis.call('ZREM', expiring, digest)
 	redis.call('ZREM', set, member)

@@ -4,7 +4,7 @@ local now, drop, limit, retention = ARGV[7], ARGV[8], tonumber(ARGV[9]), ARGV[10
 local set = user_key(kind, user)
 
 -- All reads come before the first write.
-if redis.call('EXISTS', record_key(digest)) == 1 or find(set, id) then return {'conflict'} end
+if is_taken(set, kind, user, id, digest) then return {'conflict'} end
 local live, missing, expired, expired_member = 0, {}, nil, nil
 if kind == '3' or limit > 0 and redis.call('ZCARD', set) >= limit then
 	missing = each(set, function(other, member)
@@ -24,11 +24,11 @@ if kind == '3' and expired then previous, previous_digest, previous_member = fin
 local result = {'done'}
 if kind == '3' and expired then
 	result[2] = expired_member:sub(-32)
-	revoke(set, kind, result[2], expired_member, now)
+	revoke(set, kind, user, expired_member, now)
 end
 if previous then
 	result[3] = previous_digest
-	revoke(set, kind, previous_digest, previous_member, now)
+	revoke(set, kind, user, previous_member, now)
 end
 forget(set, missing)
 insert(set, record, digest, id, drop)

@@ -1,15 +1,17 @@
 -- Returns the number of entries examined, the number of records removed, and the
 -- digests of the removed records that had not been revoked.
 local before, limit = ARGV[2], ARGV[3]
-local revoked_digests = redis.call('ZRANGEBYSCORE', revoked, '-inf', '(' .. before, 'LIMIT', 0, limit)
+local revoked_members = redis.call('ZRANGEBYSCORE', revoked, '-inf', '(' .. before, 'LIMIT', 0, limit)
 local expired_digests = redis.call('ZRANGEBYSCORE', expiring, '-inf', '(' .. before, 'LIMIT', 0, limit)
 local records = {}
 for i, digest in ipairs(expired_digests) do records[i] = redis.call('GET', record_key(digest)) end
 
 local removed, result = 0, {}
-for _, digest in ipairs(revoked_digests) do
-	removed = removed + redis.call('DEL', record_key(digest))
-	redis.call('ZREM', revoked, digest)
+for _, member in ipairs(revoked_members) do
+	local kind, id, user = member:match('^(.)(%Z*)%z(.*)$', 33)
+	removed = removed + redis.call('DEL', record_key(member:sub(1, 32)))
+	if user then redis.call('HDEL', revoked_key(kind, user), id) end
+	redis.call('ZREM', revoked, member)
 end
 for i, digest in ipairs(expired_digests) do
 	if is_live(records[i]) then
@@ -20,4 +22,4 @@ for i, digest in ipairs(expired_digests) do
 	end
 	redis.call('ZREM', expiring, digest)
 end
-return {tostring(#revoked_digests + #expired_digests), tostring(removed), unpack(result)}
+return {tostring(#revoked_members + #expired_digests), tostring(removed), unpack(result)}

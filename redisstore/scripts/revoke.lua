@@ -6,7 +6,7 @@ local record, digest, member = find(set, id)
 if not record then return {'not found'} end
 local previous, previous_digest, previous_member = find_previous(set, record)
 
-revoke(set, kind, digest, member, now)
+revoke(set, kind, user, member, now)
 if not previous then return {'done', digest} end
-revoke(set, kind, previous_digest, previous_member, now)
+revoke(set, kind, user, previous_member, now)
 return {'done', digest, previous_digest}

@@ -9,7 +9,7 @@ end)
 
 for i, member in ipairs(members) do
 	result[i + 1] = member:sub(-32)
-	revoke(set, kind, result[i + 1], member, now)
+	revoke(set, kind, user, member, now)
 end
 forget(set, missing)
 return result

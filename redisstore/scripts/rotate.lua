@@ -5,7 +5,7 @@ local set = user_key(kind, user)
 
 local old, old_digest, old_member = find(set, old_id)
 if not old or is_expired(old, now) then return {'not found'} end
-if is_superseded(old) or redis.call('EXISTS', record_key(digest)) == 1 or find(set, id) then return {'conflict'} end
+if is_superseded(old) or is_taken(set, kind, user, id, digest) then return {'conflict'} end
 local previous, previous_digest, previous_member = find_previous(set, old)
 if old_until ~= '' and is_expired(old, old_until) then
 	old_until = expires(old)
@@ -14,11 +14,11 @@ end
 
 local result = {'done', old_digest}
 if previous then
-	revoke(set, kind, previous_digest, previous_member, now)
+	revoke(set, kind, user, previous_member, now)
 	result[#result + 1] = previous_digest
 end
 if old_until == '' then
-	revoke(set, kind, old_digest, old_member, now)
+	revoke(set, kind, user, old_member, now)
 	result[#result + 1] = old_digest
 else
 	old = '1' .. kind .. '1' .. old:sub(4, 23) .. old_until .. old:sub(44)

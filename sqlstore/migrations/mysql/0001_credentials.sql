@@ -1,7 +1,7 @@
 -- Credentials of github.com/seed-31c5bcb2/auth. Times are microseconds since 1970.
 -- In expires_at 9223372036854775807 means never; in last_used_at 0 means not yet
--- used. A revoked record keeps its digest, and its expires_at is the time of the
--- revocation.
+-- used. A revoked token or secret keeps its digest and its ID until it is purged, and
+-- its expires_at is the time of the revocation.
 -- Text columns are binary: every collation treats some different strings as equal,
 -- at least those that differ in trailing spaces.
 CREATE TABLE IF NOT EXISTS auth_credentials (
