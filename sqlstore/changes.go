@@ -125,7 +125,7 @@ func (s *Store) conflictOr(ctx context.Context, c auth.Credential, failed error)
 	if err == nil && taken > 0 {
 		return auth.ErrConflict
 	}
-	return errors.Join(failed, err)
+	return joinOther(failed, err)
 }
 
 // supersede makes c expire at until, or revokes it if until is not after now.

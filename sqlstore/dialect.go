@@ -55,6 +55,9 @@ type dialect struct {
 	// purge deletes up to a number of records that expired before a time.
 	purge string
 
+	// countTable counts the tables of a name that statements find.
+	countTable string
+
 	// begin starts a write transaction in which each statement sees what was
 	// committed before it started. Counting under the user's lock needs that.
 	begin []string
@@ -71,8 +74,9 @@ var dialects = map[Dialect]*dialect{
 			ON CONFLICT (kind, user_id) DO UPDATE SET changes = changes + 1`,
 		purge: `DELETE FROM auth_credentials WHERE (kind, user_id, id) IN
 			(SELECT kind, user_id, id FROM auth_credentials WHERE expires_at < ? LIMIT ?)`,
-		begin:   []string{"BEGIN IMMEDIATE"},
-		migrate: migrateIn("BEGIN IMMEDIATE"),
+		begin:      []string{"BEGIN IMMEDIATE"},
+		countTable: `SELECT COUNT(*) FROM pragma_table_info(?)`,
+		migrate:    migrateIn("BEGIN IMMEDIATE"),
 	},
 	PostgreSQL: {
 		folder:   "postgres",
@@ -81,7 +85,8 @@ var dialects = map[Dialect]*dialect{
 			ON CONFLICT (kind, user_id) DO UPDATE SET changes = auth_user_locks.changes + 1`,
 		purge: `DELETE FROM auth_credentials WHERE (kind, user_id, id) IN
 			(SELECT kind, user_id, id FROM auth_credentials WHERE expires_at < ? LIMIT ? FOR UPDATE SKIP LOCKED)`,
-		begin: []string{"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"},
+		begin:      []string{"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"},
+		countTable: `SELECT COUNT(to_regclass(?))`,
 		// The lock's number is "auth" in ASCII.
 		migrate: migrateIn("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "SELECT pg_advisory_xact_lock(1635087464)"),
 	},
@@ -90,9 +95,10 @@ var dialects = map[Dialect]*dialect{
 		lockUser: `UPDATE auth_user_locks SET changes = changes + 1 WHERE kind = ? AND user_id = ?`,
 		addUser: `INSERT INTO auth_user_locks (kind, user_id, changes) VALUES (?, ?, 0)
 			ON DUPLICATE KEY UPDATE changes = changes`,
-		purge:   `DELETE FROM auth_credentials WHERE expires_at < ? LIMIT ?`,
-		begin:   []string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION READ WRITE"},
-		migrate: migrateMySQL,
+		purge:      `DELETE FROM auth_credentials WHERE expires_at < ? LIMIT ?`,
+		begin:      []string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION READ WRITE"},
+		countTable: `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?`,
+		migrate:    migrateMySQL,
 	},
 }
 
@@ -126,7 +132,7 @@ func migrateMySQL(ctx context.Context, conn *sql.Conn, f func(execer) error) err
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_, errRelease := conn.ExecContext(ctx, "DO RELEASE_LOCK(CONCAT(?, '/', MD5(DATABASE())))", lock)
-	return errors.Join(err, errRelease)
+	return joinOther(err, errRelease)
 }
 
 // bind rewrites the placeholders for the database. No query in this package has a

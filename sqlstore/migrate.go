@@ -22,8 +22,9 @@ var Migrations embed.FS
 // Migrate creates the tables, or updates those of an earlier release. It can be
 // called at every start, by any number of processes concurrently: one migrates, and
 // the others wait for it. In MySQL and MariaDB, where changes of tables cannot be
-// rolled back, the next call completes an interrupted migration. Config.Timeout
-// does not apply.
+// rolled back, the next call completes an interrupted migration. Migrate returns an error
+// if the tables are then not those of the migrations, for example because one was dropped.
+// Config.Timeout does not apply.
 func (s *Store) Migrate(ctx context.Context) error {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
@@ -48,7 +49,7 @@ func (s *Store) applyAll(ctx context.Context, tx execer) error {
 			return fmt.Errorf("sqlstore: %s: %w", path.Base(file), err)
 		}
 	}
-	return nil
+	return s.checkTables(ctx, tx)
 }
 
 // apply runs a migration that the database has not had.

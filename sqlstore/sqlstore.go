@@ -207,7 +207,7 @@ func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*aut
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, auth.ErrNotFound
 	case err != nil:
-		return nil, err
+		return nil, s.explain(ctx, s.db, err)
 	case c.Kind != kind:
 		return nil, auth.ErrNotFound
 	case revoked:
@@ -224,7 +224,7 @@ func (s *Store) Get(ctx context.Context, ref auth.Ref) (c auth.Credential, err e
 		c, err = s.find(ctx, s.db, ref)
 		return err
 	})
-	return c, err
+	return c, s.explain(ctx, s.db, err)
 }
 
 // find returns the record, or ErrNotFound if it is revoked. q is the database or a
@@ -256,7 +256,7 @@ func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page au
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, s.explain(ctx, s.db, err)
 	}
 	defer rows.Close()
 	list := []auth.Credential{}
@@ -322,7 +322,7 @@ func (s *Store) purgeSome(ctx context.Context, before time.Time) (int, error) {
 	defer release()
 	result, err := s.db.ExecContext(ctx, s.dialect.bind(s.dialect.purge), before.UnixMicro(), purgeBatch)
 	if err != nil {
-		return 0, err
+		return 0, s.explain(ctx, s.db, err)
 	}
 	n, err := result.RowsAffected()
 	return int(n), err

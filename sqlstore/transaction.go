@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -29,7 +30,7 @@ func (s *Store) transact(ctx context.Context, f func(context.Context, *sql.Conn)
 		return err
 	}
 	defer conn.Close()
-	return finish(ctx, conn, f(ctx, conn))
+	return s.explain(ctx, conn, finish(ctx, conn, f(ctx, conn)))
 }
 
 // acquireWriter waits until this store may write. It is called before a connection
@@ -86,6 +87,15 @@ func beginWith(ctx context.Context, conn *sql.Conn, statements []string) error {
 		}
 	}
 	return nil
+}
+
+// joinOther joins an error and one that followed from it, unless that one says the same:
+// the statements after a broken connection fail like the first.
+func joinOther(err, then error) error {
+	if err != nil && then != nil && strings.Contains(err.Error(), then.Error()) {
+		return err
+	}
+	return errors.Join(err, then)
 }
 
 // finish commits if err is nil, and rolls back otherwise.
