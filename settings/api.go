@@ -95,32 +95,26 @@ func timeOrNull(t time.Time) *time.Time {
 	return &t
 }
 
-// listPage lists the page that the query asks for. next is the ID after which the
-// following page begins, nil for the last page.
-func (r *request) listPage(list func(auth.Page) ([]auth.Credential, error)) (records []auth.Credential, next *string, err error) {
-	q := r.URL.Query()
-	page := auth.Page{After: q.Get("after"), Limit: maxPage}
-	if text := q.Get("limit"); text != "" {
+// listPage lists the page that the query asks for, without the records that keep rejects.
+// next is the ID after which the following page begins, nil for the last page.
+func (r *request) listPage(list lister, keep func(auth.Credential) bool) (records []auth.Credential, next *string, err error) {
+	page := auth.Page{After: r.after(), Limit: maxPage}
+	if text := r.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > maxPage {
 			return nil, nil, invalidArgument(fieldError{"limit", "must be 1 to " + strconv.Itoa(maxPage)})
 		}
 		page.Limit = n
 	}
-	page.Limit++ // one more shows whether there is a following page
-	records, err = list(page)
-	if err != nil || len(records) < page.Limit {
-		return records, nil, err
+	p, err := r.collect(list, page, keep)
+	if err == nil && p.next != "" {
+		next = &p.next
 	}
-	records = records[:page.Limit-1]
-	last := records[len(records)-1].ID // a copy: callers filter records in place
-	return records, &last, nil
+	return p.records, next, err
 }
 
 func (r *request) getTokens() error {
-	list, next, err := r.listPage(func(page auth.Page) ([]auth.Credential, error) {
-		return r.bearer.List(r.Context(), r.id.UserID, page)
-	})
+	list, next, err := r.listPage(r.bearer.List, func(auth.Credential) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -307,14 +301,12 @@ type sessionJSON struct {
 }
 
 func (r *request) getSessions() error {
-	list, next, err := r.listPage(func(page auth.Page) ([]auth.Credential, error) {
-		return r.cookie.List(r.Context(), r.id.UserID, page)
-	})
+	list, next, err := r.listPage(r.cookie.List, r.isLive)
 	if err != nil {
 		return err
 	}
 	sessions := []sessionJSON{}
-	for _, s := range r.liveSessions(list) {
+	for _, s := range list {
 		sessions = append(sessions, sessionJSON{
 			s.ID, s.ID == r.id.CredentialID, s.Name, s.Scopes.List(), s.CreatedAt, timeOrNull(s.ExpiresAt), timeOrNull(s.LastUsedAt),
 		})

@@ -114,13 +114,12 @@ func (r *request) checkSecret() error {
 // secrets returns the user's current secret and, in the grace period of a rotation,
 // the previous one. They are nil if there are none. Expired ones do not count.
 func (r *request) secrets() (current, previous *auth.Credential, err error) {
-	list, err := r.secret.List(r.Context(), r.id.UserID, auth.Page{})
-	for i := range list {
-		switch s := &list[i]; {
-		case s.Expired(r.now):
-		case s.Superseded:
+	live := func(s auth.Credential) bool { return !s.Expired(r.now) }
+	found, err := r.collect(r.secret.List, auth.Page{Limit: 2}, live)
+	for i := range found.records {
+		if s := &found.records[i]; s.Superseded {
 			previous = s
-		default:
+		} else {
 			current = s
 		}
 	}
@@ -231,15 +230,11 @@ func stateOf(t auth.Credential, now time.Time) state {
 	return stateActive
 }
 
-// liveSessions removes the sessions that have expired or timed out.
-func (r *request) liveSessions(sessions []auth.Credential) []auth.Credential {
+// isLive reports whether a session has neither expired nor timed out.
+func (r *request) isLive(s auth.Credential) bool {
 	idle := r.cookie.Policy().IdleTimeout
-	return slices.DeleteFunc(sessions, func(s auth.Credential) bool {
-		if s.ID == r.id.CredentialID {
-			return false
-		}
-		return s.Expired(r.now) || idle > 0 && r.now.Sub(lastSeen(s)) > idle+useDelay
-	})
+	idled := idle > 0 && r.now.Sub(lastSeen(s)) > idle+useDelay
+	return s.ID == r.id.CredentialID || !s.Expired(r.now) && !idled
 }
 
 // useDelay is how late a last use may be recorded.

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"strconv"
 
-	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/internal/navigation"
 )
 
@@ -101,34 +100,6 @@ func (r *request) notice() string {
 		return ""
 	}
 	return r.texts.get(key)
-}
-
-// perPage is how many records a page shows, and maxShown is the limit for all pages
-// together.
-const (
-	perPage  = 50
-	maxShown = 1000
-)
-
-// A pager links to the neighbors of a page.
-type pager struct {
-	Number, Previous, Next int    // zero if there is no such page
-	Cut                    string // says that not all records are shown, if so
-}
-
-// paginate returns the part of list that the query asks for.
-func (r *request) paginate(list []auth.Credential) ([]auth.Credential, pager) {
-	pages := max(1, (len(list)+perPage-1)/perPage)
-	n, _ := strconv.Atoi(r.URL.Query().Get("page"))
-	n = min(max(n, 1), pages)
-	p := pager{Number: n, Previous: n - 1}
-	if n < pages {
-		p.Next = n + 1
-	}
-	if len(list) == maxShown {
-		p.Cut = r.texts.get("pager.cut", "n", strconv.Itoa(maxShown))
-	}
-	return list[(n-1)*perPage : min(n*perPage, len(list))], p
 }
 
 // A confirmation asks before something is revoked.

@@ -31,26 +31,29 @@ func (r *request) sessionRow(s auth.Credential) sessionRow {
 	return row
 }
 
-func (r *request) allSessions() ([]auth.Credential, error) {
-	sessions, err := r.cookie.List(r.Context(), r.id.UserID, auth.Page{Limit: maxShown})
-	return r.liveSessions(sessions), err
+// isOther reports whether s is another session than that of this request, and can be used.
+func (r *request) isOther(s auth.Credential) bool {
+	return s.ID != r.id.CredentialID && r.isLive(s)
 }
 
 // sessionsPage lists the current session first, then the most recently used ones.
 func (r *request) sessionsPage() error {
-	sessions, err := r.allSessions()
+	sessions, err := r.collectPage(r.cookie.List, r.isOther)
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(sessions, func(a, b auth.Credential) int {
-		switch r.id.CredentialID {
-		case a.ID:
-			return -1
-		case b.ID:
-			return 1
+	slices.SortStableFunc(sessions.records, func(a, b auth.Credential) int { return lastSeen(b).Compare(lastSeen(a)) })
+	first := r.after() == ""
+	others := len(sessions.records) > 0 || sessions.next != "" || !first
+	if first {
+		current, err := r.cookie.Get(r.Context(), r.id.UserID, r.id.CredentialID)
+		switch {
+		case err == nil:
+			sessions.records = slices.Insert(sessions.records, 0, current)
+		case problemOf(err).Code != codeNotFound: // it may have ended just now
+			return err
 		}
-		return lastSeen(b).Compare(lastSeen(a))
-	})
+	}
 	shown, pager := r.paginate(sessions)
 	rows := make([]sessionRow, len(shown))
 	for i, s := range shown {
@@ -58,7 +61,7 @@ func (r *request) sessionsPage() error {
 	}
 	return r.show(http.StatusOK, "sessions", view{
 		Section: "sessions", Heading: r.texts.get("sessions.heading"), Notice: r.notice(),
-		Data: map[string]any{"Sessions": rows, "Pager": pager, "Others": len(sessions) > 1},
+		Data: map[string]any{"Sessions": rows, "Pager": pager, "Others": others},
 	})
 }
 
@@ -105,19 +108,17 @@ func (r *request) showSignedOut() error {
 }
 
 func (r *request) endSessionsPage() error {
-	sessions, err := r.allSessions()
+	sessions, err := r.collect(r.cookie.List, auth.Page{Limit: maxShown}, r.isOther)
 	if err != nil {
 		return err
 	}
 	var names []string
-	for _, s := range sessions {
-		if s.ID != r.id.CredentialID {
-			names = append(names, r.texts.get("end.sessions.item",
-				"device", r.texts.device(s.Name), "time", r.texts.relative(lastSeen(s), r.now)))
-		}
+	for _, s := range sessions.records {
+		names = append(names, r.texts.get("end.sessions.item",
+			"device", r.texts.device(s.Name), "time", r.texts.relative(lastSeen(s), r.now)))
 	}
 	c := confirmation{Text: r.texts.get("end.sessions.text"), Button: r.texts.get("end.sessions.button"), Back: "sessions"}
-	c.Names, c.More = r.firstNames(names)
+	c.Names, c.More = r.names(names, sessions.next != "")
 	return r.confirm("sessions", r.texts.get("end.sessions.heading"), c)
 }
 

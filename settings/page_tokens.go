@@ -47,19 +47,30 @@ func (r *request) optionalMoment(t time.Time) *moment {
 	return &m
 }
 
-// allTokens returns the user's newest tokens, sorted for the page.
-func (r *request) allTokens() ([]auth.Credential, error) {
-	tokens, err := r.bearer.List(r.Context(), r.id.UserID, auth.Page{Limit: maxShown})
-	sortByExpiry(tokens, r.now)
-	return tokens, err
+// collectTokens returns a part of the user's tokens, sorted for the page, and whether expired
+// ones were left out. They must not fill the part, and so hide tokens that can be used.
+func (r *request) collectTokens() (tokens part, cut bool, err error) {
+	expired := 0
+	tokens, err = r.collectPage(r.bearer.List, func(t auth.Credential) bool {
+		if !t.Expired(r.now) {
+			return true
+		}
+		expired++
+		return expired <= maxExpired
+	})
+	sortByExpiry(tokens.records, r.now)
+	return tokens, expired > maxExpired, err
 }
 
 func (r *request) tokensPage() error {
-	tokens, err := r.allTokens()
+	tokens, cut, err := r.collectTokens()
 	if err != nil {
 		return err
 	}
 	shown, pager := r.paginate(tokens)
+	if cut {
+		pager.Note = r.texts.get("pager.expired")
+	}
 	rows := make([]tokenRow, len(shown))
 	for i, t := range shown {
 		rows[i] = r.tokenRow(t)
@@ -162,28 +173,19 @@ func (r *request) revokeTokenForm() error {
 }
 
 func (r *request) revokeTokensPage() error {
-	tokens, err := r.allTokens()
+	live := func(t auth.Credential) bool { return !t.Expired(r.now) }
+	tokens, err := r.collect(r.bearer.List, auth.Page{Limit: maxShown}, live)
 	if err != nil {
 		return err
 	}
+	sortByExpiry(tokens.records, r.now)
 	var names []string
-	for _, t := range tokens {
-		if !t.Expired(r.now) {
-			names = append(names, r.texts.get("revoke.tokens.item", "name", t.Name, "hint", t.Hint))
-		}
+	for _, t := range tokens.records {
+		names = append(names, r.texts.get("revoke.tokens.item", "name", t.Name, "hint", t.Hint))
 	}
 	c := confirmation{Text: r.texts.get("revoke.tokens.text"), Button: r.texts.get("revoke.tokens.button")}
-	c.Names, c.More = r.firstNames(names)
+	c.Names, c.More = r.names(names, tokens.next != "")
 	return r.confirm("tokens", r.texts.get("revoke.tokens.heading"), c)
-}
-
-// firstNames returns the first of many names, and a text that counts the others.
-func (r *request) firstNames(names []string) (first []string, more string) {
-	const limit = 20
-	if len(names) <= limit {
-		return names, ""
-	}
-	return names[:limit], r.texts.plural("more", len(names)-limit)
 }
 
 func (r *request) revokeTokensForm() error {

@@ -81,16 +81,6 @@ func TestTokensPage_pager(t *testing.T) {
 	}
 }
 
-func TestTokensPage_maxShown(t *testing.T) {
-	t.Parallel()
-	ada := newService(t).signIn("ada")
-	for range 1001 {
-		ada.token("deploy")
-	}
-	ada.get("/").page(http.StatusOK, "Only the newest 1000 are shown.")
-	ada.get("/tokens/revoke").page(http.StatusOK, "and 980 more")
-}
-
 func TestTokensPage_gracePeriods(t *testing.T) {
 	t.Parallel()
 	ada := newService(t, func(c *configs) { c.bearer.MaxOverlap = 48 * time.Hour }).signIn("ada")

@@ -106,10 +106,15 @@ var defaultTexts = map[string]string{
 	"pager.previous": "Previous",
 	"pager.next":     "Next",
 	"pager.number":   "Page {n}",
-	"pager.cut":      "Only the newest {n} are shown.",
+	"pager.more":     "There are older ones that are not on these pages.",
+	"pager.older":    "Show older ones",
+	"pager.newest":   "Show the newest",
+	"pager.expired":  "Of the expired tokens, only the newest are shown.",
+	"pager.none":     "There are no older ones.",
 
 	"more.one":   "and one more",
 	"more.other": "and {n} more",
+	"more.some":  "and others",
 
 	"time.now":    "just now",
 	"time.soon":   "in less than a minute",

@@ -1,0 +1,120 @@
+package settings
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// maxShown is how many records the pages of a list show together, maxExpired how many
+// expired tokens are among them, and maxRead how many records are read to find them.
+const (
+	perPage    = 50
+	maxShown   = 1000
+	maxExpired = 500
+	maxRead    = 10_000
+)
+
+// A lister is the List of an authenticator.
+type lister func(ctx context.Context, userID string, page auth.Page) ([]auth.Credential, error)
+
+// A part is a part of a user's records, newest first.
+type part struct {
+	records []auth.Credential
+	next    string // the ID after which the next part begins; empty if there is none
+}
+
+// collect returns the records of a page that keep accepts. Those that it leaves out, such as
+// expired sessions, must not hide others behind them, so they do not count, and collect reads
+// more. After maxRead records it stops: the part then has fewer than page.Limit records, even
+// none, and a next part.
+func (r *request) collect(list lister, page auth.Page, keep func(auth.Credential) bool) (part, error) {
+	var p part
+	last, limit := page.After, page.Limit
+	page.Limit = min(limit+1, maxShown) // one more shows whether there is a next part
+	for read := 0; read < maxRead; page.Limit = maxShown {
+		page.After = last
+		batch, err := list(r.Context(), r.id.UserID, page)
+		if err != nil {
+			return part{}, err
+		}
+		for _, c := range batch {
+			if keep(c) {
+				if len(p.records) == limit {
+					p.next = last
+					return p, nil
+				}
+				p.records = append(p.records, c)
+			}
+			last = c.ID
+		}
+		if len(batch) < page.Limit {
+			return p, nil
+		}
+		read += len(batch)
+	}
+	p.next = last
+	return p, nil
+}
+
+// collectPage is collect for the part that the query of a page asks for.
+func (r *request) collectPage(list lister, keep func(auth.Credential) bool) (part, error) {
+	return r.collect(list, auth.Page{After: r.after(), Limit: maxShown}, keep)
+}
+
+// after returns the ID after which the requested part of a list begins.
+func (r *request) after() string { return r.URL.Query().Get("after") }
+
+// A pager links to the neighbors of a page. Its links are relative, and empty if there is no
+// such page.
+type pager struct {
+	Number         int
+	Previous, Next string // within this part of the list
+	Older, Newest  string // the next part, and the first
+	Note           string // which records are left out, if any
+}
+
+// paginate returns the page of a part that the query asks for.
+func (r *request) paginate(p part) ([]auth.Credential, pager) {
+	after := r.after()
+	link := func(n int) string {
+		q := url.Values{"page": {strconv.Itoa(n)}}
+		if after != "" {
+			q.Set("after", after)
+		}
+		return "?" + q.Encode()
+	}
+	pages := max(1, (len(p.records)+perPage-1)/perPage)
+	n, _ := strconv.Atoi(r.URL.Query().Get("page"))
+	n = min(max(n, 1), pages)
+	links := pager{Number: n}
+	if n > 1 {
+		links.Previous = link(n - 1)
+	}
+	if n < pages {
+		links.Next = link(n + 1)
+	}
+	if p.next != "" {
+		links.Older = "?" + url.Values{"after": {p.next}}.Encode()
+	}
+	if after != "" {
+		links.Newest = "?page=1"
+	}
+	return p.records[(n-1)*perPage : min(n*perPage, len(p.records))], links
+}
+
+// names returns the first of the names in a confirmation, and a text for the others. If
+// there may be more than were read, it does not count them.
+func (r *request) names(names []string, more bool) (first []string, rest string) {
+	const limit = 20
+	hidden := len(names) - limit
+	switch {
+	case more:
+		return names[:min(limit, len(names))], r.texts.get("more.some")
+	case hidden > 0:
+		return names[:limit], r.texts.plural("more", hidden)
+	}
+	return names, ""
+}
