@@ -45,7 +45,7 @@ func (r *request) takeBack(c auth.Credential, cause error) error {
 		revoke = r.secret.Revoke
 	}
 	err := revoke(context.WithoutCancel(r.Context()), r.id.UserID, c.ID)
-	if errors.Is(err, auth.ErrNotFound) && !errors.Is(err, auth.ErrUnavailable) {
+	if err != nil && problemOf(err).Code == codeNotFound {
 		return nil // revoked already, with all others
 	}
 	return err

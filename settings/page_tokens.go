@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -112,7 +111,7 @@ func (r *request) rotateTokenForm() error {
 	}
 	plaintext, made, err := r.rotateToken(r.PathValue("id"), overlap)
 	switch {
-	case fieldErrors(err) != nil:
+	case err != nil && problemOf(err).Code == codeInvalidArgument:
 		return r.showTokenRotation(false)
 	case err != nil:
 		return err
@@ -147,11 +146,9 @@ func (r *request) replacedFacts(t auth.Credential) ([]fact, error) {
 	}
 	old, err := r.bearer.Get(r.Context(), r.id.UserID, t.Previous)
 	switch {
-	case errors.Is(err, auth.ErrNotFound):
-		return nil, nil
-	case err != nil:
+	case err != nil && problemOf(err).Code != codeNotFound:
 		return nil, err
-	case old.Expired(r.now):
+	case err != nil, old.Expired(r.now):
 		return nil, nil
 	}
 	return []fact{{Term: r.texts.get("field.replaced"), Text: old.Hint, Code: true}}, nil

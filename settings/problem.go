@@ -52,6 +52,20 @@ type fieldError struct {
 
 func (p *problem) Error() string { return "settings: " + string(p.Code) }
 
+// An outage is an error of Config.Developer. It is one even if it wraps an error of package
+// auth, for example auth.ErrNotFound of a store of the service.
+type outage struct{ error }
+
+func (o *outage) Unwrap() error { return o.error }
+
+// unavailable is the answer to an outage.
+func unavailable() *problem {
+	return &problem{
+		Status: http.StatusServiceUnavailable, Code: codeUnavailable,
+		Detail: "The service is temporarily unavailable. Please try again.",
+	}
+}
+
 var (
 	errSession       = &problem{Status: http.StatusForbidden, Code: codeSession, Detail: "Only a signed-in session can manage credentials."}
 	errDeveloper     = &problem{Status: http.StatusForbidden, Code: codeDeveloper, Detail: "This user cannot have a client secret."}
@@ -87,20 +101,22 @@ func invalidArgument(fields ...fieldError) *problem {
 // problemOf returns the answer to any error. Package auth maps its own errors, and
 // treats unknown ones as outages.
 func problemOf(err error) *problem {
+	var o *outage
+	if errors.As(err, &o) {
+		return unavailable()
+	}
 	var p *problem
 	if errors.As(err, &p) {
 		return p
 	}
 	e := &auth.Error{Err: err}
-	switch p := (&problem{Status: e.StatusCode(), Code: code(e.Code()), Detail: e.Detail()}); p.Code {
+	switch code(e.Code()) {
 	case codeInvalidArgument:
 		return invalidArgument(fieldErrors(err)...)
 	case codeUnavailable:
-		p.Detail = "The service is temporarily unavailable. Please try again."
-		return p
-	default:
-		return p
+		return unavailable()
 	}
+	return &problem{Status: e.StatusCode(), Code: code(e.Code()), Detail: e.Detail()}
 }
 
 // Durations are seconds in the API, and null is NoExpiry.

@@ -27,6 +27,13 @@ func TestOutage_isNotAbsence(t *testing.T) {
 	s.store.setFailing("Get")
 	h.get("/api/tokens/"+h.tokenID).problem(http.StatusServiceUnavailable, "unavailable")
 	h.get("/tokens/" + h.tokenID + "/revoke").page(http.StatusServiceUnavailable)
+	s.store.setFailing()
+
+	// The token that another one has replaced is not taken for revoked.
+	_, next, err := s.bearer.Rotate(t.Context(), "ada", h.tokenID, time.Hour)
+	require.NoError(t, err)
+	s.store.setFailing("Get " + h.tokenID)
+	h.get("/tokens/" + next.ID + "/revoke").page(http.StatusServiceUnavailable)
 }
 
 // A request that the client canceled is not reported as an outage.

@@ -3,6 +3,7 @@ package settings_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -320,6 +321,34 @@ func TestAccess_developer(t *testing.T) {
 	_, second := bob.rotateSecret(first.ID)
 	bob.json("DELETE", "/api/secret/previous/"+first.ID, "").status(http.StatusNoContent)
 	bob.do("DELETE", "/api/secret?id="+second.ID, "").status(http.StatusNoContent)
+}
+
+// Whatever an error of Config.Developer wraps, it is an outage, with an event.
+func TestAccess_developerErrors(t *testing.T) {
+	t.Parallel()
+	for _, sentinel := range []error{
+		auth.ErrNoCredential, auth.ErrMalformed, auth.ErrInvalidCredential, auth.ErrInsufficientScope, auth.ErrCrossOrigin,
+		auth.ErrInvalidArgument, auth.ErrNotFound, auth.ErrConflict, auth.ErrLimit, errors.ErrUnsupported,
+		&auth.ArgumentError{Argument: "Name", Fault: "is empty"}, &auth.Error{}, auth.CheckScope(t.Context(), "notes:read"),
+	} {
+		s := newService(t, func(c *configs) {
+			c.settings.Developer = func(context.Context, *auth.Identity) (bool, error) {
+				return true, fmt.Errorf("%w: %w", errDirectory, sentinel)
+			}
+		})
+		ada := newPopulatedUser(t, s, "ada")
+		for _, e := range []endpoint{{"GET", "/secret"}, {"POST", "/secret/create"}, {"POST", "/secret/rotate"}, {"GET", "/api/policy"}, {"POST", "/api/secret"}} {
+			body, contentType := filled(e, ada.secretID)
+			s.events.take()
+			got := ada.do(e.method, e.path, body, field("Content-Type", contentType)).status(http.StatusServiceUnavailable)
+			require.NotContains(t, got.Body.String(), "directory")
+			events := s.events.take()
+			require.Len(t, events, 1, "%v: %v", e, sentinel)
+			require.Equal(t, auth.ReasonUnavailable, events[0].Reason)
+			require.ErrorIs(t, events[0].Err, errDirectory)
+		}
+		ada.untouched()
+	}
 }
 
 // If Config.Developer returns an error, only the client secret is unavailable.

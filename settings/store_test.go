@@ -1,6 +1,7 @@
 package settings_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -85,7 +86,7 @@ func (s *faultyStore) Create(ctx context.Context, c auth.Credential, limit int) 
 }
 
 func (s *faultyStore) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {
-	if err := s.failing("Get"); err != nil {
+	if err := cmp.Or(s.failing("Get"), s.failing("Get "+ref.ID)); err != nil {
 		return auth.Credential{}, err
 	}
 	return s.Store.Get(ctx, ref)
