@@ -58,17 +58,21 @@ type SecretPolicy struct {
 	Revealable     bool          // there are RevealKeys
 }
 
-// SecretOptions describes a client secret to create. All fields are required.
+// SecretOptions describes a client secret to create. All fields except Idempotency are
+// required.
 type SecretOptions struct {
 	// Scopes are what the secret may be used for. Use []string{FullAccess} for
 	// everything that the user may do.
 	Scopes []string
 	// Lifetime is at least a minute, or NoExpiry.
 	Lifetime time.Duration
+	// Idempotency, if not empty, is a value of [NewIdempotency], and prevents that a form that
+	// is sent again creates another secret, as in TokenOptions.
+	Idempotency string
 }
 
 func (o SecretOptions) importOptions() ImportOptions {
-	return ImportOptions{TokenOptions: TokenOptions{Scopes: o.Scopes, Lifetime: o.Lifetime}}
+	return ImportOptions{TokenOptions: TokenOptions{Scopes: o.Scopes, Lifetime: o.Lifetime, Idempotency: o.Idempotency}}
 }
 
 // NewSecret returns a Secret over store, or an error that lists everything wrong with cfg.
@@ -109,8 +113,8 @@ func (s *Secret) authenticate(r *http.Request, presented header.Authorization) (
 
 // Issue creates the secret of a user and returns its plaintext. A secret that has expired
 // is replaced in the same step. Issue returns [ErrConflict] if the user has a current
-// secret that has not expired, [ErrInvalidArgument] if o is not allowed, or
-// [ErrUnavailable].
+// secret that has not expired or if o.Idempotency has been used, [ErrInvalidArgument] if o is
+// not allowed, or [ErrUnavailable].
 func (s *Secret) Issue(ctx context.Context, userID string, o SecretOptions) (plaintext string, c Credential, err error) {
 	return s.issue(ctx, userID, o.importOptions())
 }

@@ -414,3 +414,31 @@ func (s otherDigest) Get(ctx context.Context, ref auth.Ref) (auth.Credential, er
 	c.Digest[0] ^= 1
 	return c, err
 }
+
+// A form that is sent again creates no second secret, even after the first one was revoked.
+func TestSecret_idempotency(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		f := newFixture(t)
+		o := auth.SecretOptions{Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry, Idempotency: auth.NewIdempotency()}
+		_, c, err := f.secret.Issue(ctx, "ada", o)
+		require.NoError(t, err)
+		require.NoError(t, f.secret.Revoke(ctx, "ada", c.ID))
+		_, _, err = f.secret.Issue(ctx, "ada", o)
+		require.ErrorIs(t, err, auth.ErrConflict)
+		_, err = f.secret.Import(ctx, "ada", repeated("x", 32), o)
+		require.ErrorIs(t, err, auth.ErrConflict)
+		_, _, err = f.secret.Issue(ctx, "grace", o)
+		require.NoError(t, err, "another user's form")
+
+		time.Sleep(25 * time.Hour)
+		_, _, err = f.secret.Issue(ctx, "ada", o)
+		var fault *auth.ArgumentError
+		require.ErrorAs(t, err, &fault)
+		require.Equal(t, "Idempotency", fault.Argument)
+		o.Idempotency = auth.NewIdempotency()
+		_, _, err = f.secret.Issue(ctx, "ada", o)
+		require.NoError(t, err)
+	})
+}
