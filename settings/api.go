@@ -237,7 +237,7 @@ func (r *request) postSecret() error {
 	if err := readEmptyJSON(r.w, r.Request); err != nil {
 		return err
 	}
-	plaintext, made, err := r.createSecret()
+	plaintext, made, err := r.createSecret("")
 	if err != nil {
 		return err
 	}

@@ -142,10 +142,11 @@ func checkSecretID(s *auth.Credential, id string, err error) error {
 	return nil
 }
 
-// createSecret creates a secret with full access that does not expire.
-func (r *request) createSecret() (plaintext string, c auth.Credential, err error) {
+// createSecret creates a secret with full access that does not expire. idempotency is empty,
+// or that of the form.
+func (r *request) createSecret(idempotency string) (plaintext string, c auth.Credential, err error) {
 	return r.release(r.secret.Issue(r.Context(), r.id.UserID, auth.SecretOptions{
-		Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry,
+		Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry, Idempotency: idempotency,
 	}))
 }
 

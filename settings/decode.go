@@ -116,6 +116,19 @@ func readForm(w http.ResponseWriter, r *http.Request, repeatable ...string) (url
 	return form, nil
 }
 
+// sentForm returns the form in a body that was read before, so that it can be shown again.
+// It is empty if the body has no form that can be read.
+func sentForm(w http.ResponseWriter, r *http.Request, repeatable ...string) url.Values {
+	if b, ok := r.Body.(*body); ok {
+		b.content.Seek(0, io.SeekStart)
+	}
+	form, err := readForm(w, r, repeatable...)
+	if err != nil {
+		return nil
+	}
+	return form
+}
+
 // withBody reads the body of a request before it is authenticated. Otherwise a client could
 // hold a request open over the end of its session, and then create a credential.
 func withBody(w http.ResponseWriter, r *http.Request) *http.Request {

@@ -36,6 +36,7 @@ type service struct {
 }
 
 type configs struct {
+	store    *faultyStore
 	bearer   auth.BearerConfig
 	cookie   auth.CookieConfig
 	secret   auth.SecretConfig
@@ -44,8 +45,8 @@ type configs struct {
 
 func newService(t testing.TB, change ...func(*configs)) *service {
 	t.Helper()
-	s := &service{t: t, store: &faultyStore{Store: auth.NewMemoryStore()}, events: new(recorder)}
-	var cfg configs
+	s := &service{t: t, events: new(recorder)}
+	cfg := configs{store: &faultyStore{Store: auth.NewMemoryStore()}}
 	cfg.bearer = auth.BearerConfig{Prefix: "acme_pat", Scopes: []string{"notes:read", "notes:write"}, Observe: s.events.observe}
 	cfg.cookie = auth.CookieConfig{Keys: auth.Keys{testKey(1)}, Observe: s.events.observe}
 	cfg.secret = auth.SecretConfig{Prefix: "acme_cs", RevealKeys: auth.Keys{testKey(2)}, Observe: s.events.observe}
@@ -53,6 +54,7 @@ func newService(t testing.TB, change ...func(*configs)) *service {
 	for _, c := range change {
 		c(&cfg)
 	}
+	s.store = cfg.store
 	var err error
 	s.bearer, err = auth.NewBearer(s.store, cfg.bearer)
 	require.NoError(t, err)
@@ -239,7 +241,7 @@ func filled(e endpoint, secret string) (body, contentType string) {
 		return "", ""
 	}
 	if !strings.HasPrefix(e.path, "/api/") {
-		return "after=z&name=deploy&expires=720h0m0s&access=full&overlap=1h0m0s&id=" + secret, "application/x-www-form-urlencoded"
+		return "idempotency=" + auth.NewIdempotency() + "&name=deploy&expires=720h0m0s&access=full&overlap=1h0m0s&id=" + secret, "application/x-www-form-urlencoded"
 	}
 	switch {
 	case e.path == "/api/tokens":

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"bytes"
+	"cmp"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -13,7 +14,7 @@ func (h *handler) pageRoutes() []route {
 	routes := []route{
 		{method: "GET", path: "/{$}", serve: (*request).tokensPage},
 		{method: "GET", path: "/tokens/new", recent: true, serve: (*request).newTokenPage},
-		{method: "POST", path: "/tokens", recent: true, serve: (*request).createToken, back: "/tokens/new"},
+		{method: "POST", path: "/tokens", recent: true, serve: (*request).createToken, failed: (*request).showFailedToken, back: "/tokens/new"},
 		{method: "GET", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenPage},
 		{method: "POST", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenForm},
 		{method: "GET", path: "/tokens/{id}/revoke", serve: (*request).revokeTokenPage},
@@ -177,6 +178,9 @@ type problemView struct {
 }
 
 func writePage(r *request, p *problem) {
+	if r.route.failed != nil && r.route.failed(r, p) {
+		return
+	}
 	back := r.route.back
 	if back == "" {
 		back = r.URL.EscapedPath()
@@ -186,7 +190,7 @@ func writePage(r *request, p *problem) {
 
 // showProblem explains a problem. A sign-in returns to the page back.
 func (h *handler) showProblem(w http.ResponseWriter, r *http.Request, p *problem, back string) {
-	key := "problem." + string(p.Code)
+	key := cmp.Or(p.text, "problem."+string(p.Code))
 	v := problemView{Text: h.texts.get(key)}
 	heading := h.texts.get("problem.heading")
 	switch p.Code {

@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,7 +15,9 @@ import (
 
 // A tokenForm is the form for a new token, with its choices and what was filled in.
 type tokenForm struct {
-	After      string // the ID of the newest token when the form was rendered
+	// Idempotency is the auth.NewIdempotency of the form: sent again, it creates no second token.
+	Idempotency string
+
 	Name       string
 	Expires    string // the value of the choice; "custom" means Days
 	Days       string
@@ -37,6 +38,7 @@ func (f *tokenForm) Invalid() bool { return f.Problem != "" || len(f.Errors) > 0
 type lifetimeChoice struct {
 	Value, Text string
 	Until       moment
+	lifetime    time.Duration
 }
 
 type scopeGroup struct {
@@ -50,25 +52,13 @@ type scopeChoice struct {
 }
 
 // tokenForm returns a form with the choices that the policy and the session allow.
-func (r *request) tokenForm(chosen []string) (*tokenForm, error) {
-	after, err := r.newestToken()
-	if err != nil {
-		return nil, err
-	}
+func (r *request) tokenForm(chosen []string) *tokenForm {
 	limit := r.bearer.Policy().MaxLifetime
 	return &tokenForm{
-		After: after, Choices: r.lifetimes(limit), Custom: limit == 0 || limit >= day, CustomDays: int(limit / day),
+		Idempotency: auth.NewIdempotency(),
+		Choices:     r.lifetimes(limit), Custom: limit == 0 || limit >= day, CustomDays: int(limit / day),
 		Never: limit == 0, Full: r.id.Scopes.Has(auth.FullAccess), Groups: r.scopeChoices(chosen), Errors: make(map[string]string),
-	}, nil
-}
-
-// newestToken returns the ID of the user's newest token, "" if there is none.
-func (r *request) newestToken() (string, error) {
-	newest, err := r.bearer.List(r.Context(), r.id.UserID, auth.Page{Limit: 1})
-	if err != nil || len(newest) == 0 {
-		return "", err
 	}
-	return newest[0].ID, nil
 }
 
 // scopeChoices returns the scopes that the session may grant.
@@ -104,15 +94,11 @@ func (r *request) lifetimes(limit time.Duration) []lifetimeChoice {
 }
 
 func (r *request) lifetimeChoice(d time.Duration) lifetimeChoice {
-	return lifetimeChoice{d.String(), r.texts.exactly(d), r.texts.moment(r.now.Add(d), r.now)}
+	return lifetimeChoice{d.String(), r.texts.exactly(d), r.texts.moment(r.now.Add(d), r.now), d}
 }
 
 func (r *request) newTokenPage() error {
-	f, err := r.tokenForm(nil)
-	if err != nil {
-		return err
-	}
-	return r.showTokenForm(http.StatusOK, f)
+	return r.showTokenForm(http.StatusOK, r.tokenForm(nil))
 }
 
 func (r *request) showTokenForm(status int, f *tokenForm) error {
@@ -126,61 +112,47 @@ func (r *request) createToken() error {
 	if err != nil {
 		return err
 	}
-	o, invalid := readToken(form)
+	o, invalid := r.readToken(form)
 	if invalid != nil {
-		return r.showInvalidToken(form, invalid)
+		return invalidArgument(invalid...)
 	}
-	// A double click submits the form again while the first request is in progress.
-	key := r.id.UserID + "\x00" + form.Get("after")
-	if _, busy := r.creating.LoadOrStore(key, true); busy {
-		return r.showTokenConflict(form, "new.twice")
-	}
-	defer r.creating.Delete(key)
-	newest, err := r.newestToken()
-	switch {
-	case err != nil:
-		return err
-	case newest > form.Get("after"):
-		// The form may have created that token: reloading the page that shows a
-		// token must not create a second one.
-		return r.showTokenConflict(form, "new.twice")
-	}
-	return r.issueFromForm(form, o)
-}
-
-// issueFromForm issues a token, or shows the form again if it is not allowed.
-func (r *request) issueFromForm(form url.Values, o auth.TokenOptions) error {
 	plaintext, made, err := r.issue(o)
-	switch invalid := fieldErrors(err); {
-	case invalid != nil:
-		return r.showInvalidToken(form, invalid)
-	case errors.Is(err, auth.ErrLimit):
-		return r.showTokenConflict(form, "problem."+string(codeLimit))
-	case err != nil:
+	if err != nil {
 		return err
 	}
 	return r.showToken("plaintext.token.heading", made, plaintext)
 }
 
-// filledForm returns the form with what was filled in.
-func (r *request) filledForm(form url.Values) (*tokenForm, error) {
-	f, err := r.tokenForm(form["scope"])
-	if err != nil {
-		return nil, err
-	}
+// showFailedToken shows the form again, with what was filled in, after a problem that can be
+// corrected there. It reports false for any other problem.
+func (r *request) showFailedToken(p *problem) bool {
+	form := sentForm(r.w, r.Request, "scope")
+	f := r.tokenForm(form["scope"])
 	f.Name, f.Expires, f.Days, f.Access = form.Get("name"), form.Get("expires"), form.Get("days"), form.Get("access")
-	return f, nil
-}
-
-func (r *request) showInvalidToken(form url.Values, invalid []fieldError) error {
-	f, err := r.filledForm(form)
-	if err != nil {
-		return err
+	text := ""
+	switch p.Code {
+	case codeInvalidArgument:
+		for _, e := range p.Errors {
+			if e.Field == "idempotency" {
+				text = "new.old"
+			} else {
+				f.Errors[e.Field] = r.texts.fieldError(e.Field, form)
+			}
+		}
+	case codeConflict:
+		// The new value of Idempotency in f is for another token. Reloading the page sends
+		// the old one again.
+		text = "new.twice"
+	case codeLimit:
+		text = "problem." + string(codeLimit)
+	default:
+		return false
 	}
-	for _, e := range invalid {
-		f.Errors[e.Field] = r.texts.fieldError(e.Field, form)
+	if text != "" {
+		f.Problem = r.texts.get(text)
 	}
-	return r.showTokenForm(http.StatusBadRequest, f)
+	r.showTokenForm(p.Status, f)
+	return true
 }
 
 // fieldError says what to enter in an invalid field. The limit of a name is in bytes,
@@ -212,23 +184,17 @@ func charactersWithin(s string, bytes int) (n int) {
 	return n
 }
 
-func (r *request) showTokenConflict(form url.Values, text string) error {
-	f, err := r.filledForm(form)
-	if err != nil {
-		return err
-	}
-	f.Problem = r.texts.get(text)
-	return r.showTokenForm(http.StatusConflict, f)
-}
-
 // readToken reads the fields of the form. None of them has a default.
-func readToken(form url.Values) (o auth.TokenOptions, invalid []fieldError) {
+func (r *request) readToken(form url.Values) (o auth.TokenOptions, invalid []fieldError) {
+	if o.Idempotency = form.Get("idempotency"); o.Idempotency == "" {
+		invalid = append(invalid, fieldError{Field: "idempotency"})
+	}
 	o.Name = strings.TrimSpace(form.Get("name"))
 	if o.Name == "" {
 		invalid = append(invalid, fieldError{Field: "name"})
 	}
 	var ok bool
-	if o.Lifetime, ok = readLifetime(form.Get("expires"), form.Get("days")); !ok {
+	if o.Lifetime, ok = r.readLifetime(form.Get("expires"), form.Get("days")); !ok {
 		invalid = append(invalid, fieldError{Field: "expires_in"})
 	}
 	switch chosen := form["scope"]; {
@@ -242,9 +208,9 @@ func readToken(form url.Values) (o auth.TokenOptions, invalid []fieldError) {
 	return o, invalid
 }
 
-// readLifetime reads the choice of a lifetime. It uses days if that is "custom". Only
-// the choice "never" gives NoExpiry, which is also a duration.
-func readLifetime(choice, days string) (time.Duration, bool) {
+// readLifetime reads the choice of a lifetime, which must be one that the form offers, except
+// that Issue checks the limit of "never" and of a number of days.
+func (r *request) readLifetime(choice, days string) (time.Duration, bool) {
 	switch choice {
 	case "never":
 		return auth.NoExpiry, true
@@ -255,6 +221,10 @@ func readLifetime(choice, days string) (time.Duration, bool) {
 		}
 		return time.Duration(n) * day, true
 	}
-	d, err := time.ParseDuration(choice)
-	return d, err == nil && d > 0 && d != auth.NoExpiry
+	for _, offered := range r.lifetimes(r.bearer.Policy().MaxLifetime) {
+		if choice == offered.Value {
+			return offered.lifetime, true
+		}
+	}
+	return 0, false
 }

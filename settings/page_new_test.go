@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -48,7 +49,7 @@ func TestNewTokenPage_create(t *testing.T) {
 	}
 }
 
-// Submitting a form again creates no second token, unless the user confirms it.
+// A form that is sent again creates no second token. Its answer is a form for another one.
 func TestNewTokenPage_submitTwice(t *testing.T) {
 	t.Parallel()
 	ada := newService(t).signIn("ada")
@@ -56,17 +57,89 @@ func TestNewTokenPage_submitTwice(t *testing.T) {
 	form["access"], form["scope"] = []string{"scopes"}, []string{"notes:read"}
 	require.NotEmpty(t, plaintext(ada.post("/tokens", form).page(http.StatusOK)))
 	var text string
-	for range 2 {
-		text = ada.post("/tokens", form).page(http.StatusConflict, "You have created a token since you opened this form")
+	for _, name := range []string{"deploy", "another"} {
+		form.Set("name", name)
+		text = ada.post("/tokens", form).page(http.StatusConflict, "This form was sent already", `value="`+name+`"`)
 		require.Empty(t, plaintext(text))
 		require.Len(t, ada.tokens(), 1)
 	}
-	require.Contains(t, text, `value="deploy"`, "the form keeps its values")
-	require.Equal(t, 3, strings.Count(text, " checked"))
+	require.Equal(t, 3, strings.Count(text, " checked"), "the form keeps its values")
 
 	again := newToken(text)
 	require.NotEmpty(t, plaintext(ada.post("/tokens", again).page(http.StatusOK)))
 	require.Len(t, ada.tokens(), 2)
+	// A token that another program creates meanwhile does not matter.
+	other := newToken(ada.get("/tokens/new").page(http.StatusOK))
+	ada.token("by a program")
+	require.NotEmpty(t, plaintext(ada.post("/tokens", other).page(http.StatusOK)))
+}
+
+// A form that is sent again creates no second token after the first one was revoked, nor in
+// another process, even if its clock differs.
+func TestNewTokenPage_submitTwiceAfterRevocation(t *testing.T) {
+	t.Parallel()
+	for name, ahead := range map[string]time.Duration{"same clock": 0, "clock ahead": 20 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newService(t)
+				ada := s.signIn("ada")
+				here := newToken(ada.get("/tokens/new").page(http.StatusOK))
+				time.Sleep(ahead)
+				ada = s.signIn("ada") // recently
+				ahead := newToken(ada.get("/tokens/new").page(http.StatusOK))
+				other := newService(t, func(c *configs) { c.store = s.store })
+				elsewhere := &user{other, ada.userID, ada.session, ada.cookie}
+				for _, form := range []url.Values{here, ahead} {
+					require.NotEmpty(t, plaintext(ada.post("/tokens", form).page(http.StatusOK)))
+					for _, u := range []*user{ada, elsewhere} {
+						require.NoError(t, s.bearer.Revoke(t.Context(), "ada", ada.tokens()[0].ID))
+						for range 2 {
+							u.post("/tokens", form).page(http.StatusConflict, "This form was sent already")
+						}
+						require.Empty(t, ada.tokens())
+						require.NotEmpty(t, plaintext(u.post("/tokens", newToken(u.get("/tokens/new").page(http.StatusOK))).page(http.StatusOK)))
+					}
+					_, err := s.bearer.RevokeAll(t.Context(), "ada")
+					require.NoError(t, err)
+				}
+			})
+		})
+	}
+}
+
+// The form of another user, with the same value, does not conflict.
+func TestNewTokenPage_otherUsersForm(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	ada, eve := s.signIn("ada"), s.signIn("eve")
+	form := newToken(ada.get("/tokens/new").page(http.StatusOK))
+	eves := newToken(eve.get("/tokens/new").page(http.StatusOK))
+	eves["idempotency"] = form["idempotency"]
+	require.NotEmpty(t, plaintext(eve.post("/tokens", eves).page(http.StatusOK)))
+	require.NotEmpty(t, plaintext(ada.post("/tokens", form).page(http.StatusOK)))
+}
+
+// A form without a valid value of Idempotency is shown again, with one.
+func TestNewTokenPage_oldForm(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		form := newToken(s.signIn("ada").get("/tokens/new").page(http.StatusOK))
+		time.Sleep(24*time.Hour + time.Second)
+		ada := s.signIn("ada")
+		for _, value := range [][]string{form["idempotency"], {""}, nil, {"z"}, {strings.Repeat("Z", 26)}} {
+			form["idempotency"] = value
+			text := ada.post("/tokens", form).page(http.StatusBadRequest, "This form was open for too long", `value="deploy"`)
+			require.Equal(t, 2, strings.Count(text, " checked"))
+			require.Empty(t, ada.tokens())
+			again := newToken(text)
+			require.NotEmpty(t, plaintext(ada.post("/tokens", again).page(http.StatusOK)))
+			require.NoError(t, s.bearer.Revoke(t.Context(), "ada", ada.tokens()[0].ID))
+		}
+		form["name"], form["idempotency"] = nil, nil
+		ada.post("/tokens", form).page(http.StatusBadRequest, "This form was open for too long", nameError)
+	})
 }
 
 const (
@@ -180,7 +253,7 @@ func TestNewTokenPage_lifetimeWithoutLimit(t *testing.T) {
 	t.Parallel()
 	ada := newService(t).signIn("ada")
 	for _, choice := range []url.Values{
-		{"expires": {"0s"}}, {"expires": {"-0s"}}, {"expires": {"custom"}, "days": {"106752"}},
+		{"expires": {"0s"}}, {"expires": {"-0s"}}, {"expires": {"1ns"}}, {"expires": {"59s"}}, {"expires": {"61m"}}, {"expires": {"720h"}}, {"expires": {"custom"}, "days": {"106752"}},
 		{"expires": {"custom"}, "days": {"213504"}}, {"expires": {"custom"}, "days": {"9223372036854775807"}},
 	} {
 		form := newToken(ada.get("/tokens/new").page(http.StatusOK))

@@ -35,6 +35,7 @@ func (r *request) secretPage() error {
 		Data: map[string]any{
 			"Current": r.secretRow(current), "Previous": r.secretRow(previous),
 			"Revealable": r.revealable(current), "Full": r.id.Scopes.Has(auth.FullAccess),
+			"Idempotency": auth.NewIdempotency(),
 		},
 	})
 }
@@ -49,11 +50,22 @@ func (r *request) secretForm() (url.Values, error) {
 }
 
 func (r *request) createSecretForm() error {
-	if _, err := r.secretForm(); err != nil {
+	form, err := r.secretForm()
+	if err != nil {
 		return err
 	}
-	plaintext, _, err := r.createSecret()
+	idempotency := form.Get("idempotency")
+	if idempotency == "" {
+		return errOldForm
+	}
+	plaintext, _, err := r.createSecret(idempotency)
 	if err != nil {
+		switch problemOf(err).Code {
+		case codeConflict:
+			return errSecretExists
+		case codeInvalidArgument:
+			return errOldForm
+		}
 		return err
 	}
 	return r.showSecret("plaintext.secret.heading", r.secretText(), plaintext)

@@ -19,6 +19,9 @@ func secretID(t *testing.T, page string) url.Values {
 	return url.Values{"id": {between(t, page, `name="id" value="`, `"`)}}
 }
 
+// newSecret fills in the form for a new secret.
+func newSecret() url.Values { return url.Values{"idempotency": {auth.NewIdempotency()}} }
+
 func TestSecretPage_create(t *testing.T) {
 	t.Parallel()
 	s := newService(t, withExamples)
@@ -28,9 +31,9 @@ func TestSecretPage_create(t *testing.T) {
 	ada.get("/secret/rotate").page(http.StatusNotFound)
 	ada.get("/secret/revoke").page(http.StatusNotFound)
 
-	first := plaintext(ada.post("/secret/create", nil).page(http.StatusOK, "Client secret created", "Authorization: Secret "))
+	first := plaintext(ada.post("/secret/create", newSecret()).page(http.StatusOK, "Client secret created", "Authorization: Secret "))
 	require.True(t, s.works(auth.SchemeSecret, first))
-	require.Empty(t, plaintext(ada.post("/secret/create", nil).page(http.StatusConflict)))
+	require.Empty(t, plaintext(ada.post("/secret/create", newSecret()).page(http.StatusConflict)))
 	text := ada.get("/secret").page(http.StatusOK, "acme_cs_…"+first[len(first)-4:], "Reveal")
 	require.NotContains(t, text, first)
 	require.NotContains(t, text, "Previous secret")
@@ -38,6 +41,32 @@ func TestSecretPage_create(t *testing.T) {
 	s.events.take()
 	require.Equal(t, first, plaintext(ada.post("/secret/reveal", secretID(t, text)).page(http.StatusOK, "Your client secret")))
 	require.Equal(t, auth.EventRevealed, s.events.take()[0].Type)
+}
+
+// A form that is sent again creates no second secret, even after the first one was revoked.
+func TestSecretPage_submitTwice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		ada := s.signIn("ada")
+		form := newToken(ada.get("/secret").page(http.StatusOK))
+		require.NotEmpty(t, plaintext(ada.post("/secret/create", form).page(http.StatusOK)))
+		ada.post("/secret/create", form).page(http.StatusConflict, "or had one that this form created")
+		require.NoError(t, s.secret.Revoke(t.Context(), "ada", ada.secrets()[0].ID))
+		ada.post("/secret/create", form).page(http.StatusConflict, "or had one that this form created")
+		require.Empty(t, ada.secrets())
+		require.NotEmpty(t, plaintext(ada.post("/secret/create", newSecret()).page(http.StatusOK)))
+
+		form = newSecret()
+		time.Sleep(24*time.Hour + time.Second)
+		ada = s.signIn("ada")
+		_, err := s.secret.RevokeAll(t.Context(), "ada")
+		require.NoError(t, err)
+		for _, value := range [][]string{form["idempotency"], {""}, nil, {"z"}} {
+			ada.post("/secret/create", url.Values{"idempotency": value}).page(http.StatusBadRequest, "This page was open for too long")
+		}
+		require.Empty(t, ada.secrets())
+	})
 }
 
 func TestSecretPage_rotate(t *testing.T) {
@@ -125,7 +154,7 @@ func TestSecretPage_expired(t *testing.T) {
 		}
 		ada.get("/secret/rotate").page(http.StatusNotFound)
 		ada.get("/secret/revoke").page(http.StatusNotFound)
-		require.NotEmpty(t, plaintext(ada.post("/secret/create", nil).page(http.StatusOK)))
+		require.NotEmpty(t, plaintext(ada.post("/secret/create", newSecret()).page(http.StatusOK)))
 	})
 }
 
@@ -133,7 +162,7 @@ func TestSecretPage_notRevealable(t *testing.T) {
 	t.Parallel()
 	s := newService(t, func(c *configs) { c.secret.RevealKeys = nil })
 	ada := s.signIn("ada")
-	ada.post("/secret/create", nil).page(http.StatusOK, "It will not be shown again")
+	ada.post("/secret/create", newSecret()).page(http.StatusOK, "It will not be shown again")
 	require.NotContains(t, ada.get("/secret").page(http.StatusOK), "Reveal")
 	id := ada.secrets()[0].ID
 	form := url.Values{"id": {id}}

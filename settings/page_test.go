@@ -18,9 +18,9 @@ import (
 
 // newToken fills in the form on a page, for a token with full access for 30 days.
 func newToken(page string) url.Values {
-	_, rest, _ := strings.Cut(page, `name="after" value="`)
-	after, _, _ := strings.Cut(rest, `"`)
-	return url.Values{"after": {after}, "name": {"deploy"}, "expires": {"720h0m0s"}, "access": {"full"}}
+	_, rest, _ := strings.Cut(page, `name="idempotency" value="`)
+	idempotency, _, _ := strings.Cut(rest, `"`)
+	return url.Values{"idempotency": {idempotency}, "name": {"deploy"}, "expires": {"720h0m0s"}, "access": {"full"}}
 }
 
 var shown = regexp.MustCompile(`id="plaintext"[^>]* value="([^"]+)"`)

@@ -42,6 +42,8 @@ type problem struct {
 	Errors []fieldError `json:"errors,omitempty"`
 	MaxAge int          `json:"max_age,omitempty"` // seconds since a sign-in that is recent enough
 	Scopes []string     `json:"scopes,omitempty"`  // the scopes that the session lacks
+
+	text string // the key of the text on the page; if empty, it follows from Code
 }
 
 // A fieldError is an invalid field of the request's body or query.
@@ -51,12 +53,6 @@ type fieldError struct {
 }
 
 func (p *problem) Error() string { return "settings: " + string(p.Code) }
-
-// An outage is an error of Config.Developer. It is one even if it wraps an error of package
-// auth, for example auth.ErrNotFound of a store of the service.
-type outage struct{ error }
-
-func (o *outage) Unwrap() error { return o.error }
 
 // unavailable is the answer to an outage.
 func unavailable() *problem {
@@ -73,6 +69,8 @@ var (
 	errNotRevealable = &problem{Status: http.StatusConflict, Code: codeNotRevealable, Detail: "The secret was shown once and cannot be shown again."}
 	errTooLarge      = &problem{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Detail: "The body is too large."}
 	errNoSecretID    = invalidArgument(fieldError{"id", "is missing"})
+	errSecretExists  = &problem{Status: http.StatusConflict, Code: codeConflict, text: "secret.twice"}
+	errOldForm       = &problem{Status: http.StatusBadRequest, Code: codeInvalidArgument, text: "secret.old"}
 	errMediaType     = &problem{Status: http.StatusUnsupportedMediaType, Code: codeMediaType, Detail: "The Content-Type of the body is not supported here."}
 )
 
@@ -101,10 +99,6 @@ func invalidArgument(fields ...fieldError) *problem {
 // problemOf returns the answer to any error. Package auth maps its own errors, and
 // treats unknown ones as outages.
 func problemOf(err error) *problem {
-	var o *outage
-	if errors.As(err, &o) {
-		return unavailable()
-	}
 	var p *problem
 	if errors.As(err, &p) {
 		return p
@@ -129,7 +123,8 @@ const (
 // An empty Detail stands for the one of the error.
 var argumentFields = map[string]fieldError{
 	"Name": {Field: "name"}, "Scopes": {Field: "scopes"}, "After": {Field: "after"},
-	"Lifetime": {"expires_in", lifetimeDetail}, "overlap": {"overlap", overlapDetail},
+	"Idempotency": {Field: "idempotency"},
+	"Lifetime":    {"expires_in", lifetimeDetail}, "overlap": {"overlap", overlapDetail},
 }
 
 // fieldErrors returns the fields named by the argument errors within err.

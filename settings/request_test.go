@@ -311,7 +311,7 @@ func TestAccess_developer(t *testing.T) {
 	bob.json("POST", "/api/secret/rotate", `{"id": "x", "overlap": 0}`).problem(http.StatusForbidden, "developer_required")
 	bob.get("/api/secret").problem(http.StatusForbidden, "developer_required")
 	bob.get("/secret").page(http.StatusForbidden, "Client secrets are for developer accounts.")
-	bob.post("/secret/create", nil).page(http.StatusForbidden)
+	bob.post("/secret/create", newSecret()).page(http.StatusForbidden)
 	require.Empty(t, bob.secrets())
 	require.Nil(t, bob.get("/api/policy").object()["secret"])
 	require.NotContains(t, bob.get("/").page(http.StatusOK), "Client secret")

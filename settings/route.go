@@ -18,7 +18,8 @@ type route struct {
 	method, path string
 	recent       bool
 	serve        func(*request) error
-	back         string // the page to return to after a sign-in; if empty, the one requested
+	failed       func(*request, *problem) bool // may answer a problem with the form that was sent; reports whether it did
+	back         string                        // the page to return to after a sign-in; if empty, the one requested
 }
 
 // An errorWriter answers a request that was not fulfilled.

@@ -49,7 +49,6 @@ import (
 	"context"
 	"html/template"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -160,7 +159,7 @@ func New(cfg Config) (http.Handler, error) {
 	return h, nil
 }
 
-// A handler serves one configuration. It does not change, except for creating.
+// A handler serves one configuration. It does not change.
 type handler struct {
 	bearer *auth.Bearer
 	cookie *auth.Cookie
@@ -182,6 +181,4 @@ type handler struct {
 
 	mount     *mount
 	page, api http.Handler // with the middleware
-
-	creating sync.Map // the forms for new tokens that are being processed
 }

@@ -184,7 +184,8 @@ var defaultTexts = map[string]string{
 
 	"new.heading":          "Create a token",
 	"new.invalid":          "Please fix the following:",
-	"new.twice":            "You have created a token since you opened this form, possibly with it. If you no longer have that token, revoke it. To create another one, submit the form again.",
+	"new.twice":            "This form was sent already, and has created a token. Look at the list of your tokens, and revoke that one if you do not have it. To create another one, send the form again.",
+	"new.old":              "This form was open for too long. Nothing was created. Check it and send it again.",
 	"new.name":             "Name",
 	"new.name.hint":        "A name to recognize the token by, such as “Nightly backup”.",
 	"new.name.long":        "This name is too long. Use fewer characters.",
@@ -263,6 +264,8 @@ var defaultTexts = map[string]string{
 	"secret.empty.heading": "You have no client secret",
 	"secret.empty.text":    "Create one if your server calls an endpoint that requires it.",
 	"secret.create":        "Create client secret",
+	"secret.twice":         "You have a client secret already, or had one that this form created. No changes were made.",
+	"secret.old":           "This page was open for too long. Nothing was created. Go back and try again.",
 
 	"sessions.heading":  "Sessions",
 	"sessions.text":     "You are signed in on these devices. If you do not recognize one, change your password first, and then sign it out here.",

@@ -186,7 +186,7 @@ func TestBrowserSettings_reload(t *testing.T) {
 	token := b.value(t, "#plaintext")
 	got := b.visit(t, "POST "+developer+"tokens", func() { act(t, b, chromedp.Reload()) })
 	require.Equal(t, http.StatusConflict, got.status)
-	require.Contains(t, b.text(t, `[role="alert"]`), "You have created a token since you opened this form")
+	require.Contains(t, b.text(t, `[role="alert"]`), "This form was sent already")
 	require.NotContains(t, b.source(t), token)
 	require.Equal(t, "Nightly backup", b.value(t, "#name"))
 	tokens, err := b.bearer.List(t.Context(), b.idOf(t, "grace"), auth.Page{})
@@ -257,7 +257,7 @@ func TestBrowserSettings_crossOrigin(t *testing.T) {
 	token := b.tokenID(t, b.idOf(t, "ada"), "Made at start")
 	for name, origin := range origins {
 		for path, form := range map[string]map[string]string{
-			"tokens":                      {"name": "evil", "expires": "never", "access": "full", "after": "z"},
+			"tokens":                      {"name": "evil", "expires": "never", "access": "full", "idempotency": "z"},
 			"tokens/revoke":               nil,
 			"tokens/" + token + "/revoke": nil,
 			"secret/revoke":               nil,
