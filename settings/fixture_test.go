@@ -3,6 +3,8 @@ package settings_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -120,9 +122,13 @@ func (s *service) do(method, path, body string, edits ...edit) *answer {
 	return &answer{s.t, w}
 }
 
-// do sends a request as the user's browser does from a page of the service.
+// do sends a request as the user's browser does from a page of the service. Forms name the
+// account, unless body does.
 func (u *user) do(method, path, body string, edits ...edit) *answer {
 	u.t.Helper()
+	if method == "POST" && !strings.HasPrefix(path, "/api/") && !strings.Contains(body, "account=") {
+		body = "account=" + u.account() + "&" + body
+	}
 	browser := []edit{func(r *http.Request) { r.AddCookie(u.cookie) }, field("Sec-Fetch-Site", "same-origin")}
 	if method != "GET" && method != "HEAD" {
 		browser = append(browser, field("Origin", origin))
@@ -139,6 +145,12 @@ func (u *user) post(path string, form url.Values, edits ...edit) *answer {
 	u.t.Helper()
 	edits = append([]edit{field("Content-Type", "application/x-www-form-urlencoded")}, edits...)
 	return u.do("POST", path, form.Encode(), edits...)
+}
+
+// account is what the forms of the user name them by.
+func (u *user) account() string {
+	sum := sha256.Sum256([]byte(u.userID))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 func (u *user) json(method, path, body string, edits ...edit) *answer {

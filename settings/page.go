@@ -51,8 +51,9 @@ type view struct {
 	Notice  string // the change that was just made
 	Data    any
 
-	Root   string // the relative path to the mount
-	Secret bool   // whether the navigation has the client secret
+	Root    string // the relative path to the mount
+	Account string // of the forms
+	Secret  bool   // whether the navigation has the client secret
 }
 
 // show answers a request with a page. It does not return an error, even if
@@ -60,7 +61,7 @@ type view struct {
 // navigation then has no client secret.
 func (r *request) show(status int, page string, v view) error {
 	may, err := r.mayHaveSecret()
-	v.Secret = may && err == nil
+	v.Secret, v.Account = may && err == nil, r.account()
 	r.render(r.w, r.Request, status, page, v)
 	return nil
 }
@@ -127,7 +128,7 @@ func (r *request) confirm(section, heading string, c confirmation) error {
 
 // submit reads a form, passes it to change, and redirects to a page with a notice.
 func (r *request) submit(change func(form url.Values) error, page, notice string) error {
-	form, err := readForm(r.w, r.Request)
+	form, err := r.form()
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -108,7 +109,7 @@ func (r *request) showTokenForm(status int, f *tokenForm) error {
 }
 
 func (r *request) createToken() error {
-	form, err := readForm(r.w, r.Request, "scope")
+	form, err := r.form("scope")
 	if err != nil {
 		return err
 	}
@@ -142,7 +143,7 @@ func (r *request) showFailedToken(p *problem) bool {
 	case codeConflict:
 		// The new value of Idempotency in f is for another token. Reloading the page sends
 		// the old one again.
-		text = "new.twice"
+		text = cmp.Or(p.text, "new.twice")
 	case codeLimit:
 		text = "problem." + string(codeLimit)
 	default:

@@ -46,7 +46,7 @@ func (r *request) secretForm() (url.Values, error) {
 	if err := r.checkSecret(); err != nil {
 		return nil, err
 	}
-	return readForm(r.w, r.Request)
+	return r.form()
 }
 
 func (r *request) createSecretForm() error {

@@ -86,7 +86,7 @@ func (r *request) endSessionPage() error {
 }
 
 func (r *request) endSessionForm() error {
-	if _, err := readForm(r.w, r.Request); err != nil {
+	if _, err := r.form(); err != nil {
 		return err
 	}
 	id := r.PathValue("id")

@@ -117,6 +117,81 @@ func TestPage_noticeOnlyAfterOwnForms(t *testing.T) {
 	}
 }
 
+// hidden returns the hidden fields of the form on a page.
+func hidden(page string) url.Values {
+	form := make(url.Values)
+	for _, found := range regexp.MustCompile(`type="hidden" name="([^"]+)" value="([^"]*)"`).FindAllStringSubmatch(page, -1) {
+		form.Set(found[1], html.UnescapeString(found[2]))
+	}
+	return form
+}
+
+// A form that another user has opened, in another tab of the same browser, changes nothing.
+func TestPage_otherAccount(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	ada, bob := newPopulatedUser(t, s, "ada"), newPopulatedUser(t, s, "bob")
+	opened := map[string]string{"/tokens": "/tokens/new", "/secret/create": "/secret", "/secret/reveal": "/secret"}
+	for i, e := range ada.pages {
+		if e.method != "POST" {
+			continue
+		}
+		page := e.path
+		if opened[page] != "" {
+			page = opened[page]
+		}
+		form := hidden(ada.get(page).page(http.StatusOK))
+		require.NotEmpty(t, form["account"], e)
+		require.NotContains(t, form["account"], "ada", e)
+		for name, values := range newToken("") {
+			if !form.Has(name) {
+				form[name] = values
+			}
+		}
+		for _, account := range []string{form.Get("account"), ""} {
+			form.Set("account", account)
+			form.Set("overlap", "0s")
+			for _, path := range []string{e.path, bob.pages[i].path} {
+				text := bob.post(path, form).page(http.StatusConflict, "You are signed in with another account")
+				require.NotContains(t, text, bob.secret)
+			}
+		}
+	}
+	ada.untouched()
+	bob.untouched()
+}
+
+// Between a confirmation and its submission, another credential takes the place of the one
+// that it names. It stays.
+func TestPage_confirmationNamesOne(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	ada := s.signIn("ada")
+	_, c := ada.token("deploy")
+	path := "/tokens/" + c.ID + "/revoke"
+	form := hidden(ada.get(path).page(http.StatusOK, c.Hint))
+	next, _, err := s.bearer.Rotate(t.Context(), "ada", c.ID, time.Hour)
+	require.NoError(t, err)
+	ada.post(path, form).redirects("../../?done=token_revoked")
+	require.True(t, s.works(auth.SchemeBearer, next), "only the named one is revoked")
+
+	_, first := ada.createSecret()
+	_, second := ada.rotateSecret(first.ID)
+	current, previous := "/secret/revoke", "/secret/previous/"+first.ID+"/revoke"
+	forms := map[string]url.Values{current: nil, previous: nil}
+	for path := range forms {
+		forms[path] = hidden(ada.get(path).page(http.StatusOK, first.Hint))
+	}
+	third, _ := ada.rotateSecret(second.ID)
+	before := ada.secrets()
+	ada.post(current, forms[current]).page(http.StatusConflict)
+	ada.do("DELETE", "/api/secret?id="+second.ID, "").problem(http.StatusConflict, "conflict")
+	ada.post(previous, forms[previous]).page(http.StatusConflict)
+	ada.do("DELETE", "/api/secret/previous/"+first.ID, "").problem(http.StatusConflict, "conflict")
+	require.Equal(t, before, ada.secrets())
+	require.True(t, s.works(auth.SchemeSecret, third))
+}
+
 // Of several submissions of one form, one succeeds.
 func TestPage_concurrentSubmits(t *testing.T) {
 	t.Parallel()

@@ -101,7 +101,7 @@ func (r *request) showTokenRotation(valid bool) error {
 }
 
 func (r *request) rotateTokenForm() error {
-	form, err := readForm(r.w, r.Request)
+	form, err := r.form()
 	if err != nil {
 		return err
 	}

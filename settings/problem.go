@@ -69,6 +69,7 @@ var (
 	errNotRevealable = &problem{Status: http.StatusConflict, Code: codeNotRevealable, Detail: "The secret was shown once and cannot be shown again."}
 	errTooLarge      = &problem{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Detail: "The body is too large."}
 	errNoSecretID    = invalidArgument(fieldError{"id", "is missing"})
+	errAccount       = &problem{Status: http.StatusConflict, Code: codeConflict, text: "account.changed"}
 	errSecretExists  = &problem{Status: http.StatusConflict, Code: codeConflict, text: "secret.twice"}
 	errOldForm       = &problem{Status: http.StatusBadRequest, Code: codeInvalidArgument, text: "secret.old"}
 	errMediaType     = &problem{Status: http.StatusUnsupportedMediaType, Code: codeMediaType, Detail: "The Content-Type of the body is not supported here."}

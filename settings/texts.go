@@ -242,7 +242,7 @@ var defaultTexts = map[string]string{
 	"revoke.token.text":       "Anything using this token will stop working. This cannot be undone.",
 	"revoke.token.button":     "Revoke token",
 	"revoke.tokens.heading":   "Revoke all tokens?",
-	"revoke.tokens.text":      "Anything using one of these tokens will stop working. This cannot be undone.",
+	"revoke.tokens.text":      "Anything using one of your tokens will stop working. This includes tokens that are created before you confirm. It cannot be undone.",
 	"revoke.tokens.item":      "{name} ({hint})",
 	"revoke.tokens.button":    "Revoke all tokens",
 	"revoke.secret.heading":   "Revoke the client secret?",
@@ -298,6 +298,8 @@ var defaultTexts = map[string]string{
 	"done.previous_revoked": "The previous secret was revoked.",
 	"done.session_ended":    "The session was signed out.",
 	"done.sessions_ended":   "All other sessions were signed out.",
+
+	"account.changed": "You are signed in with another account than when this page was opened. No changes were made.",
 
 	"problem.heading": "That did not work",
 	"problem.again":   "Please sign in again",
