@@ -30,7 +30,7 @@ func (h *handler) apiRoutes() []route {
 			route{method: "GET", path: "/api/secret", serve: (*request).getSecret},
 			route{method: "POST", path: "/api/secret", recent: true, serve: (*request).postSecret},
 			route{method: "DELETE", path: "/api/secret", serve: (*request).deleteSecret},
-			route{method: "POST", path: "/api/secret/reveal", recent: true, serve: (*request).postSecretReveal},
+			route{method: "POST", path: "/api/secret/reveal", recent: true, serve: (*request).postSecretReveal, reads: true},
 			route{method: "POST", path: "/api/secret/rotate", recent: true, serve: (*request).postSecretRotation},
 			route{method: "DELETE", path: "/api/secret/previous/{id}", serve: (*request).deletePreviousSecret},
 		)

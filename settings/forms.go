@@ -1,8 +1,10 @@
 package settings
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
+	"net/http"
 	"net/url"
 )
 
@@ -23,3 +25,33 @@ func (r *request) form(repeatable ...string) (url.Values, error) {
 	}
 	return form, err
 }
+
+// maxKept is the maximum length of a query with what was filled in. The address of the sign-in
+// page contains it encoded a second time, and servers accept some 8,000 bytes.
+const maxKept = 2000
+
+// comeBack returns the path and query of the page from which a request was sent: the page
+// itself, or the form, filled in with what was sent. A sign-in has a URL to return to and
+// nothing more, so this is in URLs, and therefore in logs: the name of a token, its lifetime and
+// its scopes, but never a plaintext. What is too long for a URL is left out.
+func (rt route) comeBack(w http.ResponseWriter, r *http.Request) string {
+	path, query := r.URL.EscapedPath(), r.URL.RawQuery
+	if !isRead(r) {
+		path = cmp.Or(rt.back, path)
+		form, kept := sentForm(w, r, "scope"), make(url.Values)
+		for _, name := range rt.keeps {
+			if form.Get(name) != "" {
+				kept[name] = form[name]
+			}
+		}
+		query = kept.Encode()
+	}
+	if query == "" || len(query) > maxKept {
+		return path
+	}
+	return path + "?" + query
+}
+
+// isOwnLink reports whether a page was reached from a page of this site, by all redirects on
+// the way. A browser that does not say so may have been sent by another site.
+func (r *request) isOwnLink() bool { return r.Header.Get("Sec-Fetch-Site") == "same-origin" }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/seed-31c5bcb2/auth/internal/navigation"
 )
@@ -14,9 +15,9 @@ func (h *handler) pageRoutes() []route {
 	routes := []route{
 		{method: "GET", path: "/{$}", serve: (*request).tokensPage},
 		{method: "GET", path: "/tokens/new", recent: true, serve: (*request).newTokenPage},
-		{method: "POST", path: "/tokens", recent: true, serve: (*request).createToken, failed: (*request).showFailedToken, back: "/tokens/new"},
+		{method: "POST", path: "/tokens", recent: true, serve: (*request).createToken, failed: (*request).showFailedToken, back: "/tokens/new", keeps: []string{"name", "expires", "days", "access", "scope"}},
 		{method: "GET", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenPage},
-		{method: "POST", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenForm},
+		{method: "POST", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenForm, keeps: []string{"overlap"}},
 		{method: "GET", path: "/tokens/{id}/revoke", serve: (*request).revokeTokenPage},
 		{method: "POST", path: "/tokens/{id}/revoke", serve: (*request).revokeTokenForm},
 		{method: "GET", path: "/tokens/revoke", serve: (*request).revokeTokensPage},
@@ -31,9 +32,9 @@ func (h *handler) pageRoutes() []route {
 		routes = append(routes,
 			route{method: "GET", path: "/secret", serve: (*request).secretPage},
 			route{method: "POST", path: "/secret/create", recent: true, serve: (*request).createSecretForm, back: "/secret"},
-			route{method: "POST", path: "/secret/reveal", recent: true, serve: (*request).revealSecretForm, back: "/secret"},
+			route{method: "POST", path: "/secret/reveal", recent: true, serve: (*request).revealSecretForm, back: "/secret", reads: true},
 			route{method: "GET", path: "/secret/rotate", recent: true, serve: (*request).rotateSecretPage},
-			route{method: "POST", path: "/secret/rotate", recent: true, serve: (*request).rotateSecretForm},
+			route{method: "POST", path: "/secret/rotate", recent: true, serve: (*request).rotateSecretForm, keeps: []string{"overlap"}},
 			route{method: "GET", path: "/secret/revoke", serve: (*request).revokeSecretPage},
 			route{method: "POST", path: "/secret/revoke", serve: (*request).revokeSecretForm},
 			route{method: "GET", path: "/secret/previous/{id}/revoke", serve: (*request).revokePreviousPage},
@@ -142,17 +143,22 @@ func (r *request) submit(change func(form url.Values) error, page, notice string
 // auth.RedirectToSignIn redirects.
 func (h *handler) rejectPage(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
+	_, pattern := h.pageMux.Handler(r)
+	rt, known := h.pageRoute[pattern]
+	if !known {
+		rt.back = "/"
+	}
 	if p.Status == http.StatusUnauthorized && r.URL.Query().Has("done") {
 		h.showEnded(w, r, p.Status)
 		return
 	}
 	if p.Status == http.StatusUnauthorized && navigation.Is(r) {
 		w.Header().Del("WWW-Authenticate")
-		w.Header().Set("Location", navigation.SignIn(h.signInPath, absolutePath(r, pathAndQuery(r)), false))
+		w.Header().Set("Location", navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(w, r)), false))
 		w.WriteHeader(http.StatusSeeOther)
 		return
 	}
-	h.showProblem(w, r, p, "/")
+	h.showProblem(w, r, p, rt)
 }
 
 // showEnded answers the redirect of a form, if the session ended in the meantime. As for
@@ -164,42 +170,36 @@ func (h *handler) showEnded(w http.ResponseWriter, r *http.Request, status int) 
 	}})
 }
 
-func pathAndQuery(r *http.Request) string {
-	if r.URL.RawQuery == "" {
-		return r.URL.EscapedPath()
-	}
-	return r.URL.EscapedPath() + "?" + r.URL.RawQuery
-}
-
 // A problemView is the data of a problem's page.
 type problemView struct {
 	Text   string
 	SignIn string // the address to sign in and return from, if that helps
 	Again  bool   // only a new sign-in is required
+	Retry  string // the address of the form that was sent, filled in, if that helps
 }
 
 func writePage(r *request, p *problem) {
 	if r.route.failed != nil && r.route.failed(r, p) {
 		return
 	}
-	back := r.route.back
-	if back == "" {
-		back = r.URL.EscapedPath()
-	}
-	r.showProblem(r.w, r.Request, p, back)
+	r.showProblem(r.w, r.Request, p, r.route)
 }
 
-// showProblem explains a problem. A sign-in returns to the page back.
-func (h *handler) showProblem(w http.ResponseWriter, r *http.Request, p *problem, back string) {
+// showProblem explains a problem with a request to a route.
+func (h *handler) showProblem(w http.ResponseWriter, r *http.Request, p *problem, rt route) {
 	key := cmp.Or(p.text, "problem."+string(p.Code))
 	v := problemView{Text: h.texts.get(key)}
 	heading := h.texts.get("problem.heading")
 	switch p.Code {
 	case codeMissingCredential, codeInvalidCredential:
-		v.SignIn = navigation.SignIn(h.signInPath, absolutePath(r, back), false)
+		v.SignIn = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(w, r)), false)
 	case codeAge:
 		heading = h.texts.get("problem.again")
-		v.SignIn, v.Again = navigation.SignIn(h.signInPath, absolutePath(r, back), true), true
+		v.SignIn, v.Again = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(w, r)), true), true
+	default:
+		if !isRead(r) && (p.Code == codeUnavailable || p.text != "") {
+			v.Retry = relativeRoot(r) + strings.TrimPrefix(rt.comeBack(w, r), "/")
+		}
 	}
 	h.render(w, r, p.Status, "problem", view{Heading: heading, Problem: !v.Again, Data: v})
 }

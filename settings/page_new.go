@@ -29,6 +29,7 @@ type tokenForm struct {
 	Never      bool
 	Full       bool
 	Groups     []scopeGroup
+	Filled     bool              // by the query
 	Problem    string            // with the form as a whole
 	Errors     map[string]string // by field
 }
@@ -99,7 +100,31 @@ func (r *request) lifetimeChoice(d time.Duration) lifetimeChoice {
 }
 
 func (r *request) newTokenPage() error {
-	return r.showTokenForm(http.StatusOK, r.tokenForm(nil))
+	return r.showTokenForm(http.StatusOK, r.filledTokenForm(r.URL.Query()))
+}
+
+// filledTokenForm returns a form that the query has filled in, after a sign-in (see comeBack)
+// or from any link. Another site can only suggest: the user sees the values, and a note, and
+// has to send the form. Even so, it cannot choose full access or a token that never expires.
+func (r *request) filledTokenForm(q url.Values) *tokenForm {
+	f := r.tokenForm(q["scope"])
+	f.Filled = slices.ContainsFunc(f.Groups, func(g scopeGroup) bool {
+		return slices.ContainsFunc(g.Scopes, func(s scopeChoice) bool { return s.Chosen })
+	})
+	fill := func(into *string, field string, valid bool) {
+		if value := q.Get(field); value != "" && valid {
+			*into, f.Filled = value, true
+		}
+	}
+	own := r.isOwnLink()
+	name := q.Get("name")
+	_, offered := r.readLifetime(q.Get("expires"), "1")
+	days, err := strconv.Atoi(q.Get("days"))
+	fill(&f.Name, "name", len(name) <= 255 && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl))
+	fill(&f.Expires, "expires", offered && (own || q.Get("expires") != "never"))
+	fill(&f.Days, "days", err == nil && days >= 1 && days <= 100*365)
+	fill(&f.Access, "access", q.Get("access") == "scopes" || own && q.Get("access") == "full")
+	return f
 }
 
 func (r *request) showTokenForm(status int, f *tokenForm) error {
@@ -144,8 +169,11 @@ func (r *request) showFailedToken(p *problem) bool {
 		// The new value of Idempotency in f is for another token. Reloading the page sends
 		// the old one again.
 		text = cmp.Or(p.text, "new.twice")
-	case codeLimit:
-		text = "problem." + string(codeLimit)
+	case codeLimit, codeScope:
+		text = "problem." + string(p.Code)
+	case codeUnavailable:
+		// The store may have created the token. The same value creates no second one.
+		f.Idempotency, text = form.Get("idempotency"), "new.unknown"
 	default:
 		return false
 	}

@@ -54,6 +54,22 @@ type fieldError struct {
 
 func (p *problem) Error() string { return "settings: " + string(p.Code) }
 
+// afterChange returns the answer to a request that may have changed something. After an outage
+// this is not known: a store may have committed the change before it failed. ended says that the
+// session was found to have ended after the change.
+func (p *problem) afterChange(ended bool) *problem {
+	after := *p
+	switch {
+	case p.Status == http.StatusServiceUnavailable:
+		after.text = "unknown.change"
+		after.Detail = "The service is temporarily unavailable. It is not known whether the change was made: read the list before you try again."
+	case p.Status == http.StatusUnauthorized && ended:
+		after.text = "unknown.signed_out"
+		after.Detail = "The session ended during the request. Read the list to see what has changed."
+	}
+	return &after
+}
+
 // unavailable is the answer to an outage.
 func unavailable() *problem {
 	return &problem{

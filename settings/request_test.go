@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"strings"
@@ -162,6 +163,17 @@ func (h *populatedUser) needsRecentSignIn(e endpoint) bool {
 	return false
 }
 
+// signInLink returns where the link to the sign-in page on a page returns to, without the mount,
+// and the query of the link.
+func signInLink(t testing.TB, page string) (next string, query url.Values) {
+	t.Helper()
+	link, err := url.Parse(html.UnescapeString("/signin?" + between(t, page, `href="/signin?`, `"`)))
+	require.NoError(t, err)
+	next, found := strings.CutPrefix(auth.LocalPath(link.Query().Get("next"), ""), mount)
+	require.True(t, found, link)
+	return next, link.Query()
+}
+
 // requireSignInAgain asserts the answer to a sign-in that is too old.
 func (h *populatedUser) requireSignInAgain(e endpoint, got *answer) {
 	h.t.Helper()
@@ -176,8 +188,10 @@ func (h *populatedUser) requireSignInAgain(e endpoint, got *answer) {
 	if back == "" {
 		back = e.path
 	}
-	got.page(http.StatusForbidden, "Please sign in again",
-		`href="/signin?next=`+strings.ReplaceAll(mount+back, "/", "%2F")+`&amp;prompt=login"`)
+	next, query := signInLink(h.t, got.page(http.StatusForbidden, "Please sign in again"))
+	require.Equal(h.t, "login", query.Get("prompt"))
+	path, _, _ := strings.Cut(next, "?")
+	require.Equal(h.t, back, path)
 }
 
 // Showing a plaintext requires a recent sign-in. Revoking does not.

@@ -19,7 +19,9 @@ type route struct {
 	recent       bool
 	serve        func(*request) error
 	failed       func(*request, *problem) bool // may answer a problem with the form that was sent; reports whether it did
-	back         string                        // the page to return to after a sign-in; if empty, the one requested
+	back         string                        // the page that has the form; if empty, the path is that of both
+	keeps        []string                      // the fields that were typed or chosen there
+	reads        bool                          // the route changes nothing, although its method is not GET
 }
 
 // An errorWriter answers a request that was not fulfilled.
@@ -33,17 +35,27 @@ func (h *handler) buildRoutes(m auth.Middleware) {
 	if h.secret != nil {
 		others = append(others, h.secret)
 	}
+	pages := h.pageRoutes()
+	h.pageMux, h.pageRoute = h.mux(pages, writePage), make(map[string]route)
+	for _, rt := range pages {
+		h.pageRoute[rt.pattern()] = rt
+	}
 	m.OnError = h.rejectPage
-	h.page = m.Require(h.bearer, others...)(h.mux(h.pageRoutes(), writePage))
+	h.page = m.Require(h.bearer, others...)(h.pageMux)
 	m.OnError = h.rejectAPI
 	h.api = m.Require(h.bearer, others...)(h.mux(h.apiRoutes(), writeAPI))
 }
 
+func (rt route) pattern() string { return rt.method + " " + rt.path }
+
+// isRead reports whether a request has a method that changes nothing.
+func isRead(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
 // mux serves the routes, and answers other methods and paths in the same form.
-func (h *handler) mux(routes []route, fail errorWriter) http.Handler {
+func (h *handler) mux(routes []route, fail errorWriter) *http.ServeMux {
 	mux := http.NewServeMux()
 	for _, rt := range routes {
-		mux.Handle(rt.method+" "+rt.path, h.serve(rt, fail))
+		mux.Handle(rt.pattern(), h.serve(rt, fail))
 	}
 	for path, methods := range methodsByPath(routes) {
 		allow := strings.Join(methods, ", ")
@@ -90,6 +102,9 @@ func (h *handler) serve(rt route, fail errorWriter) http.Handler {
 			auth.WriteError(headersOnly{w}, r, err)
 		case errors.As(err, &o):
 			req.notifyOutage(o.error)
+		}
+		if !rt.reads && !isRead(r) {
+			p = p.afterChange(e != nil)
 		}
 		fail(req, p)
 	})

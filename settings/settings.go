@@ -68,11 +68,13 @@ type Config struct {
 
 	// Developer reports whether a user may have a client secret. It is called with
 	// the request's context, so that [auth.User] works. An error is answered with
-	// 503. If nil, every user may have one.
+	// 503, whatever it wraps. If nil, every user may have one.
 	Developer func(ctx context.Context, id *auth.Identity) (bool, error)
 
 	// SignInPath is the path of the sign-in page on this site. It receives the page
 	// to return to in the parameter next, which it must check with [auth.LocalPath].
+	// If a form was sent without a recent sign-in, next has what was filled in, at most
+	// 2,000 bytes and never a credential: logs of URLs then have the name of a token.
 	// If a signed-in user has to sign in again, it also receives prompt=login (as in
 	// OpenID Connect), and must not redirect the user back before a new sign-in.
 	SignInPath string
@@ -181,4 +183,7 @@ type handler struct {
 
 	mount     *mount
 	page, api http.Handler // with the middleware
+
+	pageMux   *http.ServeMux   // page without it
+	pageRoute map[string]route // by pattern
 }

@@ -185,6 +185,8 @@ var defaultTexts = map[string]string{
 	"new.heading":          "Create a token",
 	"new.invalid":          "Please fix the following:",
 	"new.twice":            "This form was sent already, and has created a token. Look at the list of your tokens, and revoke that one if you do not have it. To create another one, send the form again.",
+	"new.filled":           "This form was filled in with what you entered before, or by the link that you followed. Check it before you create the token.",
+	"new.unknown":          "The service is temporarily unavailable, and it is not known whether the token was created. You can send this form again: it creates at most one token.",
 	"new.old":              "This form was open for too long. Nothing was created. Check it and send it again.",
 	"new.name":             "Name",
 	"new.name.hint":        "A name to recognize the token by, such as “Nightly backup”.",
@@ -301,10 +303,14 @@ var defaultTexts = map[string]string{
 
 	"account.changed": "You are signed in with another account than when this page was opened. No changes were made.",
 
+	"unknown.change":     "The service is temporarily unavailable, and it is not known whether the change was made. Look at the list before you try again.",
+	"unknown.signed_out": "You were signed out in the meantime. Sign in again, and look at the list to see what has changed.",
+
 	"problem.heading": "That did not work",
 	"problem.again":   "Please sign in again",
 	"problem.sign_in": "Sign in",
 	"problem.back":    "Back to settings",
+	"problem.retry":   "Go back and try again",
 
 	"problem.missing_credential":               "You are not signed in. No changes were made.",
 	"problem.invalid_credential":               "You are no longer signed in. No changes were made.",
@@ -322,6 +328,6 @@ var defaultTexts = map[string]string{
 	"problem.too_large":                        "That is too long.",
 	"problem.unsupported_media_type":           "The request was not sent as a form.",
 	"problem.not_revealable":                   "The secret was shown once and cannot be shown again. Rotate it to get a new one.",
-	"problem.unavailable":                      "This page is temporarily unavailable. No changes were made other than those already shown. Please try again.",
+	"problem.unavailable":                      "This page is temporarily unavailable. Please try again.",
 	"problem.internal":                         "Something went wrong on our side.",
 }
