@@ -25,6 +25,14 @@
 // that it also works behind a proxy that strips part of the path. A plaintext is
 // only ever sent in the response to a form, never in a URL or a cookie.
 //
+// A form that is sent again, by a reload or to another process, creates nothing. A form names
+// its user, and the credential that it is about: it changes nothing if another user has signed
+// in since, or if another secret has taken the place of that one. What was filled in survives a
+// sign-in and an outage. For this it is in the query of the form's page, which any link can fill
+// in as well; a link of another site cannot choose full access or a token that never expires.
+// After an outage of a change, it is not known whether the store has made it: the page and the
+// API say so.
+//
 // Config sets the title, a color, links back to the service, and every text.
 // A service in several languages creates one handler per language.
 //
