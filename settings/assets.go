@@ -50,7 +50,7 @@ func (h *handler) loadAssets(cfg Config) {
 
 // parse returns the template of a page within the layout.
 func (h *handler) parse(name string) *template.Template {
-	funcs := template.FuncMap{"t": h.texts.get, "brand": func() brand { return h.brand }}
+	funcs := template.FuncMap{"t": h.texts.get, "withElement": h.texts.withElement, "brand": func() brand { return h.brand }}
 	return template.Must(template.New("layout.html").Funcs(funcs).ParseFS(files, "templates/layout.html", "templates/"+name+".html"))
 }
 

@@ -1,6 +1,10 @@
 package settings
 
-import "time"
+import (
+	"html/template"
+	"strings"
+	"time"
+)
 
 // A moment is a time on a page, in words and in full.
 type moment struct {
@@ -11,11 +15,27 @@ type moment struct {
 // Machine returns the format of HTML's datetime attribute.
 func (m moment) Machine() string { return m.At.UTC().Format(time.RFC3339) }
 
-// Full returns the date and time in UTC, in one format for all languages.
+// Full returns the date and time in UTC, in one format for all languages. The script
+// replaces it by that of the browser's time zone.
 func (m moment) Full() string { return m.At.UTC().Format("2006-01-02 15:04 UTC") }
 
-// Date returns the date in UTC.
-func (m moment) Date() string { return m.At.UTC().Format(time.DateOnly) }
+// Date returns the date as an element, in UTC until the script replaces it.
+func (m moment) Date() template.HTML {
+	return m.element("data-date", m.At.UTC().Format("2006-01-02 UTC"))
+}
+
+// Time returns the date and time as an element, in UTC until the script replaces them.
+func (m moment) Time() template.HTML { return m.element("data-time", m.Full()) }
+
+func (m moment) element(attribute, text string) template.HTML {
+	return template.HTML(`<time datetime="` + m.Machine() + `" ` + attribute + `>` + text + `</time>`)
+}
+
+// withElement returns a text with an element for its placeholder.
+func (ts texts) withElement(key, name string, element template.HTML) template.HTML {
+	text := template.HTMLEscapeString(ts.get(key))
+	return template.HTML(strings.ReplaceAll(text, "{"+name+"}", string(element)))
+}
 
 func (ts texts) moment(t, now time.Time) moment { return moment{t, ts.relative(t, now)} }
 

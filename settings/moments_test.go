@@ -40,3 +40,18 @@ func TestTokensPage_timesInWords(t *testing.T) {
 		ada.requireExpiry(c, "in less than a minute")
 	})
 }
+
+// Without the script, dates are in UTC and say so. Texts around them are escaped.
+func TestNewTokenPage_datesNameTheirZone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ada := newService(t, func(c *configs) {
+			c.settings.Texts = map[string]string{"new.until": "<b>{date}", "rotate.until": "{time}&"}
+		}).signIn("ada")
+		week := time.Now().Add(7 * 24 * time.Hour).UTC()
+		element := `<time datetime="` + week.Format(time.RFC3339) + `" `
+		ada.get("/tokens/new").page(http.StatusOK, `&lt;b&gt;`+element+`data-date>`+week.Format("2006-01-02 UTC")+`</time>`)
+		_, c := ada.token("deploy")
+		ada.get("/tokens/"+c.ID+"/rotate").page(http.StatusOK, element+`data-time>`+week.Format("2006-01-02 15:04 UTC")+`</time>&amp;`)
+	})
+}

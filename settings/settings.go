@@ -20,7 +20,8 @@
 //
 // # The page
 //
-// The page works without JavaScript and is enhanced by it. It sets a strict Content
+// The page works without JavaScript and is enhanced by it. Times are in the time zone
+// of the browser, and without JavaScript in UTC, which they then name. The page sets a strict Content
 // Security Policy and has no inline scripts or styles. Its links are relative, so
 // that it also works behind a proxy that strips part of the path. A plaintext is
 // only ever sent in the response to a form, never in a URL or a cookie.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	_ "time/tzdata" // a test needs time zones, which the machine may not have
 
 	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/emulation"
@@ -318,7 +319,7 @@ func TestBrowserSettings_tokenForm(t *testing.T) {
 	b.open(t, developer+"tokens/new")
 	act(t, b, chromedp.SendKeys(chromedp.CSS("#days"), "14"))
 	require.True(t, b.checked(t, "#expires-custom"))
-	require.Regexp(t, `^on 20\d\d-\d\d-\d\d$`, b.text(t, "#days-until"))
+	require.Regexp(t, `^on [A-Z][a-z]+ \d+, 20\d\d$`, b.text(t, "#days-until"))
 	b.choose(t, `input[value="`+readNotes+`"]`)
 	require.True(t, b.checked(t, "#access-scopes"))
 	b.choose(t, "#access-full")
@@ -391,6 +392,82 @@ func TestBrowserSettings_signInOnAnotherOrigin(t *testing.T) {
 			b.press(t, `main .actions a[href^="/sso"]`)
 			require.Equal(t, "Identity provider", b.text(t, "h1"))
 		})
+	}
+}
+
+// Dates are those of the browser's time zone.
+func TestBrowserSettings_timeZones(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	b.signedIn(t, "ada")
+	rotate := "tokens/" + b.tokenID(t, b.idOf(t, "ada"), "Made at start") + "/rotate"
+	for name, offset := range map[string]string{"Pacific/Kiritimati": `GMT\+14`, "America/New_York": "EST|EDT|GMT-[45]", "UTC": "UTC"} {
+		t.Run(name, func(t *testing.T) {
+			zone, err := time.LoadLocation(name)
+			require.NoError(t, err)
+			call(t, b, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: name})
+
+			b.open(t, developer+"tokens/new")
+			at, text := b.time(t, `label[for="expires-0"] time`)
+			require.Equal(t, at.In(zone).Format("Jan 2, 2006"), text)
+			require.Equal(t, "7 days on "+text, b.text(t, `label[for="expires-0"]`))
+			act(t, b, chromedp.SendKeys(chromedp.CSS("#days"), "400"))
+			at, text = b.time(t, "#days-until time")
+			require.Equal(t, at.In(zone).Format("Jan 2, 2006"), text)
+			require.WithinDuration(t, time.Now().Add(400*24*time.Hour), at, 5*time.Minute)
+
+			b.open(t, developer+rotate)
+			at, text = b.time(t, `label[for="overlap-2"] time`)
+			require.Equal(t, at.In(zone).Format("Jan 2, 2006, 3:04 PM"), text)
+
+			b.open(t, developer)
+			at, _ = b.time(t, "td time")
+			title := act(t, b, chromedp.Evaluate[string](`document.querySelector("td time").title`))
+			require.Contains(t, title, at.In(zone).Format("January 2, 2006"))
+			require.Regexp(t, "("+offset+")$", title)
+		})
+	}
+}
+
+// time returns the time and the text of a time element.
+func (b *browser) time(t *testing.T, selector string) (time.Time, string) {
+	t.Helper()
+	both := act(t, b, chromedp.Evaluate[[]string](fmt.Sprintf(`(e => [e.dateTime, e.textContent])(document.querySelector(%q))`, selector)))
+	at, err := time.Parse(time.RFC3339, both[0])
+	require.NoError(t, err)
+	return at, strings.ReplaceAll(both[1], "\u202f", " ") // some versions put a narrow space before PM
+}
+
+// Without JavaScript, dates are in UTC and say so.
+func TestBrowserSettings_timesWithoutScript(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	call(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	call(t, b, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Pacific/Kiritimati"})
+	b.signedIn(t, "ada")
+	b.open(t, developer+"tokens/new")
+	at, text := b.time(t, `label[for="expires-0"] time`)
+	require.Equal(t, at.UTC().Format("2006-01-02 UTC"), text)
+	b.open(t, developer+"tokens/"+b.tokenID(t, b.idOf(t, "ada"), "Made at start")+"/rotate")
+	at, text = b.time(t, `label[for="overlap-2"] time`)
+	require.Equal(t, at.UTC().Format("2006-01-02 15:04 UTC"), text)
+	b.open(t, developer)
+	require.Regexp(t, `<time datetime="[^"]*" title="20\d\d-\d\d-\d\d \d\d:\d\d UTC"`, b.source(t))
+}
+
+// A language that the browser does not know, or cannot parse, does not stop the script.
+func TestBrowserSettings_unknownLanguage(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	b.signedIn(t, "ada")
+	for _, language := range []string{"xx", "en-x"} {
+		cfg := b.settingsConfig()
+		cfg.Language = language
+		b.replaceSettings(t, cfg)
+		b.open(t, developer+"tokens/new")
+		act(t, b, chromedp.SendKeys(chromedp.CSS("#days"), "14"))
+		require.Regexp(t, "^on .*20", b.text(t, "#days-until"), language)
+		require.NotContains(t, b.text(t, `label[for="expires-0"]`), "UTC", language)
 	}
 }
 

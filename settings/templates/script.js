@@ -113,28 +113,25 @@ for (const field of document.querySelectorAll("[data-max-bytes]")) {
   check();
 }
 
-// Show the date that results from the number of days.
-const days = document.getElementById("days");
-if (days) {
-  const until = document.getElementById("days-until");
-  const show = () => {
-    const date = new Date(Date.now() + days.valueAsNumber * 86400000);
-    const known = days.validity.valid && !Number.isNaN(date.getTime());
-    until.textContent = known ? days.dataset.until.replace("%s", date.toISOString().slice(0, 10)) : "";
-  };
-  days.addEventListener("input", show);
-  show();
-}
-
-// Show full times in the user's time zone, and keep relative times up to date.
-const language = document.documentElement.lang;
+// The language of the page for dates and times, undefined if the browser does not know it.
+const language = (() => {
+  try {
+    return Intl.DateTimeFormat.supportedLocalesOf(document.documentElement.lang)[0];
+  } catch {
+    return undefined;
+  }
+})();
 const loaded = Date.now();
 
+// Show times in the user's time zone instead of UTC, and keep relative times up to date.
 function updateTimes(within) {
-  for (const time of within.querySelectorAll("time[data-relative]")) {
+  for (const time of within.querySelectorAll("time")) {
     const at = new Date(time.dateTime);
     time.title = at.toLocaleString(language, { dateStyle: "full", timeStyle: "long" });
-    if (Date.now() - loaded > 60000) time.textContent = inWords(at - Date.now());
+    if ("date" in time.dataset) time.textContent = at.toLocaleDateString(language, { dateStyle: "medium" });
+    if ("time" in time.dataset) time.textContent = at.toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
+    const outdated = "relative" in time.dataset && Date.now() - loaded > 60000;
+    if (outdated && language) time.textContent = inWords(at - Date.now());
   }
 }
 
@@ -148,6 +145,25 @@ function inWords(milliseconds) {
   if (Math.abs(days) < 100) return words.format(days, "day");
   const months = Math.round(days / 30.44);
   return Math.abs(months) < 24 ? words.format(months, "month") : words.format(Math.round(days / 365.25), "year");
+}
+
+// Show the date that results from the number of days.
+const days = document.getElementById("days");
+if (days) {
+  const until = document.getElementById("days-until");
+  const show = () => {
+    const date = new Date(Date.now() + days.valueAsNumber * 86400000);
+    until.replaceChildren();
+    if (!days.validity.valid || Number.isNaN(date.getTime())) return;
+    const time = document.createElement("time");
+    time.dateTime = date.toISOString();
+    time.dataset.date = "";
+    const [before, after = ""] = days.dataset.until.split("%s");
+    until.append(before, time, after);
+    updateTimes(until);
+  };
+  days.addEventListener("input", show);
+  show();
 }
 
 updateTimes(document);
