@@ -116,10 +116,10 @@ type confirmation struct {
 	Back   string // relative to Root
 }
 
-// A fact is an entry of a description list.
+// A fact is an entry of a description list. It has one of Text, Codes and Time.
 type fact struct {
 	Term, Text string
-	Code       bool
+	Codes      []string // credentials or scopes
 	Time       *moment
 }
 

@@ -23,7 +23,7 @@ type plaintextView struct {
 func (r *request) showToken(heading string, t auth.Credential, plaintext string) error {
 	facts := []fact{
 		{Term: r.texts.get("field.name"), Text: t.Name},
-		{Term: r.texts.get("field.scopes"), Text: r.scopesText(t.Scopes)},
+		r.scopesFact(t.Scopes),
 		r.timeFact("field.expires", t.ExpiresAt, "time.never"),
 	}
 	return r.show(http.StatusOK, "plaintext", view{
@@ -45,11 +45,11 @@ func (r *request) showSecret(heading, text, plaintext string) error {
 	})
 }
 
-func (r *request) scopesText(s auth.Scopes) string {
+func (r *request) scopesFact(s auth.Scopes) fact {
 	if s == auth.FullAccess {
-		return r.texts.get("scopes.full")
+		return fact{Term: r.texts.get("field.scopes"), Text: r.texts.get("scopes.full")}
 	}
-	return strings.Join(s.List(), ", ")
+	return fact{Term: r.texts.get("field.scopes"), Codes: s.List()}
 }
 
 // curl returns a command that sends a credential to the example, a URL or a path on

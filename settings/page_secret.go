@@ -172,7 +172,7 @@ func (r *request) revokePreviousPage() error {
 	return r.confirm("secret", r.texts.get("revoke.previous.heading"), confirmation{
 		Text: r.texts.get("revoke.previous.text"), Button: r.texts.get("revoke.previous.button"), Back: "secret",
 		Facts: []fact{
-			{Term: r.texts.get("field.secret"), Text: previous.Hint, Code: true},
+			{Term: r.texts.get("field.secret"), Codes: []string{previous.Hint}},
 			r.timeFact("field.used", previous.LastUsedAt, "time.unused"),
 			r.timeFact("field.expires", previous.ExpiresAt, "time.never"),
 		},

@@ -131,7 +131,7 @@ func (r *request) revokeTokenPage() error {
 	return r.confirm("tokens", r.texts.get("revoke.token.heading", "name", t.Name), confirmation{
 		Text: r.texts.get("revoke.token.text"), Button: r.texts.get("revoke.token.button"),
 		Facts: append([]fact{
-			{Term: r.texts.get("field.token"), Text: t.Hint, Code: true},
+			{Term: r.texts.get("field.token"), Codes: []string{t.Hint}},
 			r.timeFact("field.created", t.CreatedAt, ""),
 			r.timeFact("field.used", t.LastUsedAt, "time.unused"),
 		}, replaced...),
@@ -151,7 +151,7 @@ func (r *request) replacedFacts(t auth.Credential) ([]fact, error) {
 	case err != nil, old.Expired(r.now):
 		return nil, nil
 	}
-	return []fact{{Term: r.texts.get("field.replaced"), Text: old.Hint, Code: true}}, nil
+	return []fact{{Term: r.texts.get("field.replaced"), Codes: []string{old.Hint}}}, nil
 }
 
 // timeFact is a fact with a time, or with the text none if the time is zero.
