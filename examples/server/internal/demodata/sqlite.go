@@ -3,6 +3,7 @@ package demodata
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -28,11 +29,29 @@ func (s *Storage) openSQLite(ctx context.Context, file string) (err error) {
 	if err := makeOnce(file, func(temp string) error { return makeSQLite(ctx, temp) }); err != nil {
 		return err
 	}
+	err = s.useSQLite(ctx, file)
+	if !errors.Is(err, errOtherTables) || !s.replaceTables {
+		return err
+	}
+	if err := errors.Join(s.Close(), dropTables(ctx, file)); err != nil {
+		return err
+	}
+	s.closers = nil
+	return s.useSQLite(ctx, file)
+}
+
+// useSQLite looks at the tables after it has made those that are missing, because
+// another process may be making them.
+func (s *Storage) useSQLite(ctx context.Context, file string) error {
 	db, err := openSQLiteFile(file)
 	if err != nil {
 		return err
 	}
-	return s.useDatabase(ctx, db, sqlstore.SQLite, sqliteSyntax, nil)
+	err = s.useDatabase(ctx, db, sqlstore.SQLite, sqliteSyntax, nil)
+	if other, _ := hasOtherTables(ctx, db); other {
+		return errOtherTables
+	}
+	return err
 }
 
 // openSQLiteFile opens a file with a driver that needs no C compiler. With WAL,

@@ -27,15 +27,26 @@ type Storage struct {
 	log      *slog.Logger
 	keysFile func() (string, error) // used if AUTH_KEYS is not set; nil for memory
 	closers  []func() error
+
+	replaceTables bool
 }
 
 // Open opens the place that a -store value names, and creates missing tables. The
 // caller must call Close. Errors are one line that names the place without the whole
 // value, which may contain a password.
 func Open(ctx context.Context, value string, env Environment, log *slog.Logger) (*Storage, error) {
+	return openStorage(ctx, value, &Storage{env: env, log: log})
+}
+
+// OpenReset is like Open, but removes the tables of another version from a SQLite file,
+// with all data in them. The caller must call Seed with Reset.
+func OpenReset(ctx context.Context, value string, env Environment, log *slog.Logger) (*Storage, error) {
+	return openStorage(ctx, value, &Storage{env: env, log: log, replaceTables: true})
+}
+
+func openStorage(ctx context.Context, value string, s *Storage) (*Storage, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	s := &Storage{env: env, log: log}
 	if err := s.open(ctx, value); err != nil {
 		text := errors.Join(err, s.Close()).Error() // pgx reports one line for each address
 		return nil, fmt.Errorf("%s: %s", cmp.Or(s.Name, "-store"), strings.Join(strings.Fields(text), " "))

@@ -201,3 +201,68 @@ func TestOpen_sqliteFile(t *testing.T) {
 	require.Equal(t, 1, tables, "Open used another file")
 	requireMode(t, 0o600, file+"-wal")
 }
+
+// A file whose tables another version has made is refused, with what to do about it.
+// OpenReset makes it usable, and keeps tables of other programs.
+func TestOpen_sqliteOtherTables(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]string{
+		"a column less":     `ALTER TABLE demo_users DROP COLUMN notes`,
+		"a column more":     `ALTER TABLE auth_credentials ADD COLUMN owner TEXT`,
+		"an index less":     `DROP INDEX auth_credentials_expires_at`,
+		"a table less":      `DROP TABLE auth_user_locks`,
+		"no migrations":     `DROP TABLE auth_migrations`,
+		"an unknown table":  `CREATE TABLE demo_sessions (id TEXT)`,
+		"an unknown column": `ALTER TABLE demo_seed RENAME COLUMN value TO mark`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "demo.db")
+			require.NoError(t, openTestStorage(t, "sqlite:"+file).Close())
+			db, err := openSQLiteFile(file)
+			require.NoError(t, err)
+			defer db.Close()
+			for _, statement := range []string{"CREATE TABLE authors (name TEXT)", change} {
+				_, err = db.ExecContext(t.Context(), statement)
+				require.NoError(t, err)
+			}
+			_, err = Open(t.Context(), "sqlite:"+file, only(nil), slog.New(slog.DiscardHandler))
+			require.ErrorContains(t, err, file+": another version of this program has made its tables; start with -reset")
+			requireOneLine(t, err)
+
+			s, err := OpenReset(t.Context(), "sqlite:"+file, only(nil), slog.New(slog.DiscardHandler))
+			require.NoError(t, err)
+			defer s.Close()
+			o := seedOptions(t, s, newKey())
+			o.Reset = true
+			seeded, err := s.Seed(t.Context(), o)
+			require.NoError(t, err)
+			require.NotEmpty(t, seeded.Token)
+			openTestStorage(t, "sqlite:"+file)
+			_, err = db.ExecContext(t.Context(), "SELECT name FROM authors")
+			require.NoError(t, err)
+		})
+	}
+}
+
+// OpenReset keeps tables of this version, so that other processes learn of what Seed
+// revokes. It does not change files that are not databases.
+func TestOpenReset_sameTables(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "demo.db")
+	newTestUser(t, openTestStorage(t, "sqlite:"+file), "user-1", "ada")
+	s, err := OpenReset(t.Context(), "sqlite:"+file, only(nil), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer s.Close()
+	_, err = s.UserByID(t.Context(), "user-1")
+	require.NoError(t, err)
+
+	text := filepath.Join(dir, "text")
+	require.NoError(t, os.WriteFile(text, []byte(strings.Repeat("no database ", 100)), 0o600))
+	_, err = OpenReset(t.Context(), "sqlite:"+text, only(nil), slog.New(slog.DiscardHandler))
+	require.ErrorContains(t, err, "not a database")
+	kept, err := os.ReadFile(text)
+	require.NoError(t, err)
+	require.Equal(t, strings.Repeat("no database ", 100), string(kept))
+}
