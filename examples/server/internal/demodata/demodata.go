@@ -38,6 +38,8 @@ type State interface {
 	UserByID(ctx context.Context, id string) (*User, error)
 	UserByName(ctx context.Context, name string) (*User, error)
 	AddUser(ctx context.Context, u *User) error
+	// SetPassword returns auth.ErrNotFound if there is no such user.
+	SetPassword(ctx context.Context, userID string, hash password.Hash) error
 
 	// Notes returns a user's notes, oldest first.
 	Notes(ctx context.Context, userID string) ([]Note, error)

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/password"
 )
 
 // memoryState is lost when the process ends.
@@ -42,6 +43,18 @@ func (s *memoryState) AddUser(_ context.Context, u *User) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.users = append(s.users, u)
+	return nil
+}
+
+// SetPassword replaces the user, whom other goroutines may be reading.
+func (s *memoryState) SetPassword(_ context.Context, userID string, hash password.Hash) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.users, func(u *User) bool { return u.ID == userID })
+	if i < 0 {
+		return auth.ErrNotFound
+	}
+	s.users[i] = &User{userID, s.users[i].Name, hash}
 	return nil
 }
 

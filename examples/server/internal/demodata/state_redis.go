@@ -59,6 +59,28 @@ func (s *redisState) AddUser(ctx context.Context, u *User) error {
 	return s.do(ctx, "HSET", s.prefix+"names", u.Name, u.ID).Error()
 }
 
+// setUserScript changes a user, but does not bring a removed one back.
+var setUserScript = rueidis.NewLuaScript(`
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1`)
+
+func (s *redisState) SetPassword(ctx context.Context, userID string, hash password.Hash) error {
+	u, err := s.UserByID(ctx, userID)
+	if err != nil {
+		return err
+	}
+	stored, err := json.Marshal(redisUser{userID, u.Name, hash.String()})
+	if err != nil {
+		return err
+	}
+	changed, err := setUserScript.Exec(ctx, s.client, []string{s.prefix + "users"}, []string{userID, string(stored)}).AsBool()
+	if err == nil && !changed {
+		return auth.ErrNotFound
+	}
+	return err
+}
+
 // redisNote is the JSON form of a Note, without its ID.
 type redisNote struct {
 	Text      string

@@ -86,6 +86,14 @@ func (s *sqlState) AddUser(ctx context.Context, u *User) error {
 	return err
 }
 
+func (s *sqlState) SetPassword(ctx context.Context, userID string, hash password.Hash) error {
+	changed, err := s.exec(ctx, s.db, `UPDATE demo_users SET hash = ? WHERE id = ?`, hash.String(), userID)
+	if err == nil && changed == 0 {
+		return auth.ErrNotFound
+	}
+	return err
+}
+
 func (s *sqlState) Notes(ctx context.Context, userID string) ([]Note, error) {
 	rows, err := s.db.QueryContext(ctx, s.bind(`SELECT id, body, created_at FROM demo_notes WHERE user_id = ?`), []byte(userID))
 	if err != nil {

@@ -53,10 +53,21 @@ func TestState_users(t *testing.T) {
 			_, err = s.UserByID(t.Context(), name+"x")
 			require.ErrorIs(t, err, auth.ErrNotFound, "%q", name)
 		}
+		changed := &User{"user-1", "ada", password.New("another")}
+		require.NoError(t, other.SetPassword(t.Context(), "user-1", changed.Password))
+		require.ErrorIs(t, s.SetPassword(t.Context(), "user-3", changed.Password), auth.ErrNotFound)
+		got, err := s.UserByName(t.Context(), "ada")
+		require.NoError(t, err)
+		require.Equal(t, changed, got)
+		got, err = s.UserByID(t.Context(), "user-2")
+		require.NoError(t, err)
+		require.Equal(t, grace, got)
+
 		require.NoError(t, other.AddNote(t.Context(), "user-1", newTestNote("a")))
 		require.NoError(t, other.clear(t.Context()))
-		_, err := s.UserByID(t.Context(), "user-1")
+		_, err = s.UserByID(t.Context(), "user-1")
 		require.ErrorIs(t, err, auth.ErrNotFound)
+		require.ErrorIs(t, s.SetPassword(t.Context(), "user-1", ada.Password), auth.ErrNotFound)
 		_, err = s.UserByName(t.Context(), "ada")
 		require.ErrorIs(t, err, auth.ErrNotFound)
 		newTestUser(t, s, "user-1", "ada")
