@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"embed"
 	"errors"
+	"fmt"
 	"html/template"
+	"math"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -57,9 +60,9 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	// PostForm, not Form: passwords in URLs end up in logs.
 	view := signInView{Name: r.PostForm.Get("username"), Next: auth.LocalPath(r.PostForm.Get("next"), "")}
-	u, err := s.users.signIn(r.Context(), view.Name, r.PostForm.Get("password"))
+	u, err := s.users.signIn(r.Context(), s.client(r), view.Name, r.PostForm.Get("password"))
 	if err == nil {
-		_, err = s.cookie.SignIn(w, r, u.ID, auth.SessionOptions{})
+		err = s.startSession(w, r, u)
 	}
 	if err != nil {
 		s.signInFailed(w, view, err)
@@ -72,6 +75,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 // challenge (RFC 9110, section 15.5.2), and a form has no authentication scheme.
 func (s *server) signInFailed(w http.ResponseWriter, view signInView, err error) {
 	var tooLarge *http.MaxBytesError
+	var limit limitError
 	status := http.StatusBadRequest
 	view.Problem = "The form could not be read. Please try again."
 	switch {
@@ -82,6 +86,10 @@ func (s *server) signInFailed(w http.ResponseWriter, view signInView, err error)
 	case errors.Is(err, errBusy), errors.Is(err, auth.ErrUnavailable):
 		s.log.Error("sign-in failed", "error", err)
 		status, view.Problem = http.StatusServiceUnavailable, "Sign-in is temporarily unavailable. Please try again in a minute."
+	case errors.As(err, &limit):
+		seconds := int(math.Ceil(time.Duration(limit).Seconds()))
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		status, view.Problem = http.StatusTooManyRequests, fmt.Sprintf("Too many attempts. Please try again in %d s.", seconds)
 	case errors.As(err, &tooLarge):
 		status, view.Problem = http.StatusRequestEntityTooLarge, "The name or password is too long."
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,6 +52,7 @@ type process struct {
 	*exec.Cmd
 	stdout io.Reader
 	stderr bytes.Buffer // to read after the process has ended
+	intro  []string     // the lines before those for programs
 	lines  []string
 }
 
@@ -88,6 +90,10 @@ func deadline(t *testing.T) time.Time {
 func (p *process) listening(t *testing.T) *process {
 	t.Helper()
 	for scanner := bufio.NewScanner(p.stdout); scanner.Scan(); {
+		if p.lines == nil && !strings.HasPrefix(scanner.Text(), "listening on ") {
+			p.intro = append(p.intro, scanner.Text())
+			continue
+		}
 		p.lines = append(p.lines, scanner.Text())
 		if strings.HasPrefix(scanner.Text(), "keys ") {
 			return p
@@ -134,6 +140,10 @@ func TestRun_printsCredentials(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
 	p := startProcess(t, home, nil).listening(t)
+	require.Equal(t, []string{
+		"Open " + p.demo().url + " in a browser and sign in as ada with the password " + p.demo().Passwords["ada"],
+		"This is plain HTTP, so the session cookie is neither Secure nor named __Host-session: use -tls for that.",
+	}, p.intro)
 	require.Len(t, p.lines, 10)
 	for i, want := range []string{
 		`^listening on http://127\.0\.0\.1:[1-9]\d*$`,
@@ -152,6 +162,7 @@ func TestRun_printsCredentials(t *testing.T) {
 	file := strings.TrimPrefix(p.lines[8], "store sqlite:")
 	require.True(t, strings.HasPrefix(file, home), file)
 	t.Run("printed commands", func(t *testing.T) { runPrinted(t, p.lines[5:8]) })
+	require.Equal(t, http.StatusSeeOther, p.demo().client(t).get("/profile").status)
 	requireMode(t, 0o600, file+"-wal")
 	requireMode(t, 0o600, file+"-shm")
 	p.stop(t)
@@ -160,6 +171,8 @@ func TestRun_printsCredentials(t *testing.T) {
 		require.NotContains(t, p.stderr.String(), fields[len(fields)-1], "a credential in the log")
 	}
 	require.Contains(t, p.stderr.String(), "event.type=issued")
+	require.NotContains(t, p.stderr.String(), "event.type=accepted", "requests would scroll the credentials away")
+	require.NotContains(t, p.stderr.String(), "event.reason=missing")
 	requireMode(t, 0o700, filepath.Dir(file))
 	requireMode(t, 0o600, file)
 	requireMode(t, 0o600, file+".keys")
@@ -193,21 +206,50 @@ func TestMain_help(t *testing.T) {
 	t.Parallel()
 	path, err := program()
 	require.NoError(t, err)
-	out, err := exec.CommandContext(t.Context(), path, "-h").CombinedOutput()
+	var stderr strings.Builder
+	cmd := exec.CommandContext(t.Context(), path, "-h")
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
 	require.NoError(t, err)
+	require.Empty(t, stderr.String())
 	for _, part := range []string{
 		"sqlite:", "memory:", "postgres://", "mysql://", "socket=PATH", "redis://", "rediss://", "prefix=TEXT",
-		"AUTH_KEYS", "-addr", "-store", "-reset",
+		"AUTH_KEYS", "-addr", "-store", "-reset", "-password", "-tls", "-tls-cert", "-tls-key", "-proxy", "-v\t",
 	} {
 		require.Contains(t, string(out), part)
 	}
 	for line := range strings.Lines(string(out)) {
-		require.LessOrEqual(t, utf8.RuneCountInString(line), 85, line)
+		require.LessOrEqual(t, utf8.RuneCountInString(line), 86, line)
 	}
-	_, err = exec.CommandContext(t.Context(), path, "sqlite:").Output()
-	var exit *exec.ExitError
-	require.ErrorAs(t, err, &exit, "an argument that is not a flag")
-	require.Equal(t, 2, exit.ExitCode())
+}
+
+func TestMain_wrongFlags(t *testing.T) {
+	t.Parallel()
+	path, err := program()
+	require.NoError(t, err)
+	for args, fault := range map[string]string{
+		"sqlite:":                     `"sqlite:" is not a flag`,
+		"-memory":                     "flag provided but not defined: -memory",
+		"-store":                      "flag needs an argument: -store",
+		"-password eve":               `-password: no user is named "eve"`,
+		"-tls-cert cert.pem":          "-tls-cert and -tls-key need each other",
+		"-tls-key key.pem":            "-tls-cert and -tls-key need each other",
+		"-proxy notes.example.com":    "want https://NAME",
+		"-proxy https://h/path":       "want https://NAME",
+		"-proxy ftp://h":              "want https://NAME",
+		"-proxy https://user:pass@h/": "want https://NAME",
+	} {
+		var stdout, stderr strings.Builder
+		cmd := exec.CommandContext(t.Context(), path, strings.Fields(args)...)
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		var exit *exec.ExitError
+		require.ErrorAs(t, cmd.Run(), &exit, args)
+		require.Equal(t, 2, exit.ExitCode(), args)
+		require.Empty(t, stdout.String(), args)
+		require.Contains(t, stderr.String(), "Usage: server", args)
+		require.Contains(t, stderr.String(), "server: ", args)
+		require.Contains(t, stderr.String(), fault, args)
+	}
 }
 
 // If the store is unavailable, the process prints one line to stderr, and nothing to
@@ -227,11 +269,12 @@ func TestRun_unavailableStore(t *testing.T) {
 func TestRun_errors(t *testing.T) {
 	t.Parallel()
 	for name, cfg := range map[string]config{
-		"no address": {addr: "nowhere", store: "memory:"},
-		"bad port":   {addr: "127.0.0.1:99999", store: "memory:"},
-		"bad store":  {addr: "127.0.0.1:0", store: "nowhere:"},
-		"bad keys":   {addr: "127.0.0.1:0", store: "memory:", env: func(string) (string, bool) { return "x", true }},
-		"no home":    {addr: "127.0.0.1:0", store: "sqlite:"},
+		"no address":     {addr: "nowhere", store: "memory:"},
+		"bad port":       {addr: "127.0.0.1:99999", store: "memory:"},
+		"bad store":      {addr: "127.0.0.1:0", store: "nowhere:"},
+		"no certificate": {addr: "127.0.0.1:0", store: "memory:", tls: true, certFile: "absent", keyFile: "absent"},
+		"bad keys":       {addr: "127.0.0.1:0", store: "memory:", env: func(string) (string, bool) { return "x", true }},
+		"no home":        {addr: "127.0.0.1:0", store: "sqlite:"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -254,4 +297,14 @@ func TestRun_failedStartDoesNotSeed(t *testing.T) {
 	require.Error(t, run(t.Context(), config{addr: "nowhere", store: store, env: noEnvironment}, &stdout, &stderr))
 	d := startDemoWith(t, store)
 	require.NotEmpty(t, d.Token)
+}
+
+func TestRun_verbose(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t, t.TempDir(), nil, "-store", "memory:", "-v").listening(t)
+	require.Equal(t, http.StatusOK, p.demo().client(t).get("/api/v1/me", "Authorization", "Bearer "+p.demo().Token).status)
+	require.Equal(t, http.StatusSeeOther, p.demo().client(t).get("/profile").status)
+	p.stop(t)
+	require.Contains(t, p.stderr.String(), "event.reason=missing")
+	require.Contains(t, p.stderr.String(), "event.type=accepted")
 }

@@ -22,20 +22,23 @@ type server struct {
 	usage *usage
 	log   *slog.Logger
 
+	proxied bool // whether all requests come from one proxy
+	verbose bool // whether every request is logged
+
 	api       *auth.Middleware
 	developer http.Handler // Developer Settings, where users manage their credentials
 }
 
-func newServer(log *slog.Logger, storage *demodata.Storage, keys auth.Keys) (*server, error) {
+func newServer(log *slog.Logger, storage *demodata.Storage, keys auth.Keys, cfg config) (*server, error) {
 	store, observe := storage.Credentials, auth.LogTo(log)
 	bearer, errBearer := auth.NewBearer(store, auth.BearerConfig{
 		Prefix: "demo_pat", Scopes: []string{readNotes, writeNotes}, MaxPerUser: 20, Observe: observe,
 	})
 	cookie, errCookie := auth.NewCookie(store, auth.CookieConfig{
 		Keys: keys,
-		// The demo serves plain HTTP on the loopback address, which other machines
-		// cannot reach. A real service uses TLS, and does not set Insecure.
-		Insecure: true,
+		// By default the demo serves plain HTTP on the loopback address, which other
+		// machines cannot reach. A real service uses TLS, and does not set Insecure.
+		Insecure: !cfg.secure(),
 		Lifetime: 12 * time.Hour, IdleTimeout: time.Hour, MaxPerUser: 10, Observe: observe,
 	})
 	secret, errSecret := auth.NewSecret(store, auth.SecretConfig{
@@ -47,6 +50,7 @@ func newServer(log *slog.Logger, storage *demodata.Storage, keys auth.Keys) (*se
 	s := &server{
 		bearer: bearer, cookie: cookie, secret: secret,
 		users: newUsers(storage), notes: &notes{storage, log}, usage: newUsage(), log: log,
+		proxied: cfg.proxy != nil, verbose: cfg.verbose,
 	}
 	s.api = &auth.Middleware{Realm: "demo", Resolve: s.users.resolve, Observe: s.observe}
 	var err error
@@ -67,9 +71,12 @@ func (s *server) settingsConfig() settings.Config {
 	}
 }
 
-// observe is called for each decision on a request.
+// observe is called for each decision on a request. Without -v it logs no requests that
+// have no credential: every visit of a signed-out user is one.
 func (s *server) observe(ctx context.Context, e auth.Event) {
-	auth.LogTo(s.log)(ctx, e)
+	if s.verbose || e.Reason != auth.ReasonMissing {
+		auth.LogTo(s.log)(ctx, e)
+	}
 	s.usage.observe(ctx, e)
 }
 

@@ -2,8 +2,12 @@ package main
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -148,8 +152,7 @@ func TestSignIn_nextIsLocal(t *testing.T) {
 		"javascript:alert(1)":  "/profile",
 		"profile":              "/profile",
 	} {
-		t.Run(next, func(t *testing.T) {
-			t.Parallel()
+		t.Run(next, func(t *testing.T) { // not in parallel: attempts in progress are limited
 			res := d.client(t).post("/signin", d.form("ada", next))
 			require.Equal(t, http.StatusSeeOther, res.status)
 			require.Equal(t, want, res.header.Get("Location"))
@@ -189,5 +192,66 @@ func TestSignIn_invalidForms(t *testing.T) {
 			require.Contains(t, res.body, `role="alert"`)
 			require.Contains(t, res.body, `action="/signin"`)
 		})
+	}
+}
+
+// attempt sends the sign-in form from an address.
+func (d *demo) attempt(t *testing.T, address, name, password string) *httptest.ResponseRecorder {
+	form := url.Values{"username": {name}, "password": {password}}.Encode()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/signin", strings.NewReader(form))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.RemoteAddr = address + ":1234"
+	w := httptest.NewRecorder()
+	d.routes().ServeHTTP(w, r)
+	return w
+}
+
+// A flood of wrong passwords for ada from one address reaches its limit. It keeps out
+// neither ada at another address nor other users.
+func TestSignIn_flood(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	var flood sync.WaitGroup
+	var wrong atomic.Int64
+	limited := make(chan struct{}, 1)
+	for range 8 {
+		flood.Go(func() {
+			for range 50 {
+				switch d.attempt(t, "192.0.2.1", "ada", "guess").Code {
+				case http.StatusForbidden:
+					wrong.Add(1)
+				case http.StatusTooManyRequests:
+					select {
+					case limited <- struct{}{}:
+					default:
+					}
+				}
+			}
+		})
+	}
+	<-limited
+	require.Equal(t, http.StatusSeeOther, d.attempt(t, "192.0.2.2", "ada", d.Passwords["ada"]).Code)
+	require.Equal(t, http.StatusSeeOther, d.attempt(t, "192.0.2.2", "grace", d.Passwords["grace"]).Code)
+	flood.Wait()
+	require.Less(t, wrong.Load(), int64(100), "of 400")
+	require.Equal(t, http.StatusSeeOther, d.attempt(t, "192.0.2.1", "grace", d.Passwords["grace"]).Code)
+}
+
+// At the limit, a right password gets the same response as a wrong one, and a name
+// that exists the same as one that does not.
+func TestSignIn_limit(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	for _, name := range []string{"ada", "unknown"} {
+		fail(d.users.limiter, netip.MustParsePrefix("192.0.2.1/32"), always(name))
+	}
+	for _, password := range []string{d.Passwords["ada"], "guess", ""} {
+		for _, name := range []string{"ada", "unknown"} {
+			w := d.attempt(t, "192.0.2.1", name, password)
+			require.Equal(t, http.StatusTooManyRequests, w.Code)
+			require.Empty(t, w.Header().Get("Set-Cookie"))
+			require.Regexp(t, `^[1-6]$`, w.Header().Get("Retry-After"))
+			require.Regexp(t, `Too many attempts. Please try again in [1-6] s\.`, w.Body.String())
+		}
 	}
 }

@@ -33,7 +33,12 @@ func startDemo(t *testing.T) *demo {
 
 func startDemoWith(t *testing.T, store string) *demo {
 	t.Helper()
-	storage, keys := openStorage(t, store), auth.Keys{newKey()}
+	return startDemoOn(t, openStorage(t, store))
+}
+
+func startDemoOn(t *testing.T, storage *demodata.Storage) *demo {
+	t.Helper()
+	keys := auth.Keys{newKey()}
 	s := newTestServer(t, storage, keys)
 	seeded, err := storage.Seed(t.Context(), s.seedOptions(keys, false))
 	require.NoError(t, err)
@@ -47,7 +52,7 @@ func startDemoWith(t *testing.T, store string) *demo {
 
 func newTestServer(t *testing.T, storage *demodata.Storage, keys auth.Keys) *server {
 	t.Helper()
-	s, err := newServer(slog.New(slog.DiscardHandler), storage, keys)
+	s, err := newServer(slog.New(slog.DiscardHandler), storage, keys, config{})
 	require.NoError(t, err)
 	return s
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -16,7 +17,7 @@ import (
 type users struct {
 	state   demodata.State
 	unknown *demodata.User // used for names that do not exist
-	slots   chan struct{}  // holds one element for each password that is being hashed
+	limiter *limiter
 }
 
 var (
@@ -24,21 +25,35 @@ var (
 	errBusy          = errors.New("too many passwords are being checked")
 )
 
-// maxHashes limits the memory for hashing passwords, which is 19 MiB each.
-const maxHashes = 4
+// A limitError says how long an address has to wait before it tries another password.
+type limitError time.Duration
+
+func (e limitError) Error() string { return "too many attempts from this address" }
 
 func newUsers(state demodata.State) *users {
 	return &users{
 		state:   state,
 		unknown: &demodata.User{Password: password.New(rand.Text())},
-		slots:   make(chan struct{}, maxHashes),
+		limiter: newLimiter(),
 	}
 }
 
 // signIn returns the user with this name and password. It hashes the password even
 // if the name is unknown: neither the response nor its time reveals which names
-// exist. A real service also limits the attempts per name.
-func (us *users) signIn(ctx context.Context, name, password string) (*demodata.User, error) {
+// exist. Nor does a limitError.
+func (us *users) signIn(ctx context.Context, client netip.Prefix, name, password string) (*demodata.User, error) {
+	attempt, wait := us.limiter.begin(client, name)
+	if wait > 0 {
+		return nil, limitError(wait)
+	}
+	u, err := us.check(ctx, attempt, name, password)
+	if !errors.Is(err, errWrongPassword) {
+		attempt.forget()
+	}
+	return u, err
+}
+
+func (us *users) check(ctx context.Context, a *attempt, name, password string) (*demodata.User, error) {
 	u, err := us.state.UserByName(ctx, name)
 	known := err == nil
 	switch {
@@ -47,7 +62,8 @@ func (us *users) signIn(ctx context.Context, name, password string) (*demodata.U
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
 	}
-	matches, err := us.check(ctx, u, password)
+	var matches bool
+	err = a.hash(ctx, func() { matches = u.Password.Matches(password) })
 	switch {
 	case err != nil:
 		return nil, err
@@ -57,17 +73,14 @@ func (us *users) signIn(ctx context.Context, name, password string) (*demodata.U
 	return u, nil
 }
 
-// check waits up to three seconds for a slot.
-func (us *users) check(ctx context.Context, u *demodata.User, password string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	select {
-	case us.slots <- struct{}{}:
-		defer func() { <-us.slots }()
-		return u.Password.Matches(password), nil
-	case <-ctx.Done():
-		return false, errBusy
+// isCurrent reports whether a user has the password that was checked. Its hash has a
+// salt of its own, so each change of the password changes the hash.
+func (us *users) isCurrent(ctx context.Context, checked *demodata.User) (bool, error) {
+	u, err := us.state.UserByID(ctx, checked.ID)
+	if err != nil && !errors.Is(err, auth.ErrNotFound) {
+		return false, fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
 	}
+	return err == nil && u.Password == checked.Password, nil
 }
 
 // resolve is the Middleware.Resolve of this service. Handlers get its result with

@@ -25,7 +25,7 @@ type SeedOptions struct {
 // A Seeded contains the plaintexts that the first start prints. They are not kept
 // anywhere else.
 type Seeded struct {
-	Passwords map[string]string // by user name
+	Passwords map[string]string // by user name; nil if an earlier start has printed them
 	Token     string            // ada's
 	Secret    string            // ada's
 
@@ -131,6 +131,9 @@ func readMark(mark string) (word string, at time.Time, fingerprint string) {
 
 var names = []string{"ada", "grace"}
 
+// HasUser reports whether Seed creates a user with this name.
+func HasUser(name string) bool { return slices.Contains(names, name) }
+
 // userID returns the ID of a user in names. It is not the name, which can change.
 func userID(index int) string { return fmt.Sprintf("user-%d", index+1) }
 
@@ -176,25 +179,52 @@ func (sd *seeder) create(ctx context.Context) (*Seeded, error) {
 	return seeded, err
 }
 
-// Text returns what the start prints: the first time the credentials, and commands
-// to paste into a shell.
-func (s *Seeded) Text(url string) string {
+// An Address is how clients reach the server.
+type Address struct {
+	URL     string // where it listens
+	Browser string // for users: where a proxy listens, if there is one
+	Curl    string // more arguments for curl, each followed by a space
+	Notes   string // sentences for users, each followed by a newline
+}
+
+// Text returns what the start prints: what to do first, and then lines for programs,
+// which begin with "listening on". The first time they contain the credentials, and
+// commands to paste into a shell.
+func (s *Seeded) Text(a Address) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "listening on %s\n", url)
+	b.WriteString(s.invitation(a.Browser) + a.Notes)
+	fmt.Fprintf(&b, "listening on %s\n", a.URL)
 	if !s.at.IsZero() {
 		fmt.Fprintf(&b, "passwords, token and secret were printed at %s; start with -reset to get new ones\n", s.at.Format(time.RFC3339))
 		if s.otherKeys {
 			b.WriteString("these are not the keys that the store is used with: sessions made with those are refused here; see AUTH_KEYS in the text of -h\n")
 		}
-		return b.String()
 	}
 	for _, name := range names {
-		fmt.Fprintf(&b, "account %s / %s\n", name, s.Passwords[name])
+		if password, known := s.Passwords[name]; known {
+			fmt.Fprintf(&b, "account %s / %s\n", name, password)
+		}
 	}
-	fmt.Fprintf(&b, "token %s\n", s.Token)
-	fmt.Fprintf(&b, "secret %s\n", s.Secret)
-	fmt.Fprintf(&b, "curl -sS -H 'Authorization: Bearer %s' %s/api/v1/me\n", s.Token, url)
-	fmt.Fprintf(&b, "curl -sS -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' -d '{\"text\": \"Buy milk\"}' %s/api/v1/notes\n", s.Token, url)
-	fmt.Fprintf(&b, "curl -sS -H 'Authorization: Secret %s' %s/api/v1/usage\n", s.Secret, url)
+	if s.Token != "" {
+		s.commands(&b, a)
+	}
 	return b.String()
+}
+
+func (s *Seeded) invitation(url string) string {
+	for _, name := range names {
+		if password, known := s.Passwords[name]; known {
+			return fmt.Sprintf("Open %s in a browser and sign in as %s with the password %s\n", url, name, password)
+		}
+	}
+	return fmt.Sprintf("Open %s in a browser and sign in as ada or grace. If you have lost a password, start with -password ada to get a new one.\n", url)
+}
+
+func (s *Seeded) commands(b *strings.Builder, a Address) {
+	fmt.Fprintf(b, "token %s\n", s.Token)
+	fmt.Fprintf(b, "secret %s\n", s.Secret)
+	curl := "curl -sS " + a.Curl
+	fmt.Fprintf(b, "%s-H 'Authorization: Bearer %s' %s/api/v1/me\n", curl, s.Token, a.URL)
+	fmt.Fprintf(b, "%s-H 'Authorization: Bearer %s' -H 'Content-Type: application/json' -d '{\"text\": \"Buy milk\"}' %s/api/v1/notes\n", curl, s.Token, a.URL)
+	fmt.Fprintf(b, "%s-H 'Authorization: Secret %s' %s/api/v1/usage\n", curl, s.Secret, a.URL)
 }

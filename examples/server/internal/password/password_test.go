@@ -15,6 +15,10 @@ func TestNew(t *testing.T) {
 	require.True(t, h.Matches("right"))
 	require.False(t, h.Matches("Right"))
 	require.False(t, h.Matches(""))
+	long := strings.Repeat("x", 10_000)
+	require.False(t, h.Matches("right"+long))
+	require.True(t, password.New(long).Matches(long))
+	require.False(t, password.New(long).Matches(long+"x"), "every byte counts")
 	require.NotEqual(t, h, other, "each has its own salt")
 }
 

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
+)
+
+// help is what -h prints before the flags.
+const help = `Usage: server [flags]
+
+A small note service with pages for users, an API for their tokens, and an endpoint
+for client secrets. The first start creates two users and prints their credentials
+once. Later starts use the same data; -reset removes it and starts again.
+
+-store says where the data is kept:
+
+  sqlite:FILE      a file, created if there is none; sqlite: without a file means
+                   one in your data directory
+  memory:          in memory, until the process ends
+  postgres://…     a URL as pgx accepts it, for example
+                   postgres://user:password@host:5432/database
+  mysql://…        MariaDB or MySQL, for example
+                   mysql://user:password@host:3306/database; parameters are those of
+                   go-sql-driver/mysql, and socket=PATH for a Unix socket:
+                   mysql://user@/database?socket=PATH
+  redis://…        or rediss://…, Redis or Valkey: a URL as rueidis accepts it, for
+                   example redis://user:password@host:6379/0; the parameter
+                   prefix=TEXT sets a prefix for all keys
+
+In the user name and password of a URL, percent-encode all but letters and digits.
+The names of tables begin with auth_ and demo_, those of Redis keys with auth: and
+demo: after the prefix.
+
+Servers with the same store form one service if they also have the same keys, which
+encrypt session cookies and client secrets. Keys come from the environment variable
+AUTH_KEYS: at least 32 bytes in base64, as openssl rand -base64 32 prints them, or
+several such keys separated by commas, newest first. If it is not set, the first
+start creates a key in a file that only you can read: FILE.keys next to a SQLite
+file, server.keys in the data directory otherwise. Each start prints where the keys
+are, and warns if the store was used with others.
+
+With -tls, the session cookie is Secure and its name begins with __Host-, as in a
+real service. The certificate is made for this process, so browsers warn of it; the
+printed curl commands accept this one only, by its public key. With -tls-cert and
+-tls-key you bring a certificate, and curl must trust its issuer.
+
+On a loopback address, the server responds only to requests for localhost, for that
+address, and for the name in -addr. Others may come from a web site whose name
+resolves to your machine (DNS rebinding). Behind a reverse proxy, use -proxy
+https://NAME: requests for that name are accepted too, the session cookie is Secure
+if the URL is https, and the last entry of X-Forwarded-For is the client, whose
+attempts to sign in are limited. Clients must then have no other way to the server.
+
+Flags:
+`
+
+type config struct {
+	addr, store       string
+	reset             bool
+	password          string // the name of a user who gets a new password
+	tls               bool
+	certFile, keyFile string
+	proxy             *url.URL // nil if there is none
+	verbose           bool
+	env               demodata.Environment
+}
+
+// secure reports whether browsers reach the server over TLS.
+func (cfg *config) secure() bool {
+	return cfg.tls || cfg.proxy != nil && cfg.proxy.Scheme == "https"
+}
+
+func (cfg *config) flags() *flag.FlagSet {
+	fs := flag.NewFlagSet("server", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.StringVar(&cfg.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on; port 0 picks a free one")
+	fs.StringVar(&cfg.store, "store", "sqlite:", "`where` to keep the data, as described above")
+	fs.BoolVar(&cfg.reset, "reset", false, "remove the data of earlier starts, without asking, and start again")
+	fs.StringVar(&cfg.password, "password", "", "give the user `name` a new password, print it, and end the user's sessions")
+	fs.BoolVar(&cfg.tls, "tls", false, "serve HTTPS, with a certificate that is made for this process")
+	fs.StringVar(&cfg.certFile, "tls-cert", "", "serve HTTPS with the certificate in this PEM `file`")
+	fs.StringVar(&cfg.keyFile, "tls-key", "", "the `file` with the key of -tls-cert")
+	fs.Func("proxy", "the `URL` under which a reverse proxy serves this server", cfg.setProxy)
+	fs.BoolVar(&cfg.verbose, "v", false, "log every request")
+	return fs
+}
+
+func (cfg *config) setProxy(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" {
+		return errors.New("want https://NAME, without a path")
+	}
+	cfg.proxy = &url.URL{Scheme: u.Scheme, Host: u.Host}
+	return nil
+}
+
+// parse returns flag.ErrHelp for -h.
+func (cfg *config) parse(args []string) error {
+	fs := cfg.flags()
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if fs.NArg() > 0 {
+		return fmt.Errorf("%q is not a flag", fs.Arg(0))
+	}
+	if cfg.password != "" && !demodata.HasUser(cfg.password) {
+		return fmt.Errorf("-password: no user is named %q", cfg.password)
+	}
+	if (cfg.certFile == "") != (cfg.keyFile == "") {
+		return errors.New("-tls-cert and -tls-key need each other")
+	}
+	cfg.tls = cfg.tls || cfg.certFile != ""
+	return nil
+}
+
+func printUsage(w io.Writer) {
+	io.WriteString(w, help)
+	fs := new(config).flags()
+	fs.SetOutput(w)
+	fs.PrintDefaults()
+}

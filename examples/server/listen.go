@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
+)
+
+// A front is where the server listens.
+type front struct {
+	net.Listener
+	certificate *tls.Certificate // nil for plain HTTP
+	config
+}
+
+// listen returns an error for files of a certificate that cannot be used, too.
+func listen(cfg config) (*front, error) {
+	f := &front{config: cfg}
+	var err error
+	if f.Listener, err = net.Listen("tcp", cfg.addr); err != nil {
+		return nil, err
+	}
+	switch {
+	case cfg.certFile != "":
+		var certificate tls.Certificate
+		certificate, err = tls.LoadX509KeyPair(cfg.certFile, cfg.keyFile)
+		f.certificate = &certificate
+	case cfg.tls:
+		f.certificate, err = makeCertificate(f.names(), f.ips())
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// makeCertificate signs a certificate with its own key, which is never stored.
+func makeCertificate(names []string, ips []net.IP) (*tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(0, 3, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames: names, IPAddresses: ips,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
+}
+
+// address says how to reach the server, and what to know about that.
+func (f *front) address() demodata.Address {
+	scheme := "http://"
+	if f.tls {
+		scheme = "https://"
+	}
+	a := demodata.Address{URL: scheme + f.Addr().String()}
+	a.Browser = a.URL
+	if f.ip().IsUnspecified() { // not an address to connect to
+		_, port, _ := net.SplitHostPort(f.Addr().String())
+		a.Browser = scheme + net.JoinHostPort("localhost", port)
+	}
+	if f.proxy != nil {
+		a.Browser = f.proxy.String()
+	}
+	if f.tls && f.certFile == "" {
+		pin := sha256.Sum256(f.certificate.Leaf.RawSubjectPublicKeyInfo)
+		a.Curl = "-k --pinnedpubkey 'sha256//" + base64.StdEncoding.EncodeToString(pin[:]) + "' "
+		a.Notes = "The certificate is made for this process, so the browser warns of it: continue to the page.\n"
+	}
+	if !f.secure() {
+		a.Notes = "This is plain HTTP, so the session cookie is neither Secure nor named __Host-session: use -tls for that.\n"
+	}
+	return a
+}
+
+// warn logs if anyone on the network can read passwords and cookies.
+func (f *front) warn(log *slog.Logger) {
+	if !f.tls && !f.ip().IsLoopback() {
+		log.Warn("plain HTTP beyond this machine: anyone on the network path can read passwords, cookies and tokens; use -tls, or listen on 127.0.0.1",
+			"address", f.Addr().String())
+	}
+}
+
+// serve handles requests until ctx is done, then waits for those in progress.
+func (s *server) serve(ctx context.Context, f *front) error {
+	srv := s.httpServer(f.onlyOwnNames(s.routes()))
+	failed := make(chan error, 1)
+	go func() { failed <- f.serve(srv) }()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		s.shutDown(srv)
+	}
+	return errors.Join(err, s.close())
+}
+
+func (f *front) serve(srv *http.Server) error {
+	if f.certificate == nil {
+		return srv.Serve(f.Listener)
+	}
+	srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*f.certificate}}
+	return srv.ServeTLS(f.Listener, "", "") // HTTP/1.1 and HTTP/2
+}
+
+// httpServer limits how long a client can hold a connection, and how much memory its
+// header can take.
+func (s *server) httpServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      15 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    1 << 20,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+}
+
+func (s *server) shutDown(srv *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
+		s.log.Warn("requests were aborted", "error", err)
+		srv.Close()
+	}
+}
