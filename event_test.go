@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -480,21 +481,25 @@ func TestObserver_nilLogsFailedCalls(t *testing.T) {
 // request.
 func TestObserver_nilLogsLostUses(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(c *configs) { c.bearer.Observe = nil })
-	down := errors.New("read-only: " + t.Name())
-	f.store.fail = func(method string) error {
-		if method == "Touch" {
-			return down
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, func(c *configs) { c.bearer.Observe = nil })
+		down := errors.New("read-only: " + t.Name())
+		f.store.fail = func(method string) error {
+			if method == "Touch" {
+				return down
+			}
+			return nil
 		}
-		return nil
-	}
-	require.Equal(t, 200, f.all().get(authorization("Bearer "+f.token("ada"))).Code)
-	require.ErrorIs(t, f.bearer.Close(t.Context()), down)
-	lines := backgroundLog.linesWith(t.Name())
-	require.NotEmpty(t, lines)
-	for _, line := range lines {
-		require.True(t, strings.HasPrefix(line, "level=WARN msg=auth event.type=use_lost event.scheme=Bearer event.reason=unavailable"), line)
-	}
+		require.Equal(t, 200, f.all().get(authorization("Bearer "+f.token("ada"))).Code)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		lines := backgroundLog.linesWith(t.Name())
+		require.NotEmpty(t, lines)
+		for _, line := range lines {
+			require.True(t, strings.HasPrefix(line, "level=WARN msg=auth event.type=use_lost event.scheme=Bearer event.reason=unavailable"), line)
+		}
+		require.ErrorIs(t, f.bearer.Close(t.Context()), down)
+	})
 }
 
 // If RequireScope has an Observer, that is the one that is called.
