@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ func (b *browser) eachSettingsState(t *testing.T, visit func(state string)) {
 	b.open(t, developer+"sessions/"+b.sessionsOf(t, "grace")[0].ID+"/end")
 	b.press(t, ".confirm button")
 	visit("signed-out")
+	b.signedIn(t, "grace")
 }
 
 func (b *browser) openState(t *testing.T, state, path string, visit func(string)) {
@@ -179,14 +181,15 @@ func (b *browser) replaceSettings(t *testing.T, cfg settings.Config) {
 	b.swap(h)
 }
 
-// looks are the color schemes and widths in which each state is checked.
-var looks = []struct {
+// A look is a color scheme and a width in which states are checked.
+type look struct {
 	name, scheme string
 	width        int64
-}{
+}
+
+var looks = []look{
 	{"light", "light", 1280},
 	{"dark", "dark", 1280},
-	{"medium", "light", 800},
 	{"narrow", "light", 320},
 }
 
@@ -212,7 +215,7 @@ func (b *browser) requireFits(t *testing.T, state string) {
 	if dir != "" {
 		require.NoError(t, os.MkdirAll(dir, 0o755))
 	}
-	for _, look := range looks {
+	for _, look := range append(slices.Clone(looks), look{"medium", "light", 800}) {
 		b.look(t, look.scheme, look.width)
 		width := act(t, b, chromedp.Evaluate[[]int64]("[innerWidth, document.documentElement.scrollWidth]"))
 		require.Equal(t, []int64{look.width, look.width}, width, "%s, %s", state, look.name)
