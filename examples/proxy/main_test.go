@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -81,10 +80,7 @@ func TestSettings_curlBehindProxy(t *testing.T) {
 			t.Parallel()
 			proxy, client := start(t, new(remotes), keepHost)
 			_, form := exampletest.Send(t, client, "GET", proxy.URL+"/settings/tokens/new")
-			fields := url.Values{"name": {"Deploy"}, "expires": {"720h0m0s"}, "access": {"full"}}
-			for _, hidden := range hiddenField.FindAllStringSubmatch(form, -1) {
-				fields.Set(hidden[1], html.UnescapeString(hidden[2]))
-			}
+			fields := exampletest.FillIn(form, url.Values{"name": {"Deploy"}, "expires": {"720h0m0s"}, "access": {"full"}})
 			r, err := http.NewRequestWithContext(t.Context(), "POST", proxy.URL+"/settings/tokens", strings.NewReader(fields.Encode()))
 			require.NoError(t, err)
 			r.Header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Origin": {proxy.URL}, "Sec-Fetch-Site": {"same-origin"}}
@@ -97,8 +93,6 @@ func TestSettings_curlBehindProxy(t *testing.T) {
 		})
 	}
 }
-
-var hiddenField = regexp.MustCompile(`<input type="hidden" name="(\w+)" value="([^"]*)">`)
 
 // post sends a request with headers, given as alternating names and values.
 func post(t *testing.T, client *http.Client, url string, header ...string) int {

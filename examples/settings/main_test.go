@@ -49,7 +49,8 @@ func TestSettings_mailAboutNewToken(t *testing.T) {
 	require.Equal(t, "/settings/tokens/new", res.Request.URL.Path, "redirected back after the sign-in")
 	require.Contains(t, body, "write and remove notes")
 
-	_, body = post(t, c, srv.URL+"/settings/tokens", url.Values{"name": {"Deploy"}, "expires": {"720h0m0s"}, "access": {"scopes"}, "scope": {"notes:read"}})
+	form := exampletest.FillIn(body, url.Values{"name": {"Deploy"}, "expires": {"720h0m0s"}, "access": {"scopes"}, "scope": {"notes:read"}})
+	_, body = post(t, c, srv.URL+"/settings/tokens", form)
 	require.Contains(t, body, "Token “Deploy” created")
 	requireCurl(t, c, body)
 	tokens, err := s.bearer.List(t.Context(), "alice", auth.Page{})
@@ -74,8 +75,9 @@ func TestSettings_mailAboutNewToken(t *testing.T) {
 func TestSettings_curlWithSecret(t *testing.T) {
 	t.Parallel()
 	_, srv, c := start(t)
-	_, _ = post(t, c, srv.URL+"/sign-in", nil)
-	_, body := post(t, c, srv.URL+"/settings/secret/create", url.Values{})
+	post(t, c, srv.URL+"/sign-in", nil)
+	_, page := exampletest.Send(t, c, "GET", srv.URL+"/settings/secret")
+	_, body := post(t, c, srv.URL+"/settings/secret/create", exampletest.FillIn(page, url.Values{}))
 	require.Contains(t, body, "Client secret created")
 	requireCurl(t, c, body)
 }

@@ -3,9 +3,12 @@ package exampletest
 
 import (
 	"crypto/rand"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"regexp"
 	"testing"
 	"time"
 
@@ -55,6 +58,16 @@ func Send(t *testing.T, client *http.Client, method, url string, header ...strin
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	return resp, string(body)
+}
+
+var hiddenField = regexp.MustCompile(`<input type="hidden" name="(\w+)" value="([^"]*)"[^>]*>`)
+
+// FillIn adds the hidden fields of a page to a form.
+func FillIn(page string, form url.Values) url.Values {
+	for _, hidden := range hiddenField.FindAllStringSubmatch(page, -1) {
+		form.Set(hidden[1], html.UnescapeString(hidden[2]))
+	}
+	return form
 }
 
 // Notes checks a router that serves GET and POST /notes to tokens and sessions, POST
