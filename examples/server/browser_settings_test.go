@@ -330,6 +330,39 @@ func TestBrowserSettings_tokenForm(t *testing.T) {
 	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeBearer, b.value(t, "#plaintext"), "/api/v1/notes"))
 }
 
+// A form that is sent after a sign-out in another tab comes back filled in after the sign-in. A
+// link of another site does not choose full access or a token that never expires.
+func TestBrowserSettings_formSurvivesSignIn(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	b.signedIn(t, "grace")
+	b.open(t, developer+"tokens/new")
+	act(t, b, chromedp.SendKeys(chromedp.CSS("#name"), "Grüße & Co"))
+	b.choose(t, "#expires-never")
+	b.choose(t, "#access-full")
+	_, err := b.cookie.RevokeAll(t.Context(), b.idOf(t, "grace"))
+	require.NoError(t, err)
+	b.press(t, "main form button")
+	require.Contains(t, b.text(t, "main"), "You are no longer signed in")
+	b.press(t, "main .actions a:first-child")
+	b.signIn(t, "grace", b.Passwords["grace"])
+	require.Equal(t, "Create a token", b.text(t, "h1"))
+	require.Equal(t, "Grüße & Co", b.value(t, "#name"))
+	require.True(t, b.checked(t, "#expires-never"))
+	require.True(t, b.checked(t, "#access-full"))
+	tokens, err := b.bearer.List(t.Context(), b.idOf(t, "grace"), auth.Page{})
+	require.NoError(t, err)
+	require.Empty(t, tokens, "nothing is sent by the sign-in")
+
+	link := b.url + developer + "tokens/new?name=Prize&amp;expires=never&amp;access=full"
+	act(t, b, chromedp.Navigate(serve(t, "localhost", `<title>Another site</title><a href="`+link+`">Win</a>`)))
+	b.press(t, "a")
+	require.Equal(t, "Prize", b.value(t, "#name"))
+	require.Contains(t, b.text(t, "main"), "by the link that you followed")
+	require.False(t, b.checked(t, "#expires-never"))
+	require.False(t, b.checked(t, "#access-full"))
+}
+
 // The sign-in page may redirect to an identity provider on another origin. Chromium
 // applies form-action of the Content Security Policy to every redirect of a form.
 func TestBrowserSettings_signInOnAnotherOrigin(t *testing.T) {
