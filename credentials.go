@@ -145,7 +145,7 @@ func (cs *credentials) recheck(ctx context.Context, accepted *Credential) (*Cred
 
 func (cs *credentials) readAgain(ctx context.Context, accepted *Credential) (*Credential, error) {
 	c, err := cs.store.Get(ctx, accepted.Ref())
-	if errors.Is(err, errors.ErrUnsupported) { // of a LookupStore
+	if isUnsupported(err) { // of a LookupStore
 		return cs.find(ctx, accepted.Digest)
 	}
 	if err == nil && (c.Ref() != accepted.Ref() || !c.Scopes.valid()) {
@@ -207,7 +207,7 @@ func (cs *credentials) read(ctx context.Context, userID, id string) (Credential,
 	c, err := cs.store.Get(ctx, Ref{Kind: cs.kind, UserID: userID, ID: id})
 	switch {
 	case err != nil:
-		return Credential{}, storeError(err)
+		return Credential{}, storeError(err, ErrNotFound)
 	case c.ID != id || !cs.isOf(&c, userID):
 		return Credential{}, asUnavailable(errBadRecord)
 	}
@@ -224,7 +224,7 @@ func (cs *credentials) revoke(ctx context.Context, userID, id string) (err error
 		return ErrNotFound
 	}
 	if err := cs.store.Revoke(ctx, Ref{Kind: cs.kind, UserID: userID, ID: id}); err != nil {
-		return storeError(err)
+		return storeError(err, ErrNotFound)
 	}
 	op.notify(Event{Type: EventRevoked, UserID: userID, CredentialID: id, Reason: ReasonRevoked})
 	return nil
@@ -349,7 +349,7 @@ func (is *issuer) setPlaintext(c *Credential, plaintext string) {
 
 func (is *issuer) create(op *operation, event EventType, c Credential) error {
 	if err := is.store.Create(op.ctx, c, is.maxPerUser); err != nil {
-		return storeError(err)
+		return createError(err, is.maxPerUser)
 	}
 	op.notify(Event{Type: event, UserID: c.UserID, CredentialID: c.ID})
 	return nil
@@ -378,7 +378,7 @@ func (is *issuer) rotate(ctx context.Context, userID, id string, overlap time.Du
 		c.Previous = old.ID
 	}
 	if err := is.store.Rotate(ctx, old.Ref(), c, created.Add(overlap).Truncate(time.Microsecond)); err != nil {
-		return "", Credential{}, storeError(err)
+		return "", Credential{}, storeError(err, ErrNotFound, ErrConflict)
 	}
 	op.notify(Event{Type: EventRotated, UserID: userID, CredentialID: c.ID})
 	return plaintext, c, nil
@@ -404,11 +404,11 @@ func (is *issuer) revokePlaintext(ctx context.Context, plaintext string) (revoke
 	defer op.done(&err)
 	c, err := is.find(ctx, token.Digest(strings.TrimSpace(plaintext)))
 	if err != nil {
-		return Credential{}, storeError(err)
+		return Credential{}, storeError(err, ErrNotFound)
 	}
 	op.userID, op.id = c.UserID, c.ID // those of a leaked credential that could not be revoked
 	if err := is.store.Revoke(ctx, c.Ref()); err != nil {
-		return Credential{}, storeError(err)
+		return Credential{}, storeError(err, ErrNotFound)
 	}
 	op.notify(Event{Type: EventRevoked, UserID: c.UserID, CredentialID: c.ID, Reason: ReasonLeaked})
 	revoked = *c

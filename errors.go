@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 )
 
@@ -312,17 +313,42 @@ func configError(config, field, format string, args ...any) error {
 	return fmt.Errorf("auth: %s.%s: "+format, append([]any{config, field}, args...)...)
 }
 
-// storeError passes on the errors of the Store contract. Any other is an outage.
-func storeError(err error) error {
-	if err == nil || errors.Is(err, ErrUnavailable) {
+// storeError passes on the errors that the Store contract gives the method that was called,
+// and those of methods that are not supported. Any other is an outage: a List that wraps
+// ErrNotFound has not found that there are no records.
+func storeError(err error, known ...error) error {
+	if err == nil || errors.Is(err, ErrUnavailable) || isUnsupported(err) {
 		return err
 	}
-	for _, known := range []error{ErrNotFound, ErrConflict, ErrLimit, errors.ErrUnsupported} {
-		if errors.Is(err, known) {
+	for _, k := range known {
+		if errors.Is(err, k) {
 			return err
 		}
 	}
 	return asUnavailable(err)
+}
+
+// createError is storeError of Store.Create. Without a limit, ErrLimit has no meaning.
+func createError(err error, limit int) error {
+	if limit > 0 {
+		return storeError(err, ErrConflict, ErrLimit)
+	}
+	return storeError(err, ErrConflict)
+}
+
+// isUnsupported reports whether err wraps errors.ErrUnsupported itself. For errors.Is,
+// syscall.EOPNOTSUPP and ENOSYS are that too, but in a store they are outages.
+func isUnsupported(err error) bool {
+	if err == errors.ErrUnsupported {
+		return true
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return isUnsupported(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), isUnsupported)
+	}
+	return false
 }
 
 // isNotFound reports whether err is a store's answer that there is no such record,

@@ -225,7 +225,7 @@ func (c *Cookie) replace(op *operation, old *Credential, session Credential) err
 	case isNotFound(err):
 		return c.create(op, session) // old has ended in the meantime
 	}
-	return storeError(err)
+	return storeError(err, ErrConflict)
 }
 
 // create stores a session, and evicts the oldest ones while there are too many. Each
@@ -233,9 +233,9 @@ func (c *Cookie) replace(op *operation, old *Credential, session Credential) err
 // are more than users cause.
 func (c *Cookie) create(op *operation, session Credential) (err error) {
 	for range 100 {
-		err = c.store.Create(op.ctx, session, c.maxPerUser)
-		if !errors.Is(err, ErrLimit) {
-			return storeError(err)
+		err = createError(c.store.Create(op.ctx, session, c.maxPerUser), c.maxPerUser)
+		if !errors.Is(err, ErrLimit) || errors.Is(err, ErrUnavailable) {
+			return err
 		}
 		if err := c.evictOldest(op, session); err != nil {
 			return err

@@ -16,13 +16,14 @@ import (
 // work in batches, of which the earlier ones remain. If several processes share a store, what is
 // said about winners and limits holds across all of them.
 //
-// Any error that wraps none of [ErrNotFound], [ErrConflict], [ErrLimit] and
-// [errors.ErrUnsupported] means that the store is unavailable, and is answered with 503; so
-// does one that wraps [ErrUnavailable], whatever else it wraps. If Touch returns
-// errors.ErrUnsupported itself, last uses are not recorded anymore. Methods return within a
-// bounded time even if the server behind them hangs, and soon after ctx is done. Times are
-// UTC in whole microseconds; the zero time means never. Get, List and Lookup return expired
-// records: callers check the expiry. Purge removes them, and a store may do so earlier.
+// A method may return the errors that its description names, and [errors.ErrUnsupported], and may
+// wrap them. Any other error means that the store is unavailable, and is answered with 503: also
+// [ErrNotFound] of List, for example, and an error that wraps [ErrUnavailable], whatever it wraps
+// as well. If Touch returns errors.ErrUnsupported itself, last uses are not recorded anymore.
+// Methods return within a bounded time even if the server behind them hangs, and soon after ctx
+// is done. Times are UTC in whole microseconds; the zero time means never. Get, List and Lookup
+// return expired records: callers check the expiry. Purge removes them, and a store may do so
+// earlier.
 type Store interface {
 	// Create stores c. It returns ErrConflict if any record of any kind has the same
 	// digest; if the user has a record of this kind with the same ID; or if c is a secret

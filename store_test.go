@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
+	"slices"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -54,6 +57,87 @@ func TestStore_outage(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Only the errors that the Store contract gives a method have a meaning. Any other is an
+// outage, even if it wraps one that another method may return.
+func TestStore_errorsOfEachMethod(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ctx := t.Context()
+	_, c, err := f.bearer.Issue(ctx, "ada", tokenOptions("deploy"))
+	require.NoError(t, err)
+	limited, err := auth.NewBearer(f.store, auth.BearerConfig{MaxPerUser: 5})
+	require.NoError(t, err)
+	for name, call := range map[string]struct {
+		method  string
+		allowed []error
+		do      func() error
+	}{
+		"list":       {"List", nil, func() error { _, err := f.bearer.List(ctx, "ada", auth.Page{}); return err }},
+		"get":        {"Get", []error{auth.ErrNotFound}, func() error { _, err := f.bearer.Get(ctx, "ada", c.ID); return err }},
+		"limited":    {"Create", []error{auth.ErrConflict, auth.ErrLimit}, func() error { _, _, err := limited.Issue(ctx, "ada", tokenOptions("x")); return err }},
+		"issue":      {"Create", []error{auth.ErrConflict}, func() error { _, _, err := f.bearer.Issue(ctx, "ada", tokenOptions("x")); return err }},
+		"rotate":     {"Rotate", []error{auth.ErrNotFound, auth.ErrConflict}, func() error { _, _, err := f.bearer.Rotate(ctx, "ada", c.ID, 0); return err }},
+		"revoke":     {"Revoke", []error{auth.ErrNotFound}, func() error { return f.bearer.Revoke(ctx, "ada", c.ID) }},
+		"revoke all": {"RevokeAll", nil, func() error { _, err := f.bearer.RevokeAll(ctx, "ada"); return err }},
+		"a leak":     {"Lookup", []error{auth.ErrNotFound}, func() error { _, err := f.bearer.RevokePlaintext(ctx, "x"); return err }},
+		"sign in": {"Create", []error{auth.ErrConflict}, func() error {
+			_, err := f.cookie.SignIn(httptest.NewRecorder(), httptest.NewRequest("POST", "/", nil), "ada", auth.SessionOptions{})
+			return err
+		}},
+	} {
+		for _, cause := range []error{
+			auth.ErrNotFound, auth.ErrConflict, auth.ErrLimit, auth.ErrInvalidCredential, auth.ErrInvalidArgument, auth.ErrMalformed,
+			syscall.EOPNOTSUPP, syscall.ENOSYS, errors.ErrUnsupported,
+		} {
+			f.store.fail = func(method string) error {
+				if method != call.method {
+					return nil
+				}
+				return fmt.Errorf("database: %w", cause)
+			}
+			err := call.do()
+			require.ErrorIs(t, err, cause, name)
+			allowed := slices.Contains(call.allowed, cause) || cause == errors.ErrUnsupported
+			require.Equal(t, !allowed, errors.Is(err, auth.ErrUnavailable), "%s: %v", name, cause)
+			if !allowed {
+				require.Equal(t, 503, (&auth.Error{Err: err}).StatusCode(), "%s: %v", name, cause)
+			}
+		}
+		// An outage stays one, whatever it wraps.
+		f.store.fail = func(string) error {
+			return fmt.Errorf("%w: %w, %w", auth.ErrUnavailable, auth.ErrNotFound, auth.ErrLimit)
+		}
+		require.ErrorIs(t, call.do(), auth.ErrUnavailable, name)
+		f.store.fail = nil
+	}
+	list, err := f.bearer.List(ctx, "ada", auth.Page{})
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+}
+
+// An outage that wraps ErrLimit evicts no session.
+func TestStore_outageIsNoLimit(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	limited, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, MaxPerUser: 1})
+	require.NoError(t, err)
+	signIn := func() error {
+		_, err := limited.SignIn(httptest.NewRecorder(), httptest.NewRequest("POST", "/", nil), "ada", auth.SessionOptions{})
+		return err
+	}
+	require.NoError(t, signIn())
+	f.store.fail = func(method string) error {
+		if method != "Create" {
+			return nil
+		}
+		return fmt.Errorf("%w: %w", auth.ErrUnavailable, auth.ErrLimit)
+	}
+	require.ErrorIs(t, signIn(), auth.ErrUnavailable)
+	sessions, err := limited.List(t.Context(), "ada", auth.Page{})
+	require.NoError(t, err)
+	require.Len(t, sessions, 1)
 }
 
 func TestStore_notAskedWithoutACredential(t *testing.T) {
