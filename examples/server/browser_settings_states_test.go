@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"encoding/json"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,6 +54,8 @@ func (b *browser) tokenStates(t *testing.T, visit func(state string)) {
 	b.fillToken(t, "Nightly backup")
 	b.press(t, `main form button`)
 	visit("token-created")
+	b.openState(t, "token-new-filled", "tokens/new?name=Nightly+backup&expires=custom&days=45&access=scopes&scope="+url.QueryEscape(readNotes), visit)
+	b.openState(t, "tokens-older", "?after=0", visit)
 
 	for _, token := range []auth.TokenOptions{
 		{Name: "Deploy from the build server of the second floor", Scopes: []string{readNotes, writeNotes}, Lifetime: 90 * 24 * time.Hour},
