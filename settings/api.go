@@ -151,7 +151,7 @@ func (r *request) postToken() error {
 func (r *request) readTokenJSON() (auth.TokenOptions, error) {
 	o := auth.TokenOptions{Lifetime: auth.NoExpiry}
 	var seconds *int64
-	err := readJSON(r.w, r.Request, field{"name", &o.Name, false}, field{"scopes", &o.Scopes, false}, field{"expires_in", &seconds, true})
+	err := readJSON(r.Request, field{"name", &o.Name, false}, field{"scopes", &o.Scopes, false}, field{"expires_in", &seconds, true})
 	if err != nil || seconds == nil {
 		return o, err
 	}
@@ -172,7 +172,7 @@ func inSeconds(n int64) (time.Duration, bool) {
 // readOverlap reads a body with the field overlap, and the other fields given.
 func (r *request) readOverlap(others ...field) (time.Duration, error) {
 	var seconds int64
-	if err := readJSON(r.w, r.Request, append(others, field{"overlap", &seconds, false})...); err != nil {
+	if err := readJSON(r.Request, append(others, field{"overlap", &seconds, false})...); err != nil {
 		return 0, err
 	}
 	overlap, ok := inSeconds(seconds)
@@ -234,7 +234,7 @@ func (r *request) postSecret() error {
 	if err := r.checkSecret(); err != nil {
 		return err
 	}
-	if err := readEmptyJSON(r.w, r.Request); err != nil {
+	if err := readEmptyJSON(r.Request); err != nil {
 		return err
 	}
 	plaintext, made, err := r.createSecret("")
@@ -249,7 +249,7 @@ func (r *request) postSecretReveal() error {
 		return err
 	}
 	var id string
-	if err := readJSON(r.w, r.Request, field{"id", &id, false}); err != nil {
+	if err := readJSON(r.Request, field{"id", &id, false}); err != nil {
 		return err
 	}
 	plaintext, err := r.revealSecret(id)

@@ -26,8 +26,8 @@ type field struct {
 // fields exactly once, and no others. json.Unmarshal alone would also accept
 // repeated fields, names in another case and invalid UTF-8, which other parsers of
 // the same body may interpret differently.
-func readJSON(w http.ResponseWriter, r *http.Request, fields ...field) error {
-	body, err := readBody(w, r, "application/json")
+func readJSON(r *http.Request, fields ...field) error {
+	body, err := readBody(r, "application/json")
 	if err != nil {
 		return err
 	}
@@ -38,11 +38,11 @@ func readJSON(w http.ResponseWriter, r *http.Request, fields ...field) error {
 }
 
 // readEmptyJSON is readJSON without fields. The body may also be absent.
-func readEmptyJSON(w http.ResponseWriter, r *http.Request) error {
+func readEmptyJSON(r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
-	return readJSON(w, r)
+	return readJSON(r)
 }
 
 func decode(body []byte, fields []field) error {
@@ -99,8 +99,8 @@ func decodeMember(d *json.Decoder, fields []field, seen map[string]bool) error {
 
 // readForm reads the form in a request's body. A repeated field is ambiguous, and an
 // error unless its name is among repeatable.
-func readForm(w http.ResponseWriter, r *http.Request, repeatable ...string) (url.Values, error) {
-	body, err := readBody(w, r, "application/x-www-form-urlencoded")
+func readForm(r *http.Request, repeatable ...string) (url.Values, error) {
+	body, err := readBody(r, "application/x-www-form-urlencoded")
 	if err != nil {
 		return nil, err
 	}
@@ -118,11 +118,11 @@ func readForm(w http.ResponseWriter, r *http.Request, repeatable ...string) (url
 
 // sentForm returns the form in a body that was read before, so that it can be shown again.
 // It is empty if the body has no form that can be read.
-func sentForm(w http.ResponseWriter, r *http.Request, repeatable ...string) url.Values {
+func sentForm(r *http.Request, repeatable ...string) url.Values {
 	if b, ok := r.Body.(*body); ok {
 		b.content.Seek(0, io.SeekStart)
 	}
-	form, err := readForm(w, r, repeatable...)
+	form, err := readForm(r, repeatable...)
 	if err != nil {
 		return nil
 	}
@@ -158,7 +158,7 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) Close() error { return nil }
 
 // readBody returns a request's body, which must have the media type.
-func readBody(w http.ResponseWriter, r *http.Request, mediaType string) ([]byte, error) {
+func readBody(r *http.Request, mediaType string) ([]byte, error) {
 	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != mediaType {
 		return nil, errMediaType
 	}

@@ -19,7 +19,7 @@ func (r *request) account() string {
 // second person signs in with the same browser, a form in an older tab must not revoke all of
 // their tokens, or create one for them.
 func (r *request) form(repeatable ...string) (url.Values, error) {
-	form, err := readForm(r.w, r.Request, repeatable...)
+	form, err := readForm(r.Request, repeatable...)
 	if err == nil && form.Get("account") != r.account() {
 		return nil, errAccount
 	}
@@ -34,11 +34,11 @@ const maxKept = 2000
 // itself, or the form, filled in with what was sent. A sign-in has a URL to return to and
 // nothing more, so this is in URLs, and therefore in logs: the name of a token, its lifetime and
 // its scopes, but never a plaintext. What is too long for a URL is left out.
-func (rt route) comeBack(w http.ResponseWriter, r *http.Request) string {
+func (rt route) comeBack(r *http.Request) string {
 	path, query := r.URL.EscapedPath(), r.URL.RawQuery
 	if !isRead(r) {
 		path = cmp.Or(rt.back, path)
-		form, kept := sentForm(w, r, "scope"), make(url.Values)
+		form, kept := sentForm(r, "scope"), make(url.Values)
 		for _, name := range rt.keeps {
 			if form.Get(name) != "" {
 				kept[name] = form[name]

@@ -154,7 +154,7 @@ func (h *handler) rejectPage(w http.ResponseWriter, r *http.Request, err error) 
 	}
 	if p.Status == http.StatusUnauthorized && navigation.Is(r) {
 		w.Header().Del("WWW-Authenticate")
-		w.Header().Set("Location", navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(w, r)), false))
+		w.Header().Set("Location", navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), false))
 		w.WriteHeader(http.StatusSeeOther)
 		return
 	}
@@ -192,13 +192,13 @@ func (h *handler) showProblem(w http.ResponseWriter, r *http.Request, p *problem
 	heading := h.texts.get("problem.heading")
 	switch p.Code {
 	case codeMissingCredential, codeInvalidCredential:
-		v.SignIn = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(w, r)), false)
+		v.SignIn = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), false)
 	case codeAge:
 		heading = h.texts.get("problem.again")
-		v.SignIn, v.Again = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(w, r)), true), true
+		v.SignIn, v.Again = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), true), true
 	default:
 		if !isRead(r) && (p.Code == codeUnavailable || p.text != "") {
-			v.Retry = relativeRoot(r) + strings.TrimPrefix(rt.comeBack(w, r), "/")
+			v.Retry = relativeRoot(r) + strings.TrimPrefix(rt.comeBack(r), "/")
 		}
 	}
 	h.render(w, r, p.Status, "problem", view{Heading: heading, Problem: !v.Again, Data: v})

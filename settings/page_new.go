@@ -152,7 +152,7 @@ func (r *request) createToken() error {
 // showFailedToken shows the form again, with what was filled in, after a problem that can be
 // corrected there. It reports false for any other problem.
 func (r *request) showFailedToken(p *problem) bool {
-	form := sentForm(r.w, r.Request, "scope")
+	form := sentForm(r.Request, "scope")
 	f := r.tokenForm(form["scope"])
 	f.Name, f.Expires, f.Days, f.Access = form.Get("name"), form.Get("expires"), form.Get("days"), form.Get("access")
 	text := ""
