@@ -154,11 +154,16 @@ func (h *handler) rejectPage(w http.ResponseWriter, r *http.Request, err error) 
 	}
 	if p.Status == http.StatusUnauthorized && navigation.Is(r) {
 		w.Header().Del("WWW-Authenticate")
-		w.Header().Set("Location", navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), false))
-		w.WriteHeader(http.StatusSeeOther)
+		h.redirectToSignIn(w, r, rt, false)
 		return
 	}
 	h.showProblem(w, r, p, rt)
+}
+
+// redirectToSignIn redirects from a page, and not from a form, to the sign-in page.
+func (h *handler) redirectToSignIn(w http.ResponseWriter, r *http.Request, rt route, again bool) {
+	w.Header().Set("Location", navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), again))
+	w.WriteHeader(http.StatusSeeOther)
 }
 
 // showEnded answers the redirect of a form, if the session ended in the meantime. As for
@@ -179,10 +184,13 @@ type problemView struct {
 }
 
 func writePage(r *request, p *problem) {
-	if r.route.failed != nil && r.route.failed(r, p) {
-		return
+	switch {
+	case r.route.failed != nil && r.route.failed(r, p):
+	case p.Code == codeAge && navigation.Is(r.Request):
+		r.redirectToSignIn(r.w, r.Request, r.route, true)
+	default:
+		r.showProblem(r.w, r.Request, p, r.route)
 	}
-	r.showProblem(r.w, r.Request, p, r.route)
 }
 
 // showProblem explains a problem with a request to a route.

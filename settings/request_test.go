@@ -188,6 +188,13 @@ func (h *populatedUser) requireSignInAgain(e endpoint, got *answer) {
 	if back == "" {
 		back = e.path
 	}
+	if e.method == "GET" {
+		require.Equal(h.t, http.StatusSeeOther, got.Code)
+		require.Equal(h.t, "/signin?next="+url.QueryEscape(mount+back)+"&prompt=login", got.Header().Get("Location"))
+		fetched := h.do("GET", e.path, "", field("Sec-Fetch-Mode", "cors"), field("Sec-Fetch-Dest", "empty"))
+		got = fetched // a script gets the page that a form gets
+		h.events.take()
+	}
 	next, query := signInLink(h.t, got.page(http.StatusForbidden, "Please sign in again"))
 	require.Equal(h.t, "login", query.Get("prompt"))
 	path, _, _ := strings.Cut(next, "?")
@@ -212,8 +219,9 @@ func TestAccess_oldSignIn(t *testing.T) {
 			}
 			rejected++
 			body, contentType := filled(e, h.secretID)
-			h.requireSignInAgain(e, h.do(e.method, e.path, body, field("Content-Type", contentType)))
+			got := h.do(e.method, e.path, body, field("Content-Type", contentType))
 			events := s.events.take()
+			h.requireSignInAgain(e, got)
 			require.Len(t, events, 1)
 			require.Equal(t, auth.ReasonAge, events[0].Reason)
 			require.Equal(t, h.session.ID, events[0].CredentialID)

@@ -422,7 +422,9 @@ func TestBrowserSettings_signInOnAnotherOrigin(t *testing.T) {
 			endSessions()
 			b.signedIn(t, "ada")
 			run()
-			b.press(t, `main .actions a[href^="/sso"]`)
+			if name != "a page after MaxAge" { // which redirects by itself
+				b.press(t, `main .actions a[href^="/sso"]`)
+			}
 			require.Equal(t, "Identity provider", b.text(t, "h1"))
 		})
 	}
