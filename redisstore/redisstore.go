@@ -101,9 +101,8 @@ type Config struct {
 	Timeout time.Duration
 
 	// Retention is how long an expired record is kept, and so listed as expired.
-	// Zero means 24 hours. It must be at least one hour, because the clocks of the
-	// service and of Redis may differ. With less than 24 hours, an
-	// [auth.TokenOptions].Idempotency can create a second token once the first has expired.
+	// Zero means 24 hours, which is also the minimum: as long as an
+	// [auth.TokenOptions].Idempotency can be used, the first token must keep its ID.
 	Retention time.Duration
 }
 
@@ -111,7 +110,7 @@ const (
 	defaultPrefix    = "auth:"
 	defaultTimeout   = 2 * time.Second
 	defaultRetention = 24 * time.Hour
-	minRetention     = time.Hour
+	minRetention     = 24 * time.Hour
 )
 
 // New returns a Store that uses client, which the caller still owns and closes. New

@@ -76,11 +76,11 @@ func replace(old, with string) func(string) string {
 func TestRedisStore_removesExpiredRecords(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	store, client, prefix := openRedisStore(t, redisstore.Config{Retention: time.Hour})
+	store, client, prefix := openRedisStore(t, redisstore.Config{})
 	// expired returns an expired session whose retention ends soon.
 	expired := func(soon time.Duration) auth.Credential {
 		c := record(auth.KindSession, "alice")
-		c.CreatedAt, c.ExpiresAt = c.CreatedAt.Add(-2*time.Hour), time.Now().Add(soon-time.Hour)
+		c.CreatedAt, c.ExpiresAt = c.CreatedAt.Add(-48*time.Hour), time.Now().Add(soon-24*time.Hour)
 		return c
 	}
 	first := expired(2 * time.Second)
