@@ -151,14 +151,14 @@ func recoveredError(scheme Scheme, v any) error {
 // docs/integration.md for the order of steps.
 //
 // It asks the store itself, not a cache in front of it, and does not count as a use. A
-// custom authenticator is called again with the request, and must return the same user and
-// CredentialID.
+// custom authenticator is called again with the request, whose header the handler must not
+// have changed, and must return the same user and CredentialID.
 //
 // It returns nil, or an *[Error] to pass to [WriteError]: with [ErrInvalidCredential], with
 // [ErrInsufficientScope], with [ErrUnavailable] if the store or Resolve cannot be asked,
-// with [ErrNoCredential] if the request is anonymous, or with the status 500 outside of
-// Require and for identities of [NewContext]. The Observer is called when the error is
-// written, not when it is returned. Recheck is safe for concurrent use.
+// with [ErrNoCredential] if the request is anonymous, or with the status 500 after a panic,
+// outside of Require and for identities of [NewContext]. The Observer is called when the
+// error is written, not when it is returned. Recheck is safe for concurrent use.
 func Recheck(ctx context.Context) error {
 	c, id := current(ctx), Identity{}
 	known := c.describe(&id)
@@ -168,51 +168,55 @@ func Recheck(ctx context.Context) error {
 		rejection = *asError(errInternal(errOutsideRequire))
 	case !known:
 		rejection = c.route.rejection(ctx, "", errNoCredential)
-	default:
-		err := c.route.recheck(ctx, c.credential, &id)
-		if err == nil {
-			return nil
-		}
-		rejection = c.route.rejection(ctx, id.Scheme, err)
-		rejection.userID, rejection.credentialID = id.UserID, id.CredentialID
+	case c.recheck(ctx, &id, &rejection):
+		return nil
 	}
 	rejection.pendingEvent = true
 	return &rejection
 }
 
-func (rt *route) recheck(ctx context.Context, accepted *Credential, id *Identity) (err error) {
+// recheck reports whether the identity is still valid. Otherwise it sets rejection.
+func (c *identityContext) recheck(ctx context.Context, id *Identity, rejection *Error) (valid bool) {
+	set := func(err error) {
+		*rejection = c.route.rejection(ctx, id.Scheme, err)
+		rejection.userID, rejection.credentialID = id.UserID, id.CredentialID
+	}
 	defer func() {
 		if v := recover(); v != nil {
-			err = recoveredError(id.Scheme, v)
+			valid = false
+			set(recoveredError(id.Scheme, v))
 		}
 	}()
-	if err := rt.recheckEach(ctx, accepted, id); err != nil || rt.resolve == nil {
-		return err
+	err := c.recheckEach(ctx, id)
+	if err == nil && c.route.resolve != nil {
+		_, err = c.route.resolveUser(ctx, id)
 	}
-	_, err = rt.resolveUser(ctx, id)
-	return err
+	if err != nil {
+		set(err)
+	}
+	return err == nil
 }
 
 var errNotAccepted = errors.New("auth: Recheck of an identity that no authenticator of the route has accepted")
 
 // recheckEach asks the authenticators of the identity's scheme until one accepts it. An
 // outage is more than a rejection: the one that is unavailable may know the credential.
-func (rt *route) recheckEach(ctx context.Context, accepted *Credential, id *Identity) error {
+func (c *identityContext) recheckEach(ctx context.Context, id *Identity) error {
 	rejected := errInternal(errNotAccepted)
-	for i, a := range rt.authenticators {
-		if !id.Scheme.is(rt.schemes[i]) {
+	for i, a := range c.route.authenticators {
+		if c.route.schemes[i] != id.Scheme {
 			continue
 		}
 		var err error
 		switch a := a.(type) {
 		case *Bearer:
-			_, err = a.recheck(ctx, accepted)
+			_, err = a.recheck(ctx, c.credential)
 		case *Secret:
-			_, err = a.recheck(ctx, accepted)
+			_, err = a.recheck(ctx, c.credential)
 		case *Cookie:
-			_, err = a.recheck(ctx, accepted)
+			_, err = a.recheck(ctx, c.credential)
 		default:
-			err = recheckCustom(ctx, a, accepted, id)
+			err = c.recheckCustom(ctx, a, id)
 		}
 		switch {
 		case err == nil:
@@ -224,12 +228,12 @@ func (rt *route) recheckEach(ctx context.Context, accepted *Credential, id *Iden
 	return rejected
 }
 
-func recheckCustom(ctx context.Context, a Authenticator, accepted *Credential, id *Identity) error {
-	if accepted != nil {
-		return errNotAccepted // by this one: it is a record of our own
+func (c *identityContext) recheckCustom(ctx context.Context, a Authenticator, id *Identity) error {
+	if c.principal == nil || c.principal.request == nil {
+		return errNotAccepted // one of ours has accepted the request, or NewContext made the identity
 	}
 	var res result
-	if err := res.try(a, currentRequest(ctx).WithContext(ctx), header.Authorization{}); err != nil {
+	if err := res.try(a, c.principal.request.WithContext(ctx), header.Authorization{}); err != nil {
 		return err
 	}
 	if res.identity.UserID != id.UserID || res.identity.CredentialID != id.CredentialID {

@@ -75,7 +75,7 @@ type TokenOptions struct {
 	// Idempotency, if not empty, is a value of [NewIdempotency] of at most 24 hours ago. Of
 	// two calls with the same value for the same user, in any process, the second returns
 	// ErrConflict, even if the token of the first has been revoked. Without a Purge of records
-	// from the last day, a value never works twice.
+	// from the last two days, a value never works twice.
 	Idempotency string
 }
 
@@ -88,9 +88,9 @@ func NewIdempotency() string { return token.ID(time.Now()) }
 // id returns the ID that a token gets by its Idempotency. It sorts by the time at which
 // the value was made.
 func (o *TokenOptions) id(userID string, now time.Time) (string, error) {
-	const maxAge = 24 * time.Hour // in both directions: clocks differ
+	const maxAge, maxAhead = 24 * time.Hour, time.Hour // clocks differ
 	made, ok := token.IDTime(o.Idempotency)
-	if !ok || now.Sub(made).Abs() > maxAge {
+	if age := now.Sub(made); !ok || age > maxAge || age < -maxAhead {
 		return "", argumentError("Idempotency", "must be a value of NewIdempotency that was made in the last %v", maxAge)
 	}
 	return token.DerivedID(o.Idempotency, userID), nil

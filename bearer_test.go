@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
 // The error names the field to change.
@@ -206,6 +207,7 @@ func TestBearer_import(t *testing.T) {
 		{"512 characters", func(*configs) {}, repeated("a", 512), nil},
 		{"513 characters", func(*configs) {}, repeated("a", 513), auth.ErrInvalidArgument},
 		{"padding", func(*configs) {}, repeated("a", 24) + "==", nil},
+		{"the form of an ID", func(*configs) {}, token.ID(time.Now()), auth.ErrInvalidArgument},
 		{"not a token68", func(*configs) {}, repeated("a", 24) + "|", auth.ErrInvalidArgument},
 		{"with a prefix", prefixed, "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3", auth.ErrInvalidArgument},
 		{"with a prefix that accepts imported ones", importing, "wJalrXUtnFEMI0O6JX5MCkmbs6JqPcx3", nil},
@@ -553,7 +555,8 @@ func TestIssue_idempotency(t *testing.T) {
 		require.ErrorIs(t, err, auth.ErrConflict)
 		time.Sleep(time.Millisecond)
 		old := o.Idempotency
-		for name, value := range map[string]string{"old": old, "a name": "deploy", "lower case": strings.ToLower(old), "long": repeated("0", 1000)} {
+		future := token.ID(time.Now().Add(time.Hour + time.Millisecond))
+		for name, value := range map[string]string{"old": old, "future": future, "a name": "deploy", "lower case": strings.ToLower(old), "long": repeated("0", 1000)} {
 			o.Idempotency = value
 			_, _, err = f.bearer.Issue(ctx, "ada", o)
 			var fault *auth.ArgumentError

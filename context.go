@@ -65,7 +65,7 @@ func NewUserContext(ctx context.Context, user any) context.Context {
 	if outer := current(ctx); outer != nil {
 		c.credential, c.route = outer.credential, outer.route
 		if outer.principal != nil {
-			c.principal.identity = outer.principal.identity
+			c.principal.identity, c.principal.request = outer.principal.identity, outer.principal.request
 		}
 	}
 	return c
@@ -90,6 +90,9 @@ type identityContext struct {
 type principal struct {
 	identity *Identity // nil for that of the record, if there is one
 	user     any
+	// request, if not nil, is the one that a custom authenticator has accepted, for Recheck.
+	// The handler has a copy, which it may change meanwhile.
+	request *http.Request
 }
 
 func newPrincipal(id Identity) *principal {
@@ -187,8 +190,7 @@ func (a *admitted) setRequest(rt *route, r *http.Request) {
 
 type requestKey struct{}
 
-// Value also finds the request, for events of changes that its handler makes, and for
-// Recheck.
+// Value also finds the request, for events of changes that its handler makes.
 func (a *admitted) Value(key any) any {
 	if _, ok := key.(requestKey); ok {
 		return &a.request
@@ -196,15 +198,9 @@ func (a *admitted) Value(key any) any {
 	return a.identityContext.Value(key)
 }
 
-// currentRequest is the request that ctx belongs to, or nil.
-func currentRequest(ctx context.Context) *http.Request {
-	r, _ := ctx.Value(requestKey{}).(*http.Request)
-	return r
-}
-
 // remoteAddr is the address of the request that ctx belongs to, or empty.
 func remoteAddr(ctx context.Context) string {
-	if r := currentRequest(ctx); r != nil {
+	if r, ok := ctx.Value(requestKey{}).(*http.Request); ok {
 		return r.RemoteAddr
 	}
 	return ""

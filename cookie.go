@@ -269,23 +269,33 @@ func (c *Cookie) CheckOrigin(r *http.Request) error {
 }
 
 // List returns a page of a user's sessions, newest first. Expired sessions are
-// included until they are purged. ExpiresAt is at most Lifetime after CreatedAt.
+// included until they are purged. ExpiresAt is at most Lifetime after CreatedAt, and
+// LastUsedAt includes uses that this process has not written yet.
 func (c *Cookie) List(ctx context.Context, userID string, page Page) ([]Credential, error) {
 	list, err := c.list(ctx, userID, page)
 	for i := range list {
-		list[i] = *c.bounded(&list[i])
+		list[i] = c.present(list[i])
 	}
 	return list, err
 }
 
 // Get returns one of a user's sessions, even if it has expired, or [ErrNotFound]. ExpiresAt
-// is at most Lifetime after CreatedAt.
+// and LastUsedAt are as in List.
 func (c *Cookie) Get(ctx context.Context, userID, id string) (Credential, error) {
 	session, err := c.get(ctx, userID, id)
 	if err != nil {
 		return Credential{}, err
 	}
-	return *c.bounded(&session), nil
+	return c.present(session), nil
+}
+
+// present returns a session as it is judged now: bounded, and with its latest use.
+func (c *Cookie) present(session Credential) Credential {
+	session = *c.bounded(&session)
+	if last := c.recorder.Last(session.Digest); last.After(session.LastUsedAt) {
+		session.LastUsedAt = last.UTC().Truncate(time.Microsecond)
+	}
+	return session
 }
 
 // Revoke ends a session. It returns [ErrNotFound] if the user has no such session.
@@ -293,8 +303,8 @@ func (c *Cookie) Revoke(ctx context.Context, userID, id string) error {
 	return c.revoke(ctx, userID, id)
 }
 
-// RevokeAll ends all of a user's sessions except those with the given IDs, and returns
-// their number.
+// RevokeAll ends all of a user's sessions except those with the given IDs, at most 1,000,
+// and returns their number.
 func (c *Cookie) RevokeAll(ctx context.Context, userID string, except ...string) (int, error) {
 	return c.revokeAll(ctx, userID, except...)
 }
@@ -431,7 +441,7 @@ func (c *Cookie) checkSize() error {
 
 // wholeSeconds rounds up: Max-Age has no fractions.
 func wholeSeconds(d time.Duration) time.Duration {
-	if whole := d.Truncate(time.Second); whole < d {
+	if whole := d.Truncate(time.Second); whole < d && d < NoExpiry-time.Second {
 		return whole + time.Second
 	}
 	return d

@@ -667,3 +667,9 @@ func TestCookie_idleSessionIsReported(t *testing.T) {
 		require.Equal(t, "ada", events[0].UserID)
 	})
 }
+
+func TestNewCookie_endlessLifetime(t *testing.T) {
+	t.Parallel()
+	_, err := auth.NewCookie(auth.NewMemoryStore(), auth.CookieConfig{Keys: auth.Keys{testKey(1)}, Lifetime: auth.NoExpiry})
+	require.ErrorContains(t, err, "Lifetime: is 2562047h47m16.854775807s")
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,8 @@ const (
 	maxUserID = 255
 	maxID     = 64
 	maxName   = 255
+
+	maxExceptions = 1000 // which are parameters of an SQL statement
 
 	// maxPlaintext and minImported bound imported plaintexts. Our own have 190
 	// random bits; 24 characters of base64 have at most 144.
@@ -80,7 +83,7 @@ func (cs *credentials) notifyUseLost(err error) {
 
 // lookup returns the record with the digest, unless it has expired.
 func (cs *credentials) lookup(ctx context.Context, d Digest, now time.Time) (*Credential, error) {
-	c, err := cs.find(ctx, d)
+	c, err := cs.find(ctx, cs.store, d)
 	if err != nil {
 		return nil, lookupError(err)
 	}
@@ -110,8 +113,8 @@ var (
 // find does not trust the store, nor do get and list. A record of another kind or digest,
 // without a user, or with scopes that this package never wrote is treated as an outage: a
 // connection may answer the previous question (CVE-2025-47907, CVE-2025-29923).
-func (cs *credentials) find(ctx context.Context, d Digest) (*Credential, error) {
-	c, err := cs.store.Lookup(ctx, cs.kind, d)
+func (cs *credentials) find(ctx context.Context, store Store, d Digest) (*Credential, error) {
+	c, err := store.Lookup(ctx, cs.kind, d)
 	if err != nil {
 		return nil, err
 	}
@@ -145,13 +148,28 @@ func (cs *credentials) recheck(ctx context.Context, accepted *Credential) (*Cred
 
 func (cs *credentials) readAgain(ctx context.Context, accepted *Credential) (*Credential, error) {
 	c, err := cs.store.Get(ctx, accepted.Ref())
-	if isUnsupported(err) { // of a LookupStore
-		return cs.find(ctx, accepted.Digest)
+	if isUnsupported(err) && !errors.Is(err, ErrUnavailable) { // of a LookupStore
+		found, err := cs.find(ctx, uncached(cs.store), accepted.Digest)
+		if err == nil && found.Ref() != accepted.Ref() {
+			err = ErrNotFound // the digest is another user's now
+		}
+		return found, err
 	}
 	if err == nil && (c.Ref() != accepted.Ref() || !c.Scopes.valid()) {
 		err = errBadRecord
 	}
 	return &c, err
+}
+
+// uncached returns the store behind all caches of Lookup.
+func uncached(s Store) Store {
+	for {
+		cache, ok := s.(interface{ Uncached() Store })
+		if !ok {
+			return s
+		}
+		s = cache.Uncached()
+	}
 }
 
 // newRecord returns a record with a new ID, and without a digest.
@@ -233,7 +251,12 @@ func (cs *credentials) revoke(ctx context.Context, userID, id string) (err error
 func (cs *credentials) revokeAll(ctx context.Context, userID string, except ...string) (n int, err error) {
 	op := cs.begin(ctx, opRevokeAll, userID, "")
 	defer op.done(&err)
-	if err := checkUserID(userID); err != nil {
+	// What is no ID names no record, and a database may not accept it.
+	except = slices.DeleteFunc(slices.Clone(except), func(id string) bool { return !text.IsKey(id, maxID) })
+	if len(except) > maxExceptions {
+		err = argumentError("except", "must be at most %d IDs", maxExceptions)
+	}
+	if err := errors.Join(checkUserID(userID), err); err != nil {
 		return 0, err
 	}
 	n, err = cs.store.RevokeAll(ctx, cs.kind, userID, except...)
@@ -402,7 +425,7 @@ func (is *issuer) lifetimeAfter(old Credential) time.Duration {
 func (is *issuer) revokePlaintext(ctx context.Context, plaintext string) (revoked Credential, err error) {
 	op := is.begin(ctx, opRevokePlaintext, "", "")
 	defer op.done(&err)
-	c, err := is.find(ctx, token.Digest(strings.TrimSpace(plaintext)))
+	c, err := is.find(ctx, uncached(is.store), token.Digest(strings.TrimSpace(plaintext)))
 	if err != nil {
 		return Credential{}, storeError(err, ErrNotFound)
 	}
@@ -458,6 +481,11 @@ func (f *plaintextFormat) checkImport(plaintext string) error {
 		return argumentError("plaintext", "must be at most %d characters of token68 (RFC 9110 section 11.2)", maxPlaintext)
 	case errPrefix:
 		return argumentError("plaintext", "does not have the form of plaintexts with this Prefix: set AcceptImported to allow it")
+	case nil:
+		// An ID may be logged, and its form is how it is told from a credential.
+		if _, ok := token.IDTime(plaintext); ok {
+			return argumentError("plaintext", "has the form of a record's ID, and can be guessed")
+		}
 	case errChecksum:
 		return argumentError("plaintext", "has the form of tokens with this Prefix, but not their checksum")
 	}

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/text"
@@ -137,10 +138,10 @@ func (e Event) level() slog.Level {
 		return slog.LevelError
 	case e.Reason == ReasonMissing, e.Reason == ReasonCanceled:
 		return slog.LevelInfo
-	case e.Type == EventRefused, e.Type == EventUseLost, e.Reason == ReasonLeaked, e.Reason == ReasonRepeated:
-		return slog.LevelWarn
 	case e.Type == EventAccepted, e.Type == EventAnonymous:
 		return slog.LevelDebug
+	case e.Type == EventRefused, e.Type == EventUseLost, e.Reason == ReasonLeaked, e.Reason == ReasonRepeated:
+		return slog.LevelWarn
 	}
 	return slog.LevelInfo
 }
@@ -186,8 +187,14 @@ func (op *operation) notify(e Event) {
 	op.credentials.notify(op.ctx, e)
 }
 
-// done reports the error that the operation returns, if any.
+// done reports the error that the operation returns, if any, or the panic that ends it.
 func (op *operation) done(err *error) {
+	if v := recover(); v != nil {
+		if v != http.ErrAbortHandler {
+			op.notify(Event{Type: EventFailed, UserID: op.userID, CredentialID: op.id, Reason: ReasonInternal, Err: panicError(op.name, v)})
+		}
+		panic(v)
+	}
 	if *err == nil || *err == error(errCrossOrigin) { // checkOrigin has reported that one
 		return
 	}

@@ -585,3 +585,28 @@ func TestObserver_addressOfTheRequest(t *testing.T) {
 	f.token("ada")
 	require.Empty(t, f.events.take()[0].Remote, "there is no request")
 }
+
+// A panic of the store is reported, without its value, and reaches the caller.
+func TestObserver_panicInACall(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.store.fail = func(string) error { panic("canary") }
+	require.PanicsWithValue(t, "canary", func() { _, _, _ = f.bearer.Issue(t.Context(), "ada", tokenOptions("x")) })
+	events := f.events.take()
+	require.Equal(t, []auth.EventType{auth.EventFailed}, eventTypes(events))
+	require.Equal(t, auth.ReasonInternal, events[0].Reason)
+	require.Equal(t, "ada", events[0].UserID)
+	require.NotContains(t, events[0].Err.Error(), "canary")
+}
+
+// Two session cookies are no alarm where the request may be anonymous.
+func TestLogTo_anonymousWithTwoCookies(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ctx, logged := withDefaultLog(t.Context())
+	m := &auth.Middleware{Observe: auth.LogTo(nil)}
+	r := request("GET", withCookie(f.signIn("ada"), f.signIn("ada"))).WithContext(ctx)
+	m.Optional(f.cookie)(http.NotFoundHandler()).ServeHTTP(newRecorder(), r)
+	require.Contains(t, logged.String(), "level=DEBUG")
+	require.Contains(t, logged.String(), "event.reason=repeated")
+}

@@ -275,7 +275,7 @@ func (rt *route) decide(r *http.Request, rejection *Error) (a *admitted) {
 
 // identify admits an authenticated request, unless Resolve rejects it.
 func (rt *route) identify(r *http.Request, res *result) (*admitted, error) {
-	a := newAdmitted(rt.takesCookie || rt.optional || res.identity != nil)
+	a := newAdmitted(rt.setsHeaders() || res.identity != nil)
 	a.credential = res.credential
 	if !res.fromHeader {
 		// Shared caches keep a response to a request without Authorization (RFC 9111
@@ -288,6 +288,7 @@ func (rt *route) identify(r *http.Request, res *result) (*admitted, error) {
 	if res.credential == nil {
 		a.principal = newPrincipal(*res.identity)
 		a.principal.identity.Scheme = res.scheme // the route's, whatever the identity claims
+		a.principal.request = r
 	}
 	if rt.resolve != nil {
 		if a.principal == nil {
@@ -321,6 +322,9 @@ func (rt *route) resolveUser(ctx context.Context, id *Identity) (any, error) {
 	}
 	return nil, errUnavailable(err)
 }
+
+// setsHeaders reports whether all responses to admitted requests have headers of the route.
+func (rt *route) setsHeaders() bool { return rt.takesCookie || rt.optional || len(rt.fields) > 0 }
 
 // setHeaders sets the headers of responses to admitted requests.
 func (rt *route) setHeaders(h http.Header, a *admitted) {

@@ -415,6 +415,7 @@ func TestRequire_cacheHeadersOfCustomAuthenticators(t *testing.T) {
 		{"without a scope", func(h http.Handler) http.Handler {
 			return auth.Require(reads(fakeAuthenticator{scheme: "ApiKey", identity: &auth.Identity{UserID: "ada"}}, "X-Api-Key"))(auth.RequireScope("write")(h))
 		}, []edit{key}, 403, []string{"X-Api-Key"}, []string{"no-store"}},
+		{"a token of ours next to one that says so", auth.Require(f.bearer, reads(accepts("ApiKey"), "X-Api-Key")), []edit{authorization("Bearer " + f.token("ada"))}, 200, []string{"X-Api-Key"}, nil},
 		{"a token of ours next to it", auth.Require(f.bearer, accepts("ApiKey")), []edit{authorization("Bearer " + f.token("ada"))}, 200, nil, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {

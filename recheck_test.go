@@ -393,3 +393,75 @@ func TestRecheck_race(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, left)
 }
+
+// A row of an existing table may belong to another user now.
+func TestRecheck_lookupStoreOtherUser(t *testing.T) {
+	t.Parallel()
+	user, id := "ada", "1"
+	bearer, err := auth.NewBearer(auth.LookupStore(func(context.Context, auth.Kind, auth.Digest) (*auth.Credential, error) {
+		return &auth.Credential{UserID: user, ID: id, Scopes: "*"}, nil
+	}), auth.BearerConfig{})
+	require.NoError(t, err)
+	w := rechecked(t, auth.Require(bearer), func(context.Context) { user, id = "grace", "2" }, authorization("Bearer abc"))
+	refused(t, w, 401, badToken)
+}
+
+// An outage may wrap ErrUnsupported, and is not taken for a LookupStore, which is looked up in.
+func TestRecheck_outageThatIsUnsupported(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	store := reread(f)
+	w := rechecked(t, auth.Require(f.bearer), func(context.Context) {
+		store.change = func(*auth.Credential) error {
+			return fmt.Errorf("%w: socket: %w", auth.ErrUnavailable, errors.ErrUnsupported)
+		}
+	}, authorization("Bearer "+f.token("ada")))
+	refused(t, w, 503)
+}
+
+// A nilError panics if its methods are called on a nil pointer, as most do.
+type nilError struct{ err error }
+
+func (e *nilError) Error() string { return e.err.Error() }
+func (e *nilError) Unwrap() error { return e.err }
+
+// An error that panics is answered as Require answers it, so that the caller can clean up.
+func TestRecheck_nilError(t *testing.T) {
+	t.Parallel()
+	a := &fakeAuthenticator{scheme: "Key", identity: &auth.Identity{UserID: "ada", CredentialID: "1"}}
+	w := rechecked(t, auth.Require(a), func(context.Context) { a.err = (*nilError)(nil) })
+	require.Equal(t, 500, w.Code)
+	require.Equal(t, 500, behind(auth.Require(a)).get().Code)
+}
+
+// A handler may read its body and replace it while another goroutine rechecks.
+func TestRecheck_customAuthenticatorRace(t *testing.T) {
+	t.Parallel()
+	a := &fakeAuthenticator{scheme: "Key", identity: &auth.Identity{UserID: "ada", CredentialID: "1"}}
+	h := auth.Require(a)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var checks sync.WaitGroup
+		checks.Go(func() {
+			for range 100 {
+				assert.NoError(t, auth.Recheck(r.Context()))
+			}
+		})
+		_ = r.ParseForm()
+		r.Body = http.MaxBytesReader(w, r.Body, 10)
+		checks.Wait()
+	}))
+	h.ServeHTTP(newRecorder(), request("POST"))
+}
+
+// Who made an identity matters, not whom it names.
+func TestRecheck_newContextOnACustomRoute(t *testing.T) {
+	t.Parallel()
+	for _, user := range []string{"ada", "grace"} {
+		a := &fakeAuthenticator{scheme: "Key", identity: &auth.Identity{UserID: "ada", CredentialID: "1"}}
+		h := auth.Require(a)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			auth.WriteError(w, r, auth.Recheck(auth.NewContext(r.Context(), &auth.Identity{UserID: user, CredentialID: "1", Scheme: "Key"})))
+		}))
+		w := newRecorder()
+		h.ServeHTTP(w, request("GET"))
+		require.Equal(t, 500, w.Code, user)
+	}
+}

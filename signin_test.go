@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -657,4 +658,20 @@ func lookalike(size, i int) string {
 	raw := fmt.Sprintf("1700000000|%0*d|%032d", size/4*3-12-32-(size/4*3-12-32)%4, i, i)
 	value := base64.URLEncoding.EncodeToString([]byte(raw))
 	return value
+}
+
+// An exception that is no ID, for example from a request, must not prevent the revocation.
+func TestRevokeAll_exceptions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	kept, session := f.session("ada")
+	ended := f.signIn("ada")
+	n, err := f.cookie.RevokeAll(t.Context(), "ada", "\x00", "\xff", repeated("x", 1<<20), "", session.ID)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	h := f.all()
+	require.Equal(t, 200, h.get(withCookie(kept)).Code)
+	require.Equal(t, 401, h.get(withCookie(ended)).Code)
+	_, err = f.cookie.RevokeAll(t.Context(), "ada", slices.Repeat([]string{"x"}, 1001)...)
+	require.ErrorIs(t, err, auth.ErrInvalidArgument)
 }

@@ -41,7 +41,8 @@ type Store interface {
 	// It returns ErrNotFound if there is none or it was revoked; a store that knows of
 	// the revocation may return [ErrRevoked]. It is called for each request, and must match
 	// all 32 bytes exactly, whatever the collation. The result may be shared and must not
-	// be modified.
+	// be modified. A store that caches its answers may have a method Uncached() Store, which
+	// returns a store that does not: Recheck and RevokePlaintext ask that one.
 	Lookup(ctx context.Context, kind Kind, d Digest) (*Credential, error)
 
 	// Get returns a record, which is the caller's. It returns ErrNotFound if there is

@@ -204,6 +204,10 @@ func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, ex
 	return s.store.RevokeAll(ctx, kind, userID, except...)
 }
 
+// Uncached returns the store behind the cache, for lookups that must not be answered by it:
+// auth.Recheck and RevokePlaintext. Changes go through s.
+func (s *Store) Uncached() auth.Store { return s.store }
+
 // Get implements auth.Store. It is not cached.
 func (s *Store) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {
 	return s.store.Get(ctx, ref)

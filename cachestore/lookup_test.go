@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -344,4 +345,48 @@ func TestRecheck_isNotCached(t *testing.T) {
 		require.ErrorIs(t, auth.Recheck(accepted.Context()), auth.ErrInvalidCredential)
 		require.NoError(t, bearer.Close(t.Context()))
 	})
+}
+
+// The same over an existing table, of which nothing but lookups is known.
+func TestRecheck_lookupStoreIsNotCached(t *testing.T) {
+	t.Parallel()
+	revoked := false
+	s := newStore(t, auth.LookupStore(func(context.Context, auth.Kind, auth.Digest) (*auth.Credential, error) {
+		if revoked {
+			return nil, auth.ErrNotFound
+		}
+		return &auth.Credential{ID: "1", UserID: "ada", Scopes: "*"}, nil
+	}), cachestore.Config{})
+	bearer, err := auth.NewBearer(s, auth.BearerConfig{})
+	require.NoError(t, err)
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Authorization", "Bearer abc")
+	var m auth.Middleware
+	accepted, err := m.Authenticate(r, bearer)
+	require.NoError(t, err)
+	revoked = true
+	_, err = m.Authenticate(r, bearer)
+	require.NoError(t, err, "the cache does not know yet")
+	require.ErrorIs(t, auth.Recheck(accepted.Context()), auth.ErrInvalidCredential)
+}
+
+// A leaked token is found even if the cache remembers that it was unknown.
+func TestRevokePlaintext_isNotCached(t *testing.T) {
+	t.Parallel()
+	shared := newBackend()
+	bearer, err := auth.NewBearer(newStore(t, shared, cachestore.Config{}), auth.BearerConfig{})
+	require.NoError(t, err)
+	elsewhere, err := auth.NewBearer(shared, auth.BearerConfig{})
+	require.NoError(t, err)
+	plaintext := strings.Repeat("t", 32)
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Authorization", "Bearer "+plaintext)
+	_, err = bearer.Authenticate(r)
+	require.ErrorIs(t, err, auth.ErrInvalidCredential)
+	_, err = elsewhere.Import(t.Context(), "ada", plaintext, auth.ImportOptions{TokenOptions: auth.TokenOptions{
+		Name: "x", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry,
+	}})
+	require.NoError(t, err)
+	_, err = bearer.RevokePlaintext(t.Context(), plaintext)
+	require.NoError(t, err)
 }

@@ -31,6 +31,23 @@ func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*aut
 	return parseReply(s.client.Do(lazy, s.client.B().Get().Key(key).Build()), kind, d)
 }
 
+// Uncached returns a Store whose Lookup asks Redis each time, for auth.Recheck and
+// RevokePlaintext.
+func (s *Store) Uncached() auth.Store { return uncached{s, s} }
+
+// uncached embeds the interface, and so has no Uncached itself.
+type uncached struct {
+	auth.Store
+	redis *Store
+}
+
+func (u uncached) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+	ctx, cancel := context.WithTimeout(ctx, u.redis.timeout)
+	defer cancel()
+	key := u.redis.prefix + "c:" + string(d[:])
+	return parseReply(u.redis.client.Do(ctx, u.redis.client.B().Get().Key(key).Build()), kind, d)
+}
+
 func parseReply(result rueidis.RedisResult, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
 	text, err := result.ToString()
 	if rueidis.IsRedisNil(err) {

@@ -19,8 +19,9 @@ func (r *request) release(plaintext string, c auth.Credential, err error) (strin
 	if err != nil {
 		return "", auth.Credential{}, err
 	}
+	r.mayHaveSecret() // the page asks, which may take a while: nothing may come after the check
 	if err := r.recheck(); err != nil {
-		return "", auth.Credential{}, errors.Join(err, r.takeBack(c, err))
+		return "", auth.Credential{}, errors.Join(err, r.takeBack(c))
 	}
 	return plaintext, c, nil
 }
@@ -34,10 +35,10 @@ func (r *request) recheck() error {
 }
 
 // takeBack revokes a credential whose plaintext is not released, even if the client has
-// disconnected. After an outage a rotated one stays: its plaintext is unknown to all, and
-// revoking it would also revoke the one that it replaced, which is in use.
-func (r *request) takeBack(c auth.Credential, cause error) error {
-	if c.Previous != "" && errors.Is(cause, auth.ErrUnavailable) {
+// disconnected. If it replaced one that is in its grace period, it stays: its plaintext is
+// unknown to all, and revoking it would also revoke the other one, which is in use.
+func (r *request) takeBack(c auth.Credential) error {
+	if c.Previous != "" {
 		return nil
 	}
 	revoke := r.bearer.Revoke
@@ -87,20 +88,29 @@ func (r *request) checkDeveloper() error {
 
 // mayHaveSecret calls Config.Developer at most once per request: it may be a query.
 func (r *request) mayHaveSecret() (bool, error) {
-	if r.secret == nil || r.developer == nil || r.developerAsked {
-		return r.secret != nil && (r.developer == nil || r.isDeveloper), nil
+	if r.secret == nil || r.isDeveloper == nil {
+		return r.secret != nil, nil
 	}
-	may, err := r.developer(r.Context(), r.id)
-	if err != nil {
-		return false, &outage{err}
+	if !r.developer.asked {
+		r.developer.asked = true
+		r.developer.yes, r.developer.err = r.askDeveloper()
 	}
-	r.developerAsked, r.isDeveloper = true, may
-	return may, nil
+	return r.developer.yes, r.developer.err
 }
 
-// outage is an error of Config.Developer, whatever it wraps. Package auth does not know it,
-// and has not reported it.
-type outage struct{ error }
+// askDeveloper reports an error, as the authenticators report theirs, and a panic.
+func (r *request) askDeveloper() (yes bool, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = recovered("Config.Developer", v)
+		}
+		if err != nil {
+			r.notifyOutage(err)
+			yes, err = false, unavailable() // whatever it wraps
+		}
+	}()
+	return r.isDeveloper(r.Context(), r.id)
+}
 
 // checkSecret rejects a request for the plaintext of a client secret, which has full
 // access, unless the user may have one and the session has full access too.
@@ -170,7 +180,7 @@ func (r *request) revealSecret(id string) (string, error) {
 	}
 	plaintext, err := r.secret.Reveal(r.Context(), r.id.UserID, id)
 	if err == nil {
-		err = r.recheck()
+		err = r.recheck() // checkDeveloper has asked before
 	}
 	if err != nil {
 		return "", err

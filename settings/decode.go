@@ -39,7 +39,7 @@ func readJSON(r *http.Request, fields ...field) error {
 
 // readEmptyJSON is readJSON without fields. The body may also be absent.
 func readEmptyJSON(r *http.Request) error {
-	if r.ContentLength == 0 {
+	if b, ok := r.Body.(*body); !ok || b.content.Size() == 0 && b.err == nil {
 		return nil
 	}
 	return readJSON(r)
@@ -107,6 +107,9 @@ func readForm(r *http.Request, repeatable ...string) (url.Values, error) {
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
 		return nil, malformed("The form is malformed.")
+	}
+	if len(body) == 0 {
+		form = r.PostForm // a middleware around the handler may have read it
 	}
 	for name, values := range form {
 		if len(values) > 1 && !slices.Contains(repeatable, name) {

@@ -33,7 +33,7 @@ const maxKept = 2000
 // comeBack returns the path and query of the page from which a request was sent: the page
 // itself, or the form, filled in with what was sent. A sign-in has a URL to return to and
 // nothing more, so this is in URLs, and therefore in logs: the name of a token, its lifetime and
-// its scopes, but never a plaintext. What is too long for a URL is left out.
+// its scopes, but no plaintext of ours. What is too long for a URL is left out.
 func (rt route) comeBack(r *http.Request) string {
 	path, query := r.URL.EscapedPath(), r.URL.RawQuery
 	if !isRead(r) {
@@ -51,7 +51,3 @@ func (rt route) comeBack(r *http.Request) string {
 	}
 	return path + "?" + query
 }
-
-// isOwnLink reports whether a page was reached from a page of this site, by all redirects on
-// the way. A browser that does not say so may have been sent by another site.
-func (r *request) isOwnLink() bool { return r.Header.Get("Sec-Fetch-Site") == "same-origin" }

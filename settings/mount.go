@@ -61,7 +61,7 @@ func (m *mount) remainder(r *http.Request, external string) string {
 	}
 	possible := m.possibleRemainder(r, external)
 	for i := 1; i < len(path); i++ {
-		if path[i] == '/' && m.serves(path[i:]) && possible(path[:i]) {
+		if path[i] == '/' && possible(path[:i]) && m.serves(path[i:]) {
 			return path[:i]
 		}
 	}
@@ -75,8 +75,9 @@ func (m *mount) possibleRemainder(r *http.Request, external string) func(string)
 	stripped := strings.TrimSuffix(external, r.URL.EscapedPath())
 	_, pattern, found := strings.Cut(r.Pattern, "/")
 	if found && (pattern == "" || strings.HasSuffix(pattern, "/")) && !strings.Contains(pattern, "{") {
-		// The API can be mounted alone: then api/ is a part of the pattern, and stays.
-		prefix := strings.TrimSuffix(strings.TrimSuffix("/"+pattern, "api/"), "/")
+		// The API can be mounted alone: then /api/ is a part of the pattern, and stays.
+		prefix := strings.TrimSuffix("/"+pattern, "/")
+		prefix = strings.TrimSuffix(prefix, "/api")
 		done := prefix == "" || strings.HasSuffix(stripped, prefix)
 		return func(part string) bool { return !done && strings.HasSuffix(prefix, part) }
 	}

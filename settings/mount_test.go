@@ -3,6 +3,7 @@ package settings_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -110,4 +111,35 @@ func TestNew_rightMounts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A long path costs little, since nothing in it is looked up: it is not authenticated yet.
+func TestNew_longPaths(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for _, path := range []string{strings.Repeat("/a", 500_000), "/tokens/" + strings.Repeat("x", 1_000_000)} {
+		got := s.do("GET", path, "")
+		require.Equal(t, http.StatusNotFound, got.Code)
+		require.Less(t, got.Body.Len(), 1000)
+	}
+	got := s.do("GET", strings.Repeat("/a", 250), "")
+	require.Less(t, got.Body.Len(), 20_000)
+}
+
+// A mount whose name ends in "api" is not the API.
+func TestNew_mountEndsInAPI(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	mux := http.NewServeMux()
+	mux.Handle("/devapi/", http.StripPrefix("/devapi", s.settings))
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest("GET", origin+"/devapi/dev/tokens/new", nil))
+	require.NotEqual(t, http.StatusInternalServerError, w.Code)
+
+	wrong := http.NewServeMux()
+	wrong.Handle("/devapi/", newService(t).settings)
+	w = httptest.NewRecorder()
+	wrong.ServeHTTP(w, httptest.NewRequest("GET", origin+"/devapi/tokens/new", nil))
+	require.Equal(t, http.StatusInternalServerError, w.Code)
+	require.Contains(t, w.Body.String(), `http.StripPrefix("/devapi", handler)`)
 }

@@ -17,7 +17,7 @@ func (h *handler) pageRoutes() []route {
 		{method: "GET", path: "/tokens/new", recent: true, serve: (*request).newTokenPage},
 		{method: "POST", path: "/tokens", recent: true, serve: (*request).createToken, failed: (*request).showFailedToken, back: "/tokens/new", keeps: []string{"name", "expires", "days", "access", "scope"}},
 		{method: "GET", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenPage},
-		{method: "POST", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenForm, keeps: []string{"overlap"}},
+		{method: "POST", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenForm},
 		{method: "GET", path: "/tokens/{id}/revoke", serve: (*request).revokeTokenPage},
 		{method: "POST", path: "/tokens/{id}/revoke", serve: (*request).revokeTokenForm},
 		{method: "GET", path: "/tokens/revoke", serve: (*request).revokeTokensPage},
@@ -34,7 +34,7 @@ func (h *handler) pageRoutes() []route {
 			route{method: "POST", path: "/secret/create", recent: true, serve: (*request).createSecretForm, back: "/secret"},
 			route{method: "POST", path: "/secret/reveal", recent: true, serve: (*request).revealSecretForm, back: "/secret", reads: true},
 			route{method: "GET", path: "/secret/rotate", recent: true, serve: (*request).rotateSecretPage},
-			route{method: "POST", path: "/secret/rotate", recent: true, serve: (*request).rotateSecretForm, keeps: []string{"overlap"}},
+			route{method: "POST", path: "/secret/rotate", recent: true, serve: (*request).rotateSecretForm},
 			route{method: "GET", path: "/secret/revoke", serve: (*request).revokeSecretPage},
 			route{method: "POST", path: "/secret/revoke", serve: (*request).revokeSecretForm},
 			route{method: "GET", path: "/secret/previous/{id}/revoke", serve: (*request).revokePreviousPage},
@@ -61,8 +61,8 @@ type view struct {
 // Config.Developer does: the page may be the only one that shows a new token. The
 // navigation then has no client secret.
 func (r *request) show(status int, page string, v view) error {
-	may, err := r.mayHaveSecret()
-	v.Secret, v.Account = may && err == nil, r.account()
+	v.Secret, _ = r.mayHaveSecret()
+	v.Account = r.account()
 	r.render(r.w, r.Request, status, page, v)
 	return nil
 }
@@ -148,7 +148,7 @@ func (h *handler) rejectPage(w http.ResponseWriter, r *http.Request, err error) 
 	if !known {
 		rt.back = "/"
 	}
-	if p.Status == http.StatusUnauthorized && r.URL.Query().Has("done") {
+	if p.Status == http.StatusUnauthorized && isRead(r) && r.URL.Query().Has("done") {
 		h.showEnded(w, r, p.Status)
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/text"
 )
 
 // A tokenForm is the form for a new token, with its choices and what was filled in.
@@ -105,7 +106,9 @@ func (r *request) newTokenPage() error {
 
 // filledTokenForm returns a form that the query has filled in, after a sign-in (see comeBack)
 // or from any link. Another site can only suggest: the user sees the values, and a note, and
-// has to send the form. Even so, it cannot choose full access or a token that never expires.
+// has to send the form. Even so, a link cannot choose full access or a lifetime of more than a
+// year. After a sign-in the user chooses them again: a link to the sign-in page can lead here
+// too, and looks like one of ours then.
 func (r *request) filledTokenForm(q url.Values) *tokenForm {
 	f := r.tokenForm(q["scope"])
 	f.Filled = slices.ContainsFunc(f.Groups, func(g scopeGroup) bool {
@@ -116,16 +119,18 @@ func (r *request) filledTokenForm(q url.Values) *tokenForm {
 			*into, f.Filled = value, true
 		}
 	}
-	own := r.isOwnLink()
-	name := q.Get("name")
-	_, offered := r.readLifetime(q.Get("expires"), "1")
+	lifetime, offered := r.readLifetime(q.Get("expires"), cmp.Or(q.Get("days"), "1"))
+	offered = offered && lifetime <= maxSuggested
 	days, err := strconv.Atoi(q.Get("days"))
-	fill(&f.Name, "name", len(name) <= 255 && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl))
-	fill(&f.Expires, "expires", offered && (own || q.Get("expires") != "never"))
-	fill(&f.Days, "days", err == nil && days >= 1 && days <= 100*365)
-	fill(&f.Access, "access", q.Get("access") == "scopes" || own && q.Get("access") == "full")
+	fill(&f.Name, "name", text.CheckName(q.Get("name"), maxName) == "")
+	fill(&f.Expires, "expires", offered)
+	fill(&f.Days, "days", err == nil && days >= 1 && time.Duration(days) <= maxSuggested/day)
+	fill(&f.Access, "access", q.Get("access") == "scopes")
 	return f
 }
+
+// maxSuggested is the longest lifetime that a link can choose.
+const maxSuggested = 366 * day
 
 func (r *request) showTokenForm(status int, f *tokenForm) error {
 	return r.show(status, "new", view{

@@ -67,9 +67,9 @@ func (r *request) curl(scheme auth.Scheme, plaintext, example string) string {
 // siteOrigin returns the origin at which the browser that sent a form reaches this
 // site. A proxy may have changed the Host and terminated TLS, so the Origin header
 // decides, which scripts cannot set and which the Cookie authenticator has accepted.
-// A form that another, trusted origin sent has the Origin of that. Then, and without an
-// Origin, it is https with the request's Host: only services on a loopback address
-// are expected to do without TLS.
+// If Sec-Fetch-Site says that another, trusted origin sent the form, and without an Origin,
+// it is https with the request's Host: only services on a loopback address are expected to
+// do without TLS. An old browser does not say so, and the trusted origin is used.
 func siteOrigin(r *http.Request) string {
 	site := r.Header.Get("Sec-Fetch-Site") // old browsers send none
 	if sent := r.Header.Get("Origin"); isOrigin(sent) && (site == "same-origin" || site == "") {

@@ -10,7 +10,6 @@ type rotation struct {
 	Text    string
 	ID      string // of the secret to rotate; empty if the path has it
 	Choices []overlapChoice
-	Chosen  string // the value of a choice
 	Error   string
 	Back    string // relative to Root
 }
@@ -24,9 +23,6 @@ type overlapChoice struct {
 // showRotation shows the form, with an error unless the submitted choice was valid.
 func (r *request) showRotation(section, heading string, form rotation, valid bool) error {
 	status := http.StatusOK
-	if r.isOwnLink() {
-		form.Chosen = r.URL.Query().Get("overlap")
-	}
 	if !valid {
 		status, form.Error = http.StatusBadRequest, r.texts.get("error.overlap")
 	}

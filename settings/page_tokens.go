@@ -95,8 +95,16 @@ func (r *request) showTokenRotation(valid bool) error {
 	case stateOf(t, r.now) != stateActive:
 		return auth.ErrConflict
 	}
+	replaced, err := r.replacedFacts(t)
+	if err != nil {
+		return err
+	}
+	text := r.texts.get("rotate.token.text")
+	if replaced != nil {
+		text = r.texts.get("rotate.token.previous", "hint", replaced[0].Codes[0])
+	}
 	return r.showRotation("tokens", r.texts.get("rotate.token.heading", "name", t.Name), rotation{
-		Text: r.texts.get("rotate.token.text"), Choices: r.overlaps(r.bearer.Policy().MaxOverlap, t.ExpiresAt), Back: "",
+		Text: text, Choices: r.overlaps(r.bearer.Policy().MaxOverlap, t.ExpiresAt), Back: "",
 	}, valid)
 }
 

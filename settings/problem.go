@@ -29,6 +29,7 @@ const (
 	codeTooLarge          code = "too_large"                        // 413
 	codeMediaType         code = "unsupported_media_type"           // 415
 	codeNotRevealable     code = "not_revealable"                   // 409: only the digest is stored
+	codeUnsupported       code = "unsupported"                      // 501: the store cannot do this
 	codeUnavailable       code = "unavailable"                      // 503
 	codeInternal          code = "internal"                         // 500
 )
@@ -60,6 +61,9 @@ func (p *problem) Error() string { return "settings: " + string(p.Code) }
 func (p *problem) afterChange(ended bool) *problem {
 	after := *p
 	switch {
+	case p.Status == http.StatusInternalServerError:
+		after.text = "unknown.internal"
+		after.Detail = "An internal error occurred. It is not known whether the change was made: read the list before you try again."
 	case p.Status == http.StatusServiceUnavailable:
 		after.text = "unknown.change"
 		after.Detail = "The service is temporarily unavailable. It is not known whether the change was made: read the list before you try again."
@@ -88,6 +92,7 @@ var (
 	errAccount       = &problem{Status: http.StatusConflict, Code: codeConflict, text: "account.changed"}
 	errSecretExists  = &problem{Status: http.StatusConflict, Code: codeConflict, text: "secret.twice"}
 	errOldForm       = &problem{Status: http.StatusBadRequest, Code: codeInvalidArgument, text: "secret.old"}
+	errInternal      = &problem{Status: http.StatusInternalServerError, Code: codeInternal, Detail: "An internal error occurred."}
 	errMediaType     = &problem{Status: http.StatusUnsupportedMediaType, Code: codeMediaType, Detail: "The Content-Type of the body is not supported here."}
 )
 

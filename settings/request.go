@@ -3,7 +3,9 @@ package settings
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -19,7 +21,37 @@ type request struct {
 	now   time.Time
 	route route
 
-	developerAsked, isDeveloper bool // the answer of Config.Developer
+	developer answer // of Config.Developer
+}
+
+// An answer is what a callback of the service has returned.
+type answer struct {
+	asked, yes bool
+	err        error
+}
+
+// run serves a request. A panic is an internal error of this request, as it is in
+// auth.Middleware, and http.ErrAbortHandler passes.
+func (r *request) run() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = errInternal
+			r.notify(auth.ReasonInternal, recovered(r.route.method+" "+r.route.path, v))
+		}
+	}()
+	if err := r.checkSession(); err != nil {
+		return err
+	}
+	return r.route.serve(r)
+}
+
+// recovered returns an error for the value of a panic. The value may contain a credential, so
+// only its type is named.
+func recovered(where string, v any) error {
+	if v == http.ErrAbortHandler {
+		panic(v)
+	}
+	return fmt.Errorf("settings: %s panicked with a %T\n%s", where, v, debug.Stack())
 }
 
 // checkSession rejects tokens and client secrets, and sessions that are too old for

@@ -87,21 +87,14 @@ func (h *handler) serve(rt route, fail errorWriter) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := auth.FromContext(r.Context())
 		req := &request{handler: h, Request: r, w: w, id: id, now: time.Now(), route: rt}
-		err := req.checkSession()
-		if err == nil {
-			err = rt.serve(req)
-		}
+		err := req.run()
 		if err == nil {
 			return
 		}
 		p := problemOf(err)
 		var e *ended
-		var o *outage
-		switch {
-		case errors.As(err, &e):
+		if errors.As(err, &e) {
 			auth.WriteError(headersOnly{w}, r, err)
-		case errors.As(err, &o):
-			req.notifyOutage(o.error)
 		}
 		if !rt.reads && !isRead(r) {
 			p = p.afterChange(e != nil)
@@ -118,9 +111,17 @@ func (headersOnly) WriteHeader(int) {}
 
 func (headersOnly) Write(b []byte) (int, error) { return len(b), nil }
 
+// maxPath is more than any path of ours has, even with a prefix that was not stripped. A longer
+// one would make the answers long, in which each relative link goes back to the mount.
+const maxPath = 512
+
 // ServeHTTP serves the assets without authentication, and everything else with it.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setSecurityHeaders(w.Header())
+	if len(r.URL.Path) > maxPath {
+		http.NotFound(w, r)
+		return
+	}
 	if err := h.mount.check(r); err != nil {
 		h.rejectMount(w, r, err)
 		return

@@ -23,7 +23,8 @@
 // The page works without JavaScript and is enhanced by it. Times are in the time zone
 // of the browser, and without JavaScript in UTC, which they then name. The page sets a strict Content
 // Security Policy and has no inline scripts or styles. Its links are relative, so
-// that it also works behind a proxy that strips part of the path. A plaintext is
+// that it also works behind a proxy that strips part of the path; only the page to
+// return to after a sign-in is named by the path that this handler sees. A plaintext is
 // only ever sent in the response to a form, never in a URL or a cookie.
 //
 // A form that is sent again, by a reload or to another process, creates nothing. A form names
@@ -76,14 +77,16 @@ type Config struct {
 	Middleware auth.Middleware
 
 	// Developer reports whether a user may have a client secret. It is called with
-	// the request's context, so that [auth.User] works. An error is answered with
-	// 503, whatever it wraps. If nil, every user may have one.
+	// the request's context, so that [auth.User] works. An error or a panic is reported
+	// to the Observer and answered with 503, whatever it wraps; pages that do not need
+	// the answer only leave out the link to the secret. If nil, every user may have one.
 	Developer func(ctx context.Context, id *auth.Identity) (bool, error)
 
 	// SignInPath is the path of the sign-in page on this site. It receives the page
 	// to return to in the parameter next, which it must check with [auth.LocalPath].
 	// If a form was sent without a recent sign-in, next has what was filled in, at most
-	// 2,000 bytes and never a credential: logs of URLs then have the name of a token.
+	// 2,000 bytes: logs of URLs then have the name of a token, and nothing that is secret
+	// unless the user has typed it there.
 	// If a signed-in user has to sign in again, it also receives prompt=login (as in
 	// OpenID Connect), and must not redirect the user back before a new sign-in.
 	SignInPath string
@@ -158,7 +161,7 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	h := &handler{
 		bearer: cfg.Bearer, cookie: cfg.Cookie, secret: cfg.Secret,
-		observe: observer(cfg.Middleware.Observe), developer: cfg.Developer,
+		observe: observer(cfg.Middleware.Observe), isDeveloper: cfg.Developer,
 		signInPath: cfg.SignInPath, maxAge: cfg.MaxAge,
 		tokenExample: cfg.TokenExampleURL, secretExample: cfg.SecretExampleURL,
 		scopes: cfg.scopeGroups(), texts: cfg.texts(),
@@ -176,8 +179,8 @@ type handler struct {
 	cookie *auth.Cookie
 	secret *auth.Secret // nil if there are no client secrets
 
-	observe   auth.Observer // not nil
-	developer func(context.Context, *auth.Identity) (bool, error)
+	observe     auth.Observer // not nil
+	isDeveloper func(context.Context, *auth.Identity) (bool, error)
 
 	signInPath string
 	maxAge     time.Duration

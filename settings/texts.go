@@ -231,6 +231,7 @@ var defaultTexts = map[string]string{
 
 	"rotate.token.heading":   "Rotate “{name}”",
 	"rotate.token.text":      "You get a new token with the same name, access and lifetime. The old one can keep working for a while, so that you have time to replace it.",
+	"rotate.token.previous":  "You get a new token with the same name, access and lifetime. This one can keep working for a while. The one that it replaced, {hint}, still works, and stops working now.",
 	"rotate.secret.heading":  "Rotate the client secret",
 	"rotate.secret.text":     "You get a new secret. The old one can keep working for a while, so that you have time to replace it.",
 	"rotate.secret.previous": "You get a new secret. The current one can keep working for a while. The previous one, which still works, stops working now.",
@@ -304,6 +305,7 @@ var defaultTexts = map[string]string{
 	"account.changed": "You are signed in with another account than when this page was opened. No changes were made.",
 
 	"unknown.change":     "The service is temporarily unavailable, and it is not known whether the change was made. Look at the list before you try again.",
+	"unknown.internal":   "Something went wrong on our side, and it is not known whether the change was made. Look at the list before you try again.",
 	"unknown.signed_out": "You were signed out in the meantime. Sign in again, and look at the list to see what has changed.",
 
 	"problem.heading": "That did not work",
@@ -328,6 +330,7 @@ var defaultTexts = map[string]string{
 	"problem.too_large":                        "That is too long.",
 	"problem.unsupported_media_type":           "The request was not sent as a form.",
 	"problem.not_revealable":                   "The secret was shown once and cannot be shown again. Rotate it to get a new one.",
+	"problem.unsupported":                      "This service does not support that.",
 	"problem.unavailable":                      "This page is temporarily unavailable. Please try again.",
 	"problem.internal":                         "Something went wrong on our side.",
 }

@@ -65,18 +65,22 @@ const (
 
 // Open returns the digest of the session token in a value, unless it is [Forged].
 func (c *Cookies) Open(value string, now time.Time) (digest [32]byte, v Verdict) {
-	if !Plausible(value) {
+	sealed, ok := sealedAt(value) // before a hash is spent on junk
+	if !ok {
 		return digest, Forged
 	}
 	key := cacheKey(value)
 	if e, ok := c.cache.get(key); ok {
 		return e.token, c.age(e.sealed, now)
 	}
+	// Each byte is read only now: of the values in the cache, all are canonical.
+	if !canonical(value) {
+		return digest, Forged
+	}
 	plaintext, ok := c.open(value)
 	if !ok {
 		return digest, Forged
 	}
-	sealed, _ := sealedAt(value)
 	e := entry{token.Digest(plaintext), sealed}
 	if v = c.age(sealed, now); v == Valid {
 		c.cache.put(key, e)

@@ -85,7 +85,9 @@ for (const link of document.querySelectorAll("a[data-dialog]")) {
   link.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
     event.preventDefault();
-    showConfirmation(link).catch(() => { location.href = link.href; });
+    if (link.dataset.opening) return;
+    link.dataset.opening = "yes";
+    showConfirmation(link).finally(() => delete link.dataset.opening).catch(() => { location.href = link.href; });
   });
 }
 
