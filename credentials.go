@@ -482,7 +482,7 @@ func (f *plaintextFormat) checkImport(plaintext string) error {
 	case errPrefix:
 		return argumentError("plaintext", "does not have the form of plaintexts with this Prefix: set AcceptImported to allow it")
 	case nil:
-		// An ID may be logged, and its form is how it is told from a credential.
+		// Events may contain an ID, and its form distinguishes it from a credential.
 		if _, ok := token.IDTime(plaintext); ok {
 			return argumentError("plaintext", "has the form of a record's ID, and can be guessed")
 		}

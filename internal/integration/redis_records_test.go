@@ -159,3 +159,23 @@ func length(t *testing.T, client rueidis.Client, key string) int64 {
 	require.NoError(t, err)
 	return n
 }
+
+// Recheck and RevokePlaintext look up in Redis itself.
+func TestRedisStore_uncached(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store, _, _ := openRedisStore(t, redisstore.Config{})
+	direct := store.Uncached()
+	_, again := direct.(interface{ Uncached() auth.Store })
+	require.False(t, again, "there is nothing behind it")
+	c := record(auth.KindToken, "alice")
+	_, err := direct.Lookup(ctx, c.Kind, c.Digest)
+	require.ErrorIs(t, err, auth.ErrNotFound)
+	require.NoError(t, store.Create(ctx, c, 0))
+	found, err := direct.Lookup(ctx, c.Kind, c.Digest)
+	require.NoError(t, err)
+	require.Equal(t, c.ID, found.ID)
+	require.NoError(t, store.Revoke(ctx, c.Ref()))
+	_, err = direct.Lookup(ctx, c.Kind, c.Digest)
+	require.ErrorIs(t, err, auth.ErrRevoked)
+}
