@@ -3,6 +3,7 @@ package seal
 import (
 	"encoding/base64"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/gorilla/securecookie"
@@ -65,16 +66,16 @@ const (
 
 // Open returns the digest of the session token in a value, unless it is [Forged].
 func (c *Cookies) Open(value string, now time.Time) (digest [32]byte, v Verdict) {
-	sealed, ok := sealedAt(value) // before a hash is spent on junk
-	if !ok {
+	if len(value) > maxValue {
 		return digest, Forged
 	}
 	key := cacheKey(value)
 	if e, ok := c.cache.get(key); ok {
 		return e.token, c.age(e.sealed, now)
 	}
-	// Each byte is read only now: of the values in the cache, all are canonical.
-	if !canonical(value) {
+	// The form is checked only now, since all values in the cache have it.
+	sealed, ok := sealedAt(value)
+	if !ok || !canonical(value) {
 		return digest, Forged
 	}
 	plaintext, ok := c.open(value)
@@ -120,8 +121,16 @@ func (c *Cookies) Cached() (n, most int) { return c.cache.len(), shards * perSha
 // Plausible reports whether a value has the form of those that Seal returns: their length,
 // their alphabet, and a time at the start. It uses no cryptography, and allocates nothing.
 func Plausible(value string) bool {
-	_, ok := sealedAt(value)
-	return ok && canonical(value)
+	if _, ok := sealedAt(value); !ok {
+		return false
+	}
+	for i := range len(value) {
+		c := value[i]
+		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_' && (c != '=' || i < len(value)-2) {
+			return false
+		}
+	}
+	return canonical(value)
 }
 
 // sealedAt reads the time that securecookie puts before what it encrypts: seconds since
@@ -152,14 +161,8 @@ func sealedAt(value string) (at int64, ok bool) {
 // one cookie would have many spellings.
 func canonical(value string) bool {
 	n := len(value)
-	if n < 4 || n%4 != 0 {
+	if n < 4 || n%4 != 0 || strings.IndexByte(value, '\r') >= 0 || strings.IndexByte(value, '\n') >= 0 {
 		return false
-	}
-	for i := range n {
-		c := value[i]
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_' && (c != '=' || i < n-2) {
-			return false
-		}
 	}
 	var last [3]byte
 	_, err := strictBase64.Decode(last[:], []byte(value[n-4:]))
