@@ -33,7 +33,7 @@ func newService(u *users, store auth.Store, cookieKeys, revealKeys auth.Keys) (*
 func (s *service) routes() http.Handler {
 	m := &auth.Middleware{Resolve: s.resolve}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /sign-in", s.signIn)
+	mux.Handle("POST /sign-in", bodyFirst(http.HandlerFunc(s.signIn)))
 	mux.HandleFunc("POST /sign-out", s.signOut)
 	mux.Handle("GET /me", m.Require(s.bearer, s.cookie, s.secret)(http.HandlerFunc(s.me)))
 	signedIn := m.Require(s.cookie) // sessions only: a leaked token must not be able to do these

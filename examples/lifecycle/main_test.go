@@ -102,6 +102,30 @@ func TestSignIn_thenSignOut(t *testing.T) {
 	require.Equal(t, "/", resp.Header.Get("Location"))
 }
 
+// PostFormValue reads multipart forms too, and writes their files to the disk.
+func TestRoutes_bodyLimit(t *testing.T) {
+	t.Parallel()
+	s, srv := start(t)
+	c := newClient(t, srv)
+	require.Equal(t, 303, c.signIn("first").StatusCode)
+	address, err := url.Parse(srv.URL)
+	require.NoError(t, err)
+	const head = "--x\r\nContent-Disposition: form-data; name=\"user\"\r\n\r\nalice\r\n" +
+		"--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n"
+	for _, path := range []string{"/sign-in", "/tokens", "/password", "/sign-out"} {
+		body := strings.NewReader(head + strings.Repeat("x", 1<<20) + "\r\n--x--\r\n")
+		size := body.Len()
+		r := httptest.NewRequestWithContext(t.Context(), "POST", path, body)
+		r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+		for _, cookie := range c.Jar.Cookies(address) {
+			r.AddCookie(cookie)
+		}
+		w := httptest.NewRecorder()
+		s.routes().ServeHTTP(w, r)
+		require.Less(t, size-body.Len(), 64<<10, "POST %s has read this many bytes", path)
+	}
+}
+
 func TestIssue_scopesAndLifetimeRequired(t *testing.T) {
 	t.Parallel()
 	s, srv := start(t)

@@ -15,6 +15,8 @@ import (
 
 // bodyFirst reads the request's body before next authenticates the request. Otherwise a
 // client could send all but the last byte, and create a token after its session has ended.
+// The limit is for every form: without it, ParseMultipartForm writes files of any size to
+// the disk.
 func bodyFirst(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 16<<10))
