@@ -136,16 +136,16 @@ func TestIssue_scopesAndLifetimeRequired(t *testing.T) {
 		faults []string
 	}{
 		{"scope=notes:read&days=90", []string{"Name must not be empty"}},
-		{"name=script&days=90", []string{"scope is required"}},
-		{"name=script&scope=&days=90", []string{"Scopes "}},
+		{"name=script&days=90", []string{"Scopes: is required"}},
+		{"name=script&scope=&days=90", []string{"Scopes: "}},
 		{"name=script&scope=notes:read", []string{"days is required"}},
 		{"name=script&scope=notes:read&days=", []string{"days is required"}},
 		{"name=script&scope=notes:read&days=0", []string{"days is required"}},
 		{"name=script&scope=notes:read&days=-1", []string{"days is required"}},
 		{"name=script&scope=notes:read&days=366", []string{"days is required"}},
 		{"name=script&scope=notes:read&days=never", []string{"days is required"}},
-		{"name=script", []string{"scope is required", "days is required"}},
-		{"", []string{"scope is required", "days is required"}},
+		{"name=script", []string{"Scopes: is required", "days is required"}},
+		{"", []string{"Scopes: is required", "days is required"}},
 	} {
 		resp, body := c.do("POST", "/tokens", "", tt.form)
 		require.Equal(t, 400, resp.StatusCode, tt.form)

@@ -13,6 +13,11 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
+// maxAge is how long after a sign-in a session can create tokens.
+const maxAge = 10 * time.Minute
+
+var errSignInAgain = errors.New("sign in again to create a token")
+
 // bodyFirst reads the request's body before next authenticates the request. Otherwise a
 // client could send all but the last byte, and create a token after its session has ended.
 // The limit is for every form: without it, ParseMultipartForm writes files of any size to
@@ -40,6 +45,8 @@ func (s *service) createToken(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.As(err, &invalid):
 		http.Error(w, invalid.Argument+" "+invalid.Fault, http.StatusBadRequest)
+	case errors.Is(err, errSignInAgain):
+		http.Error(w, err.Error(), http.StatusForbidden)
 	case err != nil:
 		auth.WriteError(w, r, err)
 	default:
@@ -48,9 +55,16 @@ func (s *service) createToken(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// issue creates a token, and revokes it unless the session is still valid then.
+// issue creates a token, if the session may do so. It revokes the token unless the session
+// is still valid then.
 func (s *service) issue(ctx context.Context, o auth.TokenOptions) (plaintext string, err error) {
 	id, _ := auth.FromContext(ctx)
+	if time.Since(id.AuthenticatedAt) > maxAge {
+		return "", errSignInAgain
+	}
+	if err := auth.CheckScope(ctx, o.Scopes...); err != nil {
+		return "", err // the session lacks a scope that the token would have
+	}
 	plaintext, token, err := s.bearer.Issue(ctx, id.UserID, o)
 	if err != nil {
 		return "", err
@@ -68,8 +82,8 @@ func tokenOptions(r *http.Request) (auth.TokenOptions, error) {
 	days, err := strconv.Atoi(r.PostFormValue("days")) // parses the form
 	o := auth.TokenOptions{Name: r.PostForm.Get("name"), Scopes: r.PostForm["scope"]}
 	var faults []error
-	if len(o.Scopes) == 0 {
-		faults = append(faults, errors.New("scope is required: name each scope, or * for full access"))
+	if _, err := auth.ParseScopes(o.Scopes); err != nil {
+		faults = append(faults, err)
 	}
 	if err != nil || days < 1 || days > 365 {
 		faults = append(faults, errors.New("days is required: the lifetime, 1 to 365 days"))

@@ -4,12 +4,16 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/seed-31c5bcb2/auth"
 )
@@ -65,6 +69,70 @@ func TestRecheck_sessionEndsMeanwhile(t *testing.T) {
 	resp := alice.send("POST", "/tokens", "", "name", "late", "scope", "*", "days", "1")
 	require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
 	s.requireNoTokens(t)
+}
+
+// A token has no scope that the session lacks.
+func TestIssue_scopesOfSession(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		session, token []string
+		status         int
+	}{
+		{nil, []string{"*"}, 200},
+		{nil, []string{"notes:read", "notes:write"}, 200},
+		{[]string{"notes:read"}, []string{"notes:read"}, 200},
+		{[]string{"notes:read"}, []string{"*"}, 403},
+		{[]string{"notes:read"}, []string{"notes:write"}, 403},
+		{[]string{"notes:read"}, []string{"notes:read", "notes:write"}, 403},
+	} {
+		s, _ := start(t)
+		w := s.createTokenIn(t, s.session(t, tt.session), tt.token)
+		require.Equal(t, tt.status, w.Code, "%q grants %q", tt.session, tt.token)
+		if tt.status == 403 {
+			require.Contains(t, w.Body.String(), "insufficient_scope")
+			s.requireNoTokens(t)
+		}
+	}
+}
+
+// A session that was stolen some time after the sign-in cannot create a token.
+func TestIssue_recentSignIn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := newService(newUsers(bcrypt.MinCost), auth.NewMemoryStore(), auth.Keys{key()}, nil)
+		require.NoError(t, err)
+		session := s.session(t, nil)
+		time.Sleep(maxAge)
+		require.Equal(t, 200, s.createTokenIn(t, session, []string{"*"}).Code)
+		time.Sleep(time.Microsecond)
+		w := s.createTokenIn(t, session, []string{"*"})
+		require.Equal(t, 403, w.Code)
+		require.Equal(t, errSignInAgain.Error()+"\n", w.Body.String())
+		require.Equal(t, 200, s.createTokenIn(t, s.session(t, nil), []string{"*"}).Code)
+		require.NoError(t, s.cookie.Close(t.Context()))
+	})
+}
+
+// session returns the cookie of a new session of alice.
+func (s *service) session(t *testing.T, scopes []string) *http.Cookie {
+	t.Helper()
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/sign-in", nil)
+	_, err := s.cookie.SignIn(w, r, "alice", auth.SessionOptions{Scopes: scopes})
+	require.NoError(t, err)
+	return w.Result().Cookies()[0]
+}
+
+// createTokenIn sends the form for a new token in a session.
+func (s *service) createTokenIn(t *testing.T, session *http.Cookie, scopes []string) *httptest.ResponseRecorder {
+	t.Helper()
+	form := url.Values{"name": {"script"}, "scope": scopes, "days": {"90"}}.Encode()
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/tokens", strings.NewReader(form))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.AddCookie(session)
+	w := httptest.NewRecorder()
+	s.routes().ServeHTTP(w, r)
+	return w
 }
 
 type createHook struct {
