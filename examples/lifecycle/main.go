@@ -43,8 +43,12 @@ func (s *service) routes() http.Handler {
 	return mux
 }
 
+// resolve rejects the credentials of users who were deleted, and those from before the last
+// change of the password: revoking them may have failed, and another process may have them
+// in its cache.
 func (s *service) resolve(_ context.Context, id *auth.Identity) (any, error) {
-	if s.users.Disabled(id.UserID) {
+	changed, known := s.users.PasswordChanged(id.UserID)
+	if !known || !id.AuthenticatedAt.After(changed) {
 		return nil, auth.ErrInvalidCredential
 	}
 	return nil, nil
@@ -73,8 +77,8 @@ func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
 }
 
 // startSession signs in a user whose password was checked, and had this version. If it
-// was changed in the meantime, the new session may be missing from those that the
-// change has revoked, so it ends here.
+// was changed in the meantime, the new session is later than the change, and may be
+// missing from those that the change has revoked, so it ends here.
 func (s *service) startSession(w http.ResponseWriter, r *http.Request, userID string, version int) error {
 	session, err := s.cookie.SignIn(w, r, userID, auth.SessionOptions{})
 	if err != nil || s.users.IsCurrent(userID, version) {

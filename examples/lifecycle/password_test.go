@@ -3,16 +3,20 @@ package main
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/cachestore"
 )
 
 // A heldStore holds back sessions until the channel is closed.
@@ -100,15 +104,15 @@ func TestChangePassword_replacesCookie(t *testing.T) {
 // A hookedStore calls a function before each RevokeAll.
 type hookedStore struct {
 	auth.Store
-	hook func()
+	hook func(auth.Kind)
 }
 
 func (s *hookedStore) RevokeAll(ctx context.Context, kind auth.Kind, userID string, except ...string) (int, error) {
-	s.hook()
+	s.hook(kind)
 	return s.Store.RevokeAll(ctx, kind, userID, except...)
 }
 
-// A stolen session that creates tokens while the password is changed leaves none.
+// A stolen session creates no tokens while the password is changed.
 func TestChangePassword_revokesSessionsFirst(t *testing.T) {
 	t.Parallel()
 	store := &hookedStore{Store: auth.NewMemoryStore()}
@@ -116,17 +120,132 @@ func TestChangePassword_revokesSessionsFirst(t *testing.T) {
 	owner, thief := newClient(t, srv), newClient(t, srv)
 	require.Equal(t, 303, owner.signIn("first").StatusCode)
 	require.Equal(t, 303, thief.signIn("first").StatusCode)
-	var tokens []string
-	store.hook = func() {
-		if resp, body := thief.do("POST", "/tokens", "", "name=evil&scope=*&days=365"); resp.StatusCode == 200 {
-			tokens = append(tokens, strings.TrimSpace(body))
-		}
+	var revoked []auth.Kind
+	store.hook = func(kind auth.Kind) {
+		revoked = append(revoked, kind)
+		assert.Equal(t, 401, thief.send("POST", "/tokens", "", "name", "evil", "scope", "*", "days", "365").StatusCode)
 	}
 	require.Equal(t, 204, owner.send("POST", "/password", "", "old", "first", "new", "second").StatusCode)
-	require.Len(t, tokens, 1, "before its session was revoked")
-	for _, token := range tokens {
-		require.Equal(t, 401, newClient(t, srv).send("GET", "/me", "Bearer "+token).StatusCode)
+	require.Equal(t, []auth.Kind{auth.KindSession, auth.KindToken, auth.KindSecret}, revoked)
+}
+
+// If the process dies when it has replaced the password, the user signs in with the new
+// one. A thief's session and token are rejected nevertheless.
+func TestChangePassword_processDies(t *testing.T) {
+	t.Parallel()
+	for _, step := range []auth.Kind{auth.KindSession, auth.KindToken, auth.KindSecret} {
+		dead := false
+		store := &hookedStore{Store: auth.NewMemoryStore(), hook: func(kind auth.Kind) {
+			if dead = dead || kind == step; dead {
+				panic(http.ErrAbortHandler)
+			}
+		}}
+		_, srv := startWith(t, store)
+		owner, thief := newClient(t, srv), newClient(t, srv)
+		require.Equal(t, 303, owner.signIn("first").StatusCode)
+		require.Equal(t, 303, thief.signIn("first").StatusCode)
+		resp, token := thief.do("POST", "/tokens", "", "name=evil&scope=*&days=365")
+		require.Equal(t, 200, resp.StatusCode)
+		token = "Bearer " + strings.TrimSpace(token)
+		require.Equal(t, 200, newClient(t, srv).send("GET", "/me", token).StatusCode)
+
+		form := strings.NewReader(url.Values{"old": {"first"}, "new": {"second"}}.Encode())
+		r, err := http.NewRequestWithContext(t.Context(), "POST", srv.URL+"/password", form)
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		resp, err = owner.Do(r)
+		if err == nil {
+			resp.Body.Close()
+		}
+		require.Error(t, err, "the connection breaks at step %v", step)
+		require.Equal(t, 303, owner.signIn("second").StatusCode)
+		require.Equal(t, 200, owner.send("GET", "/me", "").StatusCode)
+		require.Equal(t, 401, thief.send("GET", "/me", "").StatusCode)
+		require.Equal(t, 401, newClient(t, srv).send("GET", "/me", token).StatusCode)
 	}
+}
+
+// twoProcesses returns two processes with the same users and store, and a cache each. No
+// cache learns what the other process revokes.
+func twoProcesses(t *testing.T) (s *service, first, second *httptest.Server) {
+	t.Helper()
+	store, u, keys := auth.NewMemoryStore(), newUsers(bcrypt.MinCost), auth.Keys{key()}
+	_, err := u.SetPassword("alice", "first", 0)
+	require.NoError(t, err)
+	var servers []*httptest.Server
+	for range 2 {
+		cached, err := cachestore.New(store, cachestore.Config{MaxStale: 30 * time.Second})
+		require.NoError(t, err)
+		s, err = newService(u, cached, keys, keys)
+		require.NoError(t, err)
+		srv := httptest.NewTLSServer(s.routes())
+		t.Cleanup(srv.Close)
+		servers = append(servers, srv)
+	}
+	return s, servers[0], servers[1]
+}
+
+// at returns a client with the same cookies for another process.
+func (c *client) at(srv *httptest.Server) *client {
+	c.t.Helper()
+	from, err := url.Parse(c.url)
+	require.NoError(c.t, err)
+	to, err := url.Parse(srv.URL)
+	require.NoError(c.t, err)
+	other := newClient(c.t, srv)
+	other.Jar.SetCookies(to, c.Jar.Cookies(from))
+	return other
+}
+
+// The cache of another process has the thief's session and token, when the password is
+// changed.
+func TestChangePassword_cacheOfOtherProcess(t *testing.T) {
+	t.Parallel()
+	_, first, second := twoProcesses(t)
+	owner, thief := newClient(t, first), newClient(t, second)
+	require.Equal(t, 303, owner.signIn("first").StatusCode)
+	require.Equal(t, 303, thief.signIn("first").StatusCode)
+	resp, token := thief.do("POST", "/tokens", "", "name=evil&scope=*&days=365")
+	require.Equal(t, 200, resp.StatusCode)
+	token = "Bearer " + strings.TrimSpace(token)
+	require.Equal(t, 200, thief.send("GET", "/me", "").StatusCode)
+	require.Equal(t, 200, newClient(t, second).send("GET", "/me", token).StatusCode)
+
+	require.Equal(t, 204, owner.send("POST", "/password", "", "old", "first", "new", "second").StatusCode)
+	require.Equal(t, 401, thief.send("GET", "/me", "").StatusCode)
+	require.Equal(t, 401, newClient(t, second).send("GET", "/me", token).StatusCode)
+	require.Equal(t, 200, owner.send("GET", "/me", "").StatusCode)
+	require.Equal(t, 200, owner.at(second).send("GET", "/me", "").StatusCode)
+}
+
+// A session of the same microsecond as the change is from before it. The next one is later,
+// even if the clock stands still.
+func TestSetPassword_sameMicrosecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := newService(newUsers(bcrypt.MinCost), auth.NewMemoryStore(), auth.Keys{key()}, nil)
+		require.NoError(t, err)
+		version, err := s.users.SetPassword("alice", "first", 0)
+		require.NoError(t, err)
+		time.Sleep(500 * time.Nanosecond) // in the middle of a microsecond
+		thief := s.session(t, nil)
+		require.Equal(t, 200, s.getMe(t, thief))
+		_, err = s.users.SetPassword("alice", "second", version)
+		require.NoError(t, err)
+		require.Equal(t, 401, s.getMe(t, thief))
+		require.Equal(t, 200, s.getMe(t, s.session(t, nil)))
+		require.NoError(t, s.cookie.Close(t.Context()))
+	})
+}
+
+// getMe returns the status of GET /me in a session.
+func (s *service) getMe(t *testing.T, session *http.Cookie) int {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "/me", nil)
+	r.AddCookie(session)
+	w := httptest.NewRecorder()
+	s.routes().ServeHTTP(w, r)
+	return w.Code
 }
 
 // A client that disconnects does not stop the revocation of sessions and tokens.

@@ -101,6 +101,8 @@ func TestIssue_recentSignIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, err := newService(newUsers(bcrypt.MinCost), auth.NewMemoryStore(), auth.Keys{key()}, nil)
 		require.NoError(t, err)
+		_, err = s.users.SetPassword("alice", "first", 0)
+		require.NoError(t, err)
 		session := s.session(t, nil)
 		time.Sleep(maxAge)
 		require.Equal(t, 200, s.createTokenIn(t, session, []string{"*"}).Code)

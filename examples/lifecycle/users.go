@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 )
@@ -26,11 +27,12 @@ type users struct {
 	disabled map[string]bool
 }
 
-// An account has a version that changes with each password: a column of the same row
-// in a database.
+// An account has a version that changes with each password, and the time of the last
+// change, in microseconds: columns of the same row in a database.
 type account struct {
 	hash    []byte
 	version int
+	changed time.Time
 }
 
 func newUsers(cost int) *users {
@@ -61,6 +63,7 @@ func (u *users) CheckPassword(userID, password string) (version int, err error) 
 // version. A new user has version 0. SetPassword returns errNotAllowed for a password
 // that is too long, and errWrongPassword if the version has changed: of two concurrent
 // calls, one succeeds. In SQL, it is one UPDATE … WHERE id = ? AND version = ?.
+// A session that starts after SetPassword has returned is later than the change.
 func (u *users) SetPassword(userID, password string, version int) (int, error) {
 	if password == "" || len(password) > maxPassword {
 		return 0, errNotAllowed
@@ -69,16 +72,38 @@ func (u *users) SetPassword(userID, password string, version int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.byID[userID].version != version || u.disabled[userID] {
-		return 0, errWrongPassword
+	changed, err := u.replace(userID, hash, version)
+	if err != nil {
+		return 0, err
 	}
-	u.byID[userID] = account{hash, version + 1}
+	time.Sleep(time.Until(changed.Add(time.Microsecond))) // a database takes longer to commit
 	return version + 1, nil
 }
 
-// IsCurrent reports whether the password still has this version.
+// replace takes the time under the lock: a session that has passed IsCurrent before is not
+// later than the change.
+func (u *users) replace(userID string, hash []byte, version int) (changed time.Time, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.byID[userID].version != version || u.disabled[userID] {
+		return time.Time{}, errWrongPassword
+	}
+	changed = time.Now().Truncate(time.Microsecond) // like AuthenticatedAt
+	u.byID[userID] = account{hash, version + 1, changed}
+	return changed, nil
+}
+
+// PasswordChanged returns the time of the last change of a user's password. It reports
+// false for users who do not exist or were disabled.
+func (u *users) PasswordChanged(userID string) (time.Time, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	a, known := u.byID[userID]
+	return a.changed, known
+}
+
+// IsCurrent reports whether the password still has this version. In SQL, it is a SELECT …
+// FOR SHARE, which waits for a change in progress.
 func (u *users) IsCurrent(userID string, version int) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -90,10 +115,4 @@ func (u *users) Disable(userID string) {
 	defer u.mu.Unlock()
 	u.disabled[userID] = true
 	delete(u.byID, userID)
-}
-
-func (u *users) Disabled(userID string) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.disabled[userID]
 }
