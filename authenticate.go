@@ -147,8 +147,10 @@ func recoveredError(scheme Scheme, v any) error {
 // revoked, has not expired and has lost no scope since Require or Optional accepted it, and
 // that [Middleware.Resolve] still accepts its user. Call it just before handing out
 // something that outlives the request, such as a new token, since a request can be held
-// open over a revocation; and now and then while a response is streamed. See
-// docs/integration.md for the order of steps.
+// open over a revocation; before something that cannot be undone, such as the deletion of an
+// account, since a cache in front of the store may return a credential for some time after it
+// was revoked; and now and then while a response is streamed. See docs/integration.md for the
+// order of steps.
 //
 // It asks the store itself, not a cache in front of it, and does not count as a use. A
 // custom authenticator is called again with the request, whose header the handler must not

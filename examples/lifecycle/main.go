@@ -142,6 +142,10 @@ func (s *service) changePassword(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) deleteAccount(w http.ResponseWriter, r *http.Request) {
+	if err := auth.Recheck(r.Context()); err != nil { // a cache may have a revoked session
+		auth.WriteError(w, r, err)
+		return
+	}
 	id, _ := auth.FromContext(r.Context())
 	s.users.Disable(id.UserID) // from now on, resolve rejects the user's credentials
 	if err := s.revokeAll(r.Context(), id.UserID); err != nil {

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,11 +106,13 @@ func TestChangePassword_replacesCookie(t *testing.T) {
 // A hookedStore calls a function before each RevokeAll.
 type hookedStore struct {
 	auth.Store
-	hook func(auth.Kind)
+	hook func(auth.Kind) error
 }
 
 func (s *hookedStore) RevokeAll(ctx context.Context, kind auth.Kind, userID string, except ...string) (int, error) {
-	s.hook(kind)
+	if err := s.hook(kind); err != nil {
+		return 0, err
+	}
 	return s.Store.RevokeAll(ctx, kind, userID, except...)
 }
 
@@ -121,9 +125,10 @@ func TestChangePassword_revokesSessionsFirst(t *testing.T) {
 	require.Equal(t, 303, owner.signIn("first").StatusCode)
 	require.Equal(t, 303, thief.signIn("first").StatusCode)
 	var revoked []auth.Kind
-	store.hook = func(kind auth.Kind) {
+	store.hook = func(kind auth.Kind) error {
 		revoked = append(revoked, kind)
 		assert.Equal(t, 401, thief.send("POST", "/tokens", "", "name", "evil", "scope", "*", "days", "365").StatusCode)
+		return nil
 	}
 	require.Equal(t, 204, owner.send("POST", "/password", "", "old", "first", "new", "second").StatusCode)
 	require.Equal(t, []auth.Kind{auth.KindSession, auth.KindToken, auth.KindSecret}, revoked)
@@ -135,10 +140,11 @@ func TestChangePassword_processDies(t *testing.T) {
 	t.Parallel()
 	for _, step := range []auth.Kind{auth.KindSession, auth.KindToken, auth.KindSecret} {
 		dead := false
-		store := &hookedStore{Store: auth.NewMemoryStore(), hook: func(kind auth.Kind) {
+		store := &hookedStore{Store: auth.NewMemoryStore(), hook: func(kind auth.Kind) error {
 			if dead = dead || kind == step; dead {
 				panic(http.ErrAbortHandler)
 			}
+			return nil
 		}}
 		_, srv := startWith(t, store)
 		owner, thief := newClient(t, srv), newClient(t, srv)
@@ -216,6 +222,46 @@ func TestChangePassword_cacheOfOtherProcess(t *testing.T) {
 	require.Equal(t, 401, newClient(t, second).send("GET", "/me", token).StatusCode)
 	require.Equal(t, 200, owner.send("GET", "/me", "").StatusCode)
 	require.Equal(t, 200, owner.at(second).send("GET", "/me", "").StatusCode)
+}
+
+// A session that was revoked, but is in the cache of another process, cannot delete the
+// account.
+func TestDeleteAccount_cacheOfOtherProcess(t *testing.T) {
+	t.Parallel()
+	s, first, second := twoProcesses(t)
+	owner := newClient(t, first)
+	require.Equal(t, 303, owner.signIn("first").StatusCode)
+	thief := owner.at(second)
+	require.Equal(t, 200, thief.send("GET", "/me", "").StatusCode)
+	require.Equal(t, 303, owner.send("POST", "/sign-out", "").StatusCode)
+	require.Equal(t, 401, thief.send("DELETE", "/account", "").StatusCode)
+	_, err := s.users.CheckPassword("alice", "first")
+	require.NoError(t, err)
+}
+
+// If revoking fails during the deletion of an account, the user is kept out, and a job of
+// the service revokes the rest.
+func TestDeleteAccount_outage(t *testing.T) {
+	t.Parallel()
+	var down atomic.Bool
+	store := &hookedStore{Store: auth.NewMemoryStore(), hook: func(kind auth.Kind) error {
+		if kind == auth.KindToken && down.Load() {
+			return errors.New("outage")
+		}
+		return nil
+	}}
+	s, srv := startWith(t, store)
+	c := newClient(t, srv)
+	require.Equal(t, 303, c.signIn("first").StatusCode)
+	resp, token := c.do("POST", "/tokens", "", "name=script&scope=*&days=365")
+	require.Equal(t, 200, resp.StatusCode)
+	down.Store(true)
+	require.Equal(t, 503, c.send("DELETE", "/account", "").StatusCode)
+	require.Equal(t, 401, newClient(t, srv).send("GET", "/me", "Bearer "+strings.TrimSpace(token)).StatusCode)
+	require.Equal(t, 401, c.send("DELETE", "/account", "").StatusCode, "the user cannot repeat it")
+	down.Store(false)
+	require.NoError(t, s.revokeAll(t.Context(), "alice"))
+	s.requireNoTokens(t)
 }
 
 // A session of the same microsecond as the change is from before it. The next one is later,
