@@ -3,9 +3,10 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"time"
@@ -40,21 +41,53 @@ func (s *service) routes() http.Handler {
 func (s *service) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	stream := http.NewResponseController(w)
 	tick := time.NewTicker(s.recheck)
 	defer tick.Stop()
-	for stream.Flush() == nil {
-		select {
-		case <-r.Context().Done():
+	for event := ""; s.send(w, event) == nil; {
+		text, err := s.next(r.Context(), tick)
+		if err != nil {
 			return
+		}
+		event = "data: " + text + "\n\n"
+	}
+}
+
+// send returns an error if it takes longer than the interval: a client that reads nothing
+// must not be able to delay the next Recheck.
+func (s *service) send(w http.ResponseWriter, event string) error {
+	stream := http.NewResponseController(w)
+	if err := stream.SetWriteDeadline(time.Now().Add(s.recheck)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(w, event); err != nil {
+		return err
+	}
+	if err := stream.Flush(); err != nil {
+		return err
+	}
+	return stream.SetWriteDeadline(time.Time{}) // a deadline ends even an idle stream of HTTP/2
+}
+
+// next returns the next text to send. It returns an error if the client has disconnected, or
+// the credential is no longer valid.
+func (s *service) next(ctx context.Context, tick *time.Ticker) (text string, err error) {
+	for err == nil {
+		select {
 		case <-tick.C:
-			if auth.Recheck(r.Context()) != nil {
-				return
-			}
+			err = auth.Recheck(ctx)
+			continue
+		default: // The next select would choose at random between a tick that is due and news.
+		}
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-tick.C:
+			err = auth.Recheck(ctx)
 		case text := <-s.news:
-			fmt.Fprintf(w, "data: %s\n\n", text)
+			return text, nil
 		}
 	}
+	return "", err
 }
 
 func (s *service) socket(w http.ResponseWriter, r *http.Request) {
@@ -67,18 +100,16 @@ func (s *service) socket(w http.ResponseWriter, r *http.Request) {
 	tick := time.NewTicker(s.recheck)
 	defer tick.Stop()
 	for {
-		select {
-		case <-ctx.Done():
+		text, err := s.next(ctx, tick)
+		if err != nil {
+			conn.Close(websocket.StatusPolicyViolation, "signed out")
 			return
-		case <-tick.C:
-			if auth.Recheck(r.Context()) != nil {
-				conn.Close(websocket.StatusPolicyViolation, "signed out")
-				return
-			}
-		case text := <-s.news:
-			if conn.Write(ctx, websocket.MessageText, []byte(text)) != nil {
-				return
-			}
+		}
+		write, cancel := context.WithTimeout(ctx, s.recheck) // as in send
+		err = conn.Write(write, websocket.MessageText, []byte(text))
+		cancel()
+		if err != nil {
+			return
 		}
 	}
 }

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -39,39 +44,159 @@ func bearerToken(t *testing.T, s *service) string {
 	return "Bearer " + exampletest.Issue(t, s.bearer, auth.FullAccess)
 }
 
+// A pipes is a listener without a network, so that tests with a fake clock can use it.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.conns:
+		return conn, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { close(p.done); return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
+	client, server := net.Pipe()
+	p.conns <- server
+	return client, nil
+}
+
+const interval = 30 * time.Second
+
+// startPipes returns a service with a fake clock, a client, and a channel that is closed when
+// the first handler returns. The client stops reading when the test does.
+func startPipes(t *testing.T, http2 bool) (*service, *http.Client, <-chan struct{}) {
+	t.Helper()
+	s, err := newService(auth.NewMemoryStore(), exampletest.Keys(), interval)
+	require.NoError(t, err)
+	var protocols http.Protocols
+	protocols.SetHTTP1(!http2)
+	protocols.SetUnencryptedHTTP2(http2)
+	ended := make(chan struct{})
+	srv := &http.Server{Protocols: &protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(ended)
+		s.routes().ServeHTTP(w, r)
+	})}
+	listener := &pipes{make(chan net.Conn), make(chan struct{})}
+	go srv.Serve(listener)
+	transport := &http.Transport{DialContext: listener.dial, Protocols: &protocols}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		require.NoError(t, srv.Close())
+		require.NoError(t, s.bearer.Close(context.Background()))
+		require.NoError(t, s.cookie.Close(context.Background()))
+	})
+	return s, &http.Client{Transport: transport}, ended
+}
+
+// openEvents opens a stream.
+func openEvents(t *testing.T, client *http.Client, header, value string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://service/events", nil)
+	require.NoError(t, err)
+	req.Header.Set(header, value)
+	resp, err := client.Do(req)
+	require.NoError(t, err)
+	t.Cleanup(func() { resp.Body.Close() })
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	return resp
+}
+
+func requireEnded(t *testing.T, ended <-chan struct{}) {
+	t.Helper()
+	synctest.Wait()
+	select {
+	case <-ended:
+	default:
+		require.Fail(t, "the handler has not returned")
+	}
+}
+
 func TestEvents_endOnRevocation(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		header string
 		value  func(*testing.T, *service) string
-		revoke func(*service) (int, error)
+		revoke func(*testing.T, *service) (int, error)
 	}{
-		{"Authorization", bearerToken, func(s *service) (int, error) { return s.bearer.RevokeAll(t.Context(), "alice") }},
-		{"Cookie", signIn, func(s *service) (int, error) { return s.cookie.RevokeAll(t.Context(), "alice") }},
+		{"Authorization", bearerToken, func(t *testing.T, s *service) (int, error) { return s.bearer.RevokeAll(t.Context(), "alice") }},
+		{"Cookie", signIn, func(t *testing.T, s *service) (int, error) { return s.cookie.RevokeAll(t.Context(), "alice") }},
 	} {
-		t.Run(tt.header, func(t *testing.T) {
+		for _, http2 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, HTTP/2 %t", tt.header, http2), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s, client, ended := startPipes(t, http2)
+					resp := openEvents(t, client, tt.header, tt.value(t, s))
+					time.Sleep(10 * interval) // an idle stream stays open
+					s.news <- "hello"
+					got := make([]byte, len("data: hello\n\n"))
+					_, err := io.ReadFull(resp.Body, got)
+					require.NoError(t, err)
+					require.Equal(t, "data: hello\n\n", string(got))
+
+					n, err := tt.revoke(t, s)
+					require.NoError(t, err)
+					require.Equal(t, 1, n)
+					time.Sleep(interval)
+					requireEnded(t, ended)
+					rest, err := io.ReadAll(resp.Body)
+					require.NoError(t, err)
+					require.Empty(t, rest)
+				})
+			})
+		}
+	}
+}
+
+// A client that stops reading does not keep its stream after the revocation.
+func TestEvents_stalledClient(t *testing.T) {
+	t.Parallel()
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("HTTP/2 %t", http2), func(t *testing.T) {
 			t.Parallel()
-			s, srv := start(t, time.Millisecond)
-			req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL+"/events", nil)
-			require.NoError(t, err)
-			req.Header.Set(tt.header, tt.value(t, s))
-			resp, err := srv.Client().Do(req)
-			require.NoError(t, err)
-			defer resp.Body.Close()
-			require.Equal(t, http.StatusOK, resp.StatusCode)
-			s.news <- "hello"
-			n, err := tt.revoke(s)
-			require.NoError(t, err)
-			require.Equal(t, 1, n)
+			synctest.Test(t, func(t *testing.T) {
+				s, client, ended := startPipes(t, http2)
+				openEvents(t, client, "Authorization", bearerToken(t, s))
+				s.news <- strings.Repeat("x", 8<<20) // more than the windows of HTTP/2
+				_, err := s.bearer.RevokeAll(t.Context(), "alice")
+				require.NoError(t, err)
+				time.Sleep(2 * interval)
+				requireEnded(t, ended)
+			})
+		})
+	}
+}
 
-			body, err := io.ReadAll(resp.Body) // returns when the stream ends
+// If a Recheck is due when a write has ended, news that wait are not sent before it.
+func TestEvents_recheckBeforeNews(t *testing.T) {
+	t.Parallel()
+	for range 20 { // a random choice would be right each time with a probability of 1 in 1,000,000
+		synctest.Test(t, func(t *testing.T) {
+			s, client, ended := startPipes(t, false)
+			resp := openEvents(t, client, "Authorization", bearerToken(t, s))
+			time.Sleep(interval / 2)
+			s.news <- strings.Repeat("x", 1<<20)
+			_, err := s.bearer.RevokeAll(t.Context(), "alice")
 			require.NoError(t, err)
-			require.Equal(t, "data: hello\n\n", string(body))
-
-			again, err := srv.Client().Do(req)
+			go func() {
+				select {
+				case s.news <- "late":
+				case <-ended:
+				}
+			}()
+			time.Sleep(interval - time.Second) // a Recheck is due since half of the interval
+			body, err := io.ReadAll(resp.Body)
 			require.NoError(t, err)
-			defer again.Body.Close()
-			require.Equal(t, http.StatusUnauthorized, again.StatusCode)
+			require.False(t, strings.Contains(string(body), "late")) // NotContains would print 1 MiB
+			requireEnded(t, ended)
 		})
 	}
 }
@@ -96,22 +221,47 @@ func TestEvents_withoutRecheck(t *testing.T) {
 	require.Equal(t, "data: still here\n\n", string(got))
 }
 
+// openSocket opens a connection.
+func openSocket(t *testing.T, s *service, client *http.Client) *websocket.Conn {
+	t.Helper()
+	header := http.Header{"Cookie": {signIn(t, s)}, "Origin": {"https://service"}}
+	conn, _, err := websocket.Dial(t.Context(), "http://service/socket", &websocket.DialOptions{HTTPClient: client, HTTPHeader: header})
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.CloseNow() })
+	return conn
+}
+
 func TestSocket_closesOnRevocation(t *testing.T) {
 	t.Parallel()
-	s, srv := start(t, time.Millisecond)
-	header := http.Header{"Cookie": {signIn(t, s)}, "Origin": {srv.URL}}
-	conn, _, err := websocket.Dial(t.Context(), srv.URL+"/socket", &websocket.DialOptions{HTTPClient: srv.Client(), HTTPHeader: header})
-	require.NoError(t, err)
-	defer conn.CloseNow()
-	s.news <- "hello"
-	_, text, err := conn.Read(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, "hello", string(text))
+	synctest.Test(t, func(t *testing.T) {
+		s, client, ended := startPipes(t, false)
+		conn := openSocket(t, s, client)
+		time.Sleep(10 * interval) // an idle connection stays open
+		s.news <- "hello"
+		_, text, err := conn.Read(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "hello", string(text))
 
-	_, err = s.cookie.RevokeAll(t.Context(), "alice")
-	require.NoError(t, err)
-	_, _, err = conn.Read(t.Context())
-	require.Equal(t, websocket.StatusPolicyViolation, websocket.CloseStatus(err))
+		_, err = s.cookie.RevokeAll(t.Context(), "alice")
+		require.NoError(t, err)
+		_, _, err = conn.Read(t.Context())
+		require.Equal(t, websocket.StatusPolicyViolation, websocket.CloseStatus(err))
+		requireEnded(t, ended)
+	})
+}
+
+// A client that stops reading does not keep its connection after the revocation.
+func TestSocket_stalledClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, client, ended := startPipes(t, false)
+		openSocket(t, s, client)
+		s.news <- strings.Repeat("x", 1<<20)
+		_, err := s.cookie.RevokeAll(t.Context(), "alice")
+		require.NoError(t, err)
+		time.Sleep(2 * interval)
+		requireEnded(t, ended)
+	})
 }
 
 func TestSocket_crossOrigin(t *testing.T) {
