@@ -306,17 +306,22 @@ func TestRevokeAll_canceledContext(t *testing.T) {
 	require.Equal(t, 401, c.send("GET", "/me", "").StatusCode)
 }
 
-// bcrypt uses 72 bytes of a password and ignores the rest.
-func TestPassword_length(t *testing.T) {
+// bcrypt uses 72 bytes of a password and ignores the rest. A shorter one is repeated, with a
+// zero byte in between.
+func TestPassword_bcryptLimits(t *testing.T) {
 	t.Parallel()
 	_, srv := start(t)
 	c := newClient(t, srv)
 	require.Equal(t, 303, c.signIn("first").StatusCode)
-	for _, invalid := range []string{"", strings.Repeat("x", 73), strings.Repeat("ü", 37)} {
+	for _, invalid := range []string{"", strings.Repeat("x", 73), strings.Repeat("ü", 37), "second\x00", "\x00second"} {
 		resp, body := c.do("POST", "/password", "", url.Values{"old": {"first"}, "new": {invalid}}.Encode())
 		require.Equal(t, 400, resp.StatusCode, "%q", invalid)
-		require.Equal(t, "a password must have 1 to 72 bytes\n", body)
+		require.Equal(t, "a password must have 1 to 72 bytes, none of them zero\n", body)
 		require.Equal(t, 200, c.send("GET", "/me", "").StatusCode, "nothing has changed")
+	}
+	for _, wrong := range []string{"first\x00", "first\x00first", "first\x00first\x00first"} {
+		require.Equal(t, 403, newClient(t, srv).signIn(wrong).StatusCode, "%q", wrong)
+		require.Equal(t, 403, c.send("POST", "/password", "", "old", wrong, "new", "second").StatusCode, "%q", wrong)
 	}
 	longest := strings.Repeat("x", 72)
 	require.Equal(t, 204, c.send("POST", "/password", "", "old", "first", "new", longest).StatusCode)

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +16,7 @@ const maxPassword = 72
 
 var (
 	errWrongPassword = errors.New("wrong user or password")
-	errNotAllowed    = fmt.Errorf("a password must have 1 to %d bytes", maxPassword)
+	errNotAllowed    = fmt.Errorf("a password must have 1 to %d bytes, none of them zero", maxPassword)
 )
 
 // users stands for the users of the service.
@@ -52,20 +53,26 @@ func (u *users) CheckPassword(userID, password string) (version int, err error) 
 	if !known {
 		a.hash = u.unknown
 	}
-	// bcrypt ignores the bytes after the limit, so they must not be accepted.
-	if bcrypt.CompareHashAndPassword(a.hash, []byte(password)) != nil || len(password) > maxPassword || !known {
+	if bcrypt.CompareHashAndPassword(a.hash, []byte(password)) != nil || !allowed(password) || !known {
 		return 0, errWrongPassword
 	}
 	return a.version, nil
 }
 
+// allowed reports whether bcrypt distinguishes a password from all others. It ignores the
+// bytes after the limit, and repeats a password, followed by a zero byte, up to the limit:
+// "a\x00a" is the same as "a".
+func allowed(password string) bool {
+	return password != "" && len(password) <= maxPassword && !strings.Contains(password, "\x00")
+}
+
 // SetPassword replaces the password that has this version, and returns the next
 // version. A new user has version 0. SetPassword returns errNotAllowed for a password
-// that is too long, and errWrongPassword if the version has changed: of two concurrent
+// that is not allowed, and errWrongPassword if the version has changed: of two concurrent
 // calls, one succeeds. In SQL, it is one UPDATE … WHERE id = ? AND version = ?.
 // A session that starts after SetPassword has returned is later than the change.
 func (u *users) SetPassword(userID, password string, version int) (int, error) {
-	if password == "" || len(password) > maxPassword {
+	if !allowed(password) {
 		return 0, errNotAllowed
 	}
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), u.cost)

@@ -20,10 +20,18 @@ type addressKey struct{}
 // can connect to this service directly.
 func clientAddress(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		entries := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-		address := strings.TrimSpace(entries[len(entries)-1])
+		address := lastEntry(r.Header.Values("X-Forwarded-For"))
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), addressKey{}, address)))
 	})
+}
+
+// lastEntry splits no list, because a client can send one of any length.
+func lastEntry(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	last := lines[len(lines)-1]
+	return strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
 }
 
 // withAddress replaces the proxy's address in events by the client's.

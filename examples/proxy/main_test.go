@@ -128,6 +128,34 @@ func TestRequire_originBehindProxy(t *testing.T) {
 	}
 }
 
+// A client chooses all entries except the last, up to the server's MaxHeaderBytes.
+func TestClientAddress_lastEntry(t *testing.T) {
+	for _, tt := range []struct {
+		lines []string
+		want  string
+	}{
+		{nil, ""},
+		{[]string{""}, ""},
+		{[]string{"192.0.2.1"}, "192.0.2.1"},
+		{[]string{"203.0.113.9, 192.0.2.1"}, "192.0.2.1"},
+		{[]string{"203.0.113.9", "203.0.113.8 ,\t192.0.2.1 "}, "192.0.2.1"},
+		{[]string{"203.0.113.9,", "192.0.2.1"}, "192.0.2.1"},
+		{[]string{"192.0.2.1,"}, ""},
+		{[]string{strings.Repeat(",", 1<<20) + "192.0.2.1"}, "192.0.2.1"},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
+		r.Header["X-Forwarded-For"] = tt.lines
+		var got string
+		h := clientAddress(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			got, _ = r.Context().Value(addressKey{}).(string)
+		}))
+		h.ServeHTTP(nil, r)
+		require.Equal(t, tt.want, got)
+	}
+	long := []string{strings.Repeat(",", 1<<20)}
+	require.Zero(t, testing.AllocsPerRun(10, func() { lastEntry(long) }), "the list is not copied")
+}
+
 func TestEvent_clientAddress(t *testing.T) {
 	t.Parallel()
 	seen := new(remotes)
