@@ -81,6 +81,15 @@ func hostname(host string) string {
 	return strings.ToLower(host)
 }
 
+// lastEntry splits no list, because a client can send one of any length.
+func lastEntry(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	last := lines[len(lines)-1]
+	return strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+}
+
 // client returns the address that attempts to sign in are counted for: of IPv6 the /64
 // that a provider gives to one customer. Behind a proxy it is in the entry of
 // X-Forwarded-For that the proxy has added, the last one; the others come from the
@@ -88,8 +97,7 @@ func hostname(host string) string {
 func (s *server) client(r *http.Request) netip.Prefix {
 	text := r.RemoteAddr
 	if s.proxied {
-		entries := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-		text = strings.TrimSpace(entries[len(entries)-1])
+		text = lastEntry(r.Header.Values("X-Forwarded-For"))
 	}
 	ip, err := netip.ParseAddr(text)
 	if err != nil {

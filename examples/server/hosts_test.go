@@ -107,6 +107,15 @@ func requestWithHost(t *testing.T, url, host string) int {
 	return res.StatusCode
 }
 
+// A client can send a list of any length.
+func TestServer_clientOfLongList(t *testing.T) {
+	s := &server{proxied: true}
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/signin", nil)
+	r.Header.Set("X-Forwarded-For", strings.Repeat(",", 1<<20)+"192.0.2.1")
+	require.Equal(t, "192.0.2.1/32", s.client(r).String())
+	require.Zero(t, testing.AllocsPerRun(10, func() { s.client(r) }), "the list is not copied")
+}
+
 func TestServer_client(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
