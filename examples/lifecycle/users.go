@@ -69,8 +69,8 @@ func allowed(password string) bool {
 // SetPassword replaces the password that has this version, and returns the next
 // version. A new user has version 0. SetPassword returns errNotAllowed for a password
 // that is not allowed, and errWrongPassword if the version has changed: of two concurrent
-// calls, one succeeds. In SQL, it is one UPDATE … WHERE id = ? AND version = ?.
-// A session that starts after SetPassword has returned is later than the change.
+// calls, one succeeds. A session that starts after SetPassword has returned is later than
+// the change.
 func (u *users) SetPassword(userID, password string, version int) (int, error) {
 	if !allowed(password) {
 		return 0, errNotAllowed
@@ -88,7 +88,8 @@ func (u *users) SetPassword(userID, password string, version int) (int, error) {
 }
 
 // replace takes the time under the lock: a session that has passed IsCurrent before is not
-// later than the change.
+// later than the change. In SQL, it is a transaction: SELECT … FOR UPDATE, take the time,
+// UPDATE.
 func (u *users) replace(userID string, hash []byte, version int) (changed time.Time, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
