@@ -16,7 +16,9 @@ const help = `Usage: server [flags]
 
 A small note service with pages for users, an API for their tokens, and an endpoint
 for client secrets. The first start creates two users and prints their credentials
-once. Later starts use the same data; -reset removes it and starts again.
+once. Later starts use the same data; -reset removes it and starts again, as soon as
+everything else of the start has succeeded. Tables of another version of this program
+are used only with -reset, which replaces them.
 
 -store says where the data is kept:
 
@@ -34,8 +36,10 @@ once. Later starts use the same data; -reset removes it and starts again.
                    prefix=TEXT sets a prefix for all keys
 
 In the user name and password of a URL, percent-encode all but letters and digits.
-The names of tables begin with auth_ and demo_, those of Redis keys with auth: and
-demo: after the prefix.
+The tables are demo_seed, demo_users, demo_notes, auth_migrations, auth_credentials
+and auth_user_locks; other tables are never changed. A SQLite file with only others
+is refused, and so are tables with these names that another program has made.
+Names of Redis keys begin with auth: and demo: after the prefix.
 
 Servers with the same store form one service if they also have the same keys, which
 encrypt session cookies and client secrets. Keys come from the environment variable

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"net/http"
@@ -297,6 +298,34 @@ func TestRun_failedStartDoesNotSeed(t *testing.T) {
 	require.Error(t, run(t.Context(), config{addr: "nowhere", store: store, env: noEnvironment}, &stdout, &stderr))
 	d := startDemoWith(t, store)
 	require.NotEmpty(t, d.Token)
+}
+
+// Nor does it remove the data, even of another version.
+func TestRun_failedResetKeepsData(t *testing.T) {
+	t.Parallel()
+	badKeys := func(string) (string, bool) { return "x", true }
+	for name, cfg := range map[string]config{
+		"no address":     {addr: "nowhere", env: noEnvironment},
+		"no certificate": {addr: "127.0.0.1:0", tls: true, certFile: "absent", keyFile: "absent", env: noEnvironment},
+		"bad keys":       {addr: "127.0.0.1:0", env: badKeys},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "demo.db")
+			d := startDemoWith(t, "sqlite:"+file)
+			require.NoError(t, d.storage.AddNote(t.Context(), d.idOf(t, "ada"), demodata.Note{ID: "1", Text: "precious"}))
+			db, err := sql.Open("sqlite3", "file:"+file)
+			require.NoError(t, err)
+			defer db.Close()
+			_, err = db.ExecContext(t.Context(), "ALTER TABLE demo_users ADD COLUMN other TEXT")
+			require.NoError(t, err)
+			cfg.store, cfg.reset = "sqlite:"+file, true
+			require.Error(t, run(t.Context(), cfg, io.Discard, io.Discard))
+			var text string
+			require.NoError(t, db.QueryRowContext(t.Context(), "SELECT body FROM demo_notes").Scan(&text))
+			require.Equal(t, "precious", text)
+		})
+	}
 }
 
 func TestRun_verbose(t *testing.T) {

@@ -46,6 +46,12 @@ const (
 
 // Seed creates the users and their credentials, unless an earlier start has.
 func (s *Storage) Seed(ctx context.Context, o SeedOptions) (*Seeded, error) {
+	if s.replace != nil { // only with Reset
+		if err := s.replace(ctx); err != nil {
+			return nil, err
+		}
+		s.replace = nil
+	}
 	sd := &seeder{s, o, fingerprints(o.Keys)}
 	claim, earlier, err := sd.claim(ctx)
 	if err != nil || claim == "" {
@@ -85,6 +91,9 @@ func (sd *seeder) claim(ctx context.Context) (claim string, earlier *Seeded, err
 			earlier, err := sd.earlier(ctx, mark, at, fingerprint)
 			return "", earlier, err
 		}
+		if err := sd.checkUnknown(ctx, word); err != nil {
+			return "", nil, err
+		}
 		if word != claimed || time.Since(at) > claimEnd {
 			claim = newMark(claimed, time.Now())
 			if swapped, err := sd.swapMark(ctx, mark, claim); err != nil || swapped {
@@ -100,6 +109,33 @@ func (sd *seeder) claim(ctx context.Context) (claim string, earlier *Seeded, err
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// errOtherData: the tables, or the keys in Redis, are as we know them, but not the data.
+var errOtherData = errors.New("the data is of another version of this program, or of another program; " +
+	"start with -reset, which removes it, or use another -store")
+
+// checkUnknown returns an error for data that no process of this version has made. To
+// replace it by new users and credentials takes a -reset.
+func (sd *seeder) checkUnknown(ctx context.Context, word string) error {
+	if sd.Reset || word == claimed || word == done {
+		return nil
+	}
+	if word != "" {
+		return errOtherData
+	}
+	_, err := sd.UserByID(ctx, userID(0))
+	if errors.Is(err, auth.ErrNotFound) {
+		return nil
+	}
+	mark, errMark := sd.mark(ctx) // another process may have begun to seed
+	if errMark != nil || mark != "" {
+		return errMark
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errOtherData, err)
+	}
+	return errOtherData
 }
 
 // earlier returns the result of an earlier start. If a newer key precedes the one in

@@ -87,6 +87,30 @@ func (s *takenOver) AddUser(ctx context.Context, u *User) error {
 	return s.State.AddUser(ctx, u)
 }
 
+// Data that this version has not made is replaced only with Reset.
+func TestSeed_otherData(t *testing.T) {
+	t.Parallel()
+	eachStorage(t, func(t *testing.T, s *Storage) {
+		newTestUser(t, s, userID(0), "old")
+		for _, mark := range []string{"", "seeded by an earlier version"} {
+			if mark != "" {
+				swapped, err := s.swapMark(t.Context(), "", mark)
+				require.NoError(t, err)
+				require.True(t, swapped)
+			}
+			_, err := s.Seed(t.Context(), seedOptions(t, s, newKey()))
+			require.ErrorContains(t, err, "start with -reset")
+			_, err = s.UserByName(t.Context(), "old")
+			require.NoError(t, err)
+		}
+		o := seedOptions(t, s, newKey())
+		o.Reset = true
+		seeded, err := s.Seed(t.Context(), o)
+		require.NoError(t, err)
+		require.NotEmpty(t, seeded.Token)
+	})
+}
+
 // The store records which key is in use, across key rotations.
 func TestSeed_detectsOtherKeys(t *testing.T) {
 	t.Parallel()

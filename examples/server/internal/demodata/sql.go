@@ -82,12 +82,11 @@ func (s *Storage) useDatabase(ctx context.Context, db *sql.DB, dialect sqlstore.
 		return err
 	}
 	s.onClose(store.Close)
-	if err := store.Migrate(ctx); err != nil {
+	state := &sqlState{db, syntax}
+	if err := s.prepare(ctx, &database{db, store, state}); err != nil {
 		return err
 	}
-	if s.State, err = newSQLState(ctx, db, syntax); err != nil {
-		return err
-	}
+	s.State = state
 	cached, err := cachestore.New(store, cachestore.Config{Invalidations: revocations})
 	if err != nil {
 		return err

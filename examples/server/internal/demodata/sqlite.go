@@ -3,7 +3,6 @@ package demodata
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -12,6 +11,8 @@ import (
 
 	"github.com/seed-31c5bcb2/auth/sqlstore"
 )
+
+const sqliteWAL = "journal_mode(WAL)"
 
 // openSQLite creates the file if there is none, by default in the user's data
 // directory.
@@ -29,42 +30,27 @@ func (s *Storage) openSQLite(ctx context.Context, file string) (err error) {
 	if err := makeOnce(file, func(temp string) error { return makeSQLite(ctx, temp) }); err != nil {
 		return err
 	}
-	err = s.useSQLite(ctx, file)
-	if !errors.Is(err, errOtherTables) || !s.replaceTables {
+	if err := s.lookAtSQLite(ctx, file); err != nil {
 		return err
 	}
-	if err := errors.Join(s.Close(), dropTables(ctx, file)); err != nil {
-		return err
-	}
-	s.closers = nil
-	return s.useSQLite(ctx, file)
-}
-
-// useSQLite looks at the tables after it has made those that are missing, because
-// another process may be making them.
-func (s *Storage) useSQLite(ctx context.Context, file string) error {
-	db, err := openSQLiteFile(file)
+	// With WAL, readers and one writer do not wait for each other, and several writers take
+	// turns. With FULL, each commit is on the disk before it returns: with NORMAL, a power
+	// failure could restore a revoked credential.
+	db, err := openSQLiteFile(file, sqliteWAL, "synchronous(FULL)")
 	if err != nil {
 		return err
 	}
-	err = s.useDatabase(ctx, db, sqlstore.SQLite, sqliteSyntax, nil)
-	if other, _ := hasOtherTables(ctx, db); other {
-		return errOtherTables
-	}
-	return err
+	return s.useDatabase(ctx, db, sqlstore.SQLite, sqliteSyntax, nil)
 }
 
-// openSQLiteFile opens a file with a driver that needs no C compiler. With WAL,
-// readers and one writer do not wait for each other, and several writers take turns.
-// With FULL, each commit is on the disk before it returns: with NORMAL, a power
-// failure could restore a revoked credential. With modeof, the log gets the mode of
-// the file, because it contains the same data.
-func openSQLiteFile(file string) (*sql.DB, error) {
+// openSQLiteFile opens a file with a driver that needs no C compiler. With modeof, the
+// log gets the mode of the file, because it contains the same data.
+func openSQLiteFile(file string, pragmas ...string) (*sql.DB, error) {
 	path := filepath.ToSlash(file)
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path // C:/…
 	}
-	query := url.Values{"modeof": {file}, "_pragma": {"busy_timeout(2000)", "journal_mode(WAL)", "synchronous(FULL)"}}
+	query := url.Values{"modeof": {file}, "_pragma": append([]string{"busy_timeout(2000)"}, pragmas...)}
 	u := url.URL{Scheme: "file", Path: path}
 	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20") // SQLite does not read a plus as a space
 	return sql.Open("sqlite3", u.String())
@@ -74,7 +60,7 @@ func openSQLiteFile(file string) (*sql.DB, error) {
 // processes that start at once need not switch modes, for which SQLite does not wait
 // for locks.
 func makeSQLite(ctx context.Context, file string) error {
-	db, err := openSQLiteFile(file)
+	db, err := openSQLiteFile(file, sqliteWAL)
 	if err != nil {
 		return err
 	}

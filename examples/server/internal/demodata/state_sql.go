@@ -26,37 +26,65 @@ var _ State = (*sqlState)(nil)
 type sqlSyntax struct {
 	short, long string // types for up to 255 bytes, which can be a key, and for any length
 	numbered    bool   // whether placeholders are $1, $2 instead of ?
+
+	tables    string // query for the names of all tables
+	wholeFile bool   // whether other programs have no tables in the same database
+	dropMore  string // removes what remains without the tables, if anything
 }
 
 var (
-	sqliteSyntax   = sqlSyntax{short: "BLOB", long: "BLOB"}
-	postgresSyntax = sqlSyntax{short: "BYTEA", long: "BYTEA", numbered: true}
-	mysqlSyntax    = sqlSyntax{short: "VARBINARY(255)", long: "MEDIUMBLOB"}
+	sqliteSyntax = sqlSyntax{
+		short: "BLOB", long: "BLOB", wholeFile: true,
+		tables: `SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name`,
+	}
+	postgresSyntax = sqlSyntax{
+		short: "BYTEA", long: "BYTEA", numbered: true,
+		tables:   `SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema() ORDER BY table_name`,
+		dropMore: "DROP FUNCTION IF EXISTS auth_invalidate()",
+	}
+	mysqlSyntax = sqlSyntax{
+		short: "VARBINARY(255)", long: "MEDIUMBLOB",
+		tables: `SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY table_name`,
+	}
 )
 
 // demo_users counts the notes of each user, so that an UPDATE can enforce the limit
 // and lock the user's row.
 var sqlTables = []string{
+	`CREATE TABLE IF NOT EXISTS demo_seed (name SHORT NOT NULL PRIMARY KEY, value SHORT NOT NULL)`,
 	`CREATE TABLE IF NOT EXISTS demo_users (
 		id SHORT NOT NULL PRIMARY KEY, name SHORT NOT NULL UNIQUE, hash SHORT NOT NULL, notes INTEGER NOT NULL)`,
 	`CREATE TABLE IF NOT EXISTS demo_notes (
 		user_id SHORT NOT NULL, id SHORT NOT NULL, body LONG NOT NULL, created_at BIGINT NOT NULL, PRIMARY KEY (user_id, id))`,
-	`CREATE TABLE IF NOT EXISTS demo_seed (name SHORT NOT NULL PRIMARY KEY, value SHORT NOT NULL)`,
 }
 
-func newSQLState(ctx context.Context, db *sql.DB, syntax sqlSyntax) (*sqlState, error) {
-	types := strings.NewReplacer("SHORT", syntax.short, "LONG", syntax.long)
+func (s *sqlState) makeTables(ctx context.Context) error {
+	types := strings.NewReplacer("SHORT", s.syntax.short, "LONG", s.syntax.long)
 	for _, table := range sqlTables {
 		table = types.Replace(table)
-		_, err := db.ExecContext(ctx, table)
+		_, err := s.db.ExecContext(ctx, table)
 		if err != nil { // of several concurrent ones, PostgreSQL lets only one succeed
-			_, err = db.ExecContext(ctx, table)
+			_, err = s.db.ExecContext(ctx, table)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return &sqlState{db, syntax}, nil
+	return nil
+}
+
+// checkColumns returns an error if a table lacks a column. sqlstore checks its own.
+func checkColumns(ctx context.Context, db *sql.DB) error {
+	for _, query := range []string{
+		`SELECT name, value FROM demo_seed WHERE 1 = 0`,
+		`SELECT id, name, hash, notes FROM demo_users WHERE 1 = 0`,
+		`SELECT user_id, id, body, created_at FROM demo_notes WHERE 1 = 0`,
+	} {
+		if _, err := db.ExecContext(ctx, query); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *sqlState) UserByID(ctx context.Context, id string) (*User, error) {

@@ -27,6 +27,14 @@ func eachState(t *testing.T, test func(t *testing.T, a, b State)) {
 	})
 }
 
+func eachStorage(t *testing.T, test func(t *testing.T, s *Storage)) {
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		test(t, openTestStorage(t, "memory:"))
+	})
+	teststores.Each(t, func(t *testing.T, store string) { test(t, openTestStorage(t, store)) })
+}
+
 func newTestUser(t *testing.T, s State, id, name string) *User {
 	t.Helper()
 	u := &User{id, name, password.New(name)}

@@ -28,7 +28,8 @@ type Storage struct {
 	keysFile func() (string, error) // used if AUTH_KEYS is not set; nil for memory
 	closers  []func() error
 
-	replaceTables bool
+	replaceTables bool                        // whether Seed may replace tables of another version
+	replace       func(context.Context) error // does that; nil if there are none
 }
 
 // Open opens the place that a -store value names, and creates missing tables. The
@@ -38,8 +39,9 @@ func Open(ctx context.Context, value string, env Environment, log *slog.Logger) 
 	return openStorage(ctx, value, &Storage{env: env, log: log})
 }
 
-// OpenReset is like Open, but removes the tables of another version from a SQLite file,
-// with all data in them. The caller must call Seed with Reset.
+// OpenReset is like Open, but accepts tables of another version of this program. The
+// caller must call Seed with Reset, which replaces them: until then, nothing is removed.
+// Tables of other programs are never removed.
 func OpenReset(ctx context.Context, value string, env Environment, log *slog.Logger) (*Storage, error) {
 	return openStorage(ctx, value, &Storage{env: env, log: log, replaceTables: true})
 }
