@@ -90,8 +90,8 @@ func lastEntry(lines []string) string {
 	return strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
 }
 
-// client returns the address that attempts to sign in are counted for: of IPv6 the /64
-// that a provider gives to one customer. Behind a proxy it is in the entry of
+// client returns the address that attempts to sign in are counted for: of IPv6 a /64,
+// in which a host can pick its address. Behind a proxy it is in the entry of
 // X-Forwarded-For that the proxy has added, the last one; the others come from the
 // client, which can write anything. Addresses that cannot be read count as one.
 func (s *server) client(r *http.Request) netip.Prefix {

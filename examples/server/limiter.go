@@ -5,25 +5,30 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
 
 // A limiter bounds the attempts to sign in: how many of them fail, for each client
-// address with each user name and for each address in all, and how many passwords are
-// hashed at once, for each address and in all. Failures from one address never affect
-// users at others: there is no limit for a user name alone, with which anyone could
-// lock the user out.
+// address with each user name, for each address and for each network, and how many
+// passwords are hashed at once, for each network and in all. Failures from one network
+// never affect users at others: there is no limit for a user name alone, with which
+// anyone could lock the user out.
 //
-// This does not stop guessing from many addresses, each of which has its own limits.
+// An address is an IPv4 address or an IPv6 /64, which is one link. A network is a /48: providers give their customers a /48, a /56 or at least a /64 (RFC 6177),
+// so a /48 is one customer, or some of one provider. Of IPv4 it is the address.
+//
+// This does not stop guessing from many networks, each of which has its own limits.
 // The random passwords of this demo withstand it. If users choose their passwords, also
 // limit the failures for each name, and exempt browsers in which that user has signed
-// in before, which a signed cookie can prove (OWASP: device cookies). Users at the
-// address of an attacker, for example behind the same NAT, have to wait with it.
+// in before, which a signed cookie can prove (OWASP: device cookies). Users in the
+// network of an attacker, for example behind the same NAT, have to wait with it.
 type limiter struct {
 	mu      sync.Mutex
 	entries map[[32]byte]*entry
-	hashes  chan struct{} // holds one element for each password that is being hashed
+	free    int       // how many more passwords may be hashed now
+	waiting []*waiter // for that, in the order in which they came
 }
 
 const (
@@ -31,27 +36,42 @@ const (
 	pairInterval    = 6 * time.Second
 	addressAttempts = 30
 	addressInterval = 2 * time.Second
+	networkAttempts = 90
+	networkInterval = time.Second
 
 	maxHashes        = 4 // each needs 19 MiB of memory
-	maxAddressHashes = 2 // so that one address cannot take all of them
+	maxNetworkHashes = 2 // so that one network cannot take all of them
 	maxEntries       = 20_000
 )
 
-// An entry counts the attempts of an address, or of an address with a name.
+// An entry counts the attempts of a network, of an address, or of an address with a name.
 type entry struct {
 	full   time.Time     // when all attempts are available again
-	hashes chan struct{} // of an address
+	hashes chan struct{} // holds one element for each password that a network has hashed
+}
+
+// A waiter is an attempt that waits until it may hash a password.
+type waiter struct {
+	network *entry
+	turn    chan struct{} // closed when it may
 }
 
 func newLimiter() *limiter {
-	return &limiter{entries: make(map[[32]byte]*entry), hashes: make(chan struct{}, maxHashes)}
+	return &limiter{entries: make(map[[32]byte]*entry), free: maxHashes}
+}
+
+func networkOf(address netip.Prefix) netip.Prefix {
+	if address.Addr().Is6() {
+		address, _ = address.Addr().Prefix(48)
+	}
+	return address
 }
 
 // An attempt is one that may hash a password. Each counts from its beginning: otherwise
 // attempts that run at once could exceed the limits.
 type attempt struct {
 	*limiter
-	pair, address *entry
+	pair, address, network *entry
 }
 
 // begin returns how long to wait instead if a limit is reached.
@@ -59,7 +79,11 @@ func (l *limiter) begin(address netip.Prefix, name string) (*attempt, time.Durat
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	a := &attempt{limiter: l, address: l.entry(now, "address", address, "")}
+	a := &attempt{limiter: l, network: l.entry(now, "network", networkOf(address), "")}
+	if wait := a.network.wait(now, networkAttempts, networkInterval); wait > 0 {
+		return nil, wait // before there are entries for addresses in it
+	}
+	a.address = l.entry(now, "address", address, "")
 	if wait := a.address.wait(now, addressAttempts, addressInterval); wait > 0 {
 		return nil, wait // before there is an entry for the name
 	}
@@ -67,6 +91,7 @@ func (l *limiter) begin(address netip.Prefix, name string) (*attempt, time.Durat
 	if wait := a.pair.wait(now, pairAttempts, pairInterval); wait > 0 {
 		return nil, wait
 	}
+	a.network.take(now, networkInterval)
 	a.address.take(now, addressInterval)
 	a.pair.take(now, pairInterval)
 	return a, 0
@@ -78,7 +103,7 @@ func (l *limiter) entry(now time.Time, kind string, address netip.Prefix, name s
 	e := l.entries[key]
 	if e == nil {
 		l.makeRoom(now)
-		e = &entry{hashes: make(chan struct{}, maxAddressHashes)}
+		e = &entry{hashes: make(chan struct{}, maxNetworkHashes)}
 		l.entries[key] = e
 	}
 	return e
@@ -121,6 +146,7 @@ func (a *attempt) forget() {
 	defer a.mu.Unlock()
 	a.pair.full = a.pair.full.Add(-pairInterval)
 	a.address.full = a.address.full.Add(-addressInterval)
+	a.network.full = a.network.full.Add(-networkInterval)
 }
 
 // hash calls f as soon as few enough passwords are being hashed. It waits for that up
@@ -128,14 +154,56 @@ func (a *attempt) forget() {
 func (a *attempt) hash(ctx context.Context, f func()) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	for _, slots := range []chan struct{}{a.address.hashes, a.hashes} {
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-		case <-ctx.Done():
-			return errBusy
-		}
+	select {
+	case a.network.hashes <- struct{}{}:
+		defer func() { <-a.network.hashes }()
+	case <-ctx.Done():
+		return errBusy
 	}
+	if !a.acquire(ctx) {
+		return errBusy
+	}
+	defer a.release()
 	f()
 	return nil
+}
+
+func (a *attempt) acquire(ctx context.Context) bool {
+	a.mu.Lock()
+	if a.free > 0 {
+		a.free--
+		a.mu.Unlock()
+		return true
+	}
+	w := &waiter{a.network, make(chan struct{})}
+	a.waiting = append(a.waiting, w)
+	a.mu.Unlock()
+	select {
+	case <-w.turn:
+		return true
+	case <-ctx.Done():
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	i := slices.Index(a.waiting, w)
+	if i < 0 {
+		return true // its turn has come in the meantime
+	}
+	a.waiting = slices.Delete(a.waiting, i, i+1)
+	return false
+}
+
+// release lets an attempt of the network that has failed least be next. So a flood from
+// many networks delays users in others, but does not keep them out.
+func (a *attempt) release() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.waiting) == 0 {
+		a.free++
+		return
+	}
+	next := slices.MinFunc(a.waiting, func(v, w *waiter) int { return v.network.full.Compare(w.network.full) })
+	i := slices.Index(a.waiting, next)
+	a.waiting = slices.Delete(a.waiting, i, i+1)
+	close(next.turn)
 }

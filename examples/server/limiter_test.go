@@ -85,7 +85,7 @@ func TestLimiter_bounded(t *testing.T) {
 		for i := range 3 * maxEntries {
 			l.begin(here, fmt.Sprint("name ", i))
 		}
-		require.Len(t, l.entries, 1+addressAttempts)
+		require.Len(t, l.entries, 2+addressAttempts)
 		for i := range 3 * maxEntries {
 			address := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 			l.begin(netip.PrefixFrom(address, 32), strings.Repeat("long ", 1000))
@@ -100,20 +100,72 @@ func TestLimiter_bounded(t *testing.T) {
 	})
 }
 
-// One address cannot take all slots for hashing.
+// One customer has up to 65,536 prefixes of 64 bits (RFC 6177).
+func TestLimiter_network(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter()
+		guesses := 0
+		for i := range 256 {
+			n, _ := fail(l, subnet(i), always("ada"))
+			guesses += n
+		}
+		require.Equal(t, networkAttempts, guesses)
+		_, wait := l.begin(subnet(256), "grace")
+		require.Equal(t, networkInterval, wait)
+		attempts, _ := fail(l, netip.MustParsePrefix("2001:db8:1::/64"), always("ada"))
+		require.Equal(t, pairAttempts, attempts)
+		for range 3 * networkAttempts {
+			a, wait := l.begin(there, "ada")
+			require.Zero(t, wait)
+			a.forget()
+		}
+	})
+}
+
+// subnet returns a /64 in 2001:db8::/48.
+func subnet(i int) netip.Prefix { return netip.MustParsePrefix(fmt.Sprintf("2001:db8:0:%x::/64", i)) }
+
+// A flood from many networks cannot keep out a user in another one, even if all of its
+// attempts came first.
+func TestLimiter_floodFromManyNetworks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter()
+		var flood sync.WaitGroup
+		for i := range 500 {
+			address := netip.MustParsePrefix(fmt.Sprintf("10.0.%d.%d/32", i/250, i%250))
+			l.begin(address, "failed before")
+			a, wait := l.begin(address, "ada")
+			require.Zero(t, wait)
+			flood.Go(func() { a.hash(t.Context(), func() { time.Sleep(100 * time.Millisecond) }) })
+		}
+		synctest.Wait()
+		a, wait := l.begin(here, "ada")
+		require.Zero(t, wait)
+		start := time.Now()
+		require.NoError(t, a.hash(t.Context(), func() {}))
+		require.LessOrEqual(t, time.Since(start), 100*time.Millisecond)
+		flood.Wait()
+		require.Equal(t, maxHashes, l.free)
+		require.Empty(t, l.waiting)
+	})
+}
+
+// One network cannot take all slots for hashing: neither one address nor many.
 func TestLimiter_slots(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter()
 		release := make(chan struct{})
 		var flood sync.WaitGroup
-		for i := range addressAttempts {
-			a, wait := l.begin(here, strconv.Itoa(i))
+		for i := range networkAttempts {
+			a, wait := l.begin(subnet(i), strconv.Itoa(i))
 			require.Zero(t, wait)
 			flood.Go(func() { a.hash(t.Context(), func() { <-release }) })
 		}
 		synctest.Wait()
-		require.Len(t, l.hashes, maxAddressHashes)
+		require.Equal(t, maxHashes-maxNetworkHashes, l.free)
 		a, wait := l.begin(there, "ada")
 		require.Zero(t, wait)
 		start := time.Now()
@@ -121,6 +173,6 @@ func TestLimiter_slots(t *testing.T) {
 		require.Zero(t, time.Since(start))
 		close(release)
 		flood.Wait()
-		require.Empty(t, l.hashes)
+		require.Equal(t, maxHashes, l.free)
 	})
 }

@@ -25,10 +25,10 @@ var (
 	errBusy          = errors.New("too many passwords are being checked")
 )
 
-// A limitError says how long an address has to wait before it tries another password.
+// A limitError says how long a client has to wait before it tries another password.
 type limitError time.Duration
 
-func (e limitError) Error() string { return "too many attempts from this address" }
+func (e limitError) Error() string { return "too many attempts from this address or network" }
 
 func newUsers(state demodata.State) *users {
 	return &users{
@@ -47,7 +47,9 @@ func (us *users) signIn(ctx context.Context, client netip.Prefix, name, password
 		return nil, limitError(wait)
 	}
 	u, err := us.check(ctx, attempt, name, password)
-	if !errors.Is(err, errWrongPassword) {
+	// Attempts that have waited in vain, or whose client has gone, count: without a limit,
+	// they could keep others waiting all the time.
+	if err == nil || errors.Is(err, auth.ErrUnavailable) && !errors.Is(ctx.Err(), context.Canceled) {
 		attempt.forget()
 	}
 	return u, err
