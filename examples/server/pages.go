@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"errors"
 	"fmt"
 	"html/template"
+	"log/slog"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -33,29 +36,40 @@ func humanTime(t time.Time) string   { return t.UTC().Format("2 Jan 2006, 15:04 
 type signInView struct {
 	Name, Next string
 	Problem    string // why the last attempt failed
+	Again      bool   // whether a signed-in user has to sign in again
 }
 
 func (s *server) signInPage(w http.ResponseWriter, r *http.Request) {
 	next := r.URL.Query().Get("next")
 	// With prompt=login, a signed-in user is asked to sign in again.
 	again := r.URL.Query().Get("prompt") == "login"
-	if _, ok := auth.FromContext(r.Context()); ok && !again {
+	_, signedIn := auth.FromContext(r.Context())
+	if signedIn && !again {
 		redirect(w, r, auth.LocalPath(next, "/profile"))
 		return
 	}
-	s.render(w, http.StatusOK, signInTemplate, signInView{Next: auth.LocalPath(next, "")})
+	s.render(w, http.StatusOK, signInTemplate, signInView{Next: auth.LocalPath(next, ""), Again: signedIn})
+}
+
+// toSignInPage responds if a path that takes a form is opened as a page.
+func toSignInPage(w http.ResponseWriter, r *http.Request) {
+	page := "/"
+	if next := auth.LocalPath(r.URL.Query().Get("next"), ""); next != "" {
+		page += "?next=" + url.QueryEscape(next)
+	}
+	redirect(w, r, page)
 }
 
 // signIn checks the origin of the request first. Other sites must not be able to try
 // passwords from a user's browser, or to sign it in as another user (login CSRF).
 func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	if err := s.cookie.CheckOrigin(r); err != nil {
-		s.signInFailed(w, signInView{}, err)
+		s.signInFailed(w, r, signInView{}, err)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	if err := r.ParseForm(); err != nil {
-		s.signInFailed(w, signInView{}, err)
+		s.signInFailed(w, r, signInView{}, err)
 		return
 	}
 	// PostForm, not Form: passwords in URLs end up in logs.
@@ -65,7 +79,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 		err = s.startSession(w, r, u)
 	}
 	if err != nil {
-		s.signInFailed(w, view, err)
+		s.signInFailed(w, r, view, err)
 		return
 	}
 	redirect(w, r, auth.LocalPath(view.Next, "/profile"))
@@ -73,7 +87,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 
 // signInFailed shows the form again. A wrong password is 403: 401 would require a
 // challenge (RFC 9110, section 15.5.2), and a form has no authentication scheme.
-func (s *server) signInFailed(w http.ResponseWriter, view signInView, err error) {
+func (s *server) signInFailed(w http.ResponseWriter, r *http.Request, view signInView, err error) {
 	var tooLarge *http.MaxBytesError
 	var limit limitError
 	status := http.StatusBadRequest
@@ -84,7 +98,7 @@ func (s *server) signInFailed(w http.ResponseWriter, view signInView, err error)
 	case errors.Is(err, auth.ErrCrossOrigin):
 		status, view.Problem = http.StatusForbidden, "The request came from another site. If you want to sign in, do so here."
 	case errors.Is(err, errBusy), errors.Is(err, auth.ErrUnavailable):
-		s.log.Error("sign-in failed", "error", err)
+		s.logOutage(r, err)
 		status, view.Problem = http.StatusServiceUnavailable, "Sign-in is temporarily unavailable. Please try again in a minute."
 	case errors.As(err, &limit):
 		seconds := int(math.Ceil(time.Duration(limit).Seconds()))
@@ -94,6 +108,16 @@ func (s *server) signInFailed(w http.ResponseWriter, view signInView, err error)
 		status, view.Problem = http.StatusRequestEntityTooLarge, "The name or password is too long."
 	}
 	s.render(w, status, signInTemplate, view)
+}
+
+// logOutage does not log the error of a client that has hung up as an outage, because any
+// client could then cause alerts.
+func (s *server) logOutage(r *http.Request, err error) {
+	level := slog.LevelError
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		level = slog.LevelDebug
+	}
+	s.log.Log(context.WithoutCancel(r.Context()), level, "sign-in failed", "error", err)
 }
 
 func (s *server) signOut(w http.ResponseWriter, r *http.Request) {

@@ -75,6 +75,9 @@ func TestSignInPage_promptLogin(t *testing.T) {
 	res := ada.get("/?next=%2Fprofile%2Fdeveloper%2Ftokens%2Fnew&prompt=login")
 	require.Equal(t, http.StatusOK, res.status)
 	require.Contains(t, res.body, `name="next" value="/profile/developer/tokens/new"`)
+	const reason = "requires a recent sign-in"
+	require.Contains(t, res.body, reason)
+	require.NotContains(t, d.client(t).get("/?prompt=login").body, reason, "not signed in")
 	res = ada.post("/signin", d.form("ada", "/profile/developer/tokens/new"))
 	require.Equal(t, "/profile/developer/tokens/new", res.header.Get("Location"))
 	require.Equal(t, http.StatusOK, ada.get("/profile/developer/tokens/new").status)

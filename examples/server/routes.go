@@ -16,6 +16,8 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("GET /style.css", style)
 	mux.HandleFunc("POST /signin", s.signIn)
 	mux.HandleFunc("POST /signout", s.signOut)
+	mux.HandleFunc("GET /signin", toSignInPage) // the address bar has it after a failed sign-in
+	mux.HandleFunc("GET /signout", toSignInPage)
 
 	// Pages: a session. Without one, browsers are redirected to the sign-in page.
 	pages := *s.api

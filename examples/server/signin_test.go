@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -11,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth/examples/internal/teststores"
 )
 
 func TestSignIn_thenSignOut(t *testing.T) {
@@ -170,6 +175,46 @@ func TestSignInPage_next(t *testing.T) {
 	require.Contains(t, c.get("/?next=%2Fprofile%3Fa%3Db").body, `name="next" value="/profile?a=b"`)
 	require.Contains(t, c.get("/?next=%2F%2Fevil.example").body, `name="next" value=""`)
 	require.NotContains(t, c.get("/?next=%2F%22%3E%3Cscript%3E").body, "<script>")
+}
+
+// After a failed sign-in the address bar has /signin, which can then be opened again.
+func TestSignIn_openedAsPage(t *testing.T) {
+	t.Parallel()
+	c := startDemo(t).client(t)
+	for path, want := range map[string]string{
+		"/signin":                             "/",
+		"/signout":                            "/",
+		"/signin?next=%2Fprofile%3Fa%3Db%26c": "/?next=%2Fprofile%3Fa%3Db%26c",
+		"/signin?next=https%3A%2F%2Fevil.example": "/",
+		"/signin?next=%2F%2Fevil.example":         "/",
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			res := c.do(method, path, "")
+			require.Equal(t, http.StatusSeeOther, res.status, path)
+			require.Equal(t, want, res.header.Get("Location"), path)
+			require.Equal(t, "no-store", res.header.Get("Cache-Control"))
+		}
+	}
+}
+
+// A client that hangs up is not an outage.
+func TestSignIn_canceledIsNotAnError(t *testing.T) {
+	t.Parallel()
+	d := startDemoWith(t, teststores.SQLite(t))
+	var log bytes.Buffer
+	d.log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/signin", strings.NewReader("username=ada&password=x"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	d.routes().ServeHTTP(httptest.NewRecorder(), r)
+	require.Contains(t, log.String(), "sign-in failed")
+	require.NotContains(t, log.String(), "level=ERROR")
+
+	log.Reset()
+	require.NoError(t, d.storage.Close())
+	require.Equal(t, http.StatusServiceUnavailable, d.attempt(t, "192.0.2.1", "ada", "x").Code)
+	require.Contains(t, log.String(), "level=ERROR")
 }
 
 func TestSignIn_invalidForms(t *testing.T) {
