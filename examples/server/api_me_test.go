@@ -41,7 +41,7 @@ func TestMe_unauthorized(t *testing.T) {
 		"secret":            {"Authorization", "Secret " + d.Secret},
 		"secret as a token": {"Authorization", "Bearer " + d.Secret},
 		"altered token":     {"Authorization", "Bearer " + d.Token + "x"},
-		"token in a cookie": {"Cookie", "session=" + d.Token},
+		"token in a cookie": {"Cookie", insecureCookie + "=" + d.Token},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

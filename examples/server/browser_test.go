@@ -66,7 +66,7 @@ func TestBrowser_cookieIsHiddenFromScripts(t *testing.T) {
 	b := startBrowser(t)
 	b.signedIn(t, "ada")
 	c := b.session(t)
-	require.Equal(t, "session", c.Name)
+	require.Equal(t, insecureCookie, c.Name)
 	require.Equal(t, "127.0.0.1", c.Domain, "this host only")
 	require.Equal(t, "/", c.Path)
 	require.True(t, c.HTTPOnly)
@@ -282,7 +282,7 @@ func launch(t *testing.T, path string) context.Context {
 // watch records each visit.
 func (b *browser) watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, err := r.Cookie("session")
+		_, err := r.Cookie(insecureCookie)
 		watched := &statusWriter{w, http.StatusOK}
 		next.ServeHTTP(watched, r)
 		b.visits <- visit{r.Method + " " + r.URL.Path, err == nil, watched.status}

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net/url"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
 )
@@ -57,9 +60,10 @@ printed curl commands accept this one only, by its public key. With -tls-cert an
 On a loopback address, the server responds only to requests for localhost, for that
 address, and for the name in -addr. Others may come from a web site whose name
 resolves to your machine (DNS rebinding). Behind a reverse proxy, use -proxy
-https://NAME: requests for that name are accepted too, the session cookie is Secure
-if the URL is https, and the last entry of X-Forwarded-For is the client, whose
-attempts to sign in are limited. Clients must then have no other way to the server.
+https://NAME: requests for that name are accepted too, pages of that origin may send
+forms, the session cookie is Secure if the URL is https, with -tls or without, and
+the last entry of X-Forwarded-For is the client, whose attempts to sign in are
+limited. Clients must then have no other way to the server.
 
 Flags:
 `
@@ -75,9 +79,12 @@ type config struct {
 	env               demodata.Environment
 }
 
-// secure reports whether browsers reach the server over TLS.
+// secure reports whether browsers use HTTPS, which a proxy may do with -tls or without.
 func (cfg *config) secure() bool {
-	return cfg.tls || cfg.proxy != nil && cfg.proxy.Scheme == "https"
+	if cfg.proxy != nil {
+		return cfg.proxy.Scheme == "https"
+	}
+	return cfg.tls
 }
 
 func (cfg *config) flags() *flag.FlagSet {
@@ -95,12 +102,33 @@ func (cfg *config) flags() *flag.FlagSet {
 	return fs
 }
 
+// setProxy keeps the origin in the form that browsers use.
 func (cfg *config) setProxy(text string) error {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" {
-		return errors.New("want https://NAME, without a path")
+	if err != nil {
+		return errors.New("want https://NAME")
 	}
-	cfg.proxy = &url.URL{Scheme: u.Scheme, Host: u.Host}
+	host := hostname(u.Hostname())
+	port, errPort := strconv.ParseUint(cmp.Or(u.Port(), "443"), 10, 16)
+	switch {
+	case u.Scheme != "https" && u.Scheme != "http" || host == "" || u.User != nil:
+		return errors.New("want https://NAME")
+	case strings.Trim(u.Path, "/") != "" || strings.ContainsAny(text, "?#"):
+		return errors.New("want https://NAME, without a path, a query or a fragment")
+	case errPort != nil || port == 0:
+		return errors.New("the port must be 1 to 65535")
+	case strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }):
+		return errors.New("write the name in Punycode (xn--…), as browsers send it")
+	case strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-._:") != "":
+		return errors.New("want https://NAME")
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if u.Port() != "" && !(u.Scheme == "https" && port == 443 || u.Scheme == "http" && port == 80) {
+		host += ":" + strconv.FormatUint(port, 10)
+	}
+	cfg.proxy = &url.URL{Scheme: u.Scheme, Host: host}
 	return nil
 }
 

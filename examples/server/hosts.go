@@ -14,7 +14,7 @@ func (f *front) names() []string {
 	names := []string{"localhost"}
 	for _, host := range f.configured() {
 		if host != "" && net.ParseIP(host) == nil {
-			names = append(names, strings.ToLower(host))
+			names = append(names, hostname(host))
 		}
 	}
 	return names
@@ -71,14 +71,15 @@ func (f *front) onlyOwnNames(next http.Handler) http.Handler {
 	})
 }
 
-// hostname returns the host in lower case, without port and brackets.
+// hostname returns the host in lower case, without port and brackets, and without the
+// dot at the end of a fully qualified name, which is the same name.
 func hostname(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	} else if inner, ok := strings.CutPrefix(host, "["); ok {
 		host = strings.TrimSuffix(inner, "]")
 	}
-	return strings.ToLower(host)
+	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
 // lastEntry splits no list, because a client can send one of any length.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
 )
 
 type fakeListener struct {
@@ -46,6 +49,8 @@ func TestFront_onlyOwnNames(t *testing.T) {
 		{loopback, "[::1]:8080", true},
 		{loopback, "localhost:9090", true}, // a forwarded port
 		{loopback, "localhost", true},
+		{loopback, "localhost.:8080", true}, // the same name, fully qualified
+		{loopback, "localhost..:8080", false},
 		{loopback, "[::1]", true},
 		{loopback, "evil.example:8080", false},
 		{loopback, "evil.example", false},
@@ -64,6 +69,7 @@ func TestFront_onlyOwnNames(t *testing.T) {
 		{frontAt("::1", "[::1]:8080", ""), "[::1]:8080", true},
 		{frontAt("::1", "[::1]:8080", ""), "evil.example:8080", false},
 		{proxied, "notes.example.com", true},
+		{proxied, "notes.example.com.", true},
 		{proxied, "127.0.0.1:8080", true},
 		{proxied, "evil.example", false},
 		{network, "anything.example:8080", true},
@@ -171,4 +177,103 @@ func TestFront_address(t *testing.T) {
 	require.Equal(t, "http://127.0.0.1:8080", a.URL)
 	require.Equal(t, "https://notes.example.com", a.Browser)
 	require.Empty(t, a.Notes)
+	a = frontAt("127.0.0.1", "localhost:8080", "").address()
+	require.Equal(t, "http://localhost:8080", a.URL)
+}
+
+// A certificate of the operator is valid for the name in -addr, and not for the address
+// that the name resolves to.
+func TestFront_addressWithCertificate(t *testing.T) {
+	t.Parallel()
+	local, err := makeCertificate([]string{"localhost"}, nil)
+	require.NoError(t, err)
+	both, err := makeCertificate([]string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	for _, row := range []struct {
+		ip, addr    string
+		certificate *tls.Certificate
+		want        string
+	}{
+		{"127.0.0.1", "notes.test:8443", local, "https://notes.test:8080"},
+		{"192.0.2.1", "notes.test:8443", local, "https://notes.test:8080"},
+		{"127.0.0.1", "127.0.0.1:8443", local, "https://localhost:8080"},
+		{"127.0.0.1", "127.0.0.1:8443", both, "https://127.0.0.1:8080"},
+		{"192.0.2.1", "192.0.2.1:8443", local, "https://192.0.2.1:8080"},
+	} {
+		f := frontAt(row.ip, row.addr, "")
+		f.tls, f.certFile, f.certificate = true, "cert.pem", row.certificate
+		require.Equal(t, row.want, f.address().URL)
+		require.Equal(t, row.want, f.address().Browser)
+		require.Empty(t, f.address().Notes)
+	}
+}
+
+// Browsers connect to the proxy, so its scheme decides whether the cookie is Secure.
+func TestFront_schemeOfProxy(t *testing.T) {
+	t.Parallel()
+	certificate, err := makeCertificate([]string{"localhost"}, nil)
+	require.NoError(t, err)
+	for _, withTLS := range []bool{false, true} {
+		f := frontAt("127.0.0.1", "127.0.0.1:8080", "http://notes.example.com")
+		f.tls, f.certificate = withTLS, certificate
+		require.False(t, f.secure())
+		require.Contains(t, f.address().Notes, "let the proxy serve HTTPS")
+		require.NotContains(t, f.address().Notes, "-tls")
+		f.proxy.Scheme = "https"
+		require.True(t, f.secure())
+		require.Empty(t, f.address().Notes)
+	}
+}
+
+// The origin is what browsers send in the Origin header.
+func TestConfig_setProxy(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"https://notes.example.com":       "https://notes.example.com",
+		"https://Notes.Example.com.:443/": "https://notes.example.com",
+		"http://notes.example.com:80":     "http://notes.example.com",
+		"https://notes.example.com:08443": "https://notes.example.com:8443",
+		"https://notes.example.com:80":    "https://notes.example.com:80",
+		"https://[::1]:8443":              "https://[::1]:8443",
+		"https://xn--bcher-kva.example":   "https://xn--bcher-kva.example",
+	} {
+		var cfg config
+		require.NoError(t, cfg.setProxy(text))
+		require.Equal(t, want, cfg.proxy.String())
+		_, err := newServer(slog.New(slog.DiscardHandler), openStorage(t, "memory:"), auth.Keys{newKey()}, cfg)
+		require.NoError(t, err)
+	}
+}
+
+// By default nginx changes Host to the name of this server.
+func TestSignIn_proxyChangesHost(t *testing.T) {
+	t.Parallel()
+	var cfg config
+	require.NoError(t, cfg.setProxy("https://notes.example.com"))
+	storage, keys := openStorage(t, "memory:"), auth.Keys{newKey()}
+	s, err := newServer(slog.New(slog.DiscardHandler), storage, keys, cfg)
+	require.NoError(t, err)
+	seeded, err := storage.Seed(t.Context(), s.seedOptions(keys, false))
+	require.NoError(t, err)
+	for origin, status := range map[string]int{"https://notes.example.com": http.StatusSeeOther, "https://evil.example": http.StatusForbidden} {
+		form := url.Values{"username": {"ada"}, "password": {seeded.Passwords["ada"]}}.Encode()
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/signin", strings.NewReader(form))
+		r.Host = "127.0.0.1:8080"
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Origin", origin)
+		r.Header.Set("X-Forwarded-For", "192.0.2.1")
+		w := httptest.NewRecorder()
+		s.routes().ServeHTTP(w, r)
+		require.Equal(t, status, w.Code, origin)
+	}
+}
+
+// Cookies do not differ by port: those of another program at this host are not ours.
+func TestSignIn_cookieOfOtherProgram(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	c := d.client(t)
+	planted := []string{"Cookie", "session=junk"}
+	require.Equal(t, http.StatusSeeOther, c.post("/signin", d.form("ada", ""), planted...).status)
+	require.Equal(t, http.StatusOK, c.get("/profile", planted...).status)
 }

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
@@ -72,10 +73,10 @@ func (f *front) address() demodata.Address {
 	if f.tls {
 		scheme = "https://"
 	}
-	a := demodata.Address{URL: scheme + f.Addr().String()}
+	_, port, _ := net.SplitHostPort(f.Addr().String())
+	a := demodata.Address{URL: scheme + net.JoinHostPort(f.host(), port)}
 	a.Browser = a.URL
-	if f.ip().IsUnspecified() { // not an address to connect to
-		_, port, _ := net.SplitHostPort(f.Addr().String())
+	if f.ip().IsUnspecified() && net.ParseIP(f.host()) != nil { // not an address to connect to
 		a.Browser = scheme + net.JoinHostPort("localhost", port)
 	}
 	if f.proxy != nil {
@@ -84,12 +85,39 @@ func (f *front) address() demodata.Address {
 	if f.tls && f.certFile == "" {
 		pin := sha256.Sum256(f.certificate.Leaf.RawSubjectPublicKeyInfo)
 		a.Curl = "-k --pinnedpubkey 'sha256//" + base64.StdEncoding.EncodeToString(pin[:]) + "' "
-		a.Notes = "The certificate is made for this process, so the browser warns of it: continue to the page.\n"
 	}
-	if !f.secure() {
-		a.Notes = "This is plain HTTP, so the session cookie is neither Secure nor named __Host-session: use -tls for that.\n"
-	}
+	a.Notes = f.notes()
 	return a
+}
+
+// notes are about what browsers connect to: the proxy, if there is one.
+func (f *front) notes() string {
+	switch {
+	case f.proxy != nil && !f.secure():
+		return "The proxy serves plain HTTP, so the session cookie is neither Secure nor named __Host-session: for that, let the proxy serve HTTPS.\n"
+	case f.proxy != nil:
+		return ""
+	case !f.tls:
+		return "This is plain HTTP, so the session cookie is neither Secure nor named __Host-session: use -tls for that.\n"
+	case f.certFile == "":
+		return "The certificate is made for this process, so the browser warns of it: continue to the page.\n"
+	}
+	return ""
+}
+
+// host returns the name in -addr, for which a certificate may be valid, or else the IP
+// address. If the certificate in -tls-cert is not valid for a loopback address, its name
+// is probably localhost.
+func (f *front) host() string {
+	host, _, _ := net.SplitHostPort(f.addr)
+	if host != "" && net.ParseIP(host) == nil && !strings.Contains(host, "%") {
+		return host
+	}
+	host, _, _ = net.SplitHostPort(f.Addr().String())
+	if f.certFile != "" && f.ip().IsLoopback() && f.certificate.Leaf.VerifyHostname(host) != nil {
+		return "localhost"
+	}
+	return host
 }
 
 // warn logs if anyone on the network can read passwords and cookies.

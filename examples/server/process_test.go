@@ -239,6 +239,14 @@ func TestMain_wrongFlags(t *testing.T) {
 		"-proxy https://h/path":       "want https://NAME",
 		"-proxy ftp://h":              "want https://NAME",
 		"-proxy https://user:pass@h/": "want https://NAME",
+		"-proxy https://.":            "want https://NAME",
+		"-proxy https://*.h":          "want https://NAME",
+		"-proxy https://h?a=b":        "without a path, a query or a fragment",
+		"-proxy https://h?":           "without a path, a query or a fragment",
+		"-proxy https://h/#a":         "without a path, a query or a fragment",
+		"-proxy https://h:0":          "the port must be 1 to 65535",
+		"-proxy https://h:65536":      "the port must be 1 to 65535",
+		"-proxy https://bücher.test":  "write the name in Punycode (xn--…)",
 	} {
 		var stdout, stderr strings.Builder
 		cmd := exec.CommandContext(t.Context(), path, strings.Fields(args)...)

@@ -34,13 +34,7 @@ func newServer(log *slog.Logger, storage *demodata.Storage, keys auth.Keys, cfg 
 	bearer, errBearer := auth.NewBearer(store, auth.BearerConfig{
 		Prefix: "demo_pat", Scopes: []string{readNotes, writeNotes}, MaxPerUser: 20, Observe: observe,
 	})
-	cookie, errCookie := auth.NewCookie(store, auth.CookieConfig{
-		Keys: keys,
-		// By default the demo serves plain HTTP on the loopback address, which other
-		// machines cannot reach. A real service uses TLS, and does not set Insecure.
-		Insecure: !cfg.secure(),
-		Lifetime: 12 * time.Hour, IdleTimeout: time.Hour, MaxPerUser: 10, Observe: observe,
-	})
+	cookie, errCookie := auth.NewCookie(store, cookieConfig(keys, cfg, observe))
 	secret, errSecret := auth.NewSecret(store, auth.SecretConfig{
 		Prefix: "demo_cs", RevealKeys: keys, Observe: observe,
 	})
@@ -56,6 +50,27 @@ func newServer(log *slog.Logger, storage *demodata.Storage, keys auth.Keys, cfg 
 	var err error
 	s.developer, err = settings.New(s.settingsConfig())
 	return s, err
+}
+
+// insecureCookie is the name of the session cookie over plain HTTP. Cookies do not
+// differ by port, so a program at another port of this machine could use the default
+// name too, and sign our users out.
+const insecureCookie = "notes-session"
+
+func cookieConfig(keys auth.Keys, cfg config, observe auth.Observer) auth.CookieConfig {
+	c := auth.CookieConfig{
+		Keys:     keys,
+		Lifetime: 12 * time.Hour, IdleTimeout: time.Hour, MaxPerUser: 10, Observe: observe,
+	}
+	if !cfg.secure() {
+		// By default the demo serves plain HTTP on the loopback address, which other
+		// machines cannot reach. A real service uses TLS, and does not set Insecure.
+		c.Insecure, c.Name = true, insecureCookie
+	}
+	if cfg.proxy != nil { // which may pass on another Host than browsers send
+		c.TrustedOrigins = []string{cfg.proxy.String()}
+	}
+	return c
 }
 
 func (s *server) settingsConfig() settings.Config {
