@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -12,7 +11,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/http"
 	"strings"
 	"time"
 
@@ -125,50 +123,5 @@ func (f *front) warn(log *slog.Logger) {
 	if !f.tls && !f.ip().IsLoopback() {
 		log.Warn("plain HTTP beyond this machine: anyone on the network path can read passwords, cookies and tokens; use -tls, or listen on 127.0.0.1",
 			"address", f.Addr().String())
-	}
-}
-
-// serve handles requests until ctx is done, then waits for those in progress.
-func (s *server) serve(ctx context.Context, f *front) error {
-	srv := s.httpServer(f.onlyOwnNames(s.routes()))
-	failed := make(chan error, 1)
-	go func() { failed <- f.serve(srv) }()
-	var err error
-	select {
-	case err = <-failed:
-	case <-ctx.Done():
-		s.shutDown(srv)
-	}
-	return errors.Join(err, s.close())
-}
-
-func (f *front) serve(srv *http.Server) error {
-	if f.certificate == nil {
-		return srv.Serve(f.Listener)
-	}
-	srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*f.certificate}}
-	return srv.ServeTLS(f.Listener, "", "") // HTTP/1.1 and HTTP/2
-}
-
-// httpServer limits how long a client can hold a connection, and how much memory its
-// header can take.
-func (s *server) httpServer(h http.Handler) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      15 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    1 << 20,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-	}
-}
-
-func (s *server) shutDown(srv *http.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	if err := srv.Shutdown(ctx); err != nil {
-		s.log.Warn("requests were aborted", "error", err)
-		srv.Close()
 	}
 }
