@@ -25,8 +25,21 @@ var _ State = (*redisState)(nil)
 type redisUser struct{ ID, Name, Hash string }
 
 func (s *redisState) UserByID(ctx context.Context, id string) (*User, error) {
+	return readUser(s.do(ctx, "HGET", s.prefix+"users", id))
+}
+
+var userByNameScript = rueidis.NewLuaScriptReadOnly(`
+local id = redis.call('HGET', KEYS[1], ARGV[1])
+return id and redis.call('HGET', KEYS[2], id)`)
+
+// UserByName makes one call for every name, so that its time does not reveal which exist.
+func (s *redisState) UserByName(ctx context.Context, name string) (*User, error) {
+	return readUser(userByNameScript.Exec(ctx, s.client, []string{s.prefix + "names", s.prefix + "users"}, []string{name}))
+}
+
+func readUser(result rueidis.RedisResult) (*User, error) {
 	var stored redisUser
-	err := s.do(ctx, "HGET", s.prefix+"users", id).DecodeJSON(&stored)
+	err := result.DecodeJSON(&stored)
 	if rueidis.IsRedisNil(err) {
 		return nil, auth.ErrNotFound
 	}
@@ -35,17 +48,6 @@ func (s *redisState) UserByID(ctx context.Context, id string) (*User, error) {
 	}
 	hash, err := password.Parse(stored.Hash)
 	return &User{stored.ID, stored.Name, hash}, err
-}
-
-func (s *redisState) UserByName(ctx context.Context, name string) (*User, error) {
-	id, err := s.do(ctx, "HGET", s.prefix+"names", name).ToString()
-	if rueidis.IsRedisNil(err) {
-		return nil, auth.ErrNotFound
-	}
-	if err != nil {
-		return nil, err
-	}
-	return s.UserByID(ctx, id)
 }
 
 func (s *redisState) AddUser(ctx context.Context, u *User) error {

@@ -1,12 +1,14 @@
 package demodata
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -185,4 +187,32 @@ func TestState_swapMarkHasOneWinner(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "second", mark)
 	})
+}
+
+// countingClient counts the calls of a State.
+type countingClient struct {
+	rueidis.Client
+	calls int
+}
+
+func (c *countingClient) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	c.calls++
+	return c.Client.Do(ctx, cmd)
+}
+
+// The number of calls, and so the time of a sign-in, does not reveal which names exist.
+func TestRedisState_userByNameCalls(t *testing.T) {
+	t.Parallel()
+	s := openTestStorage(t, teststores.Redis(t)).State.(*redisState)
+	newTestUser(t, s, "user-1", "ada")
+	_, err := s.UserByName(t.Context(), "ada") // Redis has the script now
+	require.NoError(t, err)
+	c := &countingClient{Client: s.client}
+	s.client = c
+	_, err = s.UserByName(t.Context(), "ada")
+	require.NoError(t, err)
+	require.Equal(t, 1, c.calls)
+	_, err = s.UserByName(t.Context(), "eve")
+	require.ErrorIs(t, err, auth.ErrNotFound)
+	require.Equal(t, 2, c.calls)
 }
