@@ -46,11 +46,8 @@ const (
 
 // Seed creates the users and their credentials, unless an earlier start has.
 func (s *Storage) Seed(ctx context.Context, o SeedOptions) (*Seeded, error) {
-	if s.replace != nil { // only with Reset
-		if err := s.replace(ctx); err != nil {
-			return nil, err
-		}
-		s.replace = nil
+	if err := s.replaceOther(ctx); err != nil {
+		return nil, err
 	}
 	sd := &seeder{s, o, fingerprints(o.Keys)}
 	claim, earlier, err := sd.claim(ctx)

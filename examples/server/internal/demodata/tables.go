@@ -47,6 +47,20 @@ func (s *Storage) prepare(ctx context.Context, d *database) error {
 	return nil
 }
 
+// replaceOther replaces the tables of another version that OpenReset has found, if any.
+func (s *Storage) replaceOther(ctx context.Context) error {
+	if s.replace == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, seedTime)
+	defer cancel()
+	err := s.replace(ctx)
+	if err == nil {
+		s.replace = nil
+	}
+	return err
+}
+
 // makeTables makes the missing tables. It returns an error if those that exist are of
 // another version.
 func (d *database) makeTables(ctx context.Context) error {
