@@ -270,7 +270,6 @@ func TestBrowserSettings_accessibility(t *testing.T) {
 		}
 		b.look(t, "light", 1280)
 	})
-	b.signedIn(t, "grace") // the last state was signed out
 	b.open(t, developer)
 	b.choose(t, `a[href$="tokens/revoke"]`)
 	act(t, b, chromedp.WaitVisible(chromedp.CSS("dialog[open]")))
