@@ -25,16 +25,17 @@ import (
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/front"
 )
 
 func main() {
-	cfg := config{env: os.LookupEnv}
-	switch err := cfg.parse(os.Args[1:]); {
+	cfg := front.Config{Env: os.LookupEnv}
+	switch err := cfg.Parse(os.Args[1:]); {
 	case errors.Is(err, flag.ErrHelp):
-		printUsage(os.Stdout)
+		front.PrintUsage(os.Stdout)
 		return
 	case err != nil:
-		printUsage(os.Stderr)
+		front.PrintUsage(os.Stderr)
 		fmt.Fprintln(os.Stderr, "\nserver:", err)
 		os.Exit(2)
 	}
@@ -48,24 +49,24 @@ func main() {
 }
 
 // run serves until ctx is done.
-func run(ctx context.Context, cfg config, stdout, stderr io.Writer) error {
+func run(ctx context.Context, cfg front.Config, stdout, stderr io.Writer) error {
 	level := slog.LevelInfo // without accepted requests, which would scroll the credentials away
-	if cfg.verbose {
+	if cfg.Verbose {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	open := demodata.Open
-	if cfg.reset {
+	if cfg.Reset {
 		open = demodata.OpenReset
 	}
-	storage, err := open(ctx, cfg.store, cfg.env, log)
+	storage, err := open(ctx, cfg.Store, cfg.Env, log)
 	if err != nil {
 		return err
 	}
 	return errors.Join(runWith(ctx, storage, cfg, stdout, log), storage.Close())
 }
 
-func runWith(ctx context.Context, storage *demodata.Storage, cfg config, stdout io.Writer, log *slog.Logger) error {
+func runWith(ctx context.Context, storage *demodata.Storage, cfg front.Config, stdout io.Writer, log *slog.Logger) error {
 	keys, from, err := storage.Keys()
 	if err != nil {
 		return err
@@ -74,7 +75,7 @@ func runWith(ctx context.Context, storage *demodata.Storage, cfg config, stdout 
 	if err != nil {
 		return err
 	}
-	f, err := listen(cfg)
+	f, err := front.Listen(cfg)
 	if err != nil {
 		return err
 	}
@@ -84,22 +85,22 @@ func runWith(ctx context.Context, storage *demodata.Storage, cfg config, stdout 
 	if err != nil {
 		return err
 	}
-	f.warn(log)
-	if _, err := fmt.Fprintf(stdout, "%sstore %s\nkeys %s\n", seeded.Text(f.address()), storage.Name, from); err != nil {
+	f.Warn(log)
+	if _, err := fmt.Fprintf(stdout, "%sstore %s\nkeys %s\n", seeded.Text(f.Address()), storage.Name, from); err != nil {
 		return err
 	}
 	go storage.PurgeEvery(ctx, time.Hour)
-	return s.serve(ctx, f)
+	return errors.Join(f.Serve(ctx, s.routes(), log), s.close())
 }
 
 // seed returns what to print: after the first start, only a new password, if any.
-func (s *server) seed(ctx context.Context, storage *demodata.Storage, keys auth.Keys, cfg config) (*demodata.Seeded, error) {
-	seeded, err := storage.Seed(ctx, s.seedOptions(keys, cfg.reset))
-	if err != nil || cfg.password == "" || seeded.Passwords[cfg.password] != "" {
+func (s *server) seed(ctx context.Context, storage *demodata.Storage, keys auth.Keys, cfg front.Config) (*demodata.Seeded, error) {
+	seeded, err := storage.Seed(ctx, s.seedOptions(keys, cfg.Reset))
+	if err != nil || cfg.Password == "" || seeded.Passwords[cfg.Password] != "" {
 		return seeded, err
 	}
-	password, err := s.resetPassword(ctx, cfg.password)
-	seeded.Passwords = map[string]string{cfg.password: password}
+	password, err := s.resetPassword(ctx, cfg.Password)
+	seeded.Passwords = map[string]string{cfg.Password: password}
 	return seeded, err
 }
 

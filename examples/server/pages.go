@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/front"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/limiter"
 )
 
 //go:embed templates style.css
@@ -74,7 +76,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	// PostForm, not Form: passwords in URLs end up in logs.
 	view := signInView{Name: r.PostForm.Get("username"), Next: auth.LocalPath(r.PostForm.Get("next"), "")}
-	u, err := s.users.signIn(r.Context(), s.client(r), view.Name, r.PostForm.Get("password"))
+	u, err := s.users.signIn(r.Context(), front.ClientAddress(r, s.proxied), view.Name, r.PostForm.Get("password"))
 	if err == nil {
 		err = s.startSession(w, r, u)
 	}
@@ -97,7 +99,7 @@ func (s *server) signInFailed(w http.ResponseWriter, r *http.Request, view signI
 		status, view.Problem = http.StatusForbidden, "Wrong name or password."
 	case errors.Is(err, auth.ErrCrossOrigin):
 		status, view.Problem = http.StatusForbidden, "The request came from another site. If you want to sign in, do so here."
-	case errors.Is(err, errBusy), errors.Is(err, auth.ErrUnavailable):
+	case errors.Is(err, limiter.ErrBusy), errors.Is(err, auth.ErrUnavailable):
 		s.logOutage(r, err)
 		status, view.Problem = http.StatusServiceUnavailable, "Sign-in is temporarily unavailable. Please try again in a minute."
 	case errors.As(err, &limit):

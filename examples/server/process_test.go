@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/front"
 )
 
 var buildDir string
@@ -277,18 +278,18 @@ func TestRun_unavailableStore(t *testing.T) {
 
 func TestRun_errors(t *testing.T) {
 	t.Parallel()
-	for name, cfg := range map[string]config{
-		"no address":     {addr: "nowhere", store: "memory:"},
-		"bad port":       {addr: "127.0.0.1:99999", store: "memory:"},
-		"bad store":      {addr: "127.0.0.1:0", store: "nowhere:"},
-		"no certificate": {addr: "127.0.0.1:0", store: "memory:", tls: true, certFile: "absent", keyFile: "absent"},
-		"bad keys":       {addr: "127.0.0.1:0", store: "memory:", env: func(string) (string, bool) { return "x", true }},
-		"no home":        {addr: "127.0.0.1:0", store: "sqlite:"},
+	for name, cfg := range map[string]front.Config{
+		"no address":     {HostPort: "nowhere", Store: "memory:"},
+		"bad port":       {HostPort: "127.0.0.1:99999", Store: "memory:"},
+		"bad store":      {HostPort: "127.0.0.1:0", Store: "nowhere:"},
+		"no certificate": {HostPort: "127.0.0.1:0", Store: "memory:", TLS: true, CertFile: "absent", KeyFile: "absent"},
+		"bad keys":       {HostPort: "127.0.0.1:0", Store: "memory:", Env: func(string) (string, bool) { return "x", true }},
+		"no home":        {HostPort: "127.0.0.1:0", Store: "sqlite:"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if cfg.env == nil {
-				cfg.env = noEnvironment
+			if cfg.Env == nil {
+				cfg.Env = noEnvironment
 			}
 			var stdout, stderr bytes.Buffer
 			require.Error(t, run(t.Context(), cfg, &stdout, &stderr))
@@ -303,7 +304,7 @@ func TestRun_failedStartDoesNotSeed(t *testing.T) {
 	t.Parallel()
 	store := "sqlite:" + filepath.Join(t.TempDir(), "demo.db")
 	var stdout, stderr bytes.Buffer
-	require.Error(t, run(t.Context(), config{addr: "nowhere", store: store, env: noEnvironment}, &stdout, &stderr))
+	require.Error(t, run(t.Context(), front.Config{HostPort: "nowhere", Store: store, Env: noEnvironment}, &stdout, &stderr))
 	d := startDemoWith(t, store)
 	require.NotEmpty(t, d.Token)
 }
@@ -312,10 +313,10 @@ func TestRun_failedStartDoesNotSeed(t *testing.T) {
 func TestRun_failedResetKeepsData(t *testing.T) {
 	t.Parallel()
 	badKeys := func(string) (string, bool) { return "x", true }
-	for name, cfg := range map[string]config{
-		"no address":     {addr: "nowhere", env: noEnvironment},
-		"no certificate": {addr: "127.0.0.1:0", tls: true, certFile: "absent", keyFile: "absent", env: noEnvironment},
-		"bad keys":       {addr: "127.0.0.1:0", env: badKeys},
+	for name, cfg := range map[string]front.Config{
+		"no address":     {HostPort: "nowhere", Env: noEnvironment},
+		"no certificate": {HostPort: "127.0.0.1:0", TLS: true, CertFile: "absent", KeyFile: "absent", Env: noEnvironment},
+		"bad keys":       {HostPort: "127.0.0.1:0", Env: badKeys},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -327,7 +328,7 @@ func TestRun_failedResetKeepsData(t *testing.T) {
 			defer db.Close()
 			_, err = db.ExecContext(t.Context(), "ALTER TABLE demo_users ADD COLUMN other TEXT")
 			require.NoError(t, err)
-			cfg.store, cfg.reset = "sqlite:"+file, true
+			cfg.Store, cfg.Reset = "sqlite:"+file, true
 			require.Error(t, run(t.Context(), cfg, io.Discard, io.Discard))
 			var text string
 			require.NoError(t, db.QueryRowContext(t.Context(), "SELECT body FROM demo_notes").Scan(&text))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/front"
 	"github.com/seed-31c5bcb2/auth/settings"
 )
 
@@ -29,7 +30,7 @@ type server struct {
 	developer http.Handler // Developer Settings, where users manage their credentials
 }
 
-func newServer(log *slog.Logger, storage *demodata.Storage, keys auth.Keys, cfg config) (*server, error) {
+func newServer(log *slog.Logger, storage *demodata.Storage, keys auth.Keys, cfg front.Config) (*server, error) {
 	store, observe := storage.Credentials, auth.LogTo(log)
 	bearer, errBearer := auth.NewBearer(store, auth.BearerConfig{
 		Prefix: "demo_pat", Scopes: []string{readNotes, writeNotes}, MaxPerUser: 20, Observe: observe,
@@ -44,7 +45,7 @@ func newServer(log *slog.Logger, storage *demodata.Storage, keys auth.Keys, cfg 
 	s := &server{
 		bearer: bearer, cookie: cookie, secret: secret,
 		users: newUsers(storage), notes: &notes{storage, log}, usage: newUsage(), log: log,
-		proxied: cfg.proxy != nil, verbose: cfg.verbose,
+		proxied: cfg.Proxy != nil, verbose: cfg.Verbose,
 	}
 	s.api = &auth.Middleware{Realm: "demo", Resolve: s.users.resolve, Observe: s.observe}
 	var err error
@@ -57,18 +58,18 @@ func newServer(log *slog.Logger, storage *demodata.Storage, keys auth.Keys, cfg 
 // name too, and sign our users out.
 const insecureCookie = "notes-session"
 
-func cookieConfig(keys auth.Keys, cfg config, observe auth.Observer) auth.CookieConfig {
+func cookieConfig(keys auth.Keys, cfg front.Config, observe auth.Observer) auth.CookieConfig {
 	c := auth.CookieConfig{
 		Keys:     keys,
 		Lifetime: 12 * time.Hour, IdleTimeout: time.Hour, MaxPerUser: 10, Observe: observe,
 	}
-	if !cfg.secure() {
+	if !cfg.Secure() {
 		// By default the demo serves plain HTTP on the loopback address, which other
 		// machines cannot reach. A real service uses TLS, and does not set Insecure.
 		c.Insecure, c.Name = true, insecureCookie
 	}
-	if cfg.proxy != nil { // which may pass on another Host than browsers send
-		c.TrustedOrigins = []string{cfg.proxy.String()}
+	if cfg.Proxy != nil { // which may pass on another Host than browsers send
+		c.TrustedOrigins = []string{cfg.Proxy.String()}
 	}
 	return c
 }

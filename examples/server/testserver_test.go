@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/front"
 )
 
 // A demo is a running server, and the credentials that its start would have printed.
@@ -52,7 +53,7 @@ func startDemoOn(t *testing.T, storage *demodata.Storage) *demo {
 
 func newTestServer(t *testing.T, storage *demodata.Storage, keys auth.Keys) *server {
 	t.Helper()
-	s, err := newServer(slog.New(slog.DiscardHandler), storage, keys, config{})
+	s, err := newServer(slog.New(slog.DiscardHandler), storage, keys, front.Config{})
 	require.NoError(t, err)
 	return s
 }

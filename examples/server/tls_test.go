@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/front"
 )
 
 // With -tls, clients use HTTP/2, and the cookie is what the library uses in production.
@@ -94,7 +96,7 @@ func requireSecure(t *testing.T, p *process, cfg *tls.Config) {
 // writeCertificate returns files with a certificate for 127.0.0.1, and who trusts it.
 func writeCertificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) {
 	t.Helper()
-	certificate, err := makeCertificate([]string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)})
+	certificate, err := front.MakeCertificate([]string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)})
 	require.NoError(t, err)
 	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
 	require.NoError(t, err)

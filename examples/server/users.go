@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/limiter"
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/password"
 )
 
@@ -17,13 +18,10 @@ import (
 type users struct {
 	state   demodata.State
 	unknown *demodata.User // used for names that do not exist
-	limiter *limiter
+	limiter *limiter.Limiter
 }
 
-var (
-	errWrongPassword = errors.New("wrong user name or password")
-	errBusy          = errors.New("too many passwords are being checked")
-)
+var errWrongPassword = errors.New("wrong user name or password")
 
 // A limitError says how long a client has to wait before it tries another password.
 type limitError time.Duration
@@ -34,7 +32,7 @@ func newUsers(state demodata.State) *users {
 	return &users{
 		state:   state,
 		unknown: &demodata.User{Password: password.New(rand.Text())},
-		limiter: newLimiter(),
+		limiter: limiter.New(),
 	}
 }
 
@@ -42,7 +40,7 @@ func newUsers(state demodata.State) *users {
 // if the name is unknown: neither the response nor its time reveals which names
 // exist. Nor does a limitError.
 func (us *users) signIn(ctx context.Context, client netip.Prefix, name, password string) (*demodata.User, error) {
-	attempt, wait := us.limiter.begin(client, name)
+	attempt, wait := us.limiter.Begin(client, name)
 	if wait > 0 {
 		return nil, limitError(wait)
 	}
@@ -50,12 +48,12 @@ func (us *users) signIn(ctx context.Context, client netip.Prefix, name, password
 	// Attempts that have waited in vain, or whose client has gone, count: without a limit,
 	// they could keep others waiting all the time.
 	if err == nil || errors.Is(err, auth.ErrUnavailable) && !errors.Is(ctx.Err(), context.Canceled) {
-		attempt.forget()
+		attempt.Forget()
 	}
 	return u, err
 }
 
-func (us *users) check(ctx context.Context, a *attempt, name, password string) (*demodata.User, error) {
+func (us *users) check(ctx context.Context, a *limiter.Attempt, name, password string) (*demodata.User, error) {
 	u, err := us.state.UserByName(ctx, name)
 	known := err == nil
 	switch {
@@ -65,7 +63,7 @@ func (us *users) check(ctx context.Context, a *attempt, name, password string) (
 		return nil, fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
 	}
 	var matches bool
-	err = a.hash(ctx, func() { matches = u.Password.Matches(password) })
+	err = a.Hash(ctx, func() { matches = u.Password.Matches(password) })
 	switch {
 	case err != nil:
 		return nil, err

@@ -12,10 +12,43 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
+	"github.com/seed-31c5bcb2/auth/examples/server/internal/limiter"
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/password"
 )
 
-var here, there = netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
+var here = netip.MustParsePrefix("192.0.2.1/32")
+
+// useUp uses up all attempts, and returns their number.
+func useUp(l *limiter.Limiter, address netip.Prefix, name string) (attempts int) {
+	for {
+		if _, wait := l.Begin(address, name); wait > 0 {
+			return attempts
+		}
+		attempts++
+	}
+}
+
+// occupy hashes as many passwords as can be hashed at once, until release is called.
+func occupy(t *testing.T, l *limiter.Limiter) (release func()) {
+	t.Helper()
+	ended, begun := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	for i := range limiter.MaxHashes {
+		a, wait := l.Begin(netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), 32), "")
+		require.Zero(t, wait)
+		all.Go(func() {
+			assert.NoError(t, a.Hash(t.Context(), func() {
+				begun <- struct{}{}
+				<-ended
+			}))
+		})
+		<-begun
+	}
+	return func() {
+		close(ended)
+		all.Wait()
+	}
+}
 
 // If too many passwords are being hashed, signIn waits three seconds, even for an
 // unknown name.
@@ -25,33 +58,33 @@ func TestUsersSignIn_waitsForSlot(t *testing.T) {
 		us := newUsers(openStorage(t, "memory:"))
 		ada := &demodata.User{ID: "user-1", Name: "ada", Password: password.New("right")}
 		require.NoError(t, us.state.AddUser(t.Context(), ada))
-		us.limiter.free = 0
-		for range 2 * pairAttempts {
+		release := occupy(t, us.limiter)
+		for range 2 * limiter.PairAttempts {
 			for _, name := range []string{"ada", "unknown"} {
 				start := time.Now()
 				_, err := us.signIn(t.Context(), here, name, "right")
-				require.ErrorIs(t, err, errBusy)
+				require.ErrorIs(t, err, limiter.ErrBusy)
 				require.Equal(t, 3*time.Second, time.Since(start))
 			}
 		}
-		us.limiter.free = 1
+		release()
 		u, err := us.signIn(t.Context(), here, "ada", "right")
 		require.NoError(t, err)
 		require.Equal(t, "user-1", u.ID)
 		_, err = us.signIn(t.Context(), here, "unknown", "right")
 		require.ErrorIs(t, err, errWrongPassword)
-		require.Equal(t, 1, us.limiter.free, "a slot was not released")
+		occupy(t, us.limiter)() // all slots were released
 	})
 }
 
 func TestUsersSignIn_canceledContext(t *testing.T) {
 	t.Parallel()
 	us := newUsers(openStorage(t, "memory:"))
-	us.limiter.free = 0
+	defer occupy(t, us.limiter)()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := us.signIn(ctx, here, "ada", "x")
-	require.ErrorIs(t, err, errBusy)
+	require.ErrorIs(t, err, limiter.ErrBusy)
 }
 
 // Attempts that wait in vain, and those whose client hangs up, count: otherwise they
@@ -60,9 +93,9 @@ func TestUsersSignIn_vainAttemptsCount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		us := newUsers(openStorage(t, "memory:"))
-		us.limiter.free = 0 // others are hashing
+		defer occupy(t, us.limiter)() // others are hashing
 		var all sync.WaitGroup
-		for i := range pairAttempts {
+		for i := range limiter.PairAttempts {
 			all.Go(func() {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
@@ -70,12 +103,10 @@ func TestUsersSignIn_vainAttemptsCount(t *testing.T) {
 					cancel()
 				}
 				_, err := us.signIn(ctx, here, "ada", "guess")
-				assert.ErrorIs(t, err, errBusy)
+				assert.ErrorIs(t, err, limiter.ErrBusy)
 			})
 		}
 		all.Wait()
-		require.Empty(t, us.limiter.waiting)
-		attempts, _ := fail(us.limiter, here, always("ada"))
-		require.Zero(t, attempts)
+		require.Zero(t, useUp(us.limiter, here, "ada"))
 	})
 }

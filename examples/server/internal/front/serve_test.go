@@ -1,4 +1,4 @@
-package main
+package front
 
 import (
 	"bytes"
@@ -38,15 +38,14 @@ func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // A connection without a request does not delay the end of the process. A request in
 // progress is finished.
-func TestServer_shutDown(t *testing.T) {
+func TestServe_shutDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		s := &server{log: slog.New(slog.NewTextHandler(&log, nil))}
-		srv := s.httpServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		logger := slog.New(slog.NewTextHandler(&log, nil))
+		srv := httpServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			time.Sleep(2 * time.Second)
-			healthy(w, r)
-		}))
+		}), logger)
 		l := &pipes{make(chan net.Conn), make(chan struct{})}
 		go srv.Serve(l)
 		unused, far := net.Pipe()
@@ -68,7 +67,7 @@ func TestServer_shutDown(t *testing.T) {
 			assert.ErrorIs(t, err, io.EOF)
 			closed <- time.Since(start)
 		}()
-		go s.shutDown(srv)
+		go shutDown(srv, logger)
 		require.Equal(t, unusedGrace, <-closed)
 		time.Sleep(5 * time.Second)
 		require.Empty(t, log.String())

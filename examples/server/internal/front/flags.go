@@ -1,4 +1,6 @@
-package main
+// Package front has what a process needs besides the service: flags, the address that it
+// listens on, a certificate, and an end without aborted requests.
+package front
 
 import (
 	"cmp"
@@ -68,42 +70,43 @@ limited. Clients must then have no other way to the server.
 Flags:
 `
 
-type config struct {
-	addr, store       string
-	reset             bool
-	password          string // the name of a user who gets a new password
-	tls               bool
-	certFile, keyFile string
-	proxy             *url.URL // nil if there is none
-	verbose           bool
-	env               demodata.Environment
+// A Config is what the flags say.
+type Config struct {
+	HostPort, Store   string
+	Reset             bool
+	Password          string // the name of a user who gets a new password
+	TLS               bool
+	CertFile, KeyFile string
+	Proxy             *url.URL // nil if there is none
+	Verbose           bool
+	Env               demodata.Environment
 }
 
-// secure reports whether browsers use HTTPS, which a proxy may do with -tls or without.
-func (cfg *config) secure() bool {
-	if cfg.proxy != nil {
-		return cfg.proxy.Scheme == "https"
+// Secure reports whether browsers use HTTPS, which a proxy may do with -tls or without.
+func (cfg *Config) Secure() bool {
+	if cfg.Proxy != nil {
+		return cfg.Proxy.Scheme == "https"
 	}
-	return cfg.tls
+	return cfg.TLS
 }
 
-func (cfg *config) flags() *flag.FlagSet {
+func (cfg *Config) flags() *flag.FlagSet {
 	fs := flag.NewFlagSet("server", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	fs.StringVar(&cfg.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on; port 0 picks a free one")
-	fs.StringVar(&cfg.store, "store", "sqlite:", "`where` to keep the data, as described above")
-	fs.BoolVar(&cfg.reset, "reset", false, "remove the data of earlier starts, without asking, and start again")
-	fs.StringVar(&cfg.password, "password", "", "give the user `name` a new password, print it, and end the user's sessions")
-	fs.BoolVar(&cfg.tls, "tls", false, "serve HTTPS, with a certificate that is made for this process")
-	fs.StringVar(&cfg.certFile, "tls-cert", "", "serve HTTPS with the certificate in this PEM `file`")
-	fs.StringVar(&cfg.keyFile, "tls-key", "", "the `file` with the key of -tls-cert")
+	fs.StringVar(&cfg.HostPort, "addr", "127.0.0.1:8080", "`host:port` to listen on; port 0 picks a free one")
+	fs.StringVar(&cfg.Store, "store", "sqlite:", "`where` to keep the data, as described above")
+	fs.BoolVar(&cfg.Reset, "reset", false, "remove the data of earlier starts, without asking, and start again")
+	fs.StringVar(&cfg.Password, "password", "", "give the user `name` a new password, print it, and end the user's sessions")
+	fs.BoolVar(&cfg.TLS, "tls", false, "serve HTTPS, with a certificate that is made for this process")
+	fs.StringVar(&cfg.CertFile, "tls-cert", "", "serve HTTPS with the certificate in this PEM `file`")
+	fs.StringVar(&cfg.KeyFile, "tls-key", "", "the `file` with the key of -tls-cert")
 	fs.Func("proxy", "the `URL` under which a reverse proxy serves this server", cfg.setProxy)
-	fs.BoolVar(&cfg.verbose, "v", false, "log every request")
+	fs.BoolVar(&cfg.Verbose, "v", false, "log every request")
 	return fs
 }
 
 // setProxy keeps the origin in the form that browsers use.
-func (cfg *config) setProxy(text string) error {
+func (cfg *Config) setProxy(text string) error {
 	u, err := url.Parse(text)
 	if err != nil {
 		return errors.New("want https://NAME")
@@ -128,12 +131,12 @@ func (cfg *config) setProxy(text string) error {
 	if u.Port() != "" && !(u.Scheme == "https" && port == 443 || u.Scheme == "http" && port == 80) {
 		host += ":" + strconv.FormatUint(port, 10)
 	}
-	cfg.proxy = &url.URL{Scheme: u.Scheme, Host: host}
+	cfg.Proxy = &url.URL{Scheme: u.Scheme, Host: host}
 	return nil
 }
 
-// parse returns flag.ErrHelp for -h.
-func (cfg *config) parse(args []string) error {
+// Parse returns flag.ErrHelp for -h.
+func (cfg *Config) Parse(args []string) error {
 	fs := cfg.flags()
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -141,19 +144,20 @@ func (cfg *config) parse(args []string) error {
 	if fs.NArg() > 0 {
 		return fmt.Errorf("%q is not a flag", fs.Arg(0))
 	}
-	if cfg.password != "" && !demodata.HasUser(cfg.password) {
-		return fmt.Errorf("-password: no user is named %q", cfg.password)
+	if cfg.Password != "" && !demodata.HasUser(cfg.Password) {
+		return fmt.Errorf("-password: no user is named %q", cfg.Password)
 	}
-	if (cfg.certFile == "") != (cfg.keyFile == "") {
+	if (cfg.CertFile == "") != (cfg.KeyFile == "") {
 		return errors.New("-tls-cert and -tls-key need each other")
 	}
-	cfg.tls = cfg.tls || cfg.certFile != ""
+	cfg.TLS = cfg.TLS || cfg.CertFile != ""
 	return nil
 }
 
-func printUsage(w io.Writer) {
+// PrintUsage prints what -h prints.
+func PrintUsage(w io.Writer) {
 	io.WriteString(w, help)
-	fs := new(config).flags()
+	fs := new(Config).flags()
 	fs.SetOutput(w)
 	fs.PrintDefaults()
 }

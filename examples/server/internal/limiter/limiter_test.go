@@ -1,4 +1,4 @@
-package main
+package limiter
 
 import (
 	"fmt"
@@ -13,10 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+var here, there = netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
+
 // fail uses up all attempts, and returns their number and how long to wait.
-func fail(l *limiter, address netip.Prefix, name func(i int) string) (attempts int, wait time.Duration) {
+func fail(l *Limiter, address netip.Prefix, name func(i int) string) (attempts int, wait time.Duration) {
 	for {
-		if _, wait := l.begin(address, name(attempts)); wait > 0 {
+		if _, wait := l.Begin(address, name(attempts)); wait > 0 {
 			return attempts, wait
 		}
 		attempts++
@@ -28,23 +30,23 @@ func always(name string) func(int) string { return func(int) string { return nam
 func TestLimiter_pair(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter()
+		l := New()
 		attempts, wait := fail(l, here, always("ada"))
-		require.Equal(t, pairAttempts, attempts)
+		require.Equal(t, PairAttempts, attempts)
 		require.Equal(t, pairInterval, wait)
 		for _, other := range []struct {
 			address netip.Prefix
 			name    string
 		}{{there, "ada"}, {here, "grace"}, {here, ""}} {
 			attempts, _ := fail(l, other.address, always(other.name))
-			require.Equal(t, pairAttempts, attempts, "%s from %s", other.name, other.address)
+			require.Equal(t, PairAttempts, attempts, "%s from %s", other.name, other.address)
 		}
 		time.Sleep(pairInterval)
 		attempts, _ = fail(l, here, always("ada"))
 		require.Equal(t, 1, attempts)
 		time.Sleep(time.Hour)
 		attempts, _ = fail(l, here, always("ada"))
-		require.Equal(t, pairAttempts, attempts)
+		require.Equal(t, PairAttempts, attempts)
 	})
 }
 
@@ -52,7 +54,7 @@ func TestLimiter_pair(t *testing.T) {
 func TestLimiter_address(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter()
+		l := New()
 		attempts, wait := fail(l, here, strconv.Itoa)
 		require.Equal(t, addressAttempts, attempts)
 		require.Equal(t, addressInterval, wait)
@@ -65,14 +67,14 @@ func TestLimiter_address(t *testing.T) {
 func TestLimiter_forget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter()
+		l := New()
 		for range 5 * addressAttempts {
-			a, wait := l.begin(here, "ada")
+			a, wait := l.Begin(here, "ada")
 			require.Zero(t, wait)
-			a.forget()
+			a.Forget()
 		}
 		attempts, _ := fail(l, here, always("ada"))
-		require.Equal(t, pairAttempts, attempts)
+		require.Equal(t, PairAttempts, attempts)
 	})
 }
 
@@ -81,20 +83,20 @@ func TestLimiter_forget(t *testing.T) {
 func TestLimiter_bounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter()
+		l := New()
 		for i := range 3 * maxEntries {
-			l.begin(here, fmt.Sprint("name ", i))
+			l.Begin(here, fmt.Sprint("name ", i))
 		}
 		require.Len(t, l.entries, 2+addressAttempts)
 		for i := range 3 * maxEntries {
 			address := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-			l.begin(netip.PrefixFrom(address, 32), strings.Repeat("long ", 1000))
+			l.Begin(netip.PrefixFrom(address, 32), strings.Repeat("long ", 1000))
 			require.LessOrEqual(t, len(l.entries), maxEntries)
 		}
 		time.Sleep(time.Hour)
 		for i := range maxEntries {
 			address := netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)})
-			l.begin(netip.PrefixFrom(address, 32), "ada")
+			l.Begin(netip.PrefixFrom(address, 32), "ada")
 		}
 		require.LessOrEqual(t, len(l.entries), maxEntries)
 	})
@@ -104,21 +106,21 @@ func TestLimiter_bounded(t *testing.T) {
 func TestLimiter_network(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter()
+		l := New()
 		guesses := 0
 		for i := range 256 {
 			n, _ := fail(l, subnet(i), always("ada"))
 			guesses += n
 		}
 		require.Equal(t, networkAttempts, guesses)
-		_, wait := l.begin(subnet(256), "grace")
+		_, wait := l.Begin(subnet(256), "grace")
 		require.Equal(t, networkInterval, wait)
 		attempts, _ := fail(l, netip.MustParsePrefix("2001:db8:1::/64"), always("ada"))
-		require.Equal(t, pairAttempts, attempts)
+		require.Equal(t, PairAttempts, attempts)
 		for range 3 * networkAttempts {
-			a, wait := l.begin(there, "ada")
+			a, wait := l.Begin(there, "ada")
 			require.Zero(t, wait)
-			a.forget()
+			a.Forget()
 		}
 	})
 }
@@ -131,23 +133,23 @@ func subnet(i int) netip.Prefix { return netip.MustParsePrefix(fmt.Sprintf("2001
 func TestLimiter_floodFromManyNetworks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter()
+		l := New()
 		var flood sync.WaitGroup
 		for i := range 500 {
 			address := netip.MustParsePrefix(fmt.Sprintf("10.0.%d.%d/32", i/250, i%250))
-			l.begin(address, "failed before")
-			a, wait := l.begin(address, "ada")
+			l.Begin(address, "failed before")
+			a, wait := l.Begin(address, "ada")
 			require.Zero(t, wait)
-			flood.Go(func() { a.hash(t.Context(), func() { time.Sleep(100 * time.Millisecond) }) })
+			flood.Go(func() { a.Hash(t.Context(), func() { time.Sleep(100 * time.Millisecond) }) })
 		}
 		synctest.Wait()
-		a, wait := l.begin(here, "ada")
+		a, wait := l.Begin(here, "ada")
 		require.Zero(t, wait)
 		start := time.Now()
-		require.NoError(t, a.hash(t.Context(), func() {}))
+		require.NoError(t, a.Hash(t.Context(), func() {}))
 		require.LessOrEqual(t, time.Since(start), 100*time.Millisecond)
 		flood.Wait()
-		require.Equal(t, maxHashes, l.free)
+		require.Equal(t, MaxHashes, l.free)
 		require.Empty(t, l.waiting)
 	})
 }
@@ -156,23 +158,23 @@ func TestLimiter_floodFromManyNetworks(t *testing.T) {
 func TestLimiter_slots(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter()
+		l := New()
 		release := make(chan struct{})
 		var flood sync.WaitGroup
 		for i := range networkAttempts {
-			a, wait := l.begin(subnet(i), strconv.Itoa(i))
+			a, wait := l.Begin(subnet(i), strconv.Itoa(i))
 			require.Zero(t, wait)
-			flood.Go(func() { a.hash(t.Context(), func() { <-release }) })
+			flood.Go(func() { a.Hash(t.Context(), func() { <-release }) })
 		}
 		synctest.Wait()
-		require.Equal(t, maxHashes-maxNetworkHashes, l.free)
-		a, wait := l.begin(there, "ada")
+		require.Equal(t, MaxHashes-maxNetworkHashes, l.free)
+		a, wait := l.Begin(there, "ada")
 		require.Zero(t, wait)
 		start := time.Now()
-		require.NoError(t, a.hash(t.Context(), func() {}))
+		require.NoError(t, a.Hash(t.Context(), func() {}))
 		require.Zero(t, time.Since(start))
 		close(release)
 		flood.Wait()
-		require.Equal(t, maxHashes, l.free)
+		require.Equal(t, MaxHashes, l.free)
 	})
 }

@@ -1,4 +1,4 @@
-package main
+package front
 
 import (
 	"crypto/ecdsa"
@@ -17,27 +17,27 @@ import (
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
 )
 
-// A front is where the server listens.
-type front struct {
+// A Front is where the server listens.
+type Front struct {
 	net.Listener
 	certificate *tls.Certificate // nil for plain HTTP
-	config
+	Config
 }
 
-// listen returns an error for files of a certificate that cannot be used, too.
-func listen(cfg config) (*front, error) {
-	f := &front{config: cfg}
+// Listen returns an error for files of a certificate that cannot be used, too.
+func Listen(cfg Config) (*Front, error) {
+	f := &Front{Config: cfg}
 	var err error
-	if f.Listener, err = net.Listen("tcp", cfg.addr); err != nil {
+	if f.Listener, err = net.Listen("tcp", cfg.HostPort); err != nil {
 		return nil, err
 	}
 	switch {
-	case cfg.certFile != "":
+	case cfg.CertFile != "":
 		var certificate tls.Certificate
-		certificate, err = tls.LoadX509KeyPair(cfg.certFile, cfg.keyFile)
+		certificate, err = tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
 		f.certificate = &certificate
-	case cfg.tls:
-		f.certificate, err = makeCertificate(f.names(), f.ips())
+	case cfg.TLS:
+		f.certificate, err = MakeCertificate(f.names(), f.ips())
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -45,8 +45,8 @@ func listen(cfg config) (*front, error) {
 	return f, nil
 }
 
-// makeCertificate signs a certificate with its own key, which is never stored.
-func makeCertificate(names []string, ips []net.IP) (*tls.Certificate, error) {
+// MakeCertificate signs a certificate with its own key, which is never stored.
+func MakeCertificate(names []string, ips []net.IP) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -65,10 +65,10 @@ func makeCertificate(names []string, ips []net.IP) (*tls.Certificate, error) {
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
 }
 
-// address says how to reach the server, and what to know about that.
-func (f *front) address() demodata.Address {
+// Address says how to reach the server, and what to know about that.
+func (f *Front) Address() demodata.Address {
 	scheme := "http://"
-	if f.tls {
+	if f.TLS {
 		scheme = "https://"
 	}
 	_, port, _ := net.SplitHostPort(f.Addr().String())
@@ -77,10 +77,10 @@ func (f *front) address() demodata.Address {
 	if f.ip().IsUnspecified() && net.ParseIP(f.host()) != nil { // not an address to connect to
 		a.Browser = scheme + net.JoinHostPort("localhost", port)
 	}
-	if f.proxy != nil {
-		a.Browser = f.proxy.String()
+	if f.Proxy != nil {
+		a.Browser = f.Proxy.String()
 	}
-	if f.tls && f.certFile == "" {
+	if f.TLS && f.CertFile == "" {
 		pin := sha256.Sum256(f.certificate.Leaf.RawSubjectPublicKeyInfo)
 		a.Curl = "-k --pinnedpubkey 'sha256//" + base64.StdEncoding.EncodeToString(pin[:]) + "' "
 	}
@@ -89,15 +89,15 @@ func (f *front) address() demodata.Address {
 }
 
 // notes are about what browsers connect to: the proxy, if there is one.
-func (f *front) notes() string {
+func (f *Front) notes() string {
 	switch {
-	case f.proxy != nil && !f.secure():
+	case f.Proxy != nil && !f.Secure():
 		return "The proxy serves plain HTTP, so the session cookie is neither Secure nor named __Host-session: for that, let the proxy serve HTTPS.\n"
-	case f.proxy != nil:
+	case f.Proxy != nil:
 		return ""
-	case !f.tls:
+	case !f.TLS:
 		return "This is plain HTTP, so the session cookie is neither Secure nor named __Host-session: use -tls for that.\n"
-	case f.certFile == "":
+	case f.CertFile == "":
 		return "The certificate is made for this process, so the browser warns of it: continue to the page.\n"
 	}
 	return ""
@@ -106,21 +106,21 @@ func (f *front) notes() string {
 // host returns the name in -addr, for which a certificate may be valid, or else the IP
 // address. If the certificate in -tls-cert is not valid for a loopback address, its name
 // is probably localhost.
-func (f *front) host() string {
-	host, _, _ := net.SplitHostPort(f.addr)
+func (f *Front) host() string {
+	host, _, _ := net.SplitHostPort(f.HostPort)
 	if host != "" && net.ParseIP(host) == nil && !strings.Contains(host, "%") {
 		return host
 	}
 	host, _, _ = net.SplitHostPort(f.Addr().String())
-	if f.certFile != "" && f.ip().IsLoopback() && f.certificate.Leaf.VerifyHostname(host) != nil {
+	if f.CertFile != "" && f.ip().IsLoopback() && f.certificate.Leaf.VerifyHostname(host) != nil {
 		return "localhost"
 	}
 	return host
 }
 
-// warn logs if anyone on the network can read passwords and cookies.
-func (f *front) warn(log *slog.Logger) {
-	if !f.tls && !f.ip().IsLoopback() {
+// Warn logs if anyone on the network can read passwords and cookies.
+func (f *Front) Warn(log *slog.Logger) {
+	if !f.TLS && !f.ip().IsLoopback() {
 		log.Warn("plain HTTP beyond this machine: anyone on the network path can read passwords, cookies and tokens; use -tls, or listen on 127.0.0.1",
 			"address", f.Addr().String())
 	}

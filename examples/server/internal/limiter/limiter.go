@@ -1,8 +1,10 @@
-package main
+// Package limiter bounds attempts to sign in with passwords.
+package limiter
 
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -10,36 +12,38 @@ import (
 	"time"
 )
 
-// A limiter bounds the attempts to sign in: how many of them fail, for each client
+// A Limiter bounds the attempts to sign in: how many of them fail, for each client
 // address with each user name, for each address and for each network, and how many
 // passwords are hashed at once, for each network and in all. Failures from one network
 // never affect users at others: there is no limit for a user name alone, with which
 // anyone could lock the user out.
 //
-// An address is an IPv4 address or an IPv6 /64, which is one link. A network is a /48: providers give their customers a /48, a /56 or at least a /64 (RFC 6177),
-// so a /48 is one customer, or some of one provider. Of IPv4 it is the address.
+// An address is an IPv4 address or an IPv6 /64, which is one link. A network is a /48:
+// providers give their customers a /48, a /56 or at least a /64 (RFC 6177), so a /48 is one
+// customer, or some of one provider. Of IPv4 it is the address.
 //
 // This does not stop guessing from many networks, each of which has its own limits.
 // The random passwords of this demo withstand it. If users choose their passwords, also
 // limit the failures for each name, and exempt browsers in which that user has signed
 // in before, which a signed cookie can prove (OWASP: device cookies). Users in the
 // network of an attacker, for example behind the same NAT, have to wait with it.
-type limiter struct {
+type Limiter struct {
 	mu      sync.Mutex
 	entries map[[32]byte]*entry
 	free    int       // how many more passwords may be hashed now
 	waiting []*waiter // for that, in the order in which they came
 }
 
+// The limits.
 const (
-	pairAttempts    = 10 // at once, and then one in each interval
+	PairAttempts    = 10 // at once, and then one in each interval
 	pairInterval    = 6 * time.Second
 	addressAttempts = 30
 	addressInterval = 2 * time.Second
 	networkAttempts = 90
 	networkInterval = time.Second
 
-	maxHashes        = 4 // each needs 19 MiB of memory
+	MaxHashes        = 4 // each needs 19 MiB of memory
 	maxNetworkHashes = 2 // so that one network cannot take all of them
 	maxEntries       = 20_000
 )
@@ -50,14 +54,18 @@ type entry struct {
 	hashes chan struct{} // holds one element for each password that a network has hashed
 }
 
+// ErrBusy means that too many passwords are being hashed.
+var ErrBusy = errors.New("too many passwords are being checked")
+
 // A waiter is an attempt that waits until it may hash a password.
 type waiter struct {
 	network *entry
 	turn    chan struct{} // closed when it may
 }
 
-func newLimiter() *limiter {
-	return &limiter{entries: make(map[[32]byte]*entry), free: maxHashes}
+// New returns a Limiter without attempts.
+func New() *Limiter {
+	return &Limiter{entries: make(map[[32]byte]*entry), free: MaxHashes}
 }
 
 func networkOf(address netip.Prefix) netip.Prefix {
@@ -67,19 +75,19 @@ func networkOf(address netip.Prefix) netip.Prefix {
 	return address
 }
 
-// An attempt is one that may hash a password. Each counts from its beginning: otherwise
+// An Attempt is one that may hash a password. Each counts from its beginning: otherwise
 // attempts that run at once could exceed the limits.
-type attempt struct {
-	*limiter
+type Attempt struct {
+	*Limiter
 	pair, address, network *entry
 }
 
-// begin returns how long to wait instead if a limit is reached.
-func (l *limiter) begin(address netip.Prefix, name string) (*attempt, time.Duration) {
+// Begin returns how long to wait instead if a limit is reached.
+func (l *Limiter) Begin(address netip.Prefix, name string) (*Attempt, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	a := &attempt{limiter: l, network: l.entry(now, "network", networkOf(address), "")}
+	a := &Attempt{Limiter: l, network: l.entry(now, "network", networkOf(address), "")}
 	if wait := a.network.wait(now, networkAttempts, networkInterval); wait > 0 {
 		return nil, wait // before there are entries for addresses in it
 	}
@@ -88,7 +96,7 @@ func (l *limiter) begin(address netip.Prefix, name string) (*attempt, time.Durat
 		return nil, wait // before there is an entry for the name
 	}
 	a.pair = l.entry(now, "pair", address, name)
-	if wait := a.pair.wait(now, pairAttempts, pairInterval); wait > 0 {
+	if wait := a.pair.wait(now, PairAttempts, pairInterval); wait > 0 {
 		return nil, wait
 	}
 	a.network.take(now, networkInterval)
@@ -98,7 +106,7 @@ func (l *limiter) begin(address netip.Prefix, name string) (*attempt, time.Durat
 }
 
 // entry returns an existing or a new entry. Names are hashed, because they can be long.
-func (l *limiter) entry(now time.Time, kind string, address netip.Prefix, name string) *entry {
+func (l *Limiter) entry(now time.Time, kind string, address netip.Prefix, name string) *entry {
 	key := sha256.Sum256(fmt.Appendf(nil, "%s %s %s", kind, address, name))
 	e := l.entries[key]
 	if e == nil {
@@ -111,7 +119,7 @@ func (l *limiter) entry(now time.Time, kind string, address netip.Prefix, name s
 
 // makeRoom removes entries if there are too many: those without failures, and a quarter
 // of the others if that does not suffice.
-func (l *limiter) makeRoom(now time.Time) {
+func (l *Limiter) makeRoom(now time.Time) {
 	if len(l.entries) < maxEntries {
 		return
 	}
@@ -140,8 +148,8 @@ func (e *entry) take(now time.Time, interval time.Duration) {
 	e.full = e.full.Add(interval)
 }
 
-// forget makes an attempt not count, because it did not fail.
-func (a *attempt) forget() {
+// Forget makes an attempt not count, because it did not fail.
+func (a *Attempt) Forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.pair.full = a.pair.full.Add(-pairInterval)
@@ -149,26 +157,26 @@ func (a *attempt) forget() {
 	a.network.full = a.network.full.Add(-networkInterval)
 }
 
-// hash calls f as soon as few enough passwords are being hashed. It waits for that up
-// to three seconds.
-func (a *attempt) hash(ctx context.Context, f func()) error {
+// Hash calls f as soon as few enough passwords are being hashed. It waits for that up
+// to three seconds, and then returns ErrBusy.
+func (a *Attempt) Hash(ctx context.Context, f func()) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	select {
 	case a.network.hashes <- struct{}{}:
 		defer func() { <-a.network.hashes }()
 	case <-ctx.Done():
-		return errBusy
+		return ErrBusy
 	}
 	if !a.acquire(ctx) {
-		return errBusy
+		return ErrBusy
 	}
 	defer a.release()
 	f()
 	return nil
 }
 
-func (a *attempt) acquire(ctx context.Context) bool {
+func (a *Attempt) acquire(ctx context.Context) bool {
 	a.mu.Lock()
 	if a.free > 0 {
 		a.free--
@@ -195,7 +203,7 @@ func (a *attempt) acquire(ctx context.Context) bool {
 
 // release lets an attempt of the network that has failed least be next. So a flood from
 // many networks delays users in others, but does not keep them out.
-func (a *attempt) release() {
+func (a *Attempt) release() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.waiting) == 0 {

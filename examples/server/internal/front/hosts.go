@@ -1,4 +1,4 @@
-package main
+package front
 
 import (
 	"net"
@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-func (f *front) ip() net.IP { return f.Addr().(*net.TCPAddr).IP }
+func (f *Front) ip() net.IP { return f.Addr().(*net.TCPAddr).IP }
 
 // names returns the DNS names of the server.
-func (f *front) names() []string {
+func (f *Front) names() []string {
 	names := []string{"localhost"}
 	for _, host := range f.configured() {
 		if host != "" && net.ParseIP(host) == nil {
@@ -20,7 +20,7 @@ func (f *front) names() []string {
 	return names
 }
 
-func (f *front) ips() []net.IP {
+func (f *Front) ips() []net.IP {
 	ips := []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback, f.ip()}
 	for _, host := range f.configured() {
 		if ip := net.ParseIP(host); ip != nil {
@@ -31,11 +31,11 @@ func (f *front) ips() []net.IP {
 }
 
 // configured returns the hosts that the flags name.
-func (f *front) configured() []string {
-	host, _, _ := net.SplitHostPort(f.addr)
+func (f *Front) configured() []string {
+	host, _, _ := net.SplitHostPort(f.HostPort)
 	hosts := []string{host}
-	if f.proxy != nil {
-		hosts = append(hosts, f.proxy.Hostname())
+	if f.Proxy != nil {
+		hosts = append(hosts, f.Proxy.Hostname())
 	}
 	return hosts
 }
@@ -48,7 +48,7 @@ func (f *front) configured() []string {
 //
 // On other addresses, clients may use names that this process does not know, so all
 // are accepted.
-func (f *front) onlyOwnNames(next http.Handler) http.Handler {
+func (f *Front) onlyOwnNames(next http.Handler) http.Handler {
 	if !f.ip().IsLoopback() {
 		return next
 	}
@@ -59,7 +59,7 @@ func (f *front) onlyOwnNames(next http.Handler) http.Handler {
 	for _, ip := range f.ips() {
 		own[ip.String()] = true
 	}
-	text := "This server does not serve the host that the request names. Open " + f.address().Browser +
+	text := "This server does not serve the host that the request names. Open " + f.Address().Browser +
 		" instead. Behind a proxy, start the server with -proxy https://NAME."
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !own[hostname(r.Host)] {
@@ -91,13 +91,13 @@ func lastEntry(lines []string) string {
 	return strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
 }
 
-// client returns the address that attempts to sign in are counted for: of IPv6 a /64,
-// in which a host can pick its address. Behind a proxy it is in the entry of
+// ClientAddress returns the address that attempts to sign in are counted for: of IPv6 a
+// /64, in which a host can pick its address. Behind a proxy it is in the entry of
 // X-Forwarded-For that the proxy has added, the last one; the others come from the
 // client, which can write anything. Addresses that cannot be read count as one.
-func (s *server) client(r *http.Request) netip.Prefix {
+func ClientAddress(r *http.Request, proxied bool) netip.Prefix {
 	text := r.RemoteAddr
-	if s.proxied {
+	if proxied {
 		text = lastEntry(r.Header.Values("X-Forwarded-For"))
 	}
 	ip, err := netip.ParseAddr(text)

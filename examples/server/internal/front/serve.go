@@ -1,9 +1,8 @@
-package main
+package front
 
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,21 +10,21 @@ import (
 	"time"
 )
 
-// serve handles requests until ctx is done, then waits for those in progress.
-func (s *server) serve(ctx context.Context, f *front) error {
-	srv := s.httpServer(f.onlyOwnNames(s.routes()))
+// Serve handles requests until ctx is done, then waits for those in progress.
+func (f *Front) Serve(ctx context.Context, h http.Handler, log *slog.Logger) error {
+	srv := httpServer(f.onlyOwnNames(h), log)
 	failed := make(chan error, 1)
 	go func() { failed <- f.serve(srv) }()
-	var err error
 	select {
-	case err = <-failed:
+	case err := <-failed:
+		return err
 	case <-ctx.Done():
-		s.shutDown(srv)
+		shutDown(srv, log)
+		return nil
 	}
-	return errors.Join(err, s.close())
 }
 
-func (f *front) serve(srv *http.Server) error {
+func (f *Front) serve(srv *http.Server) error {
 	if f.certificate == nil {
 		return srv.Serve(f.Listener)
 	}
@@ -35,7 +34,7 @@ func (f *front) serve(srv *http.Server) error {
 
 // httpServer limits how long a client can hold a connection, and how much memory its
 // header can take.
-func (s *server) httpServer(h http.Handler) *http.Server {
+func httpServer(h http.Handler, log *slog.Logger) *http.Server {
 	unused := &unusedConns{conns: make(map[net.Conn]bool)}
 	srv := &http.Server{
 		Handler:           h,
@@ -44,7 +43,7 @@ func (s *server) httpServer(h http.Handler) *http.Server {
 		WriteTimeout:      15 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    1 << 20,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ConnState:         unused.track,
 	}
 	srv.RegisterOnShutdown(func() { time.AfterFunc(unusedGrace, unused.close) })
@@ -85,11 +84,11 @@ func (u *unusedConns) close() {
 	}
 }
 
-func (s *server) shutDown(srv *http.Server) {
+func shutDown(srv *http.Server, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	if err := srv.Shutdown(ctx); err != nil {
-		s.log.Warn("requests were aborted", "error", err)
+		log.Warn("requests were aborted", "error", err)
 		srv.Close()
 	}
 }
