@@ -95,6 +95,9 @@ func runWith(ctx context.Context, storage *demodata.Storage, cfg front.Config, s
 
 // seed returns what to print: after the first start, only a new password, if any.
 func (s *server) seed(ctx context.Context, storage *demodata.Storage, keys auth.Keys, cfg front.Config) (*demodata.Seeded, error) {
+	// What this issues is printed, and not logged in front of it.
+	s.seeding.Store(!cfg.Verbose)
+	defer s.seeding.Store(false)
 	seeded, err := storage.Seed(ctx, s.seedOptions(keys, cfg.Reset))
 	if err != nil || cfg.Password == "" || seeded.Passwords[cfg.Password] != "" {
 		return seeded, err

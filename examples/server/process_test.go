@@ -168,6 +168,7 @@ func TestRun_printsCredentials(t *testing.T) {
 	requireMode(t, 0o600, file+"-wal")
 	requireMode(t, 0o600, file+"-shm")
 	p.stop(t)
+	require.NotContains(t, p.stderr.String(), "issued", "nothing is in front of the first line")
 	for _, line := range p.lines[1:5] {
 		fields := strings.Fields(line)
 		require.NotContains(t, p.stderr.String(), fields[len(fields)-1], "a credential in the log")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -23,15 +24,20 @@ type server struct {
 	usage *usage
 	log   *slog.Logger
 
-	proxied bool // whether all requests come from one proxy
-	verbose bool // whether every request is logged
+	proxied bool         // whether all requests come from one proxy
+	verbose bool         // whether every request is logged
+	seeding *atomic.Bool // while credentials are issued that are printed
 
 	api       *auth.Middleware
 	developer http.Handler // Developer Settings, where users manage their credentials
 }
 
 func newServer(log *slog.Logger, storage *demodata.Storage, keys auth.Keys, cfg front.Config) (*server, error) {
-	store, observe := storage.Credentials, auth.LogTo(log)
+	s := &server{
+		users: newUsers(storage), notes: &notes{storage, log}, usage: newUsage(), log: log,
+		proxied: cfg.Proxy != nil, verbose: cfg.Verbose, seeding: new(atomic.Bool),
+	}
+	store, observe := storage.Credentials, s.observeChange
 	bearer, errBearer := auth.NewBearer(store, auth.BearerConfig{
 		Prefix: "demo_pat", Scopes: []string{readNotes, writeNotes}, MaxPerUser: 20, Observe: observe,
 	})
@@ -42,11 +48,7 @@ func newServer(log *slog.Logger, storage *demodata.Storage, keys auth.Keys, cfg 
 	if err := errors.Join(errBearer, errCookie, errSecret); err != nil {
 		return nil, err
 	}
-	s := &server{
-		bearer: bearer, cookie: cookie, secret: secret,
-		users: newUsers(storage), notes: &notes{storage, log}, usage: newUsage(), log: log,
-		proxied: cfg.Proxy != nil, verbose: cfg.Verbose,
-	}
+	s.bearer, s.cookie, s.secret = bearer, cookie, secret
 	s.api = &auth.Middleware{Realm: "demo", Resolve: s.users.resolve, Observe: s.observe}
 	var err error
 	s.developer, err = settings.New(s.settingsConfig())
@@ -94,6 +96,13 @@ func (s *server) observe(ctx context.Context, e auth.Event) {
 		auth.LogTo(s.log)(ctx, e)
 	}
 	s.usage.observe(ctx, e)
+}
+
+// observeChange is called for each change to a credential.
+func (s *server) observeChange(ctx context.Context, e auth.Event) {
+	if !s.seeding.Load() {
+		auth.LogTo(s.log)(ctx, e)
+	}
 }
 
 // close writes the last-used times that the authenticators still hold. Call it after
