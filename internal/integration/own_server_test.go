@@ -90,11 +90,11 @@ func (s *ownServer) makeMariaDB(t *testing.T) {
 	data, socket := filepath.Join(s.dir, "data"), filepath.Join(s.dir, "socket")
 	u, err := user.Current()
 	require.NoError(t, err)
-	s.run(t, nil, install, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal",
+	s.run(t, nil, install, "--no-defaults", "--datadir="+data, "--tmpdir="+s.dir, "--auth-root-authentication-method=normal",
 		"--skip-test-db", "--user="+u.Username)
 	s.source = source{"mysql", "root@unix(" + socket + ")/"}
 	s.command = func() *exec.Cmd {
-		return exec.Command(server, "--no-defaults", "--datadir="+data, "--socket="+socket, "--skip-networking",
+		return exec.Command(server, "--no-defaults", "--datadir="+data, "--tmpdir="+s.dir, "--socket="+socket, "--skip-networking",
 			"--user="+u.Username, "--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=1")
 	}
 	s.start(t)
