@@ -115,8 +115,8 @@ type Authenticator interface {
 	// Scheme returns the name that the Authorization header and the challenge use: a
 	// token of RFC 9110 section 5.6.2 of at most 63 bytes, always the same. An
 	// authenticator that reads something else, for example a client certificate, has
-	// one too: it is the name in identities, errors and events. The names of this
-	// package's schemes are written there as the constants, whatever their case.
+	// one too: it is the name in identities, errors and events. If it is a name of this
+	// package's schemes in another case, these have the constant.
 	Scheme() Scheme
 
 	// Authenticate returns the identity, or an error that wraps one of the following:

@@ -44,9 +44,9 @@ type BearerConfig struct {
 	// MaxPerUser is how many valid tokens a user may have, not counting those in a grace
 	// period. Zero means no limit.
 	MaxPerUser int
-	// Observe, if not nil, is called when tokens are issued, imported, rotated or
-	// revoked, and when such a call fails. If it is nil, outages
-	// are logged to slog.Default(): see Observer.
+	// Observe, if not nil, is called when tokens are issued, imported, rotated or revoked,
+	// and when a call or the recording of last uses fails. If it is nil, outages and internal
+	// errors are logged to slog.Default(): see Observer.
 	Observe Observer
 }
 
@@ -74,13 +74,14 @@ type TokenOptions struct {
 	Lifetime time.Duration
 	// Idempotency, if not empty, is a value of [NewIdempotency] of at most 24 hours ago. Of
 	// two calls with the same value for the same user, in any process, the second returns
-	// ErrConflict, even if the token of the first has been revoked. Without a Purge of records
-	// from the last two days, a value never works twice.
+	// ErrConflict, even if the token of the first has been revoked. This holds as long as
+	// Purge is called with times at least two days ago.
 	Idempotency string
 }
 
-// NewIdempotency returns a value for TokenOptions.Idempotency. Put it into a form for a new
-// token when the form is rendered, so that sending the form again creates no second token.
+// NewIdempotency returns a value for the Idempotency of TokenOptions and SecretOptions. Put it
+// into a form that creates a token or a secret when the form is rendered, so that sending the
+// form again creates no second one.
 // It is 26 characters of [0-9A-Z], and no secret. The client may choose another: it can only
 // prevent a token of its own.
 func NewIdempotency() string { return token.ID(time.Now()) }
@@ -211,9 +212,10 @@ func (b *Bearer) Issue(ctx context.Context, userID string, o TokenOptions) (plai
 }
 
 // Import adds a token of another system, which then works unchanged: 24 to 512 characters
-// of token68 (RFC 9110 section 11.2). If b has a Prefix, AcceptImported must be set, unless
-// the token has the form of b's own. Import returns the errors of Issue, and [ErrConflict]
-// if the token exists already. A revoked token cannot be imported again until it is purged.
+// of token68 (RFC 9110 section 11.2) that do not have the form of a Credential.ID. If b has a
+// Prefix, AcceptImported must be set, unless the token has the form of b's own. Import returns
+// the errors of Issue, and [ErrConflict] if the token exists already. A revoked token cannot be
+// imported again until it is purged.
 func (b *Bearer) Import(ctx context.Context, userID, plaintext string, o ImportOptions) (Credential, error) {
 	return b.importPlaintext(ctx, userID, plaintext, o)
 }
@@ -239,7 +241,7 @@ func (b *Bearer) ImportDigest(ctx context.Context, userID string, d Digest, o Im
 	return c, nil
 }
 
-// List returns a page of a user's tokens, newest first. Expired tokens are included
+// List returns a page of a user's tokens, newest first (see Credential.ID). Expired tokens are included
 // until they are purged.
 func (b *Bearer) List(ctx context.Context, userID string, page Page) ([]Credential, error) {
 	return b.list(ctx, userID, page)

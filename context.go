@@ -90,8 +90,8 @@ type identityContext struct {
 type principal struct {
 	identity *Identity // nil for that of the record, if there is one
 	user     any
-	// request, if not nil, is the one that a custom authenticator has accepted, for Recheck.
-	// The handler has a copy, which it may change meanwhile.
+	// request, if not nil, is a copy of the one that a custom authenticator has accepted, for
+	// Recheck. The handler has another one, which it may change meanwhile.
 	request *http.Request
 }
 

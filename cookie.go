@@ -85,9 +85,9 @@ type CookieConfig struct {
 	// can read it. Use it only for development on your own machine.
 	Insecure bool
 	// Lifetime is the longest lifetime of a session, 1 second to 400 days, which is the
-	// most that browsers allow. Zero means 7 days. It is rounded up to whole seconds. If you
-	// shorten it, sessions that have started end that long after their sign-in too; if you
-	// lengthen it, they end when they would have ended.
+	// most that browsers allow. Zero means 7 days. It is rounded up to whole seconds. A
+	// shorter Lifetime also applies to existing sessions, counted from their sign-in. A longer
+	// one does not.
 	Lifetime time.Duration
 	// IdleTimeout ends a session that has not been used for that long. It is at least 2
 	// minutes and less than Lifetime. Zero means that idle sessions do not end.
@@ -101,9 +101,9 @@ type CookieConfig struct {
 	// allowed on loopback hosts, or if Insecure is set. The package does not answer CORS
 	// preflights: see docs/integration.md.
 	TrustedOrigins []string
-	// Observe, if not nil, is called when users sign in or out, when sessions are
-	// revoked, and when such a call fails. If it is nil, outages
-	// are logged to slog.Default(): see Observer.
+	// Observe, if not nil, is called when users sign in or out, when sessions are revoked,
+	// and when a call or the recording of last uses fails. If it is nil, outages and internal
+	// errors are logged to slog.Default(): see Observer.
 	Observe Observer
 }
 

@@ -127,8 +127,8 @@ func (cs *credentials) find(ctx context.Context, store Store, d Digest) (*Creden
 	return c, nil
 }
 
-// recheck returns the present record of one that a request was accepted by, if it is still
-// valid. It reads it by its ID, which stores answer without a cache.
+// recheck returns the current record of the credential that a request was accepted by, if it
+// is still valid. It reads it by its ID, which stores answer without a cache.
 func (cs *credentials) recheck(ctx context.Context, accepted *Credential) (*Credential, error) {
 	if accepted == nil || accepted.Kind != cs.kind {
 		return nil, errNotAccepted
@@ -161,15 +161,12 @@ func (cs *credentials) readAgain(ctx context.Context, accepted *Credential) (*Cr
 	return &c, err
 }
 
-// uncached returns the store behind all caches of Lookup.
+// uncached returns the store behind a cache of Lookup.
 func uncached(s Store) Store {
-	for {
-		cache, ok := s.(interface{ Uncached() Store })
-		if !ok {
-			return s
-		}
-		s = cache.Uncached()
+	if cache, ok := s.(interface{ Uncached() Store }); ok {
+		return cache.Uncached()
 	}
+	return s
 }
 
 // newRecord returns a record with a new ID, and without a digest.

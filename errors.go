@@ -22,7 +22,7 @@ var (
 	ErrMalformed = errors.New("auth: malformed")
 	// ErrInvalidCredential means that the credential is unknown, expired, revoked, of
 	// another kind or form, or that its user is disabled: see the Reasons. Clients do not
-	// learn which.
+	// learn which. SignIn and SignOut return it for too many session cookies.
 	ErrInvalidCredential = errors.New("auth: invalid credential")
 	// ErrInsufficientScope means that the credential is valid but lacks a required
 	// scope.
@@ -62,7 +62,7 @@ const (
 	ReasonMissing     Reason = "missing"      // no credential
 	ReasonMalformed   Reason = "malformed"    // violates the grammar of RFC 9110 section 11
 	ReasonTooLong     Reason = "too_long"     // longer than any valid credential
-	ReasonRepeated    Reason = "repeated"     // two session cookies, at least one of them probably planted
+	ReasonRepeated    Reason = "repeated"     // two session cookies, at least one of them probably planted; or too many for SignIn
 	ReasonChecksum    Reason = "checksum"     // has the form of our tokens but a wrong checksum: a typing error or a guess
 	ReasonPrefix      Reason = "prefix"       // does not have the form of our tokens
 	ReasonForged      Reason = "forged"       // a cookie that was altered, or that none of the keys encrypted, whatever its age
@@ -70,7 +70,7 @@ const (
 	ReasonExpired     Reason = "expired"      // past ExpiresAt, or a cookie of ours that is older than Lifetime
 	ReasonClock       Reason = "clock"        // a cookie of ours from over a minute in the future: a machine's clock is wrong
 	ReasonIdle        Reason = "idle"         // a session that was not used for IdleTimeout
-	ReasonRevoked     Reason = "revoked"      // revoked
+	ReasonRevoked     Reason = "revoked"      // revoked, and the store still knows it
 	ReasonDisabled    Reason = "disabled"     // Middleware.Resolve rejected the user
 	ReasonBrowser     Reason = "browser"      // a client secret sent by a browser: it has leaked
 	ReasonRejected    Reason = "rejected"     // rejected by an authenticator that gave no reason
@@ -90,8 +90,8 @@ const (
 	ReasonLeaked   Reason = "leaked"   // by RevokePlaintext
 )
 
-// Reasons for which a call fails, besides ReasonLimit, ReasonUnavailable, ReasonCanceled and,
-// for a request with too many session cookies, ReasonRepeated.
+// Reasons for which a call fails, besides ReasonLimit, ReasonUnavailable, ReasonCanceled,
+// ReasonInternal for a panic and, for a request with too many session cookies, ReasonRepeated.
 const (
 	ReasonInvalidArgument Reason = "invalid_argument" // ErrInvalidArgument
 	ReasonNotFound        Reason = "not_found"        // ErrNotFound
@@ -112,7 +112,7 @@ func (r Reason) known() bool {
 }
 
 // An Error says why a request was rejected. Middleware.OnError is called with
-// one, and [Middleware.Authenticate] and [CheckScope] return one. An
+// one, and [Middleware.Authenticate], [CheckScope] and [Recheck] return one. An
 // [Authenticator] may return one to supply a Reason; only its Reason and Err are
 // used.
 //
@@ -314,8 +314,8 @@ func configError(config, field, format string, args ...any) error {
 }
 
 // storeError passes on the errors that the Store contract gives the method that was called,
-// and those of methods that are not supported. Any other is an outage: a List that wraps
-// ErrNotFound has not found that there are no records.
+// and those of methods that are not supported. Any other is an outage, for example
+// ErrNotFound from List.
 func storeError(err error, known ...error) error {
 	if err == nil || errors.Is(err, ErrUnavailable) || isUnsupported(err) {
 		return err

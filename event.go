@@ -33,7 +33,7 @@ const (
 	EventRevokedAll EventType = "revoked_all" // all of a user's credentials of one kind were revoked, or all sessions with exceptions
 	EventSignedIn   EventType = "signed_in"
 	EventSignedOut  EventType = "signed_out"
-	EventUseLost    EventType = "use_lost" // last-use times could not be written, and the write is retried in a minute; Close returns its error instead
+	EventUseLost    EventType = "use_lost" // last-use times could not be written, and the write is retried in a minute; if Close makes the write, it returns the error instead
 	EventFailed     EventType = "failed"   // a call returned an error: Operation says which call, and Reason why
 )
 
@@ -56,23 +56,25 @@ const (
 // a credential.
 //
 // A call of an authenticator that returns an error is an EventFailed, except that List and
-// Get report only outages, and that a cross-origin SignIn or SignOut is an EventRefused. A
+// Get report only outages and panics, and that a cross-origin SignIn or SignOut is an EventRefused. A
 // call may have more than one event: a SignIn reports the sessions that it ended, even if it
 // then fails.
 type Event struct {
 	Type EventType
 	// Operation is the call that caused the event: "issue", "import", "list", "get",
 	// "reveal", "rotate", "revoke", "revoke_all", "revoke_plaintext", "sign_in" or
-	// "sign_out". It is empty for decisions on requests, and for EventUseLost.
+	// "sign_out". It is empty for events of
+	// Middleware.Observe, of CheckOrigin, and for EventUseLost.
 	Operation string
 	Scheme    Scheme // empty if unknown
 	// UserID is empty if unknown. Of EventFailed, it is empty if it is not a valid user ID.
 	UserID string
 	// CredentialID is empty if unknown. Of EventFailed, it is the argument of the call, which
 	// the user may not have, and empty if it does not look like an ID: it could be a
-	// credential that was sent in place of one.
+	// credential that was sent in place of one. Of a RevokePlaintext that failed, it is the
+	// token that was found.
 	CredentialID string
-	Reason       Reason // of all types that say so; empty for others
+	Reason       Reason // of EventRefused, EventFailed, EventRevoked, EventRevokedAll and EventUseLost, and of EventAnonymous if a credential was invalid
 	// Remote is the request's RemoteAddr: behind a proxy, the proxy's address. For a
 	// change, it is that of the request in whose context the change was made, if that
 	// is behind Require or Optional; else empty. Sign-ins and sign-outs have the address of
@@ -118,10 +120,10 @@ func (e Event) LogValue() slog.Value {
 type Observer func(ctx context.Context, e Event)
 
 // LogTo returns an Observer that logs each event to l, or to slog.Default() if l is nil. The
-// level is Error for outages and internal errors; Warn for rejected credentials, leaked ones
-// that are revoked, and last uses that could not be written; Debug for accepted and anonymous
-// requests; and Info for all others, such as changes, and calls that failed because of their
-// arguments.
+// level is Error for outages and internal errors; Warn for rejected requests, leaked
+// credentials that are revoked, and last uses that could not be written; Debug for accepted
+// and anonymous requests; and Info for all others: changes, rejected requests without a
+// credential, canceled ones, and other calls that failed.
 func LogTo(l *slog.Logger) Observer {
 	return func(ctx context.Context, e Event) {
 		logger := l

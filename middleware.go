@@ -14,7 +14,8 @@ import (
 // value is usable. Its methods read its fields when they are called; later changes do not
 // affect routes that are built.
 //
-// Error responses share their header values, so that rejecting junk allocates nothing.
+// Error responses share their header values, so that rejecting junk allocates nothing, unless
+// a custom authenticator has a Vary method.
 // A handler around Require may replace a header, as Header.Set and Header.Add do, but must
 // not write into its slice.
 type Middleware struct {
@@ -72,8 +73,8 @@ func (m *Middleware) Require(first Authenticator, more ...Authenticator) func(ht
 }
 
 // Optional is like Require, but also lets anonymous requests through: requests without a
-// credential, and requests whose credential is not in the Authorization header, and is
-// invalid or rejected by Resolve, such as a stale or forged cookie, or a disabled user's.
+// credential, and requests with an invalid credential outside of the Authorization header,
+// such as a stale or forged cookie, or that of a user whom Resolve rejects.
 // The Observer receives the reason. All other requests are answered as by Require, for
 // example a cross-origin request with a valid cookie.
 func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(http.Handler) http.Handler {
@@ -287,8 +288,8 @@ func (rt *route) identify(r *http.Request, res *result) (*admitted, error) {
 	}
 	if res.credential == nil {
 		a.principal = newPrincipal(*res.identity)
-		a.principal.identity.Scheme = res.scheme // the route's, whatever the identity claims
-		a.principal.request = r
+		a.principal.identity.Scheme = res.scheme         // the route's, whatever the identity claims
+		a.principal.request = r.WithContext(r.Context()) // share writes to r
 	}
 	if rt.resolve != nil {
 		if a.principal == nil {

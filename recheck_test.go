@@ -452,6 +452,39 @@ func TestRecheck_customAuthenticatorRace(t *testing.T) {
 	h.ServeHTTP(newRecorder(), request("POST"))
 }
 
+// A stream may recheck while its handler returns, after which the route is shared with the
+// request outside.
+func TestRecheck_customAuthenticatorAfterTheHandler(t *testing.T) {
+	t.Parallel()
+	a := &fakeAuthenticator{scheme: "Key", identity: &auth.Identity{UserID: "ada", CredentialID: "1"}}
+	var checks sync.WaitGroup
+	mux := http.NewServeMux()
+	mux.HandleFunc("/notes", func(w http.ResponseWriter, r *http.Request) {
+		checks.Go(func() {
+			for range 1000 {
+				assert.NoError(t, auth.Recheck(r.Context()))
+			}
+		})
+	})
+	r := request("POST")
+	auth.Require(a)(mux).ServeHTTP(newRecorder(), r)
+	require.Equal(t, "/notes", r.Pattern)
+	checks.Wait()
+}
+
+// A store whose cache is switched off may return itself.
+func TestRevokePlaintext_storeIsUncached(t *testing.T) {
+	t.Parallel()
+	bearer, err := auth.NewBearer(&selfStore{auth.NewMemoryStore()}, auth.BearerConfig{})
+	require.NoError(t, err)
+	_, err = bearer.RevokePlaintext(t.Context(), "x")
+	require.ErrorIs(t, err, auth.ErrNotFound)
+}
+
+type selfStore struct{ auth.Store }
+
+func (s *selfStore) Uncached() auth.Store { return s }
+
 // Who made an identity matters, not whom it names.
 func TestRecheck_newContextOnACustomRoute(t *testing.T) {
 	t.Parallel()

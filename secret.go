@@ -43,9 +43,9 @@ type SecretConfig struct {
 	// MaxOverlap is the longest grace period of a rotation, in which the previous
 	// secret still works. Zero means 7 days.
 	MaxOverlap time.Duration
-	// Observe, if not nil, is called when secrets are issued, imported, revealed,
-	// rotated or revoked, and when such a call fails. If it is nil, outages
-	// are logged to slog.Default(): see Observer.
+	// Observe, if not nil, is called when secrets are issued, imported, revealed, rotated or
+	// revoked, and when a call or the recording of last uses fails. If it is nil, outages and
+	// internal errors are logged to slog.Default(): see Observer.
 	Observe Observer
 }
 
@@ -66,8 +66,8 @@ type SecretOptions struct {
 	Scopes []string
 	// Lifetime is at least a minute, or NoExpiry.
 	Lifetime time.Duration
-	// Idempotency, if not empty, is a value of [NewIdempotency], and prevents that a form that
-	// is sent again creates another secret, as in TokenOptions.
+	// Idempotency, if not empty, is a value of [NewIdempotency], so that a form that is sent
+	// again creates no second secret: see TokenOptions.
 	Idempotency string
 }
 
@@ -120,7 +120,8 @@ func (s *Secret) Issue(ctx context.Context, userID string, o SecretOptions) (pla
 }
 
 // Import adds a secret of another system as the current one of a user, who must not have
-// one: 24 to 512 characters of token68 (RFC 9110 section 11.2), which then works unchanged.
+// one: 24 to 512 characters of token68 (RFC 9110 section 11.2) that do not have the form of a
+// Credential.ID, which then works unchanged.
 // If s has a Prefix, AcceptImported must be set, unless the secret has the form of s's own.
 // Import returns the errors of Issue, and
 // [ErrConflict] if the secret exists already. A revoked secret cannot be imported

@@ -33,9 +33,10 @@ type SessionOptions struct {
 // It returns [ErrCrossOrigin] as CheckOrigin does, [ErrInvalidArgument] if userID is not 1
 // to 255 bytes of UTF-8 without control characters or if o is not allowed,
 // [ErrInvalidCredential] if r has more than 64 cookies that c encrypted or more than 512 that
-// have the form of one, or [ErrUnavailable]. If it returns an error, no cookie is set and the
-// user's own session that was presented with r remains valid, or one of them if there are
-// several; those of other users, and the oldest one over MaxPerUser, may have ended.
+// have the form of one, or [ErrUnavailable]. If it returns an error, no cookie is set. The
+// user's own session that was presented with r, or one of them if there are several, then
+// remains valid, unless the error is ErrUnavailable; those of other users, and the oldest one
+// over MaxPerUser, may have ended.
 func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, o SessionOptions) (session Credential, err error) {
 	op := c.beginRequest(r, opSignIn, userID)
 	defer op.done(&err)

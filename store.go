@@ -17,9 +17,8 @@ import (
 // said about winners and limits holds across all of them.
 //
 // A method may return the errors that its description names, and [errors.ErrUnsupported], and may
-// wrap them. Any other error means that the store is unavailable, and is answered with 503: also
-// [ErrNotFound] of List, for example, and an error that wraps [ErrUnavailable], whatever it wraps
-// as well. If Touch returns errors.ErrUnsupported itself, last uses are not recorded anymore.
+// wrap them. Any other error is an outage, and is answered with 503. So is [ErrNotFound] from a
+// method that does not name it, such as List, and any error that wraps [ErrUnavailable]. If Touch returns errors.ErrUnsupported itself, last uses are not recorded anymore.
 // Methods return within a bounded time even if the server behind them hangs, and soon after ctx
 // is done. Times are UTC in whole microseconds; the zero time means never. Get, List and Lookup
 // return expired records: callers check the expiry. Purge removes them, and a store may do so
@@ -42,7 +41,7 @@ type Store interface {
 	// the revocation may return [ErrRevoked]. It is called for each request, and must match
 	// all 32 bytes exactly, whatever the collation. The result may be shared and must not
 	// be modified. A store that caches its answers may have a method Uncached() Store, which
-	// returns a store that does not: Recheck and RevokePlaintext ask that one.
+	// returns a store that does not, and never nil: Recheck and RevokePlaintext ask that one.
 	Lookup(ctx context.Context, kind Kind, d Digest) (*Credential, error)
 
 	// Get returns a record, which is the caller's. It returns ErrNotFound if there is
@@ -50,7 +49,7 @@ type Store interface {
 	Get(ctx context.Context, ref Ref) (Credential, error)
 
 	// List returns a page of a user's records of one kind, highest ID first, which is
-	// newest first. Revoked records are left out. A record that exists from the first
+	// newest first (see Credential.ID). Revoked records are left out. A record that exists from the first
 	// page to the last is in exactly one page, whatever is created or removed in
 	// between. The result is the caller's.
 	List(ctx context.Context, kind Kind, userID string, page Page) ([]Credential, error)

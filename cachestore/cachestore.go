@@ -206,7 +206,12 @@ func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, ex
 
 // Uncached returns the store behind the cache, for lookups that must not be answered by it:
 // auth.Recheck and RevokePlaintext. Changes go through s.
-func (s *Store) Uncached() auth.Store { return s.store }
+func (s *Store) Uncached() auth.Store {
+	if behind, ok := s.store.(interface{ Uncached() auth.Store }); ok {
+		return behind.Uncached()
+	}
+	return s.store
+}
 
 // Get implements auth.Store. It is not cached.
 func (s *Store) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {

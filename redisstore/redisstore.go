@@ -101,7 +101,7 @@ type Config struct {
 	Timeout time.Duration
 
 	// Retention is how long an expired record is kept, and so listed as expired.
-	// Zero means 24 hours, which is also the minimum: as long as an
+	// Zero means 26 hours, which is also the minimum: as long as an
 	// [auth.TokenOptions].Idempotency can be used, the first token must keep its ID.
 	Retention time.Duration
 }
@@ -109,8 +109,8 @@ type Config struct {
 const (
 	defaultPrefix    = "auth:"
 	defaultTimeout   = 2 * time.Second
-	defaultRetention = 24 * time.Hour
-	minRetention     = 24 * time.Hour
+	defaultRetention = 26 * time.Hour
+	minRetention     = 26 * time.Hour
 )
 
 // New returns a Store that uses client, which the caller still owns and closes. New

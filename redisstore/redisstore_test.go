@@ -15,7 +15,7 @@ type client struct{ rueidis.Client }
 
 func TestNew(t *testing.T) {
 	t.Parallel()
-	for _, cfg := range []redisstore.Config{{}, {Prefix: "p:", Timeout: time.Nanosecond, Retention: 24 * time.Hour}} {
+	for _, cfg := range []redisstore.Config{{}, {Prefix: "p:", Timeout: time.Nanosecond, Retention: 26 * time.Hour}} {
 		store, err := redisstore.New(client{}, cfg)
 		require.NoError(t, err)
 		require.NotNil(t, store)
@@ -33,7 +33,7 @@ func TestNew_reportsEveryFault(t *testing.T) {
 		{"no client", nil, redisstore.Config{}, []string{"client is nil"}},
 		{"a nil pointer", (*client)(nil), redisstore.Config{}, []string{"client is nil"}},
 		{"a negative timeout", client{}, redisstore.Config{Timeout: -time.Second}, []string{"Timeout: -1s"}},
-		{"a short retention", client{}, redisstore.Config{Retention: 24*time.Hour - 1}, []string{"Retention: 23h59m59.999999999s"}},
+		{"a short retention", client{}, redisstore.Config{Retention: 26*time.Hour - 1}, []string{"Retention: 25h59m59.999999999s"}},
 		{"a negative retention", client{}, redisstore.Config{Retention: -1}, []string{"Retention: -1ns"}},
 		{
 			"all at once", nil, redisstore.Config{Timeout: -1, Retention: 1},

@@ -19,7 +19,6 @@ func (r *request) release(plaintext string, c auth.Credential, err error) (strin
 	if err != nil {
 		return "", auth.Credential{}, err
 	}
-	r.mayHaveSecret() // the page asks, which may take a while: nothing may come after the check
 	if err := r.recheck(); err != nil {
 		return "", auth.Credential{}, errors.Join(err, r.takeBack(c))
 	}
@@ -86,7 +85,9 @@ func (r *request) checkDeveloper() error {
 	return err
 }
 
-// mayHaveSecret calls Config.Developer at most once per request: it may be a query.
+// mayHaveSecret calls Config.Developer at most once per request: it may be a query. A page that
+// shows a plaintext has to call it before release: nothing may come after the last check of the
+// session.
 func (r *request) mayHaveSecret() (bool, error) {
 	if r.secret == nil || r.isDeveloper == nil {
 		return r.secret != nil, nil

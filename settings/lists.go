@@ -34,7 +34,7 @@ func (r *request) collect(list lister, page auth.Page, keep func(auth.Credential
 	var p part
 	last, limit := page.After, page.Limit
 	page.Limit = min(limit+1, maxShown) // one more shows whether there is a next part
-	for read := 0; read < maxRead; page.Limit = maxShown {
+	for read := 0; read < maxRead; {
 		page.After = last
 		batch, err := list(r.Context(), r.id.UserID, page)
 		if err != nil {
@@ -54,6 +54,7 @@ func (r *request) collect(list lister, page auth.Page, keep func(auth.Credential
 			return p, nil
 		}
 		read += len(batch)
+		page.Limit = maxShown
 	}
 	p.next = last
 	return p, nil

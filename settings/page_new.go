@@ -147,6 +147,7 @@ func (r *request) createToken() error {
 	if invalid != nil {
 		return invalidArgument(invalid...)
 	}
+	r.mayHaveSecret() // for the navigation
 	plaintext, made, err := r.issue(o)
 	if err != nil {
 		return err

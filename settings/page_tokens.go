@@ -117,6 +117,7 @@ func (r *request) rotateTokenForm() error {
 	if !ok {
 		return r.showTokenRotation(false)
 	}
+	r.mayHaveSecret() // for the navigation
 	plaintext, made, err := r.rotateToken(r.PathValue("id"), overlap)
 	switch {
 	case err != nil && problemOf(err).Code == codeInvalidArgument:

@@ -112,6 +112,10 @@ func TestRelease_revokedDuringDeveloper(t *testing.T) {
 	revoke = true
 	require.NotContains(t, ada.post("/tokens", form).page(http.StatusUnauthorized), "acme_pat_")
 	require.Empty(t, ada.tokens())
+
+	// The API has no navigation, and does not ask.
+	ada = s.signIn("ada")
+	ada.json("POST", "/api/tokens", tokenBody(validName, validScopes, validExpiry)).status(http.StatusCreated)
 }
 
 // Over a LookupStore, whose records are managed elsewhere, nothing can be listed.

@@ -21,17 +21,18 @@
 // # The page
 //
 // The page works without JavaScript and is enhanced by it. Times are in the time zone
-// of the browser, and without JavaScript in UTC, which they then name. The page sets a strict Content
+// of the browser, and without JavaScript in UTC and marked as such. The page sets a strict Content
 // Security Policy and has no inline scripts or styles. Its links are relative, so
 // that it also works behind a proxy that strips part of the path; only the page to
 // return to after a sign-in is named by the path that this handler sees. A plaintext is
 // only ever sent in the response to a form, never in a URL or a cookie.
 //
-// A form that is sent again, by a reload or to another process, creates nothing. A form names
-// its user, and the credential that it is about: it changes nothing if another user has signed
+// A form that is sent again, by a reload or to another process, creates nothing. A form contains
+// its user and its credential: it changes nothing if another user has signed
 // in since, or if another secret has taken the place of that one. What was filled in survives a
-// sign-in and an outage. For this it is in the query of the form's page, which any link can fill
-// in as well; a link of another site cannot choose full access or a token that never expires.
+// sign-in and an outage, except full access and a lifetime of more than 366 days. For this it is
+// in the query of the form's page, which any link can fill in as well: no link can choose those
+// two, so the user chooses them again.
 // After an outage of a change, it is not known whether the store has made it: the page and the
 // API say so.
 //
@@ -78,14 +79,15 @@ type Config struct {
 
 	// Developer reports whether a user may have a client secret. It is called with
 	// the request's context, so that [auth.User] works. An error or a panic is reported
-	// to the Observer and answered with 503, whatever it wraps; pages that do not need
-	// the answer only leave out the link to the secret. If nil, every user may have one.
+	// to the Observer and answered with 503, whatever it wraps. Pages that do not need
+	// the answer only leave out the link to the secret: the event then does not mean that
+	// the request was rejected. If nil, every user may have one.
 	Developer func(ctx context.Context, id *auth.Identity) (bool, error)
 
 	// SignInPath is the path of the sign-in page on this site. It receives the page
 	// to return to in the parameter next, which it must check with [auth.LocalPath].
-	// If a form was sent without a recent sign-in, next has what was filled in, at most
-	// 2,000 bytes: logs of URLs then have the name of a token, and nothing that is secret
+	// If a form was sent without a recent sign-in, next has what was filled in, unless
+	// that is over 2,000 bytes: logs of URLs then have the name of a token, and nothing that is secret
 	// unless the user has typed it there.
 	// If a signed-in user has to sign in again, it also receives prompt=login (as in
 	// OpenID Connect), and must not redirect the user back before a new sign-in.

@@ -80,7 +80,7 @@ func TestRedisStore_removesExpiredRecords(t *testing.T) {
 	// expired returns an expired session whose retention ends soon.
 	expired := func(soon time.Duration) auth.Credential {
 		c := record(auth.KindSession, "alice")
-		c.CreatedAt, c.ExpiresAt = c.CreatedAt.Add(-48*time.Hour), time.Now().Add(soon-24*time.Hour)
+		c.CreatedAt, c.ExpiresAt = c.CreatedAt.Add(-48*time.Hour), time.Now().Add(soon-26*time.Hour)
 		return c
 	}
 	first := expired(2 * time.Second)

@@ -87,6 +87,7 @@ func (l *Limiter) Begin(address netip.Prefix, name string) (*Attempt, time.Durat
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
+	l.makeRoom(now) // not between entries of one attempt, which it might remove
 	a := &Attempt{Limiter: l, network: l.entry(now, "network", networkOf(address), "")}
 	if wait := a.network.wait(now, networkAttempts, networkInterval); wait > 0 {
 		return nil, wait // before there are entries for addresses in it
@@ -110,7 +111,6 @@ func (l *Limiter) entry(now time.Time, kind string, address netip.Prefix, name s
 	key := sha256.Sum256(fmt.Appendf(nil, "%s %s %s", kind, address, name))
 	e := l.entries[key]
 	if e == nil {
-		l.makeRoom(now)
 		e = &entry{hashes: make(chan struct{}, maxNetworkHashes)}
 		l.entries[key] = e
 	}
@@ -120,8 +120,8 @@ func (l *Limiter) entry(now time.Time, kind string, address netip.Prefix, name s
 // makeRoom removes entries if there are too many: those without failures, and a quarter
 // of the others if that does not suffice.
 func (l *Limiter) makeRoom(now time.Time) {
-	if len(l.entries) < maxEntries {
-		return
+	if len(l.entries) < maxEntries-2 {
+		return // enough for an attempt
 	}
 	for key, e := range l.entries {
 		if !e.full.After(now) {
