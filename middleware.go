@@ -74,7 +74,7 @@ func (m *Middleware) Require(first Authenticator, more ...Authenticator) func(ht
 
 // Optional is like Require, but also lets anonymous requests through: requests without a
 // credential, and requests with an invalid credential outside of the Authorization header,
-// such as a stale or forged cookie, or that of a user whom Resolve rejects.
+// such as a stale or forged cookie, or one whose user Resolve rejects.
 // The Observer receives the reason. All other requests are answered as by Require, for
 // example a cross-origin request with a valid cookie.
 func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(http.Handler) http.Handler {
