@@ -162,9 +162,15 @@ func (b *browser) statusWith(t *testing.T, scheme auth.Scheme, plaintext, path s
 	return b.client(t).get(path, "Authorization", string(scheme)+" "+plaintext).status
 }
 
-func (b *browser) source(t *testing.T) string {
+func (b *browser) source(t *testing.T) (html string) {
 	t.Helper()
-	return act(t, b, chromedp.OuterHTML(chromedp.CSS("html")))
+	// Right after a navigation, chromedp may still know the node of the previous page.
+	require.Eventually(t, func() (ok bool) {
+		var err error
+		html, err = chromedp.Run(b.ctx, chromedp.OuterHTML(chromedp.CSS("html")))
+		return err == nil
+	}, 10*time.Second, time.Millisecond)
+	return html
 }
 
 // back goes one page back in the history. The browser does not go back to the response
