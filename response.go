@@ -264,18 +264,9 @@ func RedirectToSignIn(path string) func(w http.ResponseWriter, r *http.Request, 
 			return
 		}
 		delete(w.Header(), "Www-Authenticate")
-		w.Header().Set("Location", navigation.SignIn(path, LocalPath(requestedAddress(r), "/"), again))
+		w.Header().Set("Location", navigation.SignIn(path, LocalPath(navigation.Requested(r).RequestURI(), "/"), again))
 		w.WriteHeader(http.StatusSeeOther)
 	}
-}
-
-// requestedAddress is the address that the browser requested, even behind
-// http.StripPrefix, which changes only r.URL.
-func requestedAddress(r *http.Request) string {
-	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
-		return u.RequestURI()
-	}
-	return r.URL.RequestURI()
 }
 
 // LocalPath returns next if it is safe to redirect a browser there, and fallback

@@ -1,12 +1,12 @@
 package settings
 
 import (
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/origin"
 )
 
 // A plaintextView is the data of the only page that shows a plaintext. It is the
@@ -75,7 +75,7 @@ func siteOrigin(r *http.Request) string {
 	if sent := r.Header.Get("Origin"); isOrigin(sent) && (site == "same-origin" || site == "") {
 		return sent
 	}
-	if r.TLS == nil && isLoopback((&url.URL{Host: r.Host}).Hostname()) {
+	if r.TLS == nil && origin.Loopback((&url.URL{Host: r.Host}).Hostname()) {
 		return "http://" + r.Host
 	}
 	return "https://" + r.Host
@@ -84,10 +84,6 @@ func siteOrigin(r *http.Request) string {
 func isOrigin(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.Scheme+"://"+u.Host == s
-}
-
-func isLoopback(host string) bool {
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()
 }
 
 // shellQuote quotes s as one word of a POSIX shell.

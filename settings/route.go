@@ -3,13 +3,13 @@ package settings
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/navigation"
 )
 
 // A route is one method of one path. Its recent field is set for routes that return
@@ -159,12 +159,7 @@ func redirectToSlash(w http.ResponseWriter, r *http.Request) {
 }
 
 // externalPath returns the path before http.StripPrefix.
-func externalPath(r *http.Request) string {
-	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
-		return u.EscapedPath()
-	}
-	return r.URL.EscapedPath()
-}
+func externalPath(r *http.Request) string { return navigation.Requested(r).EscapedPath() }
 
 // relativeRoot returns the relative path from the requested page to the mount.
 func relativeRoot(r *http.Request) string {

@@ -86,6 +86,15 @@ func weighsNothing(parameters string) bool {
 	return false
 }
 
+// Requested returns the URL that a browser requested, even behind http.StripPrefix, which
+// changes only r.URL.
+func Requested(r *http.Request) *url.URL {
+	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
+		return u
+	}
+	return r.URL
+}
+
 // SignIn returns the address of a sign-in page that returns to next. If again is set, it asks
 // for a new sign-in of a user who is signed in. path may have a query.
 func SignIn(path, next string, again bool) string {

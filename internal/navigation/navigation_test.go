@@ -83,3 +83,14 @@ func TestSignIn(t *testing.T) {
 	require.Equal(t, "/signin?next=%2Fa%3Fb%3Dc", navigation.SignIn("/signin", "/a?b=c", false))
 	require.Equal(t, "/signin?lang=en&next=%2F&prompt=login", navigation.SignIn("/signin?lang=en", "/", true))
 }
+
+func TestRequested(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequest("GET", "/settings/a%2fb?c=d", nil)
+	r.URL.Path, r.URL.RawPath = "/a/b", "/a%2fb" // as http.StripPrefix does
+	require.Equal(t, "/settings/a%2fb?c=d", navigation.Requested(r).RequestURI())
+	for _, unknown := range []string{"", "x", "%"} {
+		r.RequestURI = unknown
+		require.Equal(t, "/a%2fb?c=d", navigation.Requested(r).RequestURI())
+	}
+}

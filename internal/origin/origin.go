@@ -134,7 +134,7 @@ func Validate(origin string, insecure bool) error {
 		return errors.New("must leave out the default port, as browsers do")
 	case u.Port() != "" && !validPort(u.Port()):
 		return errors.New("must have a port of 1 to 65535 without leading zeros")
-	case u.Scheme == "http" && !insecure && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !insecure && !Loopback(u.Hostname()):
 		return errors.New("must be an https origin: over http, anyone on the network path can forge its requests")
 	}
 	return checkHost(u)
@@ -190,7 +190,8 @@ func endsInNumber(host string) bool {
 	return last != "" && !strings.ContainsFunc(digits, notDigit)
 }
 
-func loopback(host string) bool {
+// Loopback reports whether a host, without its port, is this machine in any network.
+func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
 }
