@@ -47,6 +47,17 @@ func (h *populatedUser) releasing() []endpoint {
 	}
 }
 
+// eachReleasing runs check for each endpoint that answers with a plaintext, with a service of
+// its own.
+func eachReleasing(t *testing.T, check func(s *service, h *populatedUser, e endpoint)) {
+	t.Helper()
+	for i := range newPopulatedUser(t, newService(t), "ada").releasing() {
+		s := newService(t)
+		h := newPopulatedUser(t, s, "ada")
+		check(s, h, h.releasing()[i])
+	}
+}
+
 // submitHeld submits a filled form whose last byte arrives after something has happened.
 func (h *populatedUser) submitHeld(e endpoint, happening func()) *answer {
 	body, contentType := filled(e, h.secretID)
@@ -65,10 +76,7 @@ func (h *populatedUser) noPlaintext(got *answer) {
 // A request that is held open over the end of its session creates and reveals nothing.
 func TestHeldOpen_sessionRevoked(t *testing.T) {
 	t.Parallel()
-	for i := range newPopulatedUser(t, newService(t), "ada").releasing() {
-		s := newService(t)
-		h := newPopulatedUser(t, s, "ada")
-		e := h.releasing()[i]
+	eachReleasing(t, func(s *service, h *populatedUser, e endpoint) {
 		got := h.submitHeld(e, func() {
 			_, err := s.cookie.RevokeAll(t.Context(), "ada")
 			require.NoError(t, err)
@@ -81,7 +89,7 @@ func TestHeldOpen_sessionRevoked(t *testing.T) {
 		require.Len(t, h.secrets(), 2, e)
 		require.Equal(t, h.secretID, h.secrets()[0].ID, e)
 		h.noPlaintext(got)
-	}
+	})
 }
 
 func TestHeldOpen_userDisabled(t *testing.T) {
@@ -108,10 +116,7 @@ func TestHeldOpen_userDisabled(t *testing.T) {
 func TestHeldOpen_signInTooOld(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		for i := range newPopulatedUser(t, newService(t), "ada").releasing() {
-			s := newService(t)
-			h := newPopulatedUser(t, s, "ada")
-			e := h.releasing()[i]
+		eachReleasing(t, func(s *service, h *populatedUser, e endpoint) {
 			got := h.submitHeld(e, func() { time.Sleep(10*time.Minute + time.Millisecond) })
 			require.Equal(t, http.StatusForbidden, got.Code, e)
 			h.noPlaintext(got)
@@ -119,7 +124,7 @@ func TestHeldOpen_signInTooOld(t *testing.T) {
 			require.NoError(t, s.cookie.Close(t.Context()))
 			require.NoError(t, s.bearer.Close(t.Context()))
 			require.NoError(t, s.secret.Close(t.Context()))
-		}
+		})
 	})
 }
 
@@ -160,11 +165,7 @@ func (s *service) after(f func(method string) error) { s.store.Store = &afterSto
 // plaintext is not sent. A rotated one stays, since revoking it would revoke the old one too.
 func TestRelease_sessionEndsMeanwhile(t *testing.T) {
 	t.Parallel()
-	for i := range newPopulatedUser(t, newService(t), "ada").releasing() {
-		s := newService(t)
-		h := newPopulatedUser(t, s, "ada")
-		e := h.releasing()[i]
-		ctx, cancel := context.WithCancel(t.Context())
+	eachReleasing(t, func(s *service, h *populatedUser, e endpoint) {
 		s.after(func(method string) error {
 			if method != "Get session" {
 				_, err := s.cookie.RevokeAll(t.Context(), "ada")
@@ -174,8 +175,7 @@ func TestRelease_sessionEndsMeanwhile(t *testing.T) {
 		})
 		s.events.take()
 		body, contentType := filled(e, h.secretID)
-		got := h.do(e.method, e.path, body, field("Content-Type", contentType), func(r *http.Request) { *r = *r.WithContext(ctx) })
-		cancel()
+		got := h.do(e.method, e.path, body, field("Content-Type", contentType))
 		require.Equal(t, http.StatusUnauthorized, got.Code, e)
 		require.NotEmpty(t, got.Header()["Www-Authenticate"], e)
 		h.noPlaintext(got)
@@ -189,7 +189,7 @@ func TestRelease_sessionEndsMeanwhile(t *testing.T) {
 		refusal := s.events.refusal(t)
 		require.Equal(t, auth.ReasonRevoked, refusal.Reason, e)
 		require.Equal(t, h.session.ID, refusal.CredentialID, e)
-	}
+	})
 }
 
 // If it cannot be determined whether the session is still valid, nothing is sent, and what
@@ -197,10 +197,7 @@ func TestRelease_sessionEndsMeanwhile(t *testing.T) {
 // the one that is in use.
 func TestRelease_outage(t *testing.T) {
 	t.Parallel()
-	for i := range newPopulatedUser(t, newService(t), "ada").releasing() {
-		s := newService(t)
-		h := newPopulatedUser(t, s, "ada")
-		e := h.releasing()[i]
+	eachReleasing(t, func(s *service, h *populatedUser, e endpoint) {
 		s.after(func(method string) error {
 			if method == "Get session" {
 				return errDisk
@@ -219,6 +216,32 @@ func TestRelease_outage(t *testing.T) {
 		refusal := s.events.refusal(t)
 		require.Equal(t, auth.ReasonUnavailable, refusal.Reason, e)
 		require.ErrorIs(t, refusal.Err, errDisk)
+	})
+}
+
+// A client cannot keep what was made by disconnecting.
+func TestRelease_clientDisconnects(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/tokens", "/api/tokens", "/secret/create", "/api/secret"} {
+		s := newService(t)
+		ada := s.signIn("ada")
+		e := endpoint{"POST", path}
+		body, contentType := filled(e, "")
+		if path == "/tokens" || path == "/secret/create" {
+			body = newToken(ada.get("/tokens/new").page(http.StatusOK)).Encode()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		s.after(func(method string) error {
+			if method == "Create" {
+				cancel()
+			}
+			return nil
+		})
+		got := ada.do("POST", path, body, field("Content-Type", contentType), func(r *http.Request) { *r = *r.WithContext(ctx) })
+		require.Equal(t, http.StatusServiceUnavailable, got.Code, path)
+		require.Error(t, ctx.Err(), "a credential was created")
+		require.Empty(t, ada.tokens(), path)
+		require.Empty(t, ada.secrets(), path)
 	}
 }
 

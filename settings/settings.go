@@ -175,7 +175,8 @@ func New(cfg Config) (http.Handler, error) {
 	return h, nil
 }
 
-// A handler serves one configuration. It does not change.
+// A handler serves one configuration. It does not change, except for what mount learns
+// from requests.
 type handler struct {
 	bearer *auth.Bearer
 	cookie *auth.Cookie
