@@ -70,7 +70,7 @@ func (cs *credentials) touch(ctx context.Context, batch []lastuse.Use) (err erro
 	}()
 	uses := make([]Use, len(batch))
 	for i, u := range batch {
-		uses[i] = Use{Ref{Kind(u.Kind), u.UserID, u.ID}, u.Digest, u.At}
+		uses[i] = Use{Ref: Ref{Kind(u.Kind), u.UserID, u.ID}, Digest: u.Digest, At: u.At}
 	}
 	return cs.store.Touch(ctx, uses)
 }
@@ -85,18 +85,25 @@ func (cs *credentials) notifyUseLost(err error) {
 func (cs *credentials) lookup(ctx context.Context, d Digest, now time.Time) (*Credential, error) {
 	c, err := cs.find(ctx, cs.store, d)
 	if err != nil {
-		return nil, lookupError(err)
+		return nil, lookupError(c, err)
 	}
 	if c.Expired(now) {
 		return nil, errRejected(c, ReasonExpired, ErrInvalidCredential)
 	}
+	if c.Networks != "" {
+		return nil, errRejected(c, ReasonNetwork, ErrInvalidCredential)
+	}
 	return c, nil
 }
 
-func lookupError(err error) error {
+// lookupError says why find found nothing valid. If c is not nil, it is what is left of a
+// revoked record.
+func lookupError(c *Credential, err error) error {
 	switch {
 	case errors.Is(err, ErrUnavailable):
 		return errUnavailable(err)
+	case c != nil:
+		return errRejected(c, ReasonRevoked, ErrInvalidCredential)
 	case errors.Is(err, ErrRevoked):
 		return errRevoked
 	case errors.Is(err, ErrNotFound):
@@ -110,12 +117,18 @@ var (
 	errBadRecord = errors.New("auth: the store returned a corrupt record, or another one than was asked for")
 )
 
-// find does not trust the store, nor do get and list. A record of another kind or digest,
+// find returns the record with the digest. Beside an error it returns what is left of a
+// revoked record, or nil.
+//
+// It does not trust the store, nor do get and list. A record of another kind or digest,
 // without a user, or with scopes that this package never wrote is treated as an outage: a
 // connection may answer the previous question (CVE-2025-47907, CVE-2025-29923).
 func (cs *credentials) find(ctx context.Context, store Store, d Digest) (*Credential, error) {
 	c, err := store.Lookup(ctx, cs.kind, d)
 	if err != nil {
+		if errors.Is(err, ErrRevoked) && c != nil && c.Kind == cs.kind && c.Digest == d && c.UserID != "" {
+			return c, err
+		}
 		return nil, err
 	}
 	if c == nil {
@@ -142,6 +155,8 @@ func (cs *credentials) recheck(ctx context.Context, accepted *Credential) (*Cred
 		return nil, errRejected(accepted, ReasonRevoked, ErrInvalidCredential)
 	case err != nil:
 		return nil, errUnavailable(err)
+	case c.Networks != "":
+		return nil, errRejected(accepted, ReasonNetwork, ErrInvalidCredential)
 	}
 	return c, checkKept(accepted.Scopes, c.Scopes)
 }
@@ -375,8 +390,8 @@ func (is *issuer) create(op *operation, event EventType, c Credential) error {
 	return nil
 }
 
-// rotate replaces a credential with one that has the same name, scopes and
-// lifetime. If overlap is 0, the old one is revoked.
+// rotate replaces a credential with one that has the same name, scopes, networks, metadata
+// and lifetime. If overlap is 0, the old one is revoked.
 func (is *issuer) rotate(ctx context.Context, userID, id string, overlap time.Duration) (plaintext string, c Credential, err error) {
 	op := is.begin(ctx, opRotate, userID, id)
 	defer op.done(&err)
@@ -392,12 +407,13 @@ func (is *issuer) rotate(ctx context.Context, userID, id string, overlap time.Du
 	}
 	created := timestamp()
 	c = is.newRecord(userID, old.Name, old.Scopes, created, expiryAfter(created, is.lifetimeAfter(old)))
+	c.Networks, c.Metadata = old.Networks, old.Metadata
 	plaintext = token.New(is.format.prefix)
 	is.setPlaintext(&c, plaintext)
 	if overlap > 0 {
 		c.Previous = old.ID
 	}
-	if err := is.store.Rotate(ctx, old.Ref(), c, created.Add(overlap).Truncate(time.Microsecond)); err != nil {
+	if err := is.store.Rotate(ctx, old, c, created.Add(overlap).Truncate(time.Microsecond)); err != nil {
 		return "", Credential{}, storeError(err, ErrNotFound, ErrConflict)
 	}
 	op.notify(Event{Type: EventRotated, UserID: userID, CredentialID: c.ID})

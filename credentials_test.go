@@ -38,6 +38,52 @@ func TestRequire_kindsAreNotConfused(t *testing.T) {
 	}
 }
 
+// No middleware knows the client's address yet. So a token that works only from some networks
+// works from nowhere, and its response is that to an unknown one. Rotation must not lift the
+// restriction.
+func TestRequire_networks(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, prefixed)
+	h := f.all()
+	unknown := h.get(authorization("Bearer " + newFixture(t, prefixed).token("x")))
+	bound, c := f.boundToken("ada", "0.0.0.0/0 ::/0")
+	rotated, next, err := f.bearer.Rotate(t.Context(), "ada", c.ID, time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, auth.Networks("0.0.0.0/0 ::/0"), next.Networks)
+	for _, plaintext := range []string{bound, rotated} {
+		got := h.get(authorization("Bearer " + plaintext))
+		require.Equal(t, unknown.Code, got.Code)
+		require.Equal(t, unknown.Header(), got.Header())
+		require.Equal(t, unknown.Body.String(), got.Body.String())
+	}
+	secret, sc := f.newSecret("ada")
+	f.bind(sc, "192.0.2.0/24")
+	require.Equal(t, 401, h.get(authorization("Secret "+secret)).Code)
+	require.Zero(t, h.served.Load())
+}
+
+// Rotate reads the record and then replaces it. What an Update changes in between would be
+// lost in the new record: the call fails, and the old token stays as it was updated.
+func TestRotate_duringUpdate(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ctx := t.Context()
+	plaintext, c, err := f.bearer.Issue(ctx, "ada", tokenOptions("x"))
+	require.NoError(t, err)
+	f.store.after = func(method string) {
+		if method == "Get" {
+			f.store.after = nil
+			f.bind(c, "192.0.2.0/24")
+		}
+	}
+	_, _, err = f.bearer.Rotate(ctx, "ada", c.ID, time.Hour)
+	require.ErrorIs(t, err, auth.ErrConflict)
+	require.Equal(t, 401, f.all().get(authorization("Bearer "+plaintext)).Code)
+	_, next, err := f.bearer.Rotate(ctx, "ada", c.ID, time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, auth.Networks("192.0.2.0/24"), next.Networks)
+}
+
 // IDs come from URLs. An invalid one is not found, and must not cause an error of the
 // database, which would look like an outage.
 func TestRevoke_invalidID(t *testing.T) {

@@ -72,6 +72,7 @@ const (
 	ReasonIdle        Reason = "idle"         // a session that was not used for IdleTimeout
 	ReasonRevoked     Reason = "revoked"      // revoked, and the store still knows it
 	ReasonDisabled    Reason = "disabled"     // Middleware.Resolve rejected the user
+	ReasonNetwork     Reason = "network"      // a credential with Networks, presented from another one or from an unknown address
 	ReasonBrowser     Reason = "browser"      // a client secret sent by a browser: it has leaked
 	ReasonRejected    Reason = "rejected"     // rejected by an authenticator that gave no reason
 	ReasonScope       Reason = "scope"        // valid, but lacks a required scope
@@ -104,7 +105,7 @@ const (
 func (r Reason) known() bool {
 	switch r {
 	case ReasonMissing, ReasonMalformed, ReasonTooLong, ReasonRepeated, ReasonChecksum, ReasonPrefix,
-		ReasonForged, ReasonUnknown, ReasonExpired, ReasonClock, ReasonIdle, ReasonRevoked, ReasonDisabled, ReasonBrowser,
+		ReasonForged, ReasonUnknown, ReasonExpired, ReasonClock, ReasonIdle, ReasonRevoked, ReasonDisabled, ReasonNetwork, ReasonBrowser,
 		ReasonRejected, ReasonScope, ReasonScheme, ReasonAge, ReasonCrossOrigin, ReasonUnavailable, ReasonCanceled, ReasonInternal:
 		return true
 	}

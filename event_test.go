@@ -37,11 +37,16 @@ func TestObserver_decisions(t *testing.T) {
 	revoked, gone, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
 	require.NoError(t, err)
 	require.NoError(t, f.bearer.Revoke(t.Context(), "ada", gone.ID))
+	bound, boundRecord := f.boundToken("ada", "192.0.2.0/24")
 	disabled, unlucky := f.token("disabled"), f.token("unlucky")
 	disabledCookie := f.signIn("disabled")
 	const remote = "192.0.2.1:1234"
 	refusal := func(scheme auth.Scheme, user string, reason auth.Reason) auth.Event {
 		return auth.Event{Type: auth.EventRefused, Scheme: scheme, UserID: user, Reason: reason, Remote: remote}
+	}
+	ofRecord := func(e auth.Event, id string) auth.Event {
+		e.CredentialID = id
+		return e
 	}
 	for _, test := range []struct {
 		name   string
@@ -60,7 +65,8 @@ func TestObserver_decisions(t *testing.T) {
 		{"prefix", required, authorization("Bearer x"), 401, refusal("Bearer", "", auth.ReasonPrefix)},
 		{"checksum", required, authorization("Bearer acme_pat_" + repeated("a", 38)), 401, refusal("Bearer", "", auth.ReasonChecksum)},
 		{"unknown", required, authorization("Bearer " + newFixture(t, prefixed).token("x")), 401, refusal("Bearer", "", auth.ReasonUnknown)},
-		{"revoked", required, authorization("Bearer " + revoked), 401, refusal("Bearer", "", auth.ReasonRevoked)},
+		{"revoked", required, authorization("Bearer " + revoked), 401, ofRecord(refusal("Bearer", "ada", auth.ReasonRevoked), gone.ID)},
+		{"another network", required, authorization("Bearer " + bound), 401, ofRecord(refusal("Bearer", "ada", auth.ReasonNetwork), boundRecord.ID)},
 		{"disabled", required, authorization("Bearer " + disabled), 401, refusal("Bearer", "disabled", auth.ReasonDisabled)},
 		{"disabled, Optional", optional, authorization("Bearer " + disabled), 401, refusal("Bearer", "disabled", auth.ReasonDisabled)},
 		{"Resolve is unavailable", required, authorization("Bearer " + unlucky), 503, refusal("Bearer", "", auth.ReasonUnavailable)},

@@ -157,6 +157,22 @@ func (f *fixture) token(user string, scopes ...string) string {
 	return plaintext
 }
 
+// boundToken issues a token that may be used from one network only.
+func (f *fixture) boundToken(user string, networks auth.Networks) (string, auth.Credential) {
+	f.t.Helper()
+	plaintext, c, err := f.bearer.Issue(f.t.Context(), user, tokenOptions("bound"))
+	require.NoError(f.t, err)
+	f.bind(c, networks)
+	return plaintext, c
+}
+
+func (f *fixture) bind(c auth.Credential, networks auth.Networks) {
+	f.t.Helper()
+	next := c
+	next.Networks = networks
+	require.NoError(f.t, f.store.Update(f.t.Context(), c, next))
+}
+
 func (f *fixture) issueSecret(user string) string {
 	f.t.Helper()
 	plaintext, _ := f.newSecret(user)
@@ -358,7 +374,7 @@ func (s *spyStore) List(ctx context.Context, kind auth.Kind, userID string, page
 	return list, err
 }
 
-func (s *spyStore) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, oldUntil time.Time) error {
+func (s *spyStore) Rotate(ctx context.Context, old, next auth.Credential, oldUntil time.Time) error {
 	return s.call("Rotate", func() error { return s.Store.Rotate(ctx, old, next, oldUntil) }, old, next)
 }
 

@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/hex"
 	"slices"
 	"sync"
 	"time"
@@ -17,12 +19,17 @@ type MemoryStore struct {
 	digests [shardCount]shard
 
 	// mu orders all changes. users is what changes and lists read.
-	mu      sync.Mutex
-	users   map[owner][]*memoryRecord // not revoked, lowest ID first
-	revoked map[Ref]bool              // the tokens and secrets whose remains are in digests
+	mu        sync.Mutex
+	users     map[owner][]*memoryRecord // not revoked, lowest ID first
+	revoked   map[Ref]bool              // the tokens and secrets whose remains are in digests
+	listeners map[*listener]bool
 }
 
-var _ Store = (*MemoryStore)(nil)
+var (
+	_ Store    = (*MemoryStore)(nil)
+	_ Scanner  = (*MemoryStore)(nil)
+	_ Notifier = (*MemoryStore)(nil)
+)
 
 // A memoryRecord is immutable once it is in the store. A change replaces it, so that
 // callers of Lookup can share it.
@@ -43,9 +50,32 @@ type shard struct {
 	records map[Digest]*memoryRecord
 }
 
+// matching returns the records that q asks for, in the order of their digests.
+func (sh *shard) matching(q ScanQuery) []*memoryRecord {
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	var found []*memoryRecord
+	for _, r := range sh.records {
+		if r.revokedAt.IsZero() && q.Matches(&r.Credential) {
+			found = append(found, r)
+		}
+	}
+	slices.SortFunc(found, func(a, b *memoryRecord) int { return bytes.Compare(a.Digest[:], b.Digest[:]) })
+	return found
+}
+
+// A listener is a function that Notify was called with.
+type listener struct {
+	f func(kind Kind, userID string)
+}
+
 // NewMemoryStore returns an empty store.
 func NewMemoryStore() *MemoryStore {
-	s := &MemoryStore{users: make(map[owner][]*memoryRecord), revoked: make(map[Ref]bool)}
+	s := &MemoryStore{
+		users:     make(map[owner][]*memoryRecord),
+		revoked:   make(map[Ref]bool),
+		listeners: make(map[*listener]bool),
+	}
 	for i := range s.digests {
 		s.digests[i].records = make(map[Digest]*memoryRecord)
 	}
@@ -59,7 +89,7 @@ func (s *MemoryStore) Lookup(ctx context.Context, kind Kind, d Digest) (*Credent
 		return nil, ErrNotFound
 	}
 	if !r.revokedAt.IsZero() {
-		return nil, ErrRevoked
+		return &r.Credential, ErrRevoked
 	}
 	return &r.Credential, nil
 }
@@ -95,6 +125,7 @@ func (s *MemoryStore) Create(ctx context.Context, c Credential, limit int) error
 	if expiredSecret != nil {
 		s.revoke(expiredSecret)
 		s.revokePrevious(expiredSecret)
+		s.notify(c.Kind, c.UserID)
 	}
 	s.add(c)
 	return nil
@@ -133,20 +164,42 @@ func (s *MemoryStore) List(ctx context.Context, kind Kind, userID string, page P
 	return list, nil
 }
 
-// Rotate implements [Store].
-func (s *MemoryStore) Rotate(ctx context.Context, old Ref, next Credential, oldUntil time.Time) error {
+// Update implements [Store].
+func (s *MemoryStore) Update(ctx context.Context, old, next Credential) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.byRef(old)
+	r := s.byRef(old.Ref())
+	switch {
+	case r == nil:
+		return ErrNotFound
+	case r.Superseded || !r.sameSettings(&old):
+		return ErrConflict
+	}
+	s.change(r, func(c *Credential) {
+		c.Name, c.Scopes, c.Networks, c.Metadata = next.Name, next.Scopes, next.Networks, next.Metadata
+	})
+	s.notify(r.Kind, r.UserID)
+	return nil
+}
+
+// Rotate implements [Store].
+func (s *MemoryStore) Rotate(ctx context.Context, old, next Credential, oldUntil time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.byRef(old.Ref())
 	switch {
 	case r == nil || r.Expired(next.CreatedAt):
 		return ErrNotFound
-	case r.Superseded || s.taken(next):
+	case r.Superseded || !r.sameSettings(&old) || s.taken(next):
 		return ErrConflict
 	}
+	defer s.notify(r.Kind, r.UserID)
 	s.add(next)
 	s.revokePrevious(r)
 	if !oldUntil.After(next.CreatedAt) {
@@ -173,6 +226,7 @@ func (s *MemoryStore) Revoke(ctx context.Context, ref Ref) error {
 	}
 	s.revoke(r)
 	s.revokePrevious(r)
+	s.notify(r.Kind, r.UserID)
 	return nil
 }
 
@@ -191,6 +245,9 @@ func (s *MemoryStore) RevokeAll(ctx context.Context, kind Kind, userID string, e
 			revoked++
 		}
 	}
+	if revoked > 0 {
+		s.notify(kind, userID)
+	}
 	return revoked, nil
 }
 
@@ -203,7 +260,7 @@ func (s *MemoryStore) Touch(ctx context.Context, uses []Use) error {
 	defer s.mu.Unlock()
 	for _, use := range uses {
 		if r := s.byRef(use.Ref); r != nil && use.At.After(r.LastUsedAt) {
-			s.change(r, func(c *Credential) { c.LastUsedAt = use.At })
+			s.change(r, func(c *Credential) { c.LastUsedAt, c.LastUsedFrom = use.At, use.From })
 		}
 	}
 	return nil
@@ -237,6 +294,46 @@ func (s *MemoryStore) Purge(ctx context.Context, before time.Time) (int, error) 
 	return purged, nil
 }
 
+// Scan implements [Scanner]. It goes from shard to shard, and in each by digest.
+func (s *MemoryStore) Scan(ctx context.Context, q ScanQuery) (ScanPage, error) {
+	if err := ctx.Err(); err != nil {
+		return ScanPage{}, err
+	}
+	var after Digest // the last one of the page before
+	if b, err := hex.DecodeString(q.Cursor); q.Cursor != "" && (err != nil || copy(after[:], b) != len(b) || len(b) != len(after)) {
+		return ScanPage{}, argumentError("Cursor", "is not from a page of this store")
+	}
+	first := int(after[0] % shardCount)
+	var page ScanPage
+	for i := first; i < shardCount; i++ {
+		for _, r := range s.digests[i].matching(q) {
+			if q.Cursor != "" && i == first && bytes.Compare(r.Digest[:], after[:]) <= 0 {
+				continue
+			}
+			if len(page.Credentials) == q.Max() {
+				last := page.Credentials[len(page.Credentials)-1].Digest
+				page.Next = hex.EncodeToString(last[:])
+				return page, nil
+			}
+			page.Credentials = append(page.Credentials, r.clone())
+		}
+	}
+	return page, nil
+}
+
+// Notify implements [Notifier]. It never returns an error, and no change is missed.
+func (s *MemoryStore) Notify(f func(kind Kind, userID string)) (stop func(), err error) {
+	l := &listener{f}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listeners[l] = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.listeners, l)
+	}, nil
+}
+
 // byDigest returns the record with that digest, of any kind and even if revoked, or nil.
 func (s *MemoryStore) byDigest(d Digest) *memoryRecord {
 	sh := &s.digests[d[0]%shardCount]
@@ -259,6 +356,13 @@ func (s *MemoryStore) put(d Digest, r *memoryRecord) {
 }
 
 // The methods below are called with s.mu held.
+
+// notify calls the listeners with s.mu held, so that stop waits for them.
+func (s *MemoryStore) notify(kind Kind, userID string) {
+	for l := range s.listeners {
+		l.f(kind, userID)
+	}
+}
 
 // byRef returns the record, or nil if there is none or it is revoked.
 func (s *MemoryStore) byRef(ref Ref) *memoryRecord {
@@ -325,6 +429,11 @@ func (s *MemoryStore) unlist(r *memoryRecord) {
 		return
 	}
 	delete(s.users, of)
+}
+
+// sameSettings reports whether r still has what Update changes.
+func (r *memoryRecord) sameSettings(old *Credential) bool {
+	return r.Name == old.Name && r.Scopes == old.Scopes && r.Networks == old.Networks && r.Metadata == old.Metadata
 }
 
 func (r *memoryRecord) clone() Credential {

@@ -22,7 +22,7 @@ func TestMemoryStore_duplicateID(t *testing.T) {
 	require.NoError(t, s.Create(t.Context(), c, 0))
 	c.Digest[0] = 2
 	require.ErrorIs(t, s.Create(t.Context(), c, 0), auth.ErrConflict)
-	require.ErrorIs(t, s.Rotate(t.Context(), c.Ref(), c, time.Time{}), auth.ErrConflict)
+	require.ErrorIs(t, s.Rotate(t.Context(), c, c, time.Time{}), auth.ErrConflict)
 }
 
 // Once its context is done, no method changes anything. Lookup only reads a map, and does not
@@ -55,7 +55,7 @@ func storeCalls(ctx context.Context, s auth.Store, c auth.Credential) map[string
 		"Lookup":    func() error { _, err := s.Lookup(ctx, c.Kind, c.Digest); return err },
 		"Get":       func() error { _, err := s.Get(ctx, c.Ref()); return err },
 		"List":      func() error { _, err := s.List(ctx, c.Kind, c.UserID, auth.Page{}); return err },
-		"Rotate":    func() error { return s.Rotate(ctx, c.Ref(), next, time.Time{}) },
+		"Rotate":    func() error { return s.Rotate(ctx, c, next, time.Time{}) },
 		"Revoke":    func() error { return s.Revoke(ctx, c.Ref()) },
 		"RevokeAll": func() error { _, err := s.RevokeAll(ctx, c.Kind, c.UserID); return err },
 		"Touch":     func() error { return s.Touch(ctx, []auth.Use{{Ref: c.Ref(), Digest: c.Digest, At: later}}) },

@@ -498,3 +498,13 @@ func TestRecheck_newContextOnACustomRoute(t *testing.T) {
 		require.Equal(t, 500, w.Code, user)
 	}
 }
+
+// A credential that was bound to networks during the request does not pass.
+func TestRecheck_networks(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	plaintext, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
+	require.NoError(t, err)
+	w := rechecked(t, auth.Require(f.bearer), func(context.Context) { f.bind(c, "192.0.2.0/24") }, authorization("Bearer "+plaintext))
+	require.Equal(t, 401, w.Code)
+}

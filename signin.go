@@ -219,7 +219,7 @@ func (c *Cookie) end(op *operation, old Credential, reason Reason) error {
 // replace ends the user's own old session and stores the new one in one step, so that
 // MaxPerUser evicts no other session.
 func (c *Cookie) replace(op *operation, old *Credential, session Credential) error {
-	err := c.store.Rotate(op.ctx, old.Ref(), session, time.Time{})
+	err := c.store.Rotate(op.ctx, *old, session, time.Time{})
 	switch {
 	case err == nil:
 		op.notify(Event{Type: EventRevoked, UserID: old.UserID, CredentialID: old.ID, Reason: ReasonReplaced})

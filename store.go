@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"net/netip"
+	"strings"
 	"time"
 )
 
 // A Store keeps the records of credentials. [NewMemoryStore] returns one. To write
 // another, implement these methods and run the suite of package storetest.
 //
-// All methods are safe for concurrent use. Create, Rotate, Revoke and RevokeAll are each one
+// A store may also be a [Scanner] and a [Notifier].
+//
+// All methods are safe for concurrent use. Create, Update, Rotate, Revoke and RevokeAll are each one
 // atomic step that is durable when the method returns: later calls, in this process or
 // another, see all of it. After an error, all of it was done or nothing. Touch and Purge may
 // work in batches, of which the earlier ones remain. If several processes share a store, what is
@@ -37,9 +42,11 @@ type Store interface {
 	Create(ctx context.Context, c Credential, limit int) error
 
 	// Lookup returns the record of that kind with that digest, even if it has expired.
-	// It returns ErrNotFound if there is none or it was revoked; a store that knows of
-	// the revocation may return [ErrRevoked]. It is called for each request, and must match
-	// all 32 bytes exactly, whatever the collation. The result may be shared and must not
+	// It returns ErrNotFound if there is none or it was revoked. A store that knows of
+	// the revocation may return [ErrRevoked], and beside it what is left of the record: its
+	// Kind, UserID, ID and Digest, which tell whose credential was presented, and nothing
+	// else. Lookup is called for each request, and must match all 32 bytes exactly, whatever
+	// the collation. The result may be shared and must not
 	// be modified. A store that caches its answers may have a method Uncached() Store, which
 	// returns a store that does not, and never nil: Recheck and RevokePlaintext ask that one.
 	Lookup(ctx context.Context, kind Kind, d Digest) (*Credential, error)
@@ -54,15 +61,25 @@ type Store interface {
 	// between. The result is the caller's.
 	List(ctx context.Context, kind Kind, userID string, page Page) ([]Credential, error)
 
+	// Update sets the Name, Scopes, Networks and Metadata of a record to those of next, and
+	// changes nothing else: it never undoes a Touch, and ignores all other fields of next. It
+	// returns ErrNotFound as Get does, for old.Ref(); and ErrConflict if the record is
+	// superseded, or if any of the four is no longer as in old. So of an Update and a Rotate,
+	// or of two Updates, that read the same record, one gets ErrConflict. An expired record
+	// can be updated.
+	Update(ctx context.Context, old, next Credential) error
+
 	// Rotate atomically replaces old with next. If oldUntil is after next.CreatedAt, old
 	// becomes superseded and expires at oldUntil or at its own expiry, whichever is
 	// first. Otherwise old is revoked. If old itself replaced a record that is still in
 	// its grace period, that one is revoked, so that at most two generations are valid
 	// at a time. Limits do not apply. Rotate returns ErrNotFound if old does not exist,
 	// is revoked, belongs to another user, or has expired at next.CreatedAt; and
-	// ErrConflict if old is superseded, or if next's digest or ID is taken, as in Create. Of
-	// several concurrent rotations of one record, exactly one succeeds.
-	Rotate(ctx context.Context, old Ref, next Credential, oldUntil time.Time) error
+	// ErrConflict if old is superseded, if its Name, Scopes, Networks or Metadata are no longer
+	// as in old, or if next's digest or ID is taken, as in Create, even by old. Of old, only
+	// these four and the Ref count. Of several concurrent rotations of one record, exactly one
+	// succeeds.
+	Rotate(ctx context.Context, old, next Credential, oldUntil time.Time) error
 
 	// Revoke revokes a record, and with it the record that it replaced if that is in
 	// its grace period. The digest and the ID of a token or a secret stay until Purge, so
@@ -72,11 +89,13 @@ type Store interface {
 
 	// RevokeAll revokes all of a user's records of one kind except those with the given
 	// IDs. It returns their number, which includes superseded and expired ones. It is
-	// not an error if there are none.
+	// not an error if there are none. All records that existed when it was called are revoked
+	// when it returns.
 	RevokeAll(ctx context.Context, kind Kind, userID string, except ...string) (int, error)
 
-	// Touch records last uses of any number of records. It moves LastUsedAt forward
-	// only, changes nothing else, and skips records that do not exist or were revoked.
+	// Touch records last uses of any number of records. It moves LastUsedAt forward only, and
+	// sets LastUsedFrom with it, to the zero Addr too. It changes nothing else, and skips
+	// records that do not exist or were revoked.
 	Touch(ctx context.Context, uses []Use) error
 
 	// Purge removes records that expired or were revoked before the given time, and
@@ -84,6 +103,64 @@ type Store interface {
 	// day with a time a month ago. Until then the digest and the ID of a revoked token or
 	// secret cannot be used again.
 	Purge(ctx context.Context, before time.Time) (int, error)
+}
+
+// A Scanner is a [Store] that can return the credentials of all users, for example to find
+// those that expire soon.
+type Scanner interface {
+	// Scan returns a page of records that are not revoked, in no particular order.
+	// Superseded and expired ones are among them. A record that matches q and does not
+	// change from the first page to the last is in at least one page. It may be in several. A
+	// page before the last may have fewer records than the limit, or none. A Cursor that is
+	// not from a page of the same query is an error. The result is the caller's.
+	Scan(ctx context.Context, q ScanQuery) (ScanPage, error)
+}
+
+// A ScanQuery says which records [Scanner].Scan returns. The zero value begins with all of
+// them.
+type ScanQuery struct {
+	Kind Kind // zero means all kinds
+
+	// Only records with ExpiresFrom <= ExpiresAt < ExpiresBefore match. A zero ExpiresFrom
+	// is no bound. Without ExpiresBefore, records that never expire match too.
+	ExpiresFrom, ExpiresBefore time.Time
+
+	Cursor string // ScanPage.Next of the page before; empty for the first page
+	Limit  int    // at most 1,000; zero or less means 100
+}
+
+// Max returns the maximum number of records on a page, as Page.Max does. It is for
+// implementations of Scanner.
+func (q ScanQuery) Max() int { return Page{Limit: q.Limit}.Max() }
+
+// Matches reports whether c is of the kind, and expires in the range, that q asks for. It is
+// for implementations of Scanner.
+func (q ScanQuery) Matches(c *Credential) bool {
+	switch {
+	case q.Kind != 0 && c.Kind != q.Kind:
+		return false
+	case c.ExpiresAt.IsZero():
+		return q.ExpiresBefore.IsZero()
+	}
+	return !c.ExpiresAt.Before(q.ExpiresFrom) && (q.ExpiresBefore.IsZero() || c.ExpiresAt.Before(q.ExpiresBefore))
+}
+
+// A ScanPage is a part of the result of a scan.
+type ScanPage struct {
+	Credentials []Credential
+	Next        string // the Cursor of the next page; empty after the last one
+}
+
+// A Notifier is a [Store] that reports changes, including those by other processes.
+type Notifier interface {
+	// Notify makes the store call f after credentials of a user were revoked, rotated or
+	// updated, by any process. At that time Lookup already sees the change. f may also be
+	// called for other changes, or more than once. If kind is zero, changes may have been
+	// missed, of any user. f must be safe for concurrent use, must not block, and must not
+	// call the store. After stop has returned, f is not called anymore; stop may be called
+	// more than once. Notify returns an error that wraps [errors.ErrUnsupported] if the store
+	// cannot hear of changes, for example because a cache has no Invalidations.
+	Notify(f func(kind Kind, userID string)) (stop func(), err error)
 }
 
 // A Credential is the record of a token, a session or a secret. It has no plaintext.
@@ -97,12 +174,23 @@ type Credential struct {
 	Hint   string `json:"hint,omitempty"` // the prefix and the last four characters, by which users recognize a token
 	Scopes Scopes `json:"scopes"`
 
+	Networks Networks `json:"networks,omitempty"` // from where it may be used; empty means from anywhere
+	Metadata Metadata `json:"-"`                  // the service's own data
+
 	Digest Digest `json:"-"`
 	Sealed []byte `json:"-"` // a secret encrypted under Secret's RevealKeys; nil without them
 
 	CreatedAt  time.Time `json:"created_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`   // zero means never
 	LastUsedAt time.Time `json:"last_used_at,omitzero"` // zero means not yet; lags by up to about a minute
+
+	// The addresses of the clients that created it, and that used it at LastUsedAt. They have no
+	// zone and are not IPv4-mapped. The zero Addr means unknown.
+	CreatedFrom  netip.Addr `json:"created_from,omitzero"`
+	LastUsedFrom netip.Addr `json:"last_used_from,omitzero"`
+
+	Actor         string `json:"actor,omitempty"`          // of a session: the user who acts as UserID, for example support staff; empty if it is UserID
+	NonPersistent bool   `json:"non_persistent,omitempty"` // of a session: its cookie ends with the browser's session
 
 	Superseded bool   `json:"superseded,omitempty"` // rotated, and in its grace period until ExpiresAt; does not count against limits
 	Previous   string `json:"previous,omitempty"`   // the ID of the credential that it replaced with a grace period
@@ -147,6 +235,7 @@ type Use struct {
 	Ref
 	Digest Digest // for caches, which know records by it
 	At     time.Time
+	From   netip.Addr // the client's address, with no zone and not IPv4-mapped; zero means unknown
 }
 
 // A Page is a part of a list. The zero value is the first 100 records.
@@ -215,6 +304,40 @@ func (k Kind) scheme() Scheme {
 	return ""
 }
 
+// Networks are the networks from which a credential may be used: masked prefixes in the form
+// of [netip.Prefix.String], separated by single spaces. The zero value means anywhere. A
+// Networks is immutable. Stores keep it as it is.
+//
+// This version of the library has no way to learn a client's address, so it rejects
+// every credential that has Networks.
+type Networks string
+
+// Metadata is a service's own data about a credential: "key=value" lines, sorted by key and
+// separated by newlines. The zero value has no keys. It is immutable, so requests share it
+// without copying. Stores keep it as it is: up to 6 KB of UTF-8.
+type Metadata string
+
+// Get returns the value of a key, or "" if m does not have it.
+func (m Metadata) Get(key string) string {
+	for k, v := range m.All() {
+		if k == key {
+			return v
+		}
+	}
+	return ""
+}
+
+// All iterates over the keys and values, in the order of the keys.
+func (m Metadata) All() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for line := range strings.SplitSeq(string(m), "\n") {
+			if key, value, ok := strings.Cut(line, "="); ok && !yield(key, value) {
+				return
+			}
+		}
+	}
+}
+
 // A Digest is the SHA-256 of a plaintext. It needs no salt and no stretching, since
 // our plaintexts have 190 random bits (OWASP asks for 64 in session identifiers, RFC 6749
 // section 10.10 for 128).
@@ -268,7 +391,11 @@ func (unsupportedStore) List(context.Context, Kind, string, Page) ([]Credential,
 	return nil, errors.ErrUnsupported
 }
 
-func (unsupportedStore) Rotate(context.Context, Ref, Credential, time.Time) error {
+func (unsupportedStore) Update(context.Context, Credential, Credential) error {
+	return errors.ErrUnsupported
+}
+
+func (unsupportedStore) Rotate(context.Context, Credential, Credential, time.Time) error {
 	return errors.ErrUnsupported
 }
 

@@ -321,7 +321,7 @@ func TestLookupStore(t *testing.T) {
 	_, all := b.RevokeAll(ctx, "ada")
 	_, purge := lookup.Purge(ctx, time.Now())
 	for _, err := range []error{issue, list, rotate, all, purge, b.Revoke(ctx, "ada", "x"),
-		lookup.Rotate(ctx, auth.Ref{}, auth.Credential{}, time.Now()), lookup.Touch(ctx, nil)} {
+		lookup.Rotate(ctx, auth.Credential{}, auth.Credential{}, time.Now()), lookup.Touch(ctx, nil)} {
 		require.ErrorIs(t, err, errors.ErrUnsupported)
 	}
 	require.NoError(t, b.Close(ctx))
@@ -569,4 +569,24 @@ func TestKind_text(t *testing.T) {
 			require.ErrorContains(t, err, `"none" is not a kind`)
 		}
 	}
+}
+
+func TestMetadata(t *testing.T) {
+	t.Parallel()
+	m := auth.Metadata("plan=\ntenant=a=b c\nteam=Zoë")
+	require.Equal(t, "", m.Get("plan"))
+	require.Equal(t, "a=b c", m.Get("tenant"))
+	require.Equal(t, "Zoë", m.Get("team"))
+	for _, absent := range []string{"", "ten", "tenant=a", "TENANT"} {
+		require.Empty(t, m.Get(absent))
+	}
+	var keys []string
+	for key := range m.All() {
+		keys = append(keys, key)
+		if key == "tenant" {
+			break
+		}
+	}
+	require.Equal(t, []string{"plan", "tenant"}, keys)
+	require.Empty(t, auth.Metadata("").Get(""))
 }

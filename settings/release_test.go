@@ -141,7 +141,7 @@ func (s *afterStore) Create(ctx context.Context, c auth.Credential, limit int) e
 	return s.after("Create")
 }
 
-func (s *afterStore) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, oldUntil time.Time) error {
+func (s *afterStore) Rotate(ctx context.Context, old, next auth.Credential, oldUntil time.Time) error {
 	if err := s.Store.Rotate(ctx, old, next, oldUntil); err != nil {
 		return err
 	}

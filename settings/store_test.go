@@ -99,7 +99,7 @@ func (s *faultyStore) List(ctx context.Context, kind auth.Kind, userID string, p
 	return s.Store.List(ctx, kind, userID, page)
 }
 
-func (s *faultyStore) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, oldUntil time.Time) error {
+func (s *faultyStore) Rotate(ctx context.Context, old, next auth.Credential, oldUntil time.Time) error {
 	if err := s.failing("Rotate"); err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ var detailCases = []testCase{
 
 			old := t.create(record(auth.KindToken, first.UserID))
 			second.Previous = old.ID
-			t.want(t.store.Rotate(t.Context(), old.Ref(), second, second.CreatedAt.Add(time.Minute)), auth.ErrConflict)
+			t.want(t.store.Rotate(t.Context(), old, second, second.CreatedAt.Add(time.Minute)), auth.ErrConflict)
 			t.same(t.get(old), old)
 			t.digestUnknown(second)
 		},
@@ -221,7 +221,7 @@ var detailCases = []testCase{
 			first := t.create(record(auth.KindSecret, user()))
 			expired := successor(first)
 			expired.ExpiresAt = expired.CreatedAt
-			t.ok(t.store.Rotate(t.Context(), first.Ref(), expired, expired.CreatedAt.Add(time.Hour)))
+			t.ok(t.store.Rotate(t.Context(), first, expired, expired.CreatedAt.Add(time.Hour)))
 			third := t.create(record(auth.KindSecret, first.UserID))
 			t.notFound(first)
 			t.notFound(expired)
@@ -286,7 +286,7 @@ var detailCases = []testCase{
 			second := t.rotate(first)
 			third := successor(second)
 			third.Previous = ""
-			t.ok(t.store.Rotate(t.Context(), second.Ref(), third, time.Time{}))
+			t.ok(t.store.Rotate(t.Context(), second, third, time.Time{}))
 			t.notFound(first)
 			t.notFound(second)
 			t.wantCount(first.Kind, first.UserID, 1)
@@ -302,7 +302,7 @@ var detailCases = []testCase{
 			next := successor(old)
 			want := next
 			want.Sealed = slices.Clone(next.Sealed)
-			t.ok(t.store.Rotate(t.Context(), old.Ref(), next, next.CreatedAt.Add(time.Hour)))
+			t.ok(t.store.Rotate(t.Context(), old, next, next.CreatedAt.Add(time.Hour)))
 			next.Sealed[0] ^= 0xFF
 			t.same(t.get(want), want)
 			t.same(*seen, old)
@@ -330,7 +330,7 @@ var detailCases = []testCase{
 			old := t.create(record(auth.KindToken, user()))
 			next := successor(old)
 			until := next.CreatedAt.Add(time.Minute)
-			t.ok(t.store.Rotate(t.Context(), old.Ref(), next, until))
+			t.ok(t.store.Rotate(t.Context(), old, next, until))
 			expired := record(auth.KindToken, user())
 			expired.ExpiresAt = expired.CreatedAt.Add(-time.Hour)
 			t.create(expired)
@@ -402,9 +402,9 @@ var detailCases = []testCase{
 		why:  "a Ref consists of kind, user and ID.",
 		run: func(t *run) {
 			c := t.create(record(auth.KindSession, user()))
-			ref := c.Ref()
-			ref.Kind = auth.KindToken
-			t.want(t.store.Rotate(t.Context(), ref, record(auth.KindToken, c.UserID), time.Time{}), auth.ErrNotFound)
+			other := c
+			other.Kind = auth.KindToken
+			t.want(t.store.Rotate(t.Context(), other, record(auth.KindToken, c.UserID), time.Time{}), auth.ErrNotFound)
 			t.same(t.get(c), c)
 		},
 	},
@@ -428,7 +428,7 @@ var waysToRevoke = map[string]func(t *run, kind auth.Kind) (kept, revoked []auth
 		old := t.create(record(kind, user()))
 		next := successor(old)
 		next.Previous = ""
-		t.ok(t.store.Rotate(t.Context(), old.Ref(), next, time.Time{}))
+		t.ok(t.store.Rotate(t.Context(), old, next, time.Time{}))
 		return []auth.Credential{next}, []auth.Credential{old}
 	},
 	"Rotate twice": func(t *run, kind auth.Kind) (kept, revoked []auth.Credential) {

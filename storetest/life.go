@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -19,7 +20,7 @@ var lifeCases = []testCase{
 				t.notFound(c)
 				t.want(t.store.Revoke(t.Context(), c.Ref()), auth.ErrNotFound)
 				t.ok(t.store.Touch(t.Context(), []auth.Use{{Ref: c.Ref(), Digest: c.Digest, At: now()}}))
-				t.want(t.store.Rotate(t.Context(), c.Ref(), successor(c), now().Add(time.Hour)), auth.ErrNotFound)
+				t.want(t.store.Rotate(t.Context(), c, successor(c), now().Add(time.Hour)), auth.ErrNotFound)
 				t.notFound(c)
 				if kind != auth.KindSession {
 					imported := record(kind, user())
@@ -61,22 +62,22 @@ var lifeCases = []testCase{
 			old := t.create(record(auth.KindToken, user()))
 			next := successor(old)
 			until := next.CreatedAt.Add(10 * time.Minute)
-			t.ok(t.store.Rotate(t.Context(), old.Ref(), next, until))
+			t.ok(t.store.Rotate(t.Context(), old, next, until))
 			t.same(t.lookup(next), next)
 			old.Superseded, old.ExpiresAt = true, until
 			t.same(t.lookup(old), old)
 			t.same(t.get(old), old)
-			t.want(t.store.Rotate(t.Context(), old.Ref(), successor(old), until), auth.ErrConflict)
+			t.want(t.store.Rotate(t.Context(), old, successor(old), until), auth.ErrConflict)
 
 			short := t.create(record(auth.KindToken, user()))
-			t.ok(t.store.Rotate(t.Context(), short.Ref(), successor(short), short.ExpiresAt.Add(time.Hour)))
+			t.ok(t.store.Rotate(t.Context(), short, successor(short), short.ExpiresAt.Add(time.Hour)))
 			short.Superseded = true
 			t.same(t.lookup(short), short)
 
 			endless := record(auth.KindToken, user())
 			endless.ExpiresAt = time.Time{}
 			t.create(endless)
-			t.ok(t.store.Rotate(t.Context(), endless.Ref(), successor(endless), until))
+			t.ok(t.store.Rotate(t.Context(), endless, successor(endless), until))
 			endless.Superseded, endless.ExpiresAt = true, until
 			t.same(t.lookup(endless), endless)
 		},
@@ -92,10 +93,10 @@ var lifeCases = []testCase{
 				old := t.create(record(auth.KindToken, user()))
 				next := successor(old)
 				next.Previous = ""
-				t.ok(t.store.Rotate(t.Context(), old.Ref(), next, until(next)))
+				t.ok(t.store.Rotate(t.Context(), old, next, until(next)))
 				t.notFound(old)
 				t.same(t.lookup(next), next)
-				t.want(t.store.Rotate(t.Context(), old.Ref(), successor(old), time.Time{}), auth.ErrNotFound)
+				t.want(t.store.Rotate(t.Context(), old, successor(old), time.Time{}), auth.ErrNotFound)
 				imported := record(auth.KindToken, user())
 				imported.Digest = old.Digest
 				t.want(t.store.Create(t.Context(), imported, 0), auth.ErrConflict)
@@ -110,7 +111,7 @@ var lifeCases = []testCase{
 			next := successor(old)
 			old.ExpiresAt = next.CreatedAt
 			t.create(old)
-			t.want(t.store.Rotate(t.Context(), old.Ref(), next, next.CreatedAt.Add(time.Hour)), auth.ErrNotFound)
+			t.want(t.store.Rotate(t.Context(), old, next, next.CreatedAt.Add(time.Hour)), auth.ErrNotFound)
 			t.notFound(next)
 			t.same(t.lookup(old), old)
 		},
@@ -189,18 +190,29 @@ var lifeCases = []testCase{
 	},
 	{
 		name: "Touch_onlyForward",
-		why:  "uses arrive late and out of order, from several processes. They change nothing else.",
+		why:  "uses arrive late and out of order, from several processes. The time and the address of the latest use stay together. Nothing else changes.",
 		run: func(t *run) {
 			c := t.create(record(auth.KindToken, user()))
 			at := c.CreatedAt.Add(time.Minute)
-			use := func(at time.Time) auth.Use { return auth.Use{Ref: c.Ref(), Digest: c.Digest, At: at} }
-			t.ok(t.store.Touch(t.Context(), []auth.Use{use(at)}))
-			t.ok(t.store.Touch(t.Context(), []auth.Use{use(at.Add(-time.Second))}))
-			c.LastUsedAt = at
+			first, second := netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff")
+			touch := func(uses ...auth.Use) {
+				for i := range uses {
+					uses[i].Ref, uses[i].Digest = c.Ref(), c.Digest
+				}
+				t.ok(t.store.Touch(t.Context(), uses))
+			}
+			touch(auth.Use{At: at, From: first})
+			touch(auth.Use{At: at.Add(-time.Second), From: second})
+			touch(auth.Use{At: at, From: second})
+			c.LastUsedAt, c.LastUsedFrom = at, first
 			t.same(t.lookup(c), c)
 			t.same(t.get(c), c)
-			t.ok(t.store.Touch(t.Context(), []auth.Use{use(at.Add(2 * time.Second)), use(at.Add(time.Second))}))
-			c.LastUsedAt = at.Add(2 * time.Second)
+			touch(auth.Use{At: at.Add(2 * time.Second), From: second}, auth.Use{At: at.Add(time.Second), From: first})
+			c.LastUsedAt, c.LastUsedFrom = at.Add(2*time.Second), second
+			t.same(t.lookup(c), c)
+			t.same(t.all(c.Kind, c.UserID)[0], c)
+			touch(auth.Use{At: at.Add(3 * time.Second)})
+			c.LastUsedAt, c.LastUsedFrom = at.Add(3*time.Second), netip.Addr{}
 			t.same(t.lookup(c), c)
 		},
 	},

@@ -111,7 +111,7 @@ var raceCases = []testCase{
 				next[i].Previous = old[i].ID
 			}
 			t.oneSucceeds(concurrently(len(old), func(i int) error {
-				return t.store.Rotate(t.Context(), old[i].Ref(), next[i], next[i].CreatedAt.Add(time.Hour))
+				return t.store.Rotate(t.Context(), old[i], next[i], next[i].CreatedAt.Add(time.Hour))
 			}), auth.ErrConflict)
 			t.known(next, 1)
 			superseded := 0
@@ -165,7 +165,7 @@ var raceCases = []testCase{
 					if i == 0 {
 						return t.store.Revoke(t.Context(), old.Ref())
 					}
-					return t.store.Rotate(t.Context(), old.Ref(), next, next.CreatedAt.Add(time.Hour))
+					return t.store.Rotate(t.Context(), old, next, next.CreatedAt.Add(time.Hour))
 				})
 				t.count(errs, nil, auth.ErrNotFound)
 				t.notFound(old)
@@ -188,7 +188,7 @@ var raceCases = []testCase{
 					return err
 				case i <= 10:
 					next := successor(before[i-1])
-					return t.store.Rotate(t.Context(), before[i-1].Ref(), next, next.CreatedAt.Add(time.Hour))
+					return t.store.Rotate(t.Context(), before[i-1], next, next.CreatedAt.Add(time.Hour))
 				}
 				return t.store.Create(t.Context(), record(auth.KindToken, u), 0)
 			})
@@ -278,7 +278,7 @@ func rotateConcurrently(t *run, overlap time.Duration, lost error, live int) {
 	old := t.create(record(auth.KindToken, user()))
 	t.oneSucceeds(concurrently(50, func(int) error {
 		next := successor(old)
-		return t.store.Rotate(t.Context(), old.Ref(), next, next.CreatedAt.Add(overlap))
+		return t.store.Rotate(t.Context(), old, next, next.CreatedAt.Add(overlap))
 	}), lost)
 	t.wantCount(auth.KindToken, old.UserID, live)
 }

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -33,10 +34,14 @@ var recordCases = []testCase{
 			c := record(auth.KindToken, strings.Repeat("\U0001F600", 63)+"abc")
 			c.Name = strings.Repeat("\U0001F469\u200D\U0001F4BB", 23) // 253 bytes
 			c.Scopes = auth.Scopes(strings.Repeat("s", 2048))
+			c.Networks = auth.Networks(strings.TrimSuffix(strings.Repeat("2001:db8:1111:2222:3333:4444:5555:6666/128 ", 16), " "))
+			c.Metadata = auth.Metadata(strings.TrimSuffix(strings.Repeat(strings.Repeat("k", 64)+"="+strings.Repeat("\U0001F600", 64)+"\n", 16), "\n"))
 			c.ExpiresAt = c.CreatedAt.Add(math.MaxInt64).Truncate(time.Microsecond)
+			c.CreatedFrom = netip.MustParseAddr("2001:db8:1111:2222:3333:4444:5555:6666")
 			t.create(c)
 			t.same(t.lookup(c), c)
 			c = record(auth.KindSession, user())
+			c.Actor = strings.Repeat("\U0001F600", 63) + "abc"
 			c.Name, c.Scopes, c.ExpiresAt = "", "", time.Time{}
 			t.create(c)
 			t.same(t.get(c), c)
@@ -49,7 +54,7 @@ var recordCases = []testCase{
 			c := record(auth.KindToken, user())
 			t.notFound(c)
 			t.want(t.store.Revoke(t.Context(), c.Ref()), auth.ErrNotFound)
-			t.want(t.store.Rotate(t.Context(), c.Ref(), successor(c), time.Time{}), auth.ErrNotFound)
+			t.want(t.store.Rotate(t.Context(), c, successor(c), time.Time{}), auth.ErrNotFound)
 			n, err := t.store.RevokeAll(t.Context(), c.Kind, c.UserID)
 			t.ok(err)
 			if n != 0 {
@@ -93,10 +98,12 @@ var recordCases = []testCase{
 					t.fail("List returned %+v for %q, want its one record", list, name)
 				}
 			}
-			stranger := auth.Ref{Kind: auth.KindToken, UserID: names[1], ID: records[0].ID}
-			_, err := t.store.Get(t.Context(), stranger)
+			stranger := records[0]
+			stranger.UserID = names[1]
+			_, err := t.store.Get(t.Context(), stranger.Ref())
 			t.want(err, auth.ErrNotFound)
-			t.want(t.store.Revoke(t.Context(), stranger), auth.ErrNotFound)
+			t.want(t.store.Revoke(t.Context(), stranger.Ref()), auth.ErrNotFound)
+			t.want(t.store.Update(t.Context(), stranger, stranger), auth.ErrNotFound)
 			next := record(auth.KindToken, stranger.UserID)
 			t.want(t.store.Rotate(t.Context(), stranger, next, time.Time{}), auth.ErrNotFound)
 			if n, err := t.store.RevokeAll(t.Context(), auth.KindToken, names[1]); n != 1 || err != nil {
@@ -120,7 +127,7 @@ var recordCases = []testCase{
 			old := t.create(record(auth.KindToken, user()))
 			next := successor(old)
 			next.Digest = c.Digest
-			t.want(t.store.Rotate(t.Context(), old.Ref(), next, now().Add(time.Hour)), auth.ErrConflict)
+			t.want(t.store.Rotate(t.Context(), old, next, now().Add(time.Hour)), auth.ErrConflict)
 			t.same(t.lookup(old), old)
 			t.same(t.lookup(c), c)
 		},
@@ -242,7 +249,8 @@ var recordCases = []testCase{
 			_, errAll := t.store.RevokeAll(canceled(), kept.Kind, kept.UserID)
 			for _, err := range []error{
 				t.store.Create(canceled(), c, 0),
-				t.store.Rotate(canceled(), kept.Ref(), c, time.Time{}),
+				t.store.Update(canceled(), kept, renamed(kept, "other")),
+				t.store.Rotate(canceled(), kept, c, time.Time{}),
 				t.store.Revoke(canceled(), kept.Ref()),
 				errAll,
 			} {

@@ -16,6 +16,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -28,7 +29,7 @@ import (
 // rule is about. Each subtest calls open for an empty store, which open closes with
 // t.Cleanup if necessary. The subtests run in parallel.
 func Run(t *testing.T, open func(t *testing.T) auth.Store) {
-	for _, c := range slices.Concat(recordCases, lifeCases, detailCases, raceCases) {
+	for _, c := range slices.Concat(recordCases, lifeCases, updateCases, detailCases, raceCases) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.run(&run{T: t, store: open(t), why: c.why})
@@ -88,8 +89,11 @@ func record(kind auth.Kind, user string) auth.Credential {
 	switch kind {
 	case auth.KindToken:
 		c.Name, c.Hint = "deploy", "acme_…1234"
+		c.Networks, c.Metadata = "192.0.2.0/24 2001:db8::/32", "plan=pro\ntenant=Zoë & Co."
+		c.CreatedFrom = netip.MustParseAddr("192.0.2.1")
 	case auth.KindSession:
 		c.Name = "Mozilla/5.0"
+		c.Actor, c.NonPersistent, c.CreatedFrom = "support", true, netip.MustParseAddr("2001:db8::1")
 	case auth.KindSecret:
 		c.Hint, c.Sealed, c.ExpiresAt = "…1234", []byte{0, 1, 2, 0xFF}, time.Time{}
 	}
@@ -122,15 +126,21 @@ func (t *run) createExpired(kind auth.Kind, user string) auth.Credential {
 // successor returns the record that replaces c in a rotation with a grace period.
 func successor(c auth.Credential) auth.Credential {
 	next := record(c.Kind, c.UserID)
-	next.Name, next.Scopes, next.Previous = c.Name, c.Scopes, c.ID
+	next.Name, next.Scopes, next.Networks, next.Metadata, next.Previous = c.Name, c.Scopes, c.Networks, c.Metadata, c.ID
 	return next
+}
+
+// renamed returns c with another name.
+func renamed(c auth.Credential, name string) auth.Credential {
+	c.Name = name
+	return c
 }
 
 // rotate replaces c with a successor, with a grace period of half an hour.
 func (t *run) rotate(c auth.Credential) auth.Credential {
 	t.Helper()
 	next := successor(c)
-	t.ok(t.store.Rotate(t.Context(), c.Ref(), next, next.CreatedAt.Add(30*time.Minute)))
+	t.ok(t.store.Rotate(t.Context(), c, next, next.CreatedAt.Add(30*time.Minute)))
 	return next
 }
 
@@ -150,6 +160,12 @@ func difference(a, b auth.Credential) string {
 		return "Name or Hint"
 	case a.Scopes != b.Scopes:
 		return "Scopes"
+	case a.Networks != b.Networks || a.Metadata != b.Metadata:
+		return "Networks or Metadata"
+	case a.Actor != b.Actor || a.NonPersistent != b.NonPersistent:
+		return "Actor or NonPersistent"
+	case a.CreatedFrom != b.CreatedFrom || a.LastUsedFrom != b.LastUsedFrom:
+		return "address"
 	case a.Digest != b.Digest:
 		return "Digest"
 	case !slices.Equal(a.Sealed, b.Sealed):
@@ -214,7 +230,7 @@ func (t *run) digestTaken(c auth.Credential) {
 	other := t.create(record(auth.KindToken, user()))
 	next := successor(other)
 	next.Digest = c.Digest
-	t.want(t.store.Rotate(t.Context(), other.Ref(), next, now().Add(time.Hour)), auth.ErrConflict)
+	t.want(t.store.Rotate(t.Context(), other, next, now().Add(time.Hour)), auth.ErrConflict)
 	t.same(t.lookup(other), other)
 }
 
@@ -230,7 +246,7 @@ func (t *run) idTaken(c auth.Credential) {
 		if listed.Superseded || listed.ID == c.ID || listed.Expired(now()) {
 			continue
 		}
-		t.want(t.store.Rotate(t.Context(), listed.Ref(), same, now().Add(time.Hour)), auth.ErrConflict)
+		t.want(t.store.Rotate(t.Context(), listed, same, now().Add(time.Hour)), auth.ErrConflict)
 		t.same(t.get(listed), listed)
 		t.digestUnknown(same)
 	}

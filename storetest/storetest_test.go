@@ -267,7 +267,7 @@ func (s *racing) Create(ctx context.Context, c auth.Credential, limit int) error
 	return err
 }
 
-func (s *racing) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, until time.Time) error {
+func (s *racing) Rotate(ctx context.Context, old, next auth.Credential, until time.Time) error {
 	if err := s.free(ctx, next); err != nil {
 		return err
 	}
@@ -371,8 +371,8 @@ func (s *offset) List(ctx context.Context, kind auth.Kind, user string, page aut
 
 type twoSteps struct{ *auth.MemoryStore }
 
-func (s *twoSteps) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, until time.Time) error {
-	c, err := s.Get(ctx, old)
+func (s *twoSteps) Rotate(ctx context.Context, old, next auth.Credential, until time.Time) error {
+	c, err := s.Get(ctx, old.Ref())
 	if err != nil {
 		return err
 	}
@@ -397,14 +397,14 @@ func withID(c auth.Credential) auth.Credential {
 
 type lenient struct{ *auth.MemoryStore }
 
-func (s *lenient) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, until time.Time) error {
+func (s *lenient) Rotate(ctx context.Context, old, next auth.Credential, until time.Time) error {
 	return s.MemoryStore.Rotate(ctx, old, next, until.Add(time.Hour))
 }
 
 type reviving struct{ *auth.MemoryStore }
 
-func (s *reviving) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, until time.Time) error {
-	if c, err := s.Get(ctx, old); err == nil && c.Expired(next.CreatedAt) {
+func (s *reviving) Rotate(ctx context.Context, old, next auth.Credential, until time.Time) error {
+	if c, err := s.Get(ctx, old.Ref()); err == nil && c.Expired(next.CreatedAt) {
 		return s.MemoryStore.Create(ctx, next, 0)
 	}
 	return s.MemoryStore.Rotate(ctx, old, next, until)
@@ -538,8 +538,8 @@ func (s *byTime) List(ctx context.Context, kind auth.Kind, user string, page aut
 
 type leaving struct{ *auth.MemoryStore }
 
-func (s *leaving) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, until time.Time) error {
-	c, err := s.Get(ctx, old)
+func (s *leaving) Rotate(ctx context.Context, old, next auth.Credential, until time.Time) error {
+	c, err := s.Get(ctx, old.Ref())
 	if err != nil || c.Previous == "" || until.After(next.CreatedAt) {
 		return s.MemoryStore.Rotate(ctx, old, next, until)
 	}
