@@ -69,6 +69,7 @@ func measure(b *testing.B, f filled) {
 	f.measureLookup(b, "hot", digests[:1000], perRecord)
 	f.measureCreate(b)
 	f.measureRevokeAll(b)
+	f.measurePurge(b)
 }
 
 func (f filled) measureLookup(b *testing.B, name string, digests []auth.Digest, perRecord float64) {
@@ -130,6 +131,25 @@ func (f filled) measureRevokeAll(b *testing.B) {
 			revoked, err := f.store.RevokeAll(b.Context(), auth.KindToken, userID)
 			require.NoError(b, err)
 			require.Equal(b, 10_000, revoked)
+		}
+	})
+}
+
+func (f filled) measurePurge(b *testing.B) {
+	b.Run("purge of 10,000", func(b *testing.B) {
+		for n := 0; b.Loop(); n++ {
+			b.StopTimer()
+			series := fmt.Sprint("expired-", n)
+			records := makeRecords(series, 0, 10_000)
+			for i := range records {
+				records[i].UserID = series + "-" + records[i].UserID
+				records[i].ExpiresAt = records[i].CreatedAt.Add(-2 * time.Hour)
+			}
+			f.fill(b, records)
+			b.StartTimer()
+			purged, err := f.store.Purge(b.Context(), time.Now().Add(-time.Hour))
+			require.NoError(b, err)
+			require.Equal(b, 10_000, purged)
 		}
 	})
 }
