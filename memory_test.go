@@ -15,6 +15,13 @@ func TestMemoryStore_contract(t *testing.T) {
 	storetest.Run(t, func(*testing.T) auth.Store { return auth.NewMemoryStore() })
 }
 
+func TestMemoryStore_sharedContract(t *testing.T) {
+	storetest.RunShared(t, func(*testing.T) (a, b auth.Store) {
+		s := auth.NewMemoryStore()
+		return s, s
+	})
+}
+
 func TestMemoryStore_duplicateID(t *testing.T) {
 	t.Parallel()
 	s := auth.NewMemoryStore()
@@ -37,6 +44,7 @@ func TestMemoryStore_canceledContext(t *testing.T) {
 	cancel()
 	calls := storeCalls(ctx, s, c)
 	delete(calls, "Lookup")
+	calls["Scan"] = func() error { _, err := s.Scan(ctx, auth.ScanQuery{}); return err }
 	for name, call := range calls {
 		require.ErrorIs(t, call(), context.Canceled, name)
 	}
@@ -55,6 +63,7 @@ func storeCalls(ctx context.Context, s auth.Store, c auth.Credential) map[string
 		"Lookup":    func() error { _, err := s.Lookup(ctx, c.Kind, c.Digest); return err },
 		"Get":       func() error { _, err := s.Get(ctx, c.Ref()); return err },
 		"List":      func() error { _, err := s.List(ctx, c.Kind, c.UserID, auth.Page{}); return err },
+		"Update":    func() error { return s.Update(ctx, c, next) },
 		"Rotate":    func() error { return s.Rotate(ctx, c, next, time.Time{}) },
 		"Revoke":    func() error { return s.Revoke(ctx, c.Ref()) },
 		"RevokeAll": func() error { _, err := s.RevokeAll(ctx, c.Kind, c.UserID); return err },

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"errors"
 	"net/netip"
 	"time"
 
@@ -14,7 +13,7 @@ var lifeCases = []testCase{
 		name: "Revoke_isPermanent",
 		why:  "nothing makes a revoked token or secret valid again: neither a late use, nor an import of the same plaintext.",
 		run: func(t *run) {
-			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
+			for _, kind := range kinds {
 				c := t.create(record(kind, user()))
 				t.ok(t.store.Revoke(t.Context(), c.Ref()))
 				t.notFound(c)
@@ -150,45 +149,6 @@ var lifeCases = []testCase{
 		},
 	},
 	{
-		name: "Create_oneCurrentSecret",
-		why:  "ErrConflict for a second secret of a user until the first is revoked. Superseded secrets do not count.",
-		run: func(t *run) {
-			first := t.create(record(auth.KindSecret, user()))
-			second := record(auth.KindSecret, first.UserID)
-			t.want(t.store.Create(t.Context(), second, 0), auth.ErrConflict)
-			next := t.rotate(first)
-			t.want(t.store.Create(t.Context(), second, 0), auth.ErrConflict)
-			t.create(record(auth.KindSecret, user()))
-			t.ok(t.store.Revoke(t.Context(), next.Ref()))
-			t.create(second)
-		},
-	},
-	{
-		name: "Create_limit",
-		why:  "a limit counts the valid records of one user and kind, without expired, superseded and revoked ones.",
-		run: func(t *run) {
-			u, ctx := user(), t.Context()
-			add := func(c auth.Credential) error { return t.store.Create(ctx, c, 2) }
-			expired := record(auth.KindToken, u)
-			expired.ExpiresAt = expired.CreatedAt
-			t.ok(add(expired))
-			t.create(record(auth.KindSession, u))
-			t.create(record(auth.KindToken, user()))
-			first, second := record(auth.KindToken, u), record(auth.KindToken, u)
-			t.ok(add(first))
-			t.ok(add(second))
-			third := record(auth.KindToken, u)
-			t.want(add(third), auth.ErrLimit)
-			t.notFound(third)
-			next := t.rotate(first)
-			t.want(add(third), auth.ErrLimit)
-			t.ok(t.store.Revoke(ctx, next.Ref()))
-			t.ok(add(third))
-			t.want(add(record(auth.KindToken, u)), auth.ErrLimit)
-			t.ok(t.store.Create(ctx, record(auth.KindToken, u), 0))
-		},
-	},
-	{
 		name: "Touch_onlyForward",
 		why:  "uses arrive late and out of order, from several processes. The time and the address of the latest use stay together. Nothing else changes.",
 		run: func(t *run) {
@@ -236,49 +196,4 @@ var lifeCases = []testCase{
 			t.same(t.get(records[999]), records[999])
 		},
 	},
-	{
-		name: "Purge_expired",
-		why:  "Purge removes records that expired or were revoked before a time, to the microsecond, and no record that can still grant access or keep a digest from being imported.",
-		run: func(t *run) {
-			at := now().Add(-time.Hour)
-			u := user()
-			make := func(expires time.Time) auth.Credential {
-				c := record(auth.KindToken, u)
-				c.ExpiresAt = expires
-				return t.create(c)
-			}
-			before, exact, live, endless := make(at.Add(-time.Microsecond)), make(at), make(now().Add(time.Hour)), make(time.Time{})
-			revoked := make(time.Time{})
-			t.ok(t.store.Revoke(t.Context(), revoked.Ref()))
-			t.purge(at, 1)
-			t.notFound(before)
-			for _, c := range []auth.Credential{exact, live, endless} {
-				t.same(t.lookup(c), c)
-			}
-			imported := record(auth.KindToken, u)
-			imported.Digest = revoked.Digest
-			t.want(t.store.Create(t.Context(), imported, 0), auth.ErrConflict)
-
-			t.purge(now().Add(time.Minute), 2)
-			t.notFound(exact)
-			t.same(t.lookup(live), live)
-			t.same(t.lookup(endless), endless)
-			t.create(imported)
-			t.same(t.lookup(imported), imported)
-			_, err := t.store.Lookup(t.Context(), auth.KindToken, before.Digest)
-			if errors.Is(err, auth.ErrRevoked) {
-				t.fail("Lookup returned ErrRevoked for a purged record")
-			}
-		},
-	},
-}
-
-// purge fails unless Purge removes n records.
-func (t *run) purge(before time.Time, n int) {
-	t.Helper()
-	purged, err := t.store.Purge(t.Context(), before)
-	t.ok(err)
-	if purged != n {
-		t.fail("Purge returned %d, want %d", purged, n)
-	}
 }

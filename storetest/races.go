@@ -61,7 +61,7 @@ var raceCases = []testCase{
 		name: "Create_concurrentID",
 		why:  "of several calls with one ID, in a form that is sent twice, one creates a record. The others get ErrConflict, and leave nothing.",
 		run: func(t *run) {
-			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
+			for _, kind := range kinds {
 				for _, limit := range []int{0, 1, 7} {
 					records := sameID(kind, 20)
 					t.oneSucceeds(concurrently(len(records), func(i int) error {
@@ -174,31 +174,20 @@ var raceCases = []testCase{
 	},
 	{
 		name: "RevokeAll_duringChanges",
-		why:  "all records that existed when RevokeAll was called are revoked when it returns, whatever happens concurrently.",
+		why:  "all records that existed when RevokeAll was called are revoked when it returns, whatever happens to them concurrently. Comparing them with what they were when they were listed lets those escape that a use or an update changed.",
 		run: func(t *run) {
-			u := user()
-			var before []auth.Credential
-			for range 10 {
-				before = append(before, t.create(record(auth.KindToken, u)))
-			}
-			errs := concurrently(21, func(i int) error {
-				switch {
-				case i == 0:
-					_, err := t.store.RevokeAll(t.Context(), auth.KindToken, u)
-					return err
-				case i <= 10:
-					next := successor(before[i-1])
-					return t.store.Rotate(t.Context(), before[i-1], next, next.CreatedAt.Add(time.Hour))
+			for range 5 {
+				u := user()
+				before := make([]auth.Credential, 12)
+				for i := range before {
+					before[i] = t.create(record(auth.KindToken, u))
 				}
-				return t.store.Create(t.Context(), record(auth.KindToken, u), 0)
-			})
-			t.count(errs, nil, auth.ErrNotFound)
-			if _, err := t.store.RevokeAll(t.Context(), auth.KindToken, u); err != nil {
-				t.fail("the second RevokeAll returned the error %v", err)
-			}
-			t.wantCount(auth.KindToken, u, 0)
-			for _, c := range before {
-				t.notFound(c)
+				errs := concurrently(4*len(before)+1, func(i int) error { return changeDuringRevokeAll(t, before, i) })
+				t.ok(errs[0])
+				t.count(errs, nil)
+				for _, c := range before {
+					t.notFound(c)
+				}
 			}
 		},
 	},
@@ -265,6 +254,34 @@ func (t *run) known(records []auth.Credential, n int) {
 	if found != n {
 		t.fail("Lookup found %d of %d records with one ID, want %d", found, len(records), n)
 	}
+}
+
+// changeDuringRevokeAll calls RevokeAll if i is zero, and changes one of the records, or creates
+// another, otherwise.
+func changeDuringRevokeAll(t *run, before []auth.Credential, i int) error {
+	if i == 0 {
+		_, err := t.store.RevokeAll(t.Context(), auth.KindToken, before[0].UserID)
+		return err
+	}
+	c := before[i%len(before)]
+	switch i / len(before) {
+	case 0:
+		return t.store.Touch(t.Context(), []auth.Use{{Ref: c.Ref(), Digest: c.Digest, At: now().Add(time.Minute)}})
+	case 1:
+		return ignoreLost(t.store.Update(t.Context(), c, edited(c, 0b1111)))
+	case 2:
+		return t.store.Create(t.Context(), record(auth.KindToken, c.UserID), 0)
+	}
+	next := successor(c)
+	return ignoreLost(t.store.Rotate(t.Context(), c, next, next.CreatedAt.Add(time.Hour)))
+}
+
+// ignoreLost ignores the errors of an Update or a Rotate that came after another change.
+func ignoreLost(err error) error {
+	if errors.Is(err, auth.ErrConflict) {
+		return nil
+	}
+	return ignoreNotFound(err)
 }
 
 func ignoreNotFound(err error) error {

@@ -18,7 +18,7 @@ var recordCases = []testCase{
 		why:  "Lookup, Get and List return every field as it was passed to Create, with times in microseconds.",
 		run: func(t *run) {
 			u := user()
-			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
+			for _, kind := range kinds {
 				c := t.create(record(kind, u))
 				t.same(t.lookup(c), c)
 				t.same(t.get(c), c)
@@ -86,8 +86,7 @@ var recordCases = []testCase{
 		name: "Get_comparesUsersByteByByte",
 		why:  "a user whose ID differs from another's only in case, accents or a space must not reach that user's records. By default many databases treat such texts as equal.",
 		run: func(t *run) {
-			u := user()
-			names := []string{u, strings.ToUpper(u), u + " ", u + "é", u + "e", u + "e\u0301", u + "\u00AD"}
+			names := similar(user())
 			var records []auth.Credential
 			for _, name := range names {
 				records = append(records, t.create(record(auth.KindToken, name)))
@@ -117,7 +116,7 @@ var recordCases = []testCase{
 		why:  "ErrConflict for the digest of any other record, of any kind and user: a plaintext identifies one user.",
 		run: func(t *run) {
 			c := t.create(record(auth.KindToken, user()))
-			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
+			for _, kind := range kinds {
 				other := record(kind, user())
 				other.Digest = c.Digest
 				t.want(t.store.Create(t.Context(), other, 0), auth.ErrConflict)

@@ -7,32 +7,66 @@
 //		})
 //	}
 //
-// Run it with the race detector, too.
+//	func TestStore_shared(t *testing.T) {
+//		storetest.RunShared(t, func(t *testing.T) (a, b auth.Store) {
+//			url := emptyDatabase(t)
+//			return mystore.New(connect(t, url)), mystore.New(connect(t, url))
+//		})
+//	}
+//
+// [Run] checks one store. [RunShared] checks what holds between two processes that share one
+// database or server, which a store with a lock or a cache of its own can get wrong. Run both
+// with the race detector, too.
+//
+// The rules of [auth.Scanner] and [auth.Notifier] are checked if the store implements them,
+// and are skipped otherwise. They are also skipped if Scan or Notify returns
+// errors.ErrUnsupported.
+//
+// Each rule is a subtest named after the method that it is about. A failure prints the rule
+// and the reason for it. The longest rules make about 3,000 calls, most of them concurrent, and
+// most make fewer than 100. So the suite takes about as long as opening the databases does.
 package storetest
 
 import (
-	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"net/netip"
 	"slices"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// Run runs one subtest for each rule of the contract, named after the method that the
-// rule is about. Each subtest calls open for an empty store, which open closes with
-// t.Cleanup if necessary. The subtests run in parallel.
+// Run runs one subtest for each rule of the contract. Each subtest calls open for an empty
+// store, which open closes with t.Cleanup if necessary. The subtests run in parallel.
+//
+// The stores of several subtests may share a database: all subtests have users of their own.
+// The rules about Purge are an exception. They count what Purge removes, and so need a database
+// that no other subtest uses.
 func Run(t *testing.T, open func(t *testing.T) auth.Store) {
-	for _, c := range slices.Concat(recordCases, lifeCases, updateCases, detailCases, raceCases) {
+	cases := slices.Concat(recordCases, comparisonCases, createCases, lifeCases, updateCases, detailCases, purgeCases,
+		scanCases, notifyCases, raceCases, changeRaceCases)
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			c.run(&run{T: t, store: open(t), why: c.why})
+			s := open(t)
+			c.run(&run{T: t, store: s, a: s, b: s, why: c.why})
+		})
+	}
+}
+
+// RunShared runs one subtest for each rule that holds between processes: all races, with
+// the calls spread over both stores; what one store sees of the other's changes; and the
+// notifications of each about the other's changes. Each subtest calls open for two stores over one
+// empty database. They are what two processes have: they share no connection, no lock
+// and no cache. A store that has all of its records in the process returns itself twice.
+//
+// If a store has a method Uncached() auth.Store, the lookups that must see the other store's
+// changes immediately ask what it returns. All other methods must see them immediately by
+// themselves. After a notification, Lookup of the store itself must see the change.
+func RunShared(t *testing.T, open func(t *testing.T) (a, b auth.Store)) {
+	for _, c := range slices.Concat(sharedCases, scanCases, notifyCases, raceCases, changeRaceCases) {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			a, b := open(t)
+			c.run(&run{T: t, store: &spread{a: a, b: b}, a: a, b: b, why: c.why})
 		})
 	}
 }
@@ -42,292 +76,4 @@ type testCase struct {
 	name string
 	why  string // the rule, or what goes wrong in a service that relies on it
 	run  func(t *run)
-}
-
-// A run is one case over one store. If one of its checks fails, the test prints why.
-type run struct {
-	*testing.T
-	store auth.Store
-	why   string
-}
-
-func (t *run) fail(format string, args ...any) {
-	t.Helper()
-	t.Fatalf("%s\nThe rule: %s", fmt.Sprintf(format, args...), t.why)
-}
-
-// want fails unless err matches want. If want is nil, err must be nil.
-func (t *run) want(err, want error) {
-	t.Helper()
-	if want == nil && err != nil || !errors.Is(err, want) {
-		t.fail("got the error %v, want %v", err, want)
-	}
-}
-
-func (t *run) ok(err error) {
-	t.Helper()
-	t.want(err, nil)
-}
-
-// now returns the time with the precision of stores.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
-
-// serial numbers the records, so that those of one millisecond have a known order.
-var serial atomic.Int64
-
-// record returns a new record. Tokens and sessions expire after an hour, secrets never.
-func record(kind auth.Kind, user string) auth.Credential {
-	created := now()
-	c := auth.Credential{
-		ID:        fmt.Sprintf("%013d-%08d", created.UnixMilli(), serial.Add(1)),
-		Kind:      kind,
-		UserID:    user,
-		Scopes:    "notes:read notes:write",
-		CreatedAt: created,
-		ExpiresAt: created.Add(time.Hour),
-	}
-	switch kind {
-	case auth.KindToken:
-		c.Name, c.Hint = "deploy", "acme_…1234"
-		c.Networks, c.Metadata = "192.0.2.0/24 2001:db8::/32", "plan=pro\ntenant=Zoë & Co."
-		c.CreatedFrom = netip.MustParseAddr("192.0.2.1")
-	case auth.KindSession:
-		c.Name = "Mozilla/5.0"
-		c.Actor, c.NonPersistent, c.CreatedFrom = "support", true, netip.MustParseAddr("2001:db8::1")
-	case auth.KindSecret:
-		c.Hint, c.Sealed, c.ExpiresAt = "…1234", []byte{0, 1, 2, 0xFF}, time.Time{}
-	}
-	rand.Read(c.Digest[:])
-	return c
-}
-
-// user returns a user ID that no other case uses, in case they share a database.
-func user() string {
-	var b [8]byte
-	rand.Read(b[:])
-	return "user-" + hex.EncodeToString(b[:])
-}
-
-// create stores a record without a limit and returns it.
-func (t *run) create(c auth.Credential) auth.Credential {
-	t.Helper()
-	t.ok(t.store.Create(t.Context(), c, 0))
-	return c
-}
-
-// createExpired stores a record that has expired, and returns it.
-func (t *run) createExpired(kind auth.Kind, user string) auth.Credential {
-	t.Helper()
-	c := record(kind, user)
-	c.ExpiresAt = c.CreatedAt
-	return t.create(c)
-}
-
-// successor returns the record that replaces c in a rotation with a grace period.
-func successor(c auth.Credential) auth.Credential {
-	next := record(c.Kind, c.UserID)
-	next.Name, next.Scopes, next.Networks, next.Metadata, next.Previous = c.Name, c.Scopes, c.Networks, c.Metadata, c.ID
-	return next
-}
-
-// renamed returns c with another name.
-func renamed(c auth.Credential, name string) auth.Credential {
-	c.Name = name
-	return c
-}
-
-// rotate replaces c with a successor, with a grace period of half an hour.
-func (t *run) rotate(c auth.Credential) auth.Credential {
-	t.Helper()
-	next := successor(c)
-	t.ok(t.store.Rotate(t.Context(), c, next, next.CreatedAt.Add(30*time.Minute)))
-	return next
-}
-
-// same fails unless the records are equal in every field.
-func (t *run) same(got, want auth.Credential) {
-	t.Helper()
-	if d := difference(got, want); d != "" {
-		t.fail("the record has a different %s\ngot  %+v\nwant %+v", d, got, want)
-	}
-}
-
-func difference(a, b auth.Credential) string {
-	switch {
-	case a.Ref() != b.Ref():
-		return "ID, Kind or UserID"
-	case a.Name != b.Name || a.Hint != b.Hint:
-		return "Name or Hint"
-	case a.Scopes != b.Scopes:
-		return "Scopes"
-	case a.Networks != b.Networks || a.Metadata != b.Metadata:
-		return "Networks or Metadata"
-	case a.Actor != b.Actor || a.NonPersistent != b.NonPersistent:
-		return "Actor or NonPersistent"
-	case a.CreatedFrom != b.CreatedFrom || a.LastUsedFrom != b.LastUsedFrom:
-		return "address"
-	case a.Digest != b.Digest:
-		return "Digest"
-	case !slices.Equal(a.Sealed, b.Sealed):
-		return "Sealed"
-	case !a.CreatedAt.Equal(b.CreatedAt) || !a.ExpiresAt.Equal(b.ExpiresAt) || !a.LastUsedAt.Equal(b.LastUsedAt),
-		a.ExpiresAt.IsZero() != b.ExpiresAt.IsZero(), a.LastUsedAt.IsZero() != b.LastUsedAt.IsZero():
-		return "time"
-	case a.Superseded != b.Superseded || a.Previous != b.Previous:
-		return "Superseded or Previous"
-	}
-	return ""
-}
-
-// lookup returns the record that a request with c's plaintext finds.
-func (t *run) lookup(c auth.Credential) auth.Credential {
-	t.Helper()
-	got, err := t.store.Lookup(t.Context(), c.Kind, c.Digest)
-	t.ok(err)
-	if got == nil {
-		t.fail("Lookup returned neither a record nor an error")
-	}
-	return *got
-}
-
-func (t *run) get(c auth.Credential) auth.Credential {
-	t.Helper()
-	got, err := t.store.Get(t.Context(), c.Ref())
-	t.ok(err)
-	return got
-}
-
-// notFound fails if any method finds the record.
-func (t *run) notFound(c auth.Credential) {
-	t.Helper()
-	ctx := t.Context()
-	_, err := t.store.Lookup(ctx, c.Kind, c.Digest)
-	t.want(err, auth.ErrNotFound)
-	_, err = t.store.Get(ctx, c.Ref())
-	t.want(err, auth.ErrNotFound)
-	for _, listed := range t.all(c.Kind, c.UserID) {
-		if listed.ID == c.ID {
-			t.fail("List returned %s", c.ID)
-		}
-	}
-}
-
-// digestUnknown fails if the store knows the digest of c.
-func (t *run) digestUnknown(c auth.Credential) {
-	t.Helper()
-	_, err := t.store.Lookup(t.Context(), c.Kind, c.Digest)
-	t.want(err, auth.ErrNotFound)
-}
-
-// digestTaken fails if Create or Rotate accepts the digest of c for another record.
-func (t *run) digestTaken(c auth.Credential) {
-	t.Helper()
-	for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
-		same := record(kind, user())
-		same.Digest = c.Digest
-		t.want(t.store.Create(t.Context(), same, 0), auth.ErrConflict)
-	}
-	other := t.create(record(auth.KindToken, user()))
-	next := successor(other)
-	next.Digest = c.Digest
-	t.want(t.store.Rotate(t.Context(), other, next, now().Add(time.Hour)), auth.ErrConflict)
-	t.same(t.lookup(other), other)
-}
-
-// idTaken fails if Create or Rotate accepts the ID of c for another record of its user and
-// kind.
-func (t *run) idTaken(c auth.Credential) {
-	t.Helper()
-	same := record(c.Kind, c.UserID)
-	same.ID = c.ID
-	t.want(t.store.Create(t.Context(), same, 0), auth.ErrConflict)
-	t.digestUnknown(same)
-	for _, listed := range t.all(c.Kind, c.UserID) {
-		if listed.Superseded || listed.ID == c.ID || listed.Expired(now()) {
-			continue
-		}
-		t.want(t.store.Rotate(t.Context(), listed, same, now().Add(time.Hour)), auth.ErrConflict)
-		t.same(t.get(listed), listed)
-		t.digestUnknown(same)
-	}
-}
-
-// all lists a user's records over all pages.
-func (t *run) all(kind auth.Kind, user string) []auth.Credential {
-	t.Helper()
-	return t.pages(kind, user, 0, func() {})
-}
-
-// wantCount fails unless the user has n records of the kind.
-func (t *run) wantCount(kind auth.Kind, user string, n int) {
-	t.Helper()
-	if list := t.all(kind, user); len(list) != n {
-		t.fail("List returned %d records, want %d: %+v", len(list), n, list)
-	}
-}
-
-// pages lists a user's records and calls between after each page.
-func (t *run) pages(kind auth.Kind, user string, limit int, between func()) []auth.Credential {
-	t.Helper()
-	var all []auth.Credential
-	for page := (auth.Page{Limit: limit}); ; {
-		list, err := t.store.List(t.Context(), kind, user, page)
-		t.ok(err)
-		if len(list) > page.Max() {
-			t.fail("a page of %d has %d records", page.Max(), len(list))
-		}
-		if len(list) == 0 {
-			return all
-		}
-		all = append(all, list...)
-		page.After = list[len(list)-1].ID
-		between()
-	}
-}
-
-// concurrently calls f from n goroutines at once and returns their errors.
-func concurrently(n int, f func(i int) error) []error {
-	start, done := make(chan struct{}), make(chan error, n)
-	for i := range n {
-		go func() {
-			<-start
-			done <- f(i)
-		}()
-	}
-	close(start)
-	errs := make([]error, n)
-	for i := range errs {
-		errs[i] = <-done
-	}
-	return errs
-}
-
-// count returns how many errors match each kind. It fails if an error matches none.
-func (t *run) count(errs []error, kinds ...error) []int {
-	t.Helper()
-	counts := make([]int, len(kinds))
-	for _, err := range errs {
-		i := slices.IndexFunc(kinds, func(kind error) bool {
-			return kind == nil && err == nil || kind != nil && errors.Is(err, kind)
-		})
-		if i < 0 {
-			t.fail("got the error %v, want one of %v", err, kinds)
-		}
-		counts[i]++
-	}
-	return counts
-}
-
-// oneSucceeds fails unless one error is nil and all others match lost.
-func (t *run) oneSucceeds(errs []error, lost error) {
-	t.Helper()
-	if n := t.count(errs, nil, lost); n[0] != 1 {
-		t.fail("%d calls succeeded, want 1", n[0])
-	}
-}
-
-func canceled() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
 }

@@ -12,7 +12,7 @@ var updateCases = []testCase{
 		name: "Update_changesFourFields",
 		why:  "Update sets Name, Scopes, Networks and Metadata, to nothing too, and ignores the rest of next: it gives no record a longer life, another owner or another digest.",
 		run: func(t *run) {
-			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
+			for _, kind := range kinds {
 				c := t.create(record(kind, user()))
 				next := successor(record(kind, user())) // another record in every field
 				next.Superseded, next.ExpiresAt, next.LastUsedAt = true, now().Add(24*time.Hour), now()
@@ -35,21 +35,127 @@ var updateCases = []testCase{
 		why:  "a change that was decided on other settings than the present ones is refused: it could give back networks or scopes that were taken away meanwhile.",
 		run: func(t *run) {
 			c := t.create(record(auth.KindToken, user()))
-			for _, edit := range []func(c *auth.Credential){
-				func(c *auth.Credential) { c.Name += " " },
-				func(c *auth.Credential) { c.Scopes = "notes:read" },
-				func(c *auth.Credential) { c.Networks = "" },
-				func(c *auth.Credential) { c.Metadata = "plan=pro" },
-			} {
-				old := c
-				edit(&old)
+			for mask := 1; mask < 1<<len(edits); mask++ {
+				old := edited(c, mask)
 				t.want(t.store.Update(t.Context(), old, renamed(old, "later")), auth.ErrConflict)
-				next := successor(c)
+				t.want(t.store.Update(t.Context(), old, old), auth.ErrConflict)
+			}
+			t.same(t.lookup(c), c)
+		},
+	},
+	{
+		name: "Rotate_comparesOld",
+		why:  "a rotation that read the record before an update would give the new one the scopes or networks that were taken away.",
+		run: func(t *run) {
+			c := t.create(record(auth.KindToken, user()))
+			next := successor(c)
+			for mask := 1; mask < 1<<len(edits); mask++ {
+				old := edited(c, mask)
 				t.want(t.store.Rotate(t.Context(), old, next, next.CreatedAt.Add(time.Hour)), auth.ErrConflict)
 				t.want(t.store.Rotate(t.Context(), old, next, time.Time{}), auth.ErrConflict)
-				t.digestUnknown(next)
+			}
+			t.digestUnknown(next)
+			t.same(t.lookup(c), c)
+			for mask := range 1 << len(edits) {
+				later := edited(c, mask)
+				t.ok(t.store.Update(t.Context(), c, later))
+				if mask > 0 {
+					t.want(t.store.Rotate(t.Context(), c, next, next.CreatedAt.Add(time.Hour)), auth.ErrConflict)
+				}
+				t.ok(t.store.Update(t.Context(), later, c))
+			}
+			t.ok(t.store.Rotate(t.Context(), c, next, next.CreatedAt.Add(time.Hour)))
+			t.same(t.lookup(next), next)
+		},
+	},
+	{
+		name: "Update_combinations",
+		why:  "each combination of the four fields is written, and no field that stays the same is lost.",
+		run: func(t *run) {
+			for _, kind := range kinds {
+				c := t.create(record(kind, user()))
+				for mask := range 1 << len(edits) {
+					next := edited(c, mask)
+					t.ok(t.store.Update(t.Context(), c, next))
+					t.same(t.get(c), next)
+					c = next
+				}
 				t.same(t.lookup(c), c)
 			}
+		},
+	},
+	{
+		name: "Update_comparesByteByByte",
+		why:  "texts that differ in case, a space, an accent's form, or in which field they are in are different.",
+		run: func(t *run) {
+			c := record(auth.KindToken, user())
+			c.Name, c.Scopes, c.Networks, c.Metadata = "caf\u00E9", "Notes:read a", "2001:db8::/32", "plan=Pro"
+			t.create(c)
+			for _, similar := range []func(c *auth.Credential){
+				func(c *auth.Credential) { c.Name = "cafe\u0301" },
+				func(c *auth.Credential) { c.Name = "cafe" },
+				func(c *auth.Credential) { c.Name = "Caf\u00E9" },
+				func(c *auth.Credential) { c.Name += " " },
+				func(c *auth.Credential) { c.Name = " " + c.Name },
+				func(c *auth.Credential) { c.Name += "\x00" },
+				func(c *auth.Credential) { c.Scopes = "notes:read a" },
+				func(c *auth.Credential) { c.Scopes += " " },
+				func(c *auth.Credential) { c.Networks = "2001:DB8::/32" },
+				func(c *auth.Credential) { c.Networks += " " },
+				func(c *auth.Credential) { c.Metadata = "plan=pro" },
+				func(c *auth.Credential) { c.Metadata += "\n" },
+				func(c *auth.Credential) { c.Name, c.Scopes = c.Name+string(c.Scopes), "" },
+				func(c *auth.Credential) { c.Name, c.Scopes = "", auth.Scopes(c.Name)+c.Scopes },
+				func(c *auth.Credential) { c.Networks, c.Metadata = "", auth.Metadata(c.Networks)+c.Metadata },
+				func(c *auth.Credential) {
+					c.Networks, c.Metadata = auth.Networks(c.Metadata), auth.Metadata(c.Networks)
+				},
+			} {
+				old := c
+				similar(&old)
+				next := successor(c)
+				t.want(t.store.Update(t.Context(), old, renamed(c, "later")), auth.ErrConflict)
+				t.want(t.store.Rotate(t.Context(), old, next, time.Time{}), auth.ErrConflict)
+			}
+			t.same(t.lookup(c), c)
+			next := c
+			next.Name, next.Scopes, next.Metadata = "Caf\u00E9 ", "notes:read A", "plan=pro"
+			t.ok(t.store.Update(t.Context(), c, next))
+			t.same(t.lookup(c), next)
+		},
+	},
+	{
+		name: "Update_toTheSame",
+		why:  "an Update that changes nothing succeeds. A database may report that it affected no row.",
+		run: func(t *run) {
+			for _, kind := range kinds {
+				c := t.create(record(kind, user()))
+				t.ok(t.store.Update(t.Context(), c, c))
+				t.ok(t.store.Update(t.Context(), c, c))
+				t.same(t.lookup(c), c)
+			}
+		},
+	},
+	{
+		name: "Update_ignoresTheRestOfOld",
+		why:  "what a caller read may be old or incomplete. Of old, only the Ref and the four fields count.",
+		run: func(t *run) {
+			c := t.create(record(auth.KindSecret, user()))
+			next := t.rotate(c)
+			old := auth.Credential{
+				ID: next.ID, Kind: next.Kind, UserID: next.UserID,
+				Name: next.Name, Scopes: next.Scopes, Networks: next.Networks, Metadata: next.Metadata,
+				Superseded: true, ExpiresAt: now().Add(-time.Hour), LastUsedAt: now(), CreatedAt: now(),
+			}
+			t.ok(t.store.Update(t.Context(), old, renamed(old, "renamed")))
+			next.Name, old.Name = "renamed", "renamed"
+			t.same(t.lookup(next), next)
+			third := successor(next)
+			t.ok(t.store.Rotate(t.Context(), old, third, third.CreatedAt.Add(time.Hour)))
+			t.notFound(c) // the previous one of the record, not of old
+			next.Superseded, next.ExpiresAt = true, third.CreatedAt.Add(time.Hour)
+			t.same(t.lookup(next), next)
+			t.same(t.lookup(third), third)
 		},
 	},
 	{
@@ -58,7 +164,10 @@ var updateCases = []testCase{
 		run: func(t *run) {
 			old := t.create(record(auth.KindToken, user()))
 			next := t.rotate(old)
+			before := t.get(old)
 			t.want(t.store.Update(t.Context(), old, renamed(old, "late")), auth.ErrConflict)
+			t.want(t.store.Update(t.Context(), before, renamed(before, "late")), auth.ErrConflict)
+			t.same(t.lookup(old), before)
 			t.same(t.lookup(next), next)
 		},
 	},
@@ -78,10 +187,11 @@ var updateCases = []testCase{
 		name: "Update_revoked",
 		why:  "ErrNotFound: no call brings a revoked record back.",
 		run: func(t *run) {
-			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSession, auth.KindSecret} {
+			for _, kind := range kinds {
 				c := t.create(record(kind, user()))
 				t.ok(t.store.Revoke(t.Context(), c.Ref()))
 				t.want(t.store.Update(t.Context(), c, renamed(c, "back")), auth.ErrNotFound)
+				t.want(t.store.Update(t.Context(), renamed(c, "other"), renamed(c, "back")), auth.ErrNotFound)
 				t.notFound(c)
 			}
 		},
@@ -95,4 +205,22 @@ var updateCases = []testCase{
 			t.same(t.lookup(c), renamed(c, "old"))
 		},
 	},
+}
+
+// edits each change one of the fields that Update changes, to a value that they do not have.
+var edits = [...]func(c *auth.Credential){
+	func(c *auth.Credential) { c.Name += "+" },
+	func(c *auth.Credential) { c.Scopes += " more" },
+	func(c *auth.Credential) { c.Networks += " 203.0.113.0/24" },
+	func(c *auth.Credential) { c.Metadata += "\nz=1" },
+}
+
+// edited returns c with the edits that are set in mask.
+func edited(c auth.Credential, mask int) auth.Credential {
+	for i, edit := range edits {
+		if mask&(1<<i) != 0 {
+			edit(&c)
+		}
+	}
+	return c
 }
