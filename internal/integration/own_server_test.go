@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"cmp"
 	"database/sql"
 	"fmt"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,10 +22,8 @@ import (
 type ownServer struct {
 	database
 	source
-	dir     string
-	command func() *exec.Cmd
-	cmd     *exec.Cmd
-	exited  chan struct{}
+	*process
+	options []string // of PostgreSQL, further ones
 }
 
 // eachOwnServer runs a test with every kind of server that can be started.
@@ -38,55 +34,66 @@ func eachOwnServer(t *testing.T, test func(t *testing.T, s *ownServer)) {
 		}
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			// The path of t.TempDir is too long for a socket, and inaccessible to other users.
-			dir, err := os.MkdirTemp("", "auth")
-			require.NoError(t, err)
-			t.Cleanup(func() { os.RemoveAll(dir) })
-			require.NoError(t, os.Chmod(dir, 0o755))
-			s := &ownServer{database: d, dir: dir}
+			s := newOwnServer(t, d)
 			if d.isPostgres() {
 				s.makePostgres(t)
 			} else {
 				s.makeMariaDB(t)
 			}
 			s.start(t)
-			t.Cleanup(s.kill)
 			test(t, s)
 		})
 	}
 }
 
-func (s *ownServer) makePostgres(t *testing.T) {
+func newOwnServer(t testing.TB, d database) *ownServer {
 	t.Helper()
-	initdb := program(t, "initdb", "postgresql", "/usr/lib/postgresql/*/bin/initdb")
-	// PostgreSQL refuses to run as root.
-	attributes := &syscall.SysProcAttr{}
-	if os.Getuid() == 0 {
-		u, err := user.Lookup("postgres")
-		require.NoError(t, err)
-		uid, err := strconv.Atoi(u.Uid)
-		require.NoError(t, err)
-		gid, err := strconv.Atoi(u.Gid)
-		require.NoError(t, err)
-		require.NoError(t, os.Chown(s.dir, uid, gid))
-		attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	}
+	s := &ownServer{database: d}
+	s.process = newProcess(t, "server", shortDir(t), nil)
+	return s
+}
+
+// startPostgres starts a server with further options, each as "name=value".
+func startPostgres(t testing.TB, options ...string) *ownServer {
+	t.Helper()
+	s := newOwnServer(t, databases[slices.IndexFunc(databases, database.isPostgres)])
+	s.options = options
+	s.makePostgres(t)
+	s.start(t)
+	return s
+}
+
+func (s *ownServer) makePostgres(t testing.TB) {
+	t.Helper()
+	initdb := program(t, "initdb", "postgresql", postgresPrograms)
+	attributes := unprivileged(t, "postgres", s.dir) // PostgreSQL refuses to run as root
 	data := filepath.Join(s.dir, "data")
 	s.run(t, attributes, initdb, "-D", data, "-A", "trust", "-U", "root", "--no-sync", "--no-locale", "-E", "UTF8")
-	port := freePort(t)
+	s.servePostgres(t, attributes)
+}
+
+const postgresPrograms = "/usr/lib/postgresql/*/bin/"
+
+// servePostgres sets the command, and the DSN with a port of its own.
+func (s *ownServer) servePostgres(t testing.TB, attributes *syscall.SysProcAttr) {
+	t.Helper()
+	postgres, port := program(t, "postgres", "postgresql", postgresPrograms), freePort(t)
 	s.source = source{"pgx", fmt.Sprintf("postgres://root@127.0.0.1:%d/postgres?sslmode=disable", port)}
+	args := []string{"-D", filepath.Join(s.dir, "data"), "-p", strconv.Itoa(port), "-k", s.dir}
+	for _, option := range append([]string{"listen_addresses=127.0.0.1", "shared_buffers=16MB", "max_connections=40"}, s.options...) {
+		args = append(args, "-c", option)
+	}
 	s.command = func() *exec.Cmd {
-		cmd := exec.Command(filepath.Join(filepath.Dir(initdb), "postgres"), "-D", data, "-p", strconv.Itoa(port), "-k", s.dir,
-			"-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=16MB", "-c", "max_connections=40")
+		cmd := exec.Command(postgres, args...)
 		cmd.SysProcAttr = attributes
 		return cmd
 	}
 }
 
-func (s *ownServer) makeMariaDB(t *testing.T) {
+func (s *ownServer) makeMariaDB(t testing.TB) {
 	t.Helper()
-	install := program(t, "mariadb-install-db", "mariadb-server", "/usr/bin/mysql_install_db")
-	server := program(t, "mariadbd", "mariadb-server", "/usr/sbin/mariadbd")
+	install := program(t, "mariadb-install-db", "mariadb-server", "/usr/bin/")
+	server := program(t, "mariadbd", "mariadb-server", "/usr/sbin/")
 	data, socket := filepath.Join(s.dir, "data"), filepath.Join(s.dir, "socket")
 	u, err := user.Current()
 	require.NoError(t, err)
@@ -103,14 +110,17 @@ func (s *ownServer) makeMariaDB(t *testing.T) {
 	s.source.dsn += "test"
 }
 
-// program returns the path of a program, in PATH or matching the pattern.
-func program(t *testing.T, name, from, pattern string) string {
+// program returns the path of a program, in PATH or in the folders that the pattern, which
+// ends with a slash, matches.
+func program(t testing.TB, name, from, pattern string) string {
 	t.Helper()
-	found, _ := filepath.Glob(pattern)
+	found, _ := filepath.Glob(pattern + name)
 	slices.Sort(found)
-	path, err := exec.LookPath(name)
-	if err == nil || len(found) > 0 {
-		return cmp.Or(path, found[max(len(found)-1, 0)])
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	if len(found) > 0 {
+		return found[len(found)-1]
 	}
 	text := fmt.Sprintf("%s is missing: install it (apt-get install %s)", name, from)
 	if os.Getenv("CI") == "true" {
@@ -120,7 +130,7 @@ func program(t *testing.T, name, from, pattern string) string {
 	return ""
 }
 
-func (s *ownServer) run(t *testing.T, attributes *syscall.SysProcAttr, name string, args ...string) {
+func (s *ownServer) run(t testing.TB, attributes *syscall.SysProcAttr, name string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Dir, cmd.SysProcAttr = s.dir, attributes
@@ -128,54 +138,17 @@ func (s *ownServer) run(t *testing.T, attributes *syscall.SysProcAttr, name stri
 	require.NoError(t, err, "%s", out)
 }
 
-// start can be called again after kill. A killed server may leave processes that take a
-// moment to exit, and cannot start until they have.
-func (s *ownServer) start(t *testing.T) {
+// start can be called again after kill.
+func (s *ownServer) start(t testing.TB) {
 	t.Helper()
-	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	defer log.Close()
 	db, err := sql.Open(s.driver, s.dsn)
 	require.NoError(t, err)
 	defer db.Close()
-	require.Eventually(t, func() bool {
-		if s.hasExited() {
-			s.cmd = s.command()
-			s.cmd.Stdout, s.cmd.Stderr = log, log
-			if err := s.cmd.Start(); err != nil {
-				t.Error(err)
-				return false
-			}
-			cmd, exited := s.cmd, make(chan struct{})
-			s.exited = exited
-			go func() {
-				cmd.Wait()
-				close(exited)
-			}()
-		}
-		return db.PingContext(t.Context()) == nil
-	}, 30*time.Second, 50*time.Millisecond, "the server does not start")
-}
-
-func (s *ownServer) hasExited() bool {
-	if s.exited == nil {
-		return true
-	}
-	select {
-	case <-s.exited:
-		return true
-	default:
-		return false
-	}
-}
-
-func (s *ownServer) kill() {
-	_ = s.cmd.Process.Kill()
-	<-s.exited
+	s.process.start(t, db.PingContext)
 }
 
 // store returns a store with its own handle, with its tables.
-func (s *ownServer) store(t *testing.T) (*sqlstore.Store, *sql.DB) {
+func (s *ownServer) store(t testing.TB) (*sqlstore.Store, *sql.DB) {
 	t.Helper()
 	db := s.open(t)
 	return s.over(t, db), db

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -87,14 +86,6 @@ func (s *redisServer) store(t testing.TB, cfg redisstore.Config) (*redisstore.St
 	store, err := redisstore.New(client, cfg)
 	require.NoError(t, err)
 	return store, client
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // redisInfo returns a number from the server's INFO.
