@@ -45,12 +45,14 @@ func (e exportedUser) testUser() *testUser {
 const victimVariable = "AUTH_TEST_VICTIM"
 
 func TestMain(m *testing.M) {
-	if text := os.Getenv(victimVariable); text != "" {
-		if err := beVictim(text); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	for variable, be := range map[string]func(text string) error{victimVariable: beVictim, soakVariable: beSoakServer} {
+		if text := os.Getenv(variable); text != "" {
+			if err := be(text); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
 		}
-		os.Exit(0)
 	}
 	// Outages without an Observer are logged, a line for each request. Package log, which
 	// slog.SetDefault redirects, keeps writing to stderr.

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"database/sql"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
@@ -55,6 +56,12 @@ func (s source) behind(t *testing.T) *proxy {
 		require.NoError(t, err)
 		network, address = cfg.Net, cfg.Addr
 	}
+	return proxyTo(t, network, address)
+}
+
+// proxyTo starts a proxy in front of the server at an address.
+func proxyTo(t *testing.T, network, address string) *proxy {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	p := newProxy(l, network, address)
@@ -137,6 +144,34 @@ func (p *proxy) cut() {
 	for conn := range p.open {
 		conn.Close()
 	}
+}
+
+// cutSome closes each connection with the given probability, or one if that closes none, and
+// returns their number. Half of them are reset.
+func (p *proxy) cutSome(probability float64) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var clients, cut []net.Conn
+	for conn := range p.open {
+		if conn.LocalAddr().String() == p.address() { // the other half is that to the server
+			clients = append(clients, conn)
+		}
+	}
+	for _, conn := range clients {
+		if rand.Float64() < probability {
+			cut = append(cut, conn)
+		}
+	}
+	if len(cut) == 0 && len(clients) > 0 {
+		cut = clients[:1] // the order of a map is random
+	}
+	for _, conn := range cut {
+		if rand.IntN(2) == 0 {
+			conn.(*net.TCPConn).SetLinger(0)
+		}
+		conn.Close()
+	}
+	return len(cut)
 }
 
 // register adds a connection that cut closes, until done is called.
