@@ -128,7 +128,7 @@ func (s *soak) disturb(ctx context.Context, t *testing.T) {
 		if n%20 == 4 {
 			wg.Go(func() { s.client.post(ctx, n/20%2, "purge", nil, "") })
 		}
-		if n%60 == 0 {
+		if n%60 == 0 && time.Duration(n)*time.Second < s.duration {
 			s.report(t, time.Since(start))
 		}
 	}
