@@ -1,10 +1,10 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -34,8 +34,7 @@ func (s *Store) Create(ctx context.Context, c auth.Credential, limit int) error 
 // revokeExpiredSecret revokes the user's current secret if it has expired, and
 // returns ErrConflict if it has not.
 func (s *Store) revokeExpiredSecret(ctx context.Context, tx *sql.Conn, userID string, now time.Time) error {
-	current, _, err := scan(tx.QueryRowContext(ctx, s.dialect.bind(
-		`SELECT `+columns+`, revoked FROM auth_credentials WHERE current_secret = ?`), userID))
+	current, err := s.dialect.scan(tx.QueryRowContext(ctx, s.dialect.selectRows(`current_secret = ?`), userID))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil
@@ -44,7 +43,7 @@ func (s *Store) revokeExpiredSecret(ctx context.Context, tx *sql.Conn, userID st
 	case !current.Expired(now):
 		return auth.ErrConflict
 	}
-	return s.revokeWithPrevious(ctx, tx, current, now)
+	return s.revokeWithPrevious(ctx, tx, current.Credential, now)
 }
 
 func (s *Store) checkLimit(ctx context.Context, tx *sql.Conn, c auth.Credential, limit int, now time.Time) error {
@@ -61,20 +60,51 @@ func (s *Store) checkLimit(ctx context.Context, tx *sql.Conn, c auth.Credential,
 	return err
 }
 
-// Rotate implements auth.Store.
-func (s *Store) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, oldUntil time.Time) error {
-	return s.insertAfter(ctx, next, func(ctx context.Context, tx *sql.Conn) error {
-		if err := s.lock(ctx, tx, old.Kind, old.UserID); err != nil {
+// Update implements auth.Store.
+func (s *Store) Update(ctx context.Context, old, next auth.Credential) error {
+	return s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		c, err := s.findUnchanged(ctx, tx, old, time.Time{})
+		if err != nil {
 			return err
 		}
-		c, err := s.find(ctx, tx, old)
-		switch {
-		case err != nil:
+		_, err = tx.ExecContext(ctx, s.dialect.bind(`UPDATE auth_credentials SET name = ?, scopes = ?, networks = ?, metadata = ?
+			WHERE kind = ? AND user_id = ? AND id = ?`),
+			next.Name, string(next.Scopes), string(next.Networks), string(next.Metadata), c.Kind, c.UserID, c.ID)
+		return err
+	})
+}
+
+// findUnchanged returns the record after it has locked the user. It returns ErrNotFound if
+// there is none, if it is revoked or if it has expired by now; and ErrConflict if it is superseded
+// or if another Update came first.
+func (s *Store) findUnchanged(ctx context.Context, tx *sql.Conn, old auth.Credential, now time.Time) (auth.Credential, error) {
+	if err := s.lock(ctx, tx, old.Kind, old.UserID); err != nil {
+		return auth.Credential{}, err
+	}
+	c, err := s.find(ctx, tx, old.Ref())
+	switch {
+	case err != nil:
+		return auth.Credential{}, err
+	case c.Expired(now):
+		return auth.Credential{}, auth.ErrNotFound
+	case c.Superseded, c.Name != old.Name, c.Scopes != old.Scopes, c.Networks != old.Networks, c.Metadata != old.Metadata:
+		return auth.Credential{}, auth.ErrConflict
+	}
+	return c, nil
+}
+
+// Rotate implements auth.Store.
+func (s *Store) Rotate(ctx context.Context, old, next auth.Credential, oldUntil time.Time) error {
+	return s.insertAfter(ctx, next, func(ctx context.Context, tx *sql.Conn) error {
+		c, err := s.findUnchanged(ctx, tx, old, next.CreatedAt)
+		if err != nil {
 			return err
-		case c.Expired(next.CreatedAt):
-			return auth.ErrNotFound
-		case c.Superseded:
-			return auth.ErrConflict
+		}
+		if c.Kind == auth.KindSession {
+			// Revoking a session deletes it, so next could take its digest or its ID.
+			if taken, err := s.taken(ctx, tx, next); err != nil || taken {
+				return cmp.Or(err, auth.ErrConflict)
+			}
 		}
 		return s.supersede(ctx, tx, c, next.CreatedAt, oldUntil)
 	})
@@ -84,8 +114,33 @@ func (s *Store) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, 
 func (s *Store) insertAfter(ctx context.Context, c auth.Credential, prepare func(context.Context, *sql.Conn) error) error {
 	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
-	var rejected bool // after another error, for example of COMMIT, the record in the way may be c
-	err := s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
+	for attempt := 1; ; attempt++ {
+		rejected, err := s.tryInsertAfter(ctx, c, prepare)
+		if !rejected && !errors.Is(err, auth.ErrLimit) || ctx.Err() != nil {
+			return err
+		}
+		// The table is read because recognizing the drivers' errors would take importing the
+		// drivers.
+		var taken bool
+		errTaken := s.read(ctx, func(q querier) (err error) {
+			taken, err = s.taken(ctx, q, c)
+			return err
+		})
+		switch {
+		case errTaken == nil && taken:
+			return auth.ErrConflict
+		case errTaken != nil || !rejected || attempt > 1:
+			return joinOther(err, errTaken)
+		}
+		// Purge may have removed the record that was in the way.
+	}
+}
+
+// tryInsertAfter also reports whether c could not be inserted. After another error, for
+// example of COMMIT, the record in the way may be c.
+func (s *Store) tryInsertAfter(ctx context.Context, c auth.Credential, prepare func(context.Context, *sql.Conn) error) (rejected bool, err error) {
+	err = s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		rejected = false
 		err := prepare(ctx, tx)
 		if err == nil {
 			err = s.insert(ctx, tx, c)
@@ -93,10 +148,7 @@ func (s *Store) insertAfter(ctx context.Context, c auth.Credential, prepare func
 		}
 		return err
 	})
-	if rejected || errors.Is(err, auth.ErrLimit) {
-		return s.conflictOr(ctx, c, err)
-	}
-	return err
+	return rejected && err != nil, err
 }
 
 func (s *Store) insert(ctx context.Context, tx *sql.Conn, c auth.Credential) error {
@@ -105,151 +157,31 @@ func (s *Store) insert(ctx context.Context, tx *sql.Conn, c auth.Credential) err
 		current = sql.NullString{String: c.UserID, Valid: true}
 	}
 	_, err := tx.ExecContext(ctx, s.dialect.bind(`INSERT INTO auth_credentials (`+columns+`, revoked, current_secret)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)`),
-		c.Kind, c.UserID, c.ID, c.Name, c.Hint, string(c.Scopes), c.Digest[:], c.Sealed,
-		c.CreatedAt.UnixMicro(), micros(c.ExpiresAt, never), micros(c.LastUsedAt, 0), toInt(c.Superseded), c.Previous, current)
+		VALUES (`+placeholders+`, 0, ?)`), append(values(&c), current)...)
 	return err
 }
 
-// conflictOr returns ErrConflict if a record has the digest or the ID of c, which
-// could not be inserted, and failed otherwise. It reads the table because recognizing
-// the drivers' errors would take importing the drivers.
-func (s *Store) conflictOr(ctx context.Context, c auth.Credential, failed error) error {
-	if ctx.Err() != nil {
-		return failed
-	}
-	var taken int
-	err := s.db.QueryRowContext(ctx, s.dialect.bind(`SELECT COUNT(*) FROM auth_credentials
+// taken reports whether a record has the digest or the ID of c.
+func (s *Store) taken(ctx context.Context, q querier, c auth.Credential) (bool, error) {
+	var n int
+	err := q.QueryRowContext(ctx, s.dialect.bind(`SELECT COUNT(*) FROM auth_credentials
 		WHERE digest = ? OR kind = ? AND user_id = ? AND id = ?`),
-		c.Digest[:], c.Kind, c.UserID, c.ID).Scan(&taken)
-	if err == nil && taken > 0 {
-		return auth.ErrConflict
-	}
-	return joinOther(failed, err)
+		c.Digest[:], c.Kind, c.UserID, c.ID).Scan(&n)
+	return n > 0, err
 }
 
-// supersede makes c expire at until, or revokes it if until is not after now.
+// supersede makes c expire at until, or revokes it if until is not after now. It revokes
+// the record that c replaced.
 func (s *Store) supersede(ctx context.Context, tx *sql.Conn, c auth.Credential, now, until time.Time) error {
 	if !until.After(now) {
 		return s.revokeWithPrevious(ctx, tx, c, now)
 	}
-	if err := s.revokePrevious(ctx, tx, c, now); err != nil {
-		return err
-	}
 	if c.Expired(until) {
 		until = c.ExpiresAt
 	}
-	_, err := tx.ExecContext(ctx, s.dialect.bind(`UPDATE auth_credentials SET superseded = 1, expires_at = ?, current_secret = NULL
-		WHERE kind = ? AND user_id = ? AND id = ?`), until.UnixMicro(), c.Kind, c.UserID, c.ID)
-	return err
-}
-
-// Revoke implements auth.Store.
-func (s *Store) Revoke(ctx context.Context, ref auth.Ref) error {
-	now := time.Now()
-	return s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		if err := s.lock(ctx, tx, ref.Kind, ref.UserID); err != nil {
-			return err
-		}
-		c, err := s.find(ctx, tx, ref)
-		if err != nil {
-			return err
-		}
-		return s.revokeWithPrevious(ctx, tx, c, now)
-	})
-}
-
-// RevokeAll implements auth.Store.
-func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, except ...string) (n int, err error) {
-	now := time.Now()
-	where, args := ` WHERE kind = ? AND user_id = ? AND revoked = 0`, []any{kind, userID}
-	if len(except) > 0 {
-		where += ` AND id NOT IN (?` + strings.Repeat(`, ?`, len(except)-1) + `)`
-		for _, id := range except {
-			args = append(args, id)
-		}
-	}
-	err = s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		if err := s.lock(ctx, tx, kind, userID); err != nil {
-			return err
-		}
-		n, err = s.revokeWhere(ctx, tx, kind, now, where, args)
+	return s.withPrevious(ctx, tx, c, now, func() error {
+		_, err := tx.ExecContext(ctx, s.dialect.bind(`UPDATE auth_credentials SET superseded = 1, expires_at = ?, current_secret = NULL
+			WHERE kind = ? AND user_id = ? AND id = ?`), until.UnixMicro(), c.Kind, c.UserID, c.ID)
 		return err
 	})
-	if err != nil {
-		return 0, err
-	}
-	return n, nil
-}
-
-// lock locks the user's row until the transaction ends. Changes that touch several
-// records of a user call it first, so that they run one after another.
-func (s *Store) lock(ctx context.Context, tx *sql.Conn, kind auth.Kind, userID string) error {
-	lock := func() (sql.Result, error) {
-		return tx.ExecContext(ctx, s.dialect.bind(s.dialect.lockUser), kind, userID)
-	}
-	result, err := lock()
-	if err != nil || s.dialect.addUser == "" {
-		return err
-	}
-	if n, err := result.RowsAffected(); err != nil || n > 0 {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, s.dialect.bind(s.dialect.addUser), kind, userID); err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, "COMMIT"); err != nil {
-		return err
-	}
-	if err := beginWith(ctx, tx, s.dialect.begin); err != nil {
-		return err
-	}
-	_, err = lock()
-	return err
-}
-
-// revokeWithPrevious revokes c and the record that it replaced. That one comes
-// first: Touch, which does not take the user's lock, locks records by ascending ID,
-// and another order could deadlock.
-func (s *Store) revokeWithPrevious(ctx context.Context, tx *sql.Conn, c auth.Credential, now time.Time) error {
-	if err := s.revokePrevious(ctx, tx, c, now); err != nil {
-		return err
-	}
-	return s.revoke(ctx, tx, c.Ref(), now)
-}
-
-func (s *Store) revokePrevious(ctx context.Context, tx *sql.Conn, c auth.Credential, now time.Time) error {
-	if c.Previous == "" {
-		return nil
-	}
-	return s.revoke(ctx, tx, auth.Ref{Kind: c.Kind, UserID: c.UserID, ID: c.Previous}, now)
-}
-
-func (s *Store) revoke(ctx context.Context, tx *sql.Conn, ref auth.Ref, now time.Time) error {
-	_, err := s.revokeWhere(ctx, tx, ref.Kind, now, ` WHERE kind = ? AND user_id = ? AND id = ? AND revoked = 0`,
-		[]any{ref.Kind, ref.UserID, ref.ID})
-	return err
-}
-
-// revokeWhere deletes sessions, which cannot be imported again. Of tokens and
-// secrets it keeps the digest and the ID, but not the sealed plaintext.
-func (s *Store) revokeWhere(ctx context.Context, tx *sql.Conn, kind auth.Kind, now time.Time, where string, args []any) (int, error) {
-	query := `DELETE FROM auth_credentials` + where
-	if kind != auth.KindSession {
-		query = `UPDATE auth_credentials SET revoked = 1, expires_at = ?, sealed = NULL, current_secret = NULL` + where
-		args = append([]any{now.UnixMicro()}, args...)
-	}
-	result, err := tx.ExecContext(ctx, s.dialect.bind(query), args...)
-	if err != nil {
-		return 0, err
-	}
-	n, err := result.RowsAffected()
-	return int(n), err
-}
-
-func toInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

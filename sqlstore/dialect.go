@@ -36,6 +36,22 @@ type dialect struct {
 
 	numbered bool // placeholders are $1, $2, not ?
 
+	// selected are the columns as scan reads them, and hex tells that the bytes among them are
+	// in hexadecimal.
+	selected string
+	hex      bool
+
+	// driverPrepares is set if lookups are not to be prepared by the store. The statements of
+	// pgx's own cache can be replaced when the server has dropped them or a table was altered,
+	// and need no server that keeps them: its default_query_exec_mode says so. Those of
+	// database/sql would fail on that connection until it is closed.
+	driverPrepares bool
+
+	// autocommit is the variable that tells whether a statement outside of a transaction is one
+	// of its own. If it is off, the first read of a connection begins a transaction that no
+	// statement ends, and all later reads see the database as it was then.
+	autocommit string
+
 	// oneWriter is set for a database that allows one writer at a time and has no
 	// queue: waiting connections retry from time to time, regardless of how long
 	// others have been waiting.
@@ -52,8 +68,16 @@ type dialect struct {
 	// nothing to revoke, those that wait for the row all lock the gap, and deadlock.
 	addUser string
 
-	// purge deletes up to a number of records that expired before a time.
+	// lockRows locks the records that satisfy a condition, lowest ID first. It is empty
+	// if statements that have inOrder at the end lock in that order, or if all writers take turns.
+	lockRows, inOrder string
+
+	// purge deletes up to a number of records of a kind that expired before a time. It waits
+	// for no lock, so it cannot be part of a deadlock. If empty, purgeInOrder does it.
 	purge string
+
+	// comparesRows is set if the database uses an index for a comparison of rows.
+	comparesRows bool
 
 	// countTable counts the tables of a name that statements find.
 	countTable string
@@ -63,7 +87,7 @@ type dialect struct {
 	begin []string
 
 	// migrate calls f while no other process migrates the same database.
-	migrate func(ctx context.Context, conn *sql.Conn, f func(execer) error) error
+	migrate func(ctx context.Context, conn *sql.Conn, f func(querier) error) error
 }
 
 var dialects = map[Dialect]*dialect{
@@ -72,21 +96,30 @@ var dialects = map[Dialect]*dialect{
 		oneWriter: true,
 		lockUser: `INSERT INTO auth_user_locks (kind, user_id, changes) VALUES (?, ?, 1)
 			ON CONFLICT (kind, user_id) DO UPDATE SET changes = changes + 1`,
+		selected: columns,
 		purge: `DELETE FROM auth_credentials WHERE (kind, user_id, id) IN
-			(SELECT kind, user_id, id FROM auth_credentials WHERE expires_at < ? LIMIT ?)`,
-		begin:      []string{"BEGIN IMMEDIATE"},
-		countTable: `SELECT COUNT(*) FROM pragma_table_info(?)`,
-		migrate:    migrateIn("BEGIN IMMEDIATE"),
+			(SELECT kind, user_id, id FROM auth_credentials WHERE kind = ? AND expires_at < ? LIMIT ?)`,
+		comparesRows: true,
+		begin:        []string{"BEGIN IMMEDIATE"},
+		countTable:   `SELECT COUNT(*) FROM pragma_table_info(?)`,
+		migrate:      migrateIn("BEGIN IMMEDIATE"),
 	},
 	PostgreSQL: {
 		folder:   "postgres",
 		numbered: true,
 		lockUser: `INSERT INTO auth_user_locks (kind, user_id, changes) VALUES (?, ?, 1)
 			ON CONFLICT (kind, user_id) DO UPDATE SET changes = auth_user_locks.changes + 1`,
+		// The text of a bytea depends on bytea_output, and drivers that receive text read only
+		// one of its formats.
+		selected:       strings.NewReplacer("digest", "encode(digest, 'hex')", "sealed", "encode(sealed, 'hex')").Replace(columns),
+		hex:            true,
+		driverPrepares: true,
+		lockRows:       `SELECT COUNT(*) FROM (SELECT 1 FROM auth_credentials WHERE %s ORDER BY id FOR UPDATE) AS locked`,
 		purge: `DELETE FROM auth_credentials WHERE (kind, user_id, id) IN
-			(SELECT kind, user_id, id FROM auth_credentials WHERE expires_at < ? LIMIT ? FOR UPDATE SKIP LOCKED)`,
-		begin:      []string{"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"},
-		countTable: `SELECT COUNT(to_regclass(?))`,
+			(SELECT kind, user_id, id FROM auth_credentials WHERE kind = ? AND expires_at < ? LIMIT ? FOR UPDATE SKIP LOCKED)`,
+		comparesRows: true,
+		begin:        []string{"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"},
+		countTable:   `SELECT COUNT(to_regclass(?))`,
 		// The lock's number is "auth" in ASCII.
 		migrate: migrateIn("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "SELECT pg_advisory_xact_lock(1635087464)"),
 	},
@@ -95,21 +128,39 @@ var dialects = map[Dialect]*dialect{
 		lockUser: `UPDATE auth_user_locks SET changes = changes + 1 WHERE kind = ? AND user_id = ?`,
 		addUser: `INSERT INTO auth_user_locks (kind, user_id, changes) VALUES (?, ?, 0)
 			ON DUPLICATE KEY UPDATE changes = changes`,
-		purge:      `DELETE FROM auth_credentials WHERE expires_at < ? LIMIT ?`,
+		selected:   columns,
+		autocommit: "@@autocommit",
+		inOrder:    ` ORDER BY id`,
 		begin:      []string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION READ WRITE"},
 		countTable: `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?`,
 		migrate:    migrateMySQL,
 	},
 }
 
-type execer interface {
+// A querier is a database or a connection, which may be in a transaction.
+type querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
+// selectRows selects the records where a condition holds, as scan reads them.
+func (d *dialect) selectRows(where string) string {
+	return d.bind(`SELECT ` + d.selected + `, revoked FROM auth_credentials WHERE ` + where)
+}
+
+// selectOne also selects @@autocommit, if the database has that.
+func (d *dialect) selectOne(where string) string {
+	extra := ""
+	if d.autocommit != "" {
+		extra = ", " + d.autocommit
+	}
+	return d.bind(`SELECT ` + d.selected + `, revoked` + extra + ` FROM auth_credentials WHERE ` + where)
+}
+
 // migrateIn migrates in one transaction, which the statements begin.
-func migrateIn(begin ...string) func(context.Context, *sql.Conn, func(execer) error) error {
-	return func(ctx context.Context, conn *sql.Conn, f func(execer) error) error {
+func migrateIn(begin ...string) func(context.Context, *sql.Conn, func(querier) error) error {
+	return func(ctx context.Context, conn *sql.Conn, f func(querier) error) error {
 		if err := beginWith(ctx, conn, begin); err != nil {
 			return err
 		}
@@ -119,7 +170,7 @@ func migrateIn(begin ...string) func(context.Context, *sql.Conn, func(execer) er
 
 // migrateMySQL holds a named lock instead of a transaction: each statement that
 // changes a table commits implicitly, so an interrupted migration can run again.
-func migrateMySQL(ctx context.Context, conn *sql.Conn, f func(execer) error) error {
+func migrateMySQL(ctx context.Context, conn *sql.Conn, f func(querier) error) error {
 	const lock = "github.com/seed-31c5bcb2/auth"
 	var got sql.NullInt64
 	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(CONCAT(?, '/', MD5(DATABASE())), 60)", lock).Scan(&got); err != nil {

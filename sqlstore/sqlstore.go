@@ -53,13 +53,11 @@ package sqlstore
 
 import (
 	"cmp"
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -73,11 +71,19 @@ type Store struct {
 	timeout time.Duration
 	writer  chan struct{} // a semaphore; nil if the database allows several writers
 
+	lookupQuery string
+
 	mu     sync.Mutex
-	lookup *sql.Stmt // prepared by the first Lookup
+	lookup *sql.Stmt // prepared by the first Lookup, unless the driver prepares
+
+	autocommitOff atomic.Bool  // a connection was found to have autocommit off
+	missChecked   atomic.Int64 // when a lookup that found nothing was last checked for that, in nanoseconds since 1970
 }
 
-var _ auth.Store = (*Store)(nil)
+var (
+	_ auth.Store   = (*Store)(nil)
+	_ auth.Scanner = (*Store)(nil)
+)
 
 // Config holds the settings of a [Store]. The zero value is valid.
 type Config struct {
@@ -110,7 +116,7 @@ func New(db *sql.DB, d Dialect, cfg Config) (*Store, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, dialect: dialect, timeout: cmp.Or(cfg.Timeout, defaultTimeout)}
+	s := &Store{db: db, dialect: dialect, timeout: cmp.Or(cfg.Timeout, defaultTimeout), lookupQuery: dialect.selectOne(`digest = ?`)}
 	if dialect.oneWriter {
 		s.writer = make(chan struct{}, 1)
 	}
@@ -128,202 +134,4 @@ func (s *Store) Close() error {
 	err := s.lookup.Close()
 	s.lookup = nil
 	return err
-}
-
-const columns = `kind, user_id, id, name, hint, scopes, digest, sealed, created_at, expires_at, last_used_at, superseded, previous`
-
-// never is the expiry of records that do not expire, so that queries need no special
-// case for them.
-const never = math.MaxInt64
-
-func micros(t time.Time, zero int64) int64 {
-	if t.IsZero() {
-		return zero
-	}
-	return t.UnixMicro()
-}
-
-func fromMicros(n, zero int64) time.Time {
-	if n == zero {
-		return time.Time{}
-	}
-	return time.UnixMicro(n).UTC()
-}
-
-// scan reads a row of columns and revoked.
-func scan(row interface{ Scan(...any) error }) (c auth.Credential, revoked bool, err error) {
-	var digest []byte
-	var created, expires, lastUsed int64
-	err = row.Scan(&c.Kind, &c.UserID, &c.ID, &c.Name, &c.Hint, &c.Scopes, &digest, &c.Sealed,
-		&created, &expires, &lastUsed, &c.Superseded, &c.Previous, &revoked)
-	if err != nil {
-		return auth.Credential{}, false, err
-	}
-	if len(digest) != len(c.Digest) {
-		return auth.Credential{}, false, fmt.Errorf("sqlstore: the database has a digest of %d bytes", len(digest))
-	}
-	copy(c.Digest[:], digest)
-	c.CreatedAt, c.ExpiresAt, c.LastUsedAt = fromMicros(created, 0), fromMicros(expires, never), fromMicros(lastUsed, 0)
-	return c, revoked, nil
-}
-
-// lookupStatement does not hold the mutex while it prepares the statement: callers
-// that wait for a mutex cannot return when their context is done.
-func (s *Store) lookupStatement(ctx context.Context) (*sql.Stmt, error) {
-	s.mu.Lock()
-	stmt := s.lookup
-	s.mu.Unlock()
-	if stmt != nil {
-		return stmt, nil
-	}
-	stmt, err := s.db.PrepareContext(ctx, s.dialect.bind(`SELECT `+columns+`, revoked FROM auth_credentials WHERE digest = ?`))
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lookup != nil { // a concurrent call was first
-		stmt.Close()
-		return s.lookup, nil
-	}
-	s.lookup = stmt
-	return stmt, nil
-}
-
-// Lookup implements auth.Store.
-func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
-	ctx, cancel := s.withTimeout(ctx)
-	defer cancel()
-	var c auth.Credential
-	var revoked bool
-	err := s.retry(func() error {
-		stmt, err := s.lookupStatement(ctx)
-		if err == nil {
-			c, revoked, err = scan(stmt.QueryRowContext(ctx, d[:]))
-		}
-		return err
-	})
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return nil, auth.ErrNotFound
-	case err != nil:
-		return nil, s.explain(ctx, s.db, err)
-	case c.Kind != kind:
-		return nil, auth.ErrNotFound
-	case revoked:
-		return nil, auth.ErrRevoked
-	}
-	return &c, nil
-}
-
-// Get implements auth.Store.
-func (s *Store) Get(ctx context.Context, ref auth.Ref) (c auth.Credential, err error) {
-	ctx, cancel := s.withTimeout(ctx)
-	defer cancel()
-	err = s.retry(func() error {
-		c, err = s.find(ctx, s.db, ref)
-		return err
-	})
-	return c, s.explain(ctx, s.db, err)
-}
-
-// find returns the record, or ErrNotFound if it is revoked. q is the database or a
-// transaction.
-func (s *Store) find(ctx context.Context, q execer, ref auth.Ref) (auth.Credential, error) {
-	c, revoked, err := scan(q.QueryRowContext(ctx, s.dialect.bind(
-		`SELECT `+columns+`, revoked FROM auth_credentials WHERE kind = ? AND user_id = ? AND id = ?`),
-		ref.Kind, ref.UserID, ref.ID))
-	if errors.Is(err, sql.ErrNoRows) || err == nil && revoked {
-		return auth.Credential{}, auth.ErrNotFound
-	}
-	return c, err
-}
-
-// List implements auth.Store.
-func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) ([]auth.Credential, error) {
-	ctx, cancel := s.withTimeout(ctx)
-	defer cancel()
-	query := `SELECT ` + columns + `, revoked FROM auth_credentials WHERE kind = ? AND user_id = ? AND revoked = 0`
-	args := []any{kind, userID}
-	if page.After != "" {
-		query += ` AND id < ?`
-		args = append(args, page.After)
-	}
-	args = append(args, page.Max())
-	var rows *sql.Rows
-	err := s.retry(func() (err error) {
-		rows, err = s.db.QueryContext(ctx, s.dialect.bind(query+` ORDER BY id DESC LIMIT ?`), args...)
-		return err
-	})
-	if err != nil {
-		return nil, s.explain(ctx, s.db, err)
-	}
-	defer rows.Close()
-	list := []auth.Credential{}
-	for rows.Next() {
-		c, _, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, c)
-	}
-	return list, rows.Err()
-}
-
-// Touch implements auth.Store.
-func (s *Store) Touch(ctx context.Context, uses []auth.Use) error {
-	if len(uses) == 0 {
-		return ctx.Err()
-	}
-	// Updates in the order of the primary key cannot deadlock with each other.
-	uses = slices.Clone(uses)
-	slices.SortFunc(uses, func(a, b auth.Use) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.UserID, b.UserID), cmp.Compare(a.ID, b.ID))
-	})
-	return s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		// The statement is not prepared: if a connection breaks, database/sql closes
-		// it at once, and some drivers panic when a statement of a closed connection
-		// is closed.
-		query := s.dialect.bind(`UPDATE auth_credentials SET last_used_at = ?
-			WHERE kind = ? AND user_id = ? AND id = ? AND revoked = 0 AND last_used_at < ?`)
-		for _, u := range uses {
-			at := u.At.UnixMicro()
-			if _, err := tx.ExecContext(ctx, query, at, u.Kind, u.UserID, u.ID, at); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// purgeBatch keeps the transactions of a purge short.
-const purgeBatch = 1000
-
-// Purge implements auth.Store. It deletes in batches: after an error, the batches
-// before it remain deleted. For a user without credentials a small row remains.
-func (s *Store) Purge(ctx context.Context, before time.Time) (int, error) {
-	purged := 0
-	for {
-		n, err := s.purgeSome(ctx, before)
-		purged += n
-		if err != nil || n < purgeBatch {
-			return purged, err
-		}
-	}
-}
-
-func (s *Store) purgeSome(ctx context.Context, before time.Time) (int, error) {
-	ctx, cancel := s.withTimeout(ctx)
-	defer cancel()
-	release, err := s.acquireWriter(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer release()
-	result, err := s.db.ExecContext(ctx, s.dialect.bind(s.dialect.purge), before.UnixMicro(), purgeBatch)
-	if err != nil {
-		return 0, s.explain(ctx, s.db, err)
-	}
-	n, err := result.RowsAffected()
-	return int(n), err
 }

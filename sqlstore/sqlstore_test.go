@@ -91,7 +91,9 @@ func TestStore_unreachableDatabase(t *testing.T) {
 					_, err := s.List(ctx, c.Kind, c.UserID, auth.Page{})
 					return err
 				},
-				"Rotate":    func(ctx context.Context) error { return s.Rotate(ctx, c.Ref(), c, now) },
+				"Rotate":    func(ctx context.Context) error { return s.Rotate(ctx, c, c, now) },
+				"Update":    func(ctx context.Context) error { return s.Update(ctx, c, c) },
+				"Scan":      func(ctx context.Context) error { _, err := s.Scan(ctx, auth.ScanQuery{}); return err },
 				"Revoke":    func(ctx context.Context) error { return s.Revoke(ctx, c.Ref()) },
 				"RevokeAll": func(ctx context.Context) error { _, err := s.RevokeAll(ctx, c.Kind, c.UserID); return err },
 				"Touch":     func(ctx context.Context) error { return s.Touch(ctx, []auth.Use{{Ref: c.Ref(), At: now}}) },

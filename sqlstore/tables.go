@@ -13,7 +13,7 @@ var tables = [...]string{"auth_credentials", "auth_user_locks"}
 // the connection on which a statement failed. The catalogue is asked because recognizing
 // the drivers' errors would take importing the drivers; and only if err names a table, so
 // that an outage makes no more calls.
-func (s *Store) explain(ctx context.Context, q execer, err error) error {
+func (s *Store) explain(ctx context.Context, q querier, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (s *Store) explain(ctx context.Context, q execer, err error) error {
 
 // checkTables returns an error if the tables are not those of the migrations, all of which
 // were applied according to the database.
-func (s *Store) checkTables(ctx context.Context, tx execer) error {
+func (s *Store) checkTables(ctx context.Context, tx querier) error {
 	for _, query := range []string{
 		`SELECT COUNT(*) FROM (SELECT ` + columns + `, revoked, current_secret FROM auth_credentials WHERE 1 = 0) AS c`,
 		`SELECT COUNT(*) FROM (SELECT kind, user_id, changes FROM auth_user_locks WHERE 1 = 0) AS l`,

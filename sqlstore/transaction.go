@@ -13,7 +13,8 @@ func (s *Store) withTimeout(ctx context.Context) (context.Context, context.Cance
 	return context.WithTimeout(ctx, s.timeout)
 }
 
-// transact calls f in a transaction, within the timeout.
+// transact calls f in a transaction, within the timeout. If the database rolls the
+// transaction back for the sake of another one, f is called again.
 //
 // It executes BEGIN and COMMIT as statements. The Commit and Rollback methods of
 // drivers have no context, and some block forever if the server hangs.
@@ -25,12 +26,23 @@ func (s *Store) transact(ctx context.Context, f func(context.Context, *sql.Conn)
 		return err
 	}
 	defer release()
+	for {
+		again, err := s.transactOnce(ctx, f)
+		if err == nil || !again || !pause(ctx) {
+			return err
+		}
+	}
+}
+
+// transactOnce also reports whether f can be called again after an error.
+func (s *Store) transactOnce(ctx context.Context, f func(context.Context, *sql.Conn) error) (again bool, err error) {
 	conn, err := s.begin(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer conn.Close()
-	return s.explain(ctx, conn, finish(ctx, conn, f(ctx, conn)))
+	err = finish(ctx, conn, f(ctx, conn))
+	return rolledBack(err) || staleStatement(err), s.explain(ctx, conn, err)
 }
 
 // acquireWriter waits until this store may write. It is called before a connection
@@ -50,11 +62,17 @@ func (s *Store) acquireWriter(ctx context.Context) (release func(), err error) {
 
 // begin returns a connection in a new transaction.
 func (s *Store) begin(ctx context.Context) (conn *sql.Conn, err error) {
-	err = s.retry(func() error {
+	err = s.retry(ctx, func() error {
 		if conn, err = s.db.Conn(ctx); err != nil {
 			return err
 		}
-		if err = beginWith(ctx, conn, s.dialect.begin); err != nil {
+		err = beginWith(ctx, conn, s.dialect.begin)
+		if err != nil && s.dialect.autocommit != "" && s.enableAutocommit(ctx, conn) == nil {
+			// SET TRANSACTION is an error in a transaction, which any earlier statement has
+			// begun if autocommit is off.
+			err = beginWith(ctx, conn, s.dialect.begin)
+		}
+		if err != nil {
 			conn.Close()
 		}
 		return err
@@ -62,19 +80,37 @@ func (s *Store) begin(ctx context.Context) (conn *sql.Conn, err error) {
 	return conn, err
 }
 
-// retry calls f until it gets a connection that works: once for each open
-// connection of the pool, and once more. f must not change anything if it fails.
-//
-// Canceled requests close connections, and must not cause an outage for others.
-// database/sql itself retries twice, and its last attempt does not use a new
-// connection if the pool is full.
-func (s *Store) retry(f func() error) error {
-	for closed := s.db.Stats().OpenConnections; ; closed-- {
-		err := f()
-		if closed <= 0 || !errors.Is(err, driver.ErrBadConn) {
+// read calls f with the database, or with a connection whose statements see what was
+// committed before them. It calls f again if the connection did not work, or if the database
+// rolled it back.
+func (s *Store) read(ctx context.Context, f func(q querier) error) error {
+	return s.retry(ctx, func() error {
+		if s.dialect.autocommit == "" {
+			return f(s.db)
+		}
+		conn, err := s.db.Conn(ctx)
+		if err != nil {
 			return err
 		}
+		defer conn.Close()
+		if err := s.enableAutocommit(ctx, conn); err != nil {
+			return err
+		}
+		return f(conn)
+	})
+}
+
+// enableAutocommit leaves the connection with autocommit on. If it was off, this ends the
+// transaction that the first read has begun.
+func (s *Store) enableAutocommit(ctx context.Context, conn *sql.Conn) error {
+	var on bool
+	err := conn.QueryRowContext(ctx, "SELECT "+s.dialect.autocommit).Scan(&on)
+	if err != nil || on {
+		return err
 	}
+	s.autocommitOff.Store(true)
+	_, err = conn.ExecContext(ctx, "SET autocommit = 1")
+	return err
 }
 
 // beginWith starts a transaction. If that fails, it rolls back, because the

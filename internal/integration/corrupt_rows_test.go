@@ -27,6 +27,8 @@ var corruptions = []struct {
 	{"a negative kind", `kind = -1`, auth.ErrUnavailable},
 	{"revoked is neither 0 nor 1", `revoked = 2`, auth.ErrUnavailable},
 	{"superseded is neither 0 nor 1", `superseded = -1`, auth.ErrUnavailable},
+	{"an invalid address", `created_from = '10.0.0'`, auth.ErrUnavailable},
+	{"non_persistent is neither 0 nor 1", `non_persistent = 2`, auth.ErrUnavailable},
 	{"no digest", `digest = ''`, auth.ErrInvalidCredential},
 }
 
@@ -70,8 +72,8 @@ func TestAuthenticate_corruptRow(t *testing.T) {
 		// The columns do not accept NULL, so it needs no interpretation.
 		t.Run("NULL", func(t *testing.T) {
 			_, c := issue(t, bearer, "notes:read")
-			for column := range strings.FieldsSeq(`kind user_id id name hint scopes digest created_at expires_at
-				last_used_at superseded revoked previous`) {
+			for column := range strings.FieldsSeq(`kind user_id id name hint scopes networks metadata digest created_at
+				expires_at last_used_at created_from last_used_from actor non_persistent superseded revoked previous`) {
 				_, err := db.ExecContext(t.Context(), "UPDATE auth_credentials SET "+column+" = NULL WHERE id = '"+c.ID+"'")
 				require.Error(t, err, column)
 			}

@@ -203,7 +203,7 @@ func databaseSize(b *testing.B, d database, db *sql.DB) (bytes int64) {
 // insert is faster than Create: it inserts many rows per statement, in one transaction.
 func insert(b *testing.B, db *sql.DB, numbered bool, records []auth.Credential) {
 	b.Helper()
-	const columns, rows = 15, 100
+	const columns, rows = 21, 100
 	tx, err := db.BeginTx(b.Context(), nil)
 	require.NoError(b, err)
 	defer tx.Rollback()
@@ -224,11 +224,12 @@ func insert(b *testing.B, db *sql.DB, numbered bool, records []auth.Credential) 
 				values.WriteString(before + mark)
 			}
 			values.WriteByte(')')
-			args = append(args, int(c.Kind), c.UserID, c.ID, c.Name, c.Hint, string(c.Scopes), c.Digest[:], nil,
-				c.CreatedAt.UnixMicro(), c.ExpiresAt.UnixMicro(), 0, 0, 0, "", nil)
+			args = append(args, int(c.Kind), c.UserID, c.ID, c.Name, c.Hint, string(c.Scopes), "", "", c.Digest[:], nil,
+				c.CreatedAt.UnixMicro(), c.ExpiresAt.UnixMicro(), 0, "", "", "", 0, 0, 0, "", nil)
 		}
-		_, err := tx.ExecContext(b.Context(), "INSERT INTO auth_credentials (kind, user_id, id, name, hint, scopes, digest, sealed,"+
-			" created_at, expires_at, last_used_at, superseded, revoked, previous, current_secret) VALUES "+values.String()[1:], args...)
+		_, err := tx.ExecContext(b.Context(), "INSERT INTO auth_credentials (kind, user_id, id, name, hint, scopes, networks, metadata,"+
+			" digest, sealed, created_at, expires_at, last_used_at, created_from, last_used_from, actor, non_persistent, superseded,"+
+			" revoked, previous, current_secret) VALUES "+values.String()[1:], args...)
 		require.NoError(b, err)
 	}
 	require.NoError(b, tx.Commit())

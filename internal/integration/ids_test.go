@@ -48,7 +48,7 @@ func TestStore_idsAcrossProcesses(t *testing.T) {
 			require.ErrorIs(t, b.Create(ctx, again, 1), auth.ErrConflict)
 			other := record(kind, c.UserID)
 			require.NoError(t, a.Create(ctx, other, 1))
-			require.ErrorIs(t, b.Rotate(ctx, other.Ref(), again, time.Time{}), auth.ErrConflict)
+			require.ErrorIs(t, b.Rotate(ctx, other, again, time.Time{}), auth.ErrConflict)
 			require.NoError(t, lookup(t, b, other))
 			require.NoError(t, b.Revoke(ctx, other.Ref()))
 			n, err := b.Purge(ctx, time.Now().Add(time.Minute))

@@ -59,7 +59,7 @@ func newUser(t *testing.T, store auth.Store) *testUser {
 	for _, c := range []auth.Credential{u.previous, u.other, u.expired, u.session, u.secret} {
 		require.NoError(t, store.Create(ctx, c, 0))
 	}
-	require.NoError(t, store.Rotate(ctx, u.previous.Ref(), u.token, u.token.CreatedAt.Add(30*time.Minute)))
+	require.NoError(t, store.Rotate(ctx, u.previous, u.token, u.token.CreatedAt.Add(30*time.Minute)))
 	return u
 }
 
@@ -93,7 +93,7 @@ func (u *testUser) state(t *testing.T, store auth.Store) string {
 		default:
 			require.NoError(t, err)
 			require.Equal(t, r.c.Ref(), got.Ref())
-			fmt.Fprintf(&b, "%s: superseded %t, used %t, expires in %v, has previous %t", r.name, got.Superseded,
+			fmt.Fprintf(&b, "%s: named %s, superseded %t, used %t, expires in %v, has previous %t", r.name, got.Name, got.Superseded,
 				!got.LastUsedAt.IsZero(), expiry(got), got.Previous != "")
 		}
 		fmt.Fprintf(&b, ", listed %t\n", listed[r.c.ID])
@@ -144,17 +144,29 @@ var methods = []method{
 		}
 		return err
 	}},
+	{"Scan", true, func(ctx context.Context, store auth.Store, u *testUser) error {
+		page, err := store.(auth.Scanner).Scan(ctx, auth.ScanQuery{})
+		if err == nil && len(page.Credentials) < 4 {
+			return auth.ErrNotFound
+		}
+		return err
+	}},
+	{"Update", false, func(ctx context.Context, store auth.Store, u *testUser) error {
+		next := u.token
+		next.Name = "updated"
+		return store.Update(ctx, u.token, next)
+	}},
 	{"Rotate with a grace period", false, func(ctx context.Context, store auth.Store, u *testUser) error {
 		u.next.Previous = u.token.ID
-		return store.Rotate(ctx, u.token.Ref(), u.next, u.next.CreatedAt.Add(15*time.Minute))
+		return store.Rotate(ctx, u.token, u.next, u.next.CreatedAt.Add(15*time.Minute))
 	}},
 	{"Rotate a secret", false, func(ctx context.Context, store auth.Store, u *testUser) error {
 		u.next.Kind, u.next.Previous = auth.KindSecret, u.secret.ID
-		return store.Rotate(ctx, u.secret.Ref(), u.next, u.next.CreatedAt.Add(15*time.Minute))
+		return store.Rotate(ctx, u.secret, u.next, u.next.CreatedAt.Add(15*time.Minute))
 	}},
 	{"Rotate a secret without a grace period", false, func(ctx context.Context, store auth.Store, u *testUser) error {
 		u.next.Kind = auth.KindSecret
-		return store.Rotate(ctx, u.secret.Ref(), u.next, time.Time{})
+		return store.Rotate(ctx, u.secret, u.next, time.Time{})
 	}},
 	{"Revoke", false, func(ctx context.Context, store auth.Store, u *testUser) error {
 		return store.Revoke(ctx, u.token.Ref())

@@ -62,7 +62,7 @@ func TestSQLStore_withoutMigrate(t *testing.T) {
 		} {
 			requireExplained(t, d, err, credentials)
 		}
-		for _, err := range []error{errAll, store.Create(ctx, c, 1), store.Revoke(ctx, c.Ref()), store.Rotate(ctx, c.Ref(), c, time.Time{})} {
+		for _, err := range []error{errAll, store.Create(ctx, c, 1), store.Revoke(ctx, c.Ref()), store.Rotate(ctx, c, c, time.Time{})} {
 			requireExplained(t, d, err, locks)
 		}
 		require.NoError(t, store.Migrate(ctx))

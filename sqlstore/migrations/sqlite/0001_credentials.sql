@@ -2,6 +2,7 @@
 -- In expires_at 9223372036854775807 means never; in last_used_at 0 means not yet
 -- used. A revoked token or secret keeps its digest and its ID until it is purged, and
 -- its expires_at is the time of the revocation.
+-- In networks, metadata, actor and the addresses an empty text means none.
 CREATE TABLE auth_credentials (
 	kind           INTEGER NOT NULL, -- 1 token, 2 session, 3 secret
 	user_id        TEXT    NOT NULL,
@@ -9,11 +10,17 @@ CREATE TABLE auth_credentials (
 	name           TEXT    NOT NULL,
 	hint           TEXT    NOT NULL,
 	scopes         TEXT    NOT NULL,
+	networks       TEXT    NOT NULL, -- prefixes separated by spaces
+	metadata       TEXT    NOT NULL, -- lines of key=value
 	digest         BLOB    NOT NULL,
 	sealed         BLOB,
 	created_at     INTEGER NOT NULL,
 	expires_at     INTEGER NOT NULL,
 	last_used_at   INTEGER NOT NULL,
+	created_from   TEXT    NOT NULL, -- the address of the client
+	last_used_from TEXT    NOT NULL,
+	actor          TEXT    NOT NULL, -- of a session: the user who acts as user_id
+	non_persistent INTEGER NOT NULL, -- of a session
 	superseded     INTEGER NOT NULL,
 	revoked        INTEGER NOT NULL,
 	previous       TEXT    NOT NULL,
@@ -25,7 +32,7 @@ CREATE UNIQUE INDEX auth_credentials_digest ON auth_credentials (digest);
 --;
 CREATE UNIQUE INDEX auth_credentials_current_secret ON auth_credentials (current_secret);
 --;
-CREATE INDEX auth_credentials_expires_at ON auth_credentials (expires_at);
+CREATE INDEX auth_credentials_expires_at ON auth_credentials (kind, expires_at, id, user_id);
 --;
 -- One row for each user and kind. Transactions that change several records lock it.
 CREATE TABLE auth_user_locks (

@@ -1,0 +1,179 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// Lookup implements auth.Store. With ErrRevoked it returns the owner of the record.
+func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+	ctx, cancel := s.withTimeout(ctx)
+	defer cancel()
+	r, err := s.lookupRow(ctx, d)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, auth.ErrNotFound
+	case err != nil:
+		return nil, s.explain(ctx, s.db, err)
+	case r.Kind != kind:
+		return nil, auth.ErrNotFound
+	case r.revoked:
+		return &auth.Credential{Kind: r.Kind, UserID: r.UserID, ID: r.ID, Digest: r.Digest}, auth.ErrRevoked
+	}
+	return &r.Credential, nil
+}
+
+func (s *Store) lookupRow(ctx context.Context, d auth.Digest) (row, error) {
+	return s.one(ctx, `digest = ?`, []any{d[:]}, func(extra ...any) (row, error) {
+		if s.dialect.driverPrepares {
+			return s.dialect.scan(s.db.QueryRowContext(ctx, s.lookupQuery, d[:]), extra...)
+		}
+		stmt, err := s.lookupStatement(ctx)
+		if err != nil {
+			return row{}, err
+		}
+		return s.dialect.scan(stmt.QueryRowContext(ctx, d[:]), extra...)
+	})
+}
+
+// Get implements auth.Store.
+func (s *Store) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {
+	ctx, cancel := s.withTimeout(ctx)
+	defer cancel()
+	where, args := byRef(ref)
+	r, err := s.one(ctx, where, args, func(extra ...any) (row, error) {
+		return s.dialect.scan(s.db.QueryRowContext(ctx, s.dialect.selectOne(where), args...), extra...)
+	})
+	c, err := unrevoked(r, err)
+	return c, s.explain(ctx, s.db, err)
+}
+
+func byRef(ref auth.Ref) (where string, args []any) {
+	return `kind = ? AND user_id = ? AND id = ?`, []any{ref.Kind, ref.UserID, ref.ID}
+}
+
+// unrevoked returns ErrNotFound for a record that is revoked or does not exist.
+func unrevoked(r row, err error) (auth.Credential, error) {
+	if errors.Is(err, sql.ErrNoRows) || err == nil && r.revoked {
+		return auth.Credential{}, auth.ErrNotFound
+	}
+	return r.Credential, err
+}
+
+// find returns the record in a transaction, or ErrNotFound if it is revoked.
+func (s *Store) find(ctx context.Context, tx querier, ref auth.Ref) (auth.Credential, error) {
+	where, args := byRef(ref)
+	return unrevoked(s.dialect.scan(tx.QueryRowContext(ctx, s.dialect.selectRows(where), args...)))
+}
+
+// one returns the record that ask reads, which is called with a destination for
+// @@autocommit if the database has that. If the answer may not be as of now, one asks again,
+// for the record where the condition holds.
+//
+// It may not be if it comes from a connection with autocommit off, whose first statement took
+// a snapshot. In a row, @@autocommit costs nothing. Without a row there is none, and a query
+// that always returned one would make each lookup a fifth slower. But all connections of a
+// pool are configured alike. So of the answers without a row, one in a second is checked, and
+// all once a connection was found to have autocommit off.
+func (s *Store) one(ctx context.Context, where string, args []any, ask func(extra ...any) (row, error)) (r row, err error) {
+	if s.dialect.autocommit == "" {
+		err = s.retry(ctx, func() error {
+			r, err = ask()
+			return err
+		})
+		return r, err
+	}
+	var autocommit bool
+	err = s.retry(ctx, func() error {
+		r, err = ask(&autocommit)
+		return err
+	})
+	switch {
+	case err == nil && autocommit:
+		return r, nil
+	case err != nil && !(errors.Is(err, sql.ErrNoRows) && s.mustCheckMiss(time.Now())):
+		return row{}, err
+	}
+	err = s.read(ctx, func(q querier) error {
+		r, err = s.dialect.scan(q.QueryRowContext(ctx, s.dialect.selectRows(where), args...))
+		return err
+	})
+	return r, err
+}
+
+func (s *Store) mustCheckMiss(now time.Time) bool {
+	last := s.missChecked.Load()
+	return s.autocommitOff.Load() ||
+		now.UnixNano()-last >= int64(time.Second) && s.missChecked.CompareAndSwap(last, now.UnixNano())
+}
+
+// lookupStatement does not hold the mutex while it prepares the statement: callers
+// that wait for a mutex cannot return when their context is done.
+func (s *Store) lookupStatement(ctx context.Context) (*sql.Stmt, error) {
+	s.mu.Lock()
+	stmt := s.lookup
+	s.mu.Unlock()
+	if stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := s.db.PrepareContext(ctx, s.lookupQuery)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lookup != nil { // a concurrent call was first
+		stmt.Close()
+		return s.lookup, nil
+	}
+	s.lookup = stmt
+	return stmt, nil
+}
+
+// List implements auth.Store.
+func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) ([]auth.Credential, error) {
+	ctx, cancel := s.withTimeout(ctx)
+	defer cancel()
+	where, args := `kind = ? AND user_id = ? AND revoked = 0`, []any{kind, userID}
+	if page.After != "" {
+		where += ` AND id < ?`
+		args = append(args, page.After)
+	}
+	list := []auth.Credential{}
+	rows, err := s.rows(ctx, where+` ORDER BY id DESC LIMIT ?`, append(args, page.Max()))
+	if err != nil {
+		return nil, s.explain(ctx, s.db, err)
+	}
+	for _, r := range rows {
+		list = append(list, r.Credential)
+	}
+	return list, nil
+}
+
+// rows returns the records where a condition holds.
+func (s *Store) rows(ctx context.Context, where string, args []any) (all []row, err error) {
+	err = s.read(ctx, func(q querier) error {
+		rows, err := q.QueryContext(ctx, s.dialect.selectRows(where), args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		all = nil
+		for rows.Next() {
+			r, err := s.dialect.scan(rows)
+			if err != nil {
+				return err
+			}
+			all = append(all, r)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
