@@ -1,9 +1,14 @@
 package redisstore
 
 import (
+	"reflect"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
+
+	"github.com/redis/rueidis"
 
 	"github.com/seed-31c5bcb2/auth"
 )
@@ -13,7 +18,8 @@ import (
 // is usually not the one that made the change and received its reply first. So each
 // change sets a guard before it returns, and a cached answer that does not reflect
 // the change is ignored: Redis is asked again. A guard lasts as long as a cached
-// answer can.
+// answer can. All Stores over one client and prefix share their guards, as they share
+// the cache of the client.
 type guards struct {
 	shards  [16]guardShard
 	started time.Time
@@ -36,27 +42,67 @@ type guard struct {
 type state uint8
 
 const (
-	removed    state = iota // revoked or purged
-	superseded              // rotated, with a grace period
+	touched state = iota // used, at lastUsed or later
+	removed              // revoked or purged
 	created
-	touched // used, at lastUsed or later
+	changed // in another way, or in several: no cached answer is valid
 )
 
-// guardFor is longer than an entry of the cache can live. An entry's life starts
-// before its request is sent.
+// guardFor is longer than an answer is used after it was requested (see isFresh).
 const guardFor = cacheFor + time.Second
 
 const minPrune = 1024
 
-func (g *guards) init() {
-	g.started = time.Now()
+// shared has the guards of all Stores in use.
+var shared = struct {
+	mu     sync.Mutex
+	guards map[cacheKey]weak.Pointer[guards]
+}{guards: make(map[cacheKey]weak.Pointer[guards])}
+
+// A cacheKey names the records that a client caches under a prefix.
+type cacheKey struct {
+	client rueidis.Client
+	prefix string
+}
+
+// guardsOf returns the guards for a client and prefix.
+func guardsOf(client rueidis.Client, prefix string) *guards {
+	if !reflect.ValueOf(client).Comparable() {
+		return newGuards()
+	}
+	key := cacheKey{client, prefix}
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if g := shared.guards[key].Value(); g != nil {
+		return g
+	}
+	g := newGuards()
+	shared.guards[key] = weak.Make(g)
+	runtime.AddCleanup(g, release, key)
+	return g
+}
+
+// release forgets guards that no Store uses, and with them the client.
+func release(key cacheKey) {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.guards[key].Value() == nil {
+		delete(shared.guards, key)
+	}
+}
+
+func newGuards() *guards {
+	g := &guards{started: time.Now()}
 	for i := range g.shards {
 		g.shards[i].guards = make(map[auth.Digest]guard)
 		g.shards[i].prune = minPrune
 	}
+	return g
 }
 
-// set guards one record. A use does not replace the guard of another change.
+// set guards one record. A use does not replace the guard of another change. The
+// replies to two other changes can arrive in another order than Redis made them, so
+// after them only Redis knows.
 func (g *guards) set(d auth.Digest, state state, lastUsed time.Time) {
 	now := time.Since(g.started)
 	shard := &g.shards[d[0]%16]
@@ -64,8 +110,11 @@ func (g *guards) set(d auth.Digest, state state, lastUsed time.Time) {
 	defer shard.mu.Unlock()
 	if old, ok := shard.guards[d]; ok && old.until > now {
 		lastUsed = later(lastUsed, old.lastUsed)
-		if state == touched {
+		switch {
+		case state == touched:
 			state = old.state
+		case old.state != touched && (old.state != removed || state != removed):
+			state = changed
 		}
 	}
 	if len(shard.guards) >= shard.prune {
@@ -74,9 +123,9 @@ func (g *guards) set(d auth.Digest, state state, lastUsed time.Time) {
 	shard.guards[d] = guard{now + guardFor, state, lastUsed}
 }
 
-func (g *guards) setRemoved(digests []auth.Digest) {
+func (g *guards) setEach(digests []auth.Digest, state state) {
 	for _, d := range digests {
-		g.set(d, removed, time.Time{})
+		g.set(d, state, time.Time{})
 	}
 }
 
@@ -98,8 +147,8 @@ func (g *guards) guardsAll() bool {
 	return until != 0 && int64(time.Since(g.started)) < until
 }
 
-// stale reports whether a cached answer is older than a change that this process has
-// made.
+// stale reports whether a cached answer may be older than a change that this process
+// has made.
 func (g *guards) stale(d auth.Digest, c *auth.Credential, err error) bool {
 	shard := &g.shards[d[0]%16]
 	shard.mu.RLock()
@@ -108,10 +157,15 @@ func (g *guards) stale(d auth.Digest, c *auth.Credential, err error) bool {
 	if !ok || time.Since(g.started) >= guard.until {
 		return false
 	}
-	if guard.state == removed || err != nil {
-		return (err == nil) == (guard.state == removed)
+	switch {
+	case guard.state == changed:
+		return true
+	case guard.state == removed:
+		return err == nil
+	case err != nil:
+		return true
 	}
-	return guard.state == superseded && !c.Superseded || c.LastUsedAt.Before(guard.lastUsed)
+	return c.LastUsedAt.Before(guard.lastUsed)
 }
 
 func later(a, b time.Time) time.Time {

@@ -20,15 +20,24 @@ func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*aut
 	defer lazy.cancel()
 	key := s.prefix + "c:" + string(d[:])
 	if !s.guards.guardsAll() {
-		c, err := parseReply(s.client.DoCache(lazy, s.client.B().Get().Key(key).Cache(), cacheFor), kind, d)
-		if !s.guards.stale(d, c, err) && (err == nil || isAnswer(err)) {
+		result := s.client.DoCache(lazy, s.client.B().Get().Key(key).Cache(), cacheFor)
+		c, err := parseReply(result, kind, d)
+		if (err == nil || isAnswer(err)) && isFresh(&result) && !s.guards.stale(d, c, err) {
 			return c, err
 		}
-		// Either the cached answer is older than a change by this process, or the
-		// request failed. Concurrent lookups share a request, whose caller may have
+		// Either the cached answer is too old, or older than a change by this process, or
+		// the request failed. Concurrent lookups share a request, whose caller may have
 		// canceled it: that is not an outage for the others.
 	}
 	return parseReply(s.client.Do(lazy, s.client.B().Get().Key(key).Build()), kind, d)
+}
+
+// isFresh reports whether an answer was requested less than cacheFor ago. The client
+// itself returns older ones: to lookups that share a request whose answer was long in
+// coming, which can have been read before a change that returned long since.
+func isFresh(result *rueidis.RedisResult) bool {
+	expires := result.CachePXAT()
+	return expires < 0 || expires > time.Now().UnixMilli()
 }
 
 // Uncached returns a Store whose Lookup asks Redis each time, for auth.Recheck and
@@ -56,14 +65,11 @@ func parseReply(result rueidis.RedisResult, kind auth.Kind, d auth.Digest) (*aut
 	if err != nil {
 		return nil, err
 	}
-	if revoked, ok := revokedKind(text); ok {
-		if revoked != kind {
-			return nil, auth.ErrNotFound
-		}
-		return nil, auth.ErrRevoked
+	if isTombstone(text) {
+		return parseTombstone(text, kind, d)
 	}
-	c, err := decode(text)
-	switch {
+	c := new(auth.Credential)
+	switch err := decodeTo(c, text); {
 	case err != nil:
 		return nil, err
 	case c.Digest != d:
@@ -71,7 +77,19 @@ func parseReply(result rueidis.RedisResult, kind auth.Kind, d auth.Digest) (*aut
 	case c.Kind != kind:
 		return nil, auth.ErrNotFound
 	}
-	return &c, nil
+	return c, nil
+}
+
+func parseTombstone(text string, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+	c, err := decodeTombstone(text)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.Kind != kind:
+		return nil, auth.ErrNotFound
+	}
+	c.Digest = d
+	return &c, auth.ErrRevoked
 }
 
 // isAnswer reports whether err is an answer of Redis, not an outage.

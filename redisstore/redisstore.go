@@ -34,6 +34,17 @@
 // credentials and revocations to free memory. With noeviction, a full server rejects
 // new credentials and still revokes.
 //
+// # Permissions
+//
+// A user of Redis needs these commands, the keys with the prefix, and one channel:
+//
+//	ACL SETUSER app on >password ~auth:* &auth:changes
+//	  +client|tracking +client|caching +ping +multi +exec +discard +pttl
+//	  +eval +evalsha +eval_ro +evalsha_ro +time +get +mget +exists +set +setrange +del
+//	  +zadd +zrem +zcard +zcount +zrange +zrevrange +zrangebylex +zrevrangebylex
+//	  +zrangebyscore +zrandmember +hset +hdel +hlen +hexists +hvals
+//	  +persist +pexpire +pexpireat +spublish +ssubscribe +sunsubscribe +unsubscribe +punsubscribe
+//
 // # Supported setups
 //
 // The store needs one primary, with or without replicas; Sentinel works. Reads must go
@@ -70,6 +81,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -78,13 +90,14 @@ import (
 )
 
 // A Store is an auth.Store in Redis. Create one with [New]. It is safe for concurrent
-// use, and several processes can share a server. It needs no Close.
+// use, and several processes can share a server. It needs Close only if Notify was called.
 type Store struct {
 	client    rueidis.Client
 	prefix    string
 	timeout   time.Duration
 	retention time.Duration
-	guards    guards
+	guards    *guards
+	listeners listeners
 }
 
 var _ auth.Store = (*Store)(nil)
@@ -122,6 +135,8 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 	var faults []error
 	if v := reflect.ValueOf(client); client == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		faults = append(faults, errors.New("redisstore: client is nil"))
+	} else if prefix := cmp.Or(cfg.Prefix, defaultPrefix); client.Mode() == rueidis.ClientModeCluster && !hasTag(prefix) {
+		faults = append(faults, fmt.Errorf("redisstore: Prefix: %q needs one hash tag, such as {auth}:, for Redis Cluster", prefix))
 	}
 	if cfg.Timeout < 0 {
 		faults = append(faults, fmt.Errorf("redisstore: Timeout: %v is negative", cfg.Timeout))
@@ -132,14 +147,22 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	s := &Store{
+	prefix := cmp.Or(cfg.Prefix, defaultPrefix)
+	return &Store{
 		client:    pinned{client},
-		prefix:    cmp.Or(cfg.Prefix, defaultPrefix),
+		prefix:    prefix,
 		timeout:   cmp.Or(cfg.Timeout, defaultTimeout),
 		retention: cmp.Or(cfg.Retention, defaultRetention),
-	}
-	s.guards.init()
-	return s, nil
+		guards:    guardsOf(client, prefix),
+	}, nil
+}
+
+// hasTag reports whether a prefix has exactly one hash tag, which puts all keys in one slot
+// of a cluster.
+func hasTag(prefix string) bool {
+	_, rest, opened := strings.Cut(prefix, "{")
+	tag, rest, closed := strings.Cut(rest, "}")
+	return opened && closed && tag != "" && !strings.ContainsAny(tag, "{}") && !strings.ContainsAny(rest, "{}")
 }
 
 // Get implements auth.Store.
@@ -160,28 +183,8 @@ func (s *Store) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) 
 	return c, err
 }
 
-// List implements auth.Store.
-func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) ([]auth.Credential, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	texts, err := s.run(ctx, listScript, kindDigit(kind), userID, page.After, fmt.Sprint(page.Max())).AsStrSlice()
-	if err != nil {
-		return nil, err
-	}
-	list := make([]auth.Credential, len(texts))
-	for i, text := range texts {
-		if list[i], err = decode(text); err != nil {
-			return nil, err
-		}
-		if list[i].Kind != kind || list[i].UserID != userID {
-			return nil, errCorrupt
-		}
-	}
-	return list, nil
-}
-
 // run runs a script, which computes the keys that depend on its arguments.
 func (s *Store) run(ctx context.Context, script *rueidis.Lua, args ...string) rueidis.RedisResult {
-	keys := []string{s.prefix + "expiring", s.prefix + "revoked"}
+	keys := []string{s.prefix + "expiry", s.prefix + "revoked"}
 	return script.Exec(ctx, s.client, keys, append([]string{s.prefix}, args...))
 }

@@ -13,6 +13,8 @@ import (
 // client is a client that New must not call.
 type client struct{ rueidis.Client }
 
+func (client) Mode() rueidis.ClientMode { return rueidis.ClientModeStandalone }
+
 func TestNew(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []redisstore.Config{{}, {Prefix: "p:", Timeout: time.Nanosecond, Retention: 26 * time.Hour}} {

@@ -11,6 +11,8 @@ import (
 var (
 	//go:embed scripts/common.lua
 	common string
+	//go:embed scripts/plan.lua
+	plan string
 	//go:embed scripts/create.lua
 	create string
 	//go:embed scripts/get.lua
@@ -25,18 +27,34 @@ var (
 	revokeAll string
 	//go:embed scripts/rotate.lua
 	rotate string
+	//go:embed scripts/scan.lua
+	scan string
 	//go:embed scripts/touch.lua
 	touch string
+	//go:embed scripts/update.lua
+	update string
 
-	getScript  = rueidis.NewLuaScriptReadOnly(script("flags=no-writes", get))
-	listScript = rueidis.NewLuaScriptReadOnly(script("flags=no-writes", list))
+	getScript  = reading(get)
+	listScript = reading(list)
+	scanScript = reading(scan)
 
-	createScript    = rueidis.NewLuaScript(script("", create))
-	rotateScript    = rueidis.NewLuaScript(script("", rotate))
-	touchScript     = rueidis.NewLuaScript(script("", touch))
-	revokeScript    = rueidis.NewLuaScript(script("flags=allow-oom", revoke))
-	revokeAllScript = rueidis.NewLuaScript(script("flags=allow-oom", revokeAll))
-	purgeScript     = rueidis.NewLuaScript(script("flags=allow-oom", purge))
+	createScript    = writing("", create)
+	updateScript    = writing("", update)
+	rotateScript    = writing("", rotate)
+	touchScript     = writing("", touch)
+	revokeScript    = writing("flags=allow-oom", revoke)
+	revokeAllScript = writing("flags=allow-oom", revokeAll)
+	purgeScript     = writing("flags=allow-oom", purge)
 )
 
-func script(flags, body string) string { return "#!lua " + flags + "\n" + common + body }
+func reading(body string) *rueidis.Lua {
+	return rueidis.NewLuaScriptReadOnly("#!lua flags=no-writes\n" + common + body)
+}
+
+func writing(flags, body string) *rueidis.Lua {
+	return rueidis.NewLuaScript("#!lua " + flags + "\n" + common + plan + body)
+}
+
+// step bounds how many records one script examines, and so how long it keeps Redis from
+// serving other requests.
+const step = 250

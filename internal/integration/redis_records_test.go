@@ -27,11 +27,13 @@ var redisCorruptions = []struct {
 	{"no user ID", replace("00005alice", "00000"), auth.ErrUnavailable},
 	{"another kind", func(r string) string { return r[:1] + "3" + r[2:] }, auth.ErrInvalidCredential},
 	{"no kind", func(r string) string { return r[:1] + "0" + r[2:] }, auth.ErrUnavailable},
-	{"an invalid time", func(r string) string { return r[:23] + "9" + r[24:] }, auth.ErrUnavailable},
-	{"a blank time", func(r string) string { return r[:23] + strings.Repeat(" ", 20) + r[43:] }, auth.ErrUnavailable},
-	{"an expiry of zero", func(r string) string { return r[:23] + strings.Repeat("0", 20) + r[43:] }, auth.ErrUnavailable},
-	{"another digest", func(r string) string { return r[:63] + strings.Repeat("x", 32) + r[95:] }, auth.ErrUnavailable},
-	{"revoked", func(r string) string { return "01" + r[3:23] }, auth.ErrInvalidCredential},
+	{"an invalid time", func(r string) string { return r[:24] + "9" + r[25:] }, auth.ErrUnavailable},
+	{"a blank time", func(r string) string { return r[:24] + strings.Repeat(" ", 20) + r[44:] }, auth.ErrUnavailable},
+	{"an expiry of zero", func(r string) string { return r[:24] + strings.Repeat("0", 20) + r[44:] }, auth.ErrUnavailable},
+	{"an unknown kind of address", func(r string) string { return r[:64] + "5" + r[65:] }, auth.ErrUnavailable},
+	{"another digest", func(r string) string { return r[:98] + strings.Repeat("x", 32) + r[130:] }, auth.ErrUnavailable},
+	{"revoked", func(r string) string { return "01" + r[4:24] + r[130:171] }, auth.ErrInvalidCredential},
+	{"revoked, without an owner", func(r string) string { return "01" + r[4:24] }, auth.ErrUnavailable},
 }
 
 // Records that another program has corrupted authenticate no request, and never grant full
@@ -106,7 +108,7 @@ func TestRedisStore_removesExpiredRecords(t *testing.T) {
 		c := record(auth.KindSession, "alice")
 		require.NoError(t, store.Create(ctx, c, 0))
 		require.NoError(t, store.Revoke(ctx, c.Ref()))
-		return length(t, client, prefix+"u:2:alice") == 1 && length(t, client, prefix+"expiring") == 1
+		return length(t, client, prefix+"u:2:alice") == 1 && length(t, client, prefix+"expiry") == 1
 	}, 10*time.Second, time.Microsecond)
 	_, err = store.Lookup(ctx, kept.Kind, kept.Digest)
 	require.NoError(t, err)

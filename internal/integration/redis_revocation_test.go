@@ -57,7 +57,7 @@ func revocationTests(store auth.Store) []visibilityTest {
 			return c
 		}, isNotFound},
 		{"rotated", func(t *testing.T, c auth.Credential) auth.Credential {
-			require.NoError(t, store.Rotate(t.Context(), c.Ref(), record(c.Kind, c.UserID), time.Time{}))
+			require.NoError(t, store.Rotate(t.Context(), c, record(c.Kind, c.UserID), time.Time{}))
 			return c
 		}, isNotFound},
 		{"revoked with the next one", func(t *testing.T, c auth.Credential) auth.Credential {
@@ -81,7 +81,7 @@ func changeTests(store auth.Store) []visibilityTest {
 	return []visibilityTest{
 		{"superseded", func(t *testing.T, c auth.Credential) auth.Credential {
 			next := record(c.Kind, c.UserID)
-			require.NoError(t, store.Rotate(t.Context(), c.Ref(), next, next.CreatedAt.Add(time.Minute)))
+			require.NoError(t, store.Rotate(t.Context(), c, next, next.CreatedAt.Add(time.Minute)))
 			return c
 		}, func(c *auth.Credential, err error) bool { return err == nil && c.Superseded }},
 		{"used", func(t *testing.T, c auth.Credential) auth.Credential {
@@ -99,7 +99,7 @@ func changeTests(store auth.Store) []visibilityTest {
 		{"created by a rotation", func(t *testing.T, c auth.Credential) auth.Credential {
 			next := record(c.Kind, c.UserID)
 			require.ErrorIs(t, lookup(t, store, next), auth.ErrNotFound)
-			require.NoError(t, store.Rotate(t.Context(), c.Ref(), next, time.Time{}))
+			require.NoError(t, store.Rotate(t.Context(), c, next, time.Time{}))
 			return next
 		}, isFound},
 	}
@@ -111,7 +111,7 @@ func rotate(t *testing.T, store auth.Store, c auth.Credential) auth.Credential {
 	t.Helper()
 	next := record(c.Kind, c.UserID)
 	next.Previous = c.ID
-	require.NoError(t, store.Rotate(t.Context(), c.Ref(), next, next.CreatedAt.Add(time.Minute)))
+	require.NoError(t, store.Rotate(t.Context(), c, next, next.CreatedAt.Add(time.Minute)))
 	require.Eventually(t, func() bool {
 		got, err := store.Lookup(t.Context(), c.Kind, c.Digest)
 		return err == nil && got.Superseded

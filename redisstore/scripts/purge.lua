@@ -1,25 +1,41 @@
--- Returns the number of entries examined, the number of records removed, and the
+-- One step. Returns whether there may be more, the number of records removed, and the
 -- digests of the removed records that had not been revoked.
-local before, limit = ARGV[2], ARGV[3]
-local revoked_members = redis.call('ZRANGEBYSCORE', revoked, '-inf', '(' .. before, 'LIMIT', 0, limit)
-local expired_digests = redis.call('ZRANGEBYSCORE', expiring, '-inf', '(' .. before, 'LIMIT', 0, limit)
-local records = {}
-for i, digest in ipairs(expired_digests) do records[i] = redis.call('GET', record_key(digest)) end
+local before, step = ARGV[2], ARGV[3]
+local tombstones = redis.call('ZRANGEBYSCORE', revoked, '-inf', '(' .. before, 'LIMIT', 0, step)
+local expired = redis.call('ZRANGEBYSCORE', by_expiry, '-inf', '(' .. before, 'LIMIT', 0, step)
+local time = redis.call('TIME')
+local now, progress, removed, result, messages = time[1] * 1000000 + time[2], 0, 0, {'done', '', ''}, {}
 
-local removed, result = 0, {}
-for _, member in ipairs(revoked_members) do
-	local kind, id, user = member:match('^(.)(%Z*)%z(.*)$', 33)
-	removed = removed + redis.call('DEL', record_key(member:sub(1, 32)))
-	if user then redis.call('HDEL', revoked_key(kind, user), id) end
-	redis.call('ZREM', revoked, member)
-end
-for i, digest in ipairs(expired_digests) do
-	if is_live(records[i]) then
-		local user, id = owner(records[i])
-		redis.call('ZREM', user_key(records[i]:sub(2, 2), user), id .. '\0' .. digest)
-		removed = removed + redis.call('DEL', record_key(digest))
-		result[#result + 1] = digest
+-- The records say when they expired or were revoked. The indexes can be wrong about it.
+for i, record in ipairs(get_all(tombstones)) do
+	if is_tombstone(record) and tonumber(record:sub(3, 22)) >= tonumber(before) then
+		add('ZADD', revoked, record:sub(3, 22), tombstones[i])
+	else
+		progress = progress + 1
+		remove('ZREM', revoked, tombstones[i])
+		if is_tombstone(record) then
+			local user, at = text_at(record, 23)
+			remove('HDEL', revoked_key(record:sub(2, 2), user), (text_at(record, at)))
+			remove('DEL', record_key(tombstones[i]))
+			removed = removed + 1
+		end
 	end
-	redis.call('ZREM', expiring, digest)
 end
-return {tostring(#revoked_members + #expired_digests), tostring(removed), unpack(result)}
+for i, record in ipairs(get_all(expired)) do
+	if not is_live(record) then
+		progress = progress + 1
+		remove('ZREM', by_expiry, expired[i])
+	elseif tonumber(expires(record)) >= tonumber(before) then
+		add('ZADD', by_expiry, score(expires(record)), expired[i])
+	else
+		local kind, user, id = record:sub(2, 2), owner(record)
+		progress, removed = progress + 1, removed + 1
+		remove('ZREM', by_expiry, expired[i])
+		unlist(kind, user, id .. '\0' .. expired[i])
+		remove('DEL', record_key(expired[i]))
+		result[#result + 1] = expired[i]
+		if not is_expired(record, now) then messages[#messages + 1] = changed(kind, user, {expired[i]}) end
+	end
+end
+result[2], result[3] = progress > 0 and 'more' or '', tostring(removed)
+return commit(messages) or result

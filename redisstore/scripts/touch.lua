@@ -1,10 +1,15 @@
--- Takes five arguments for each use.
-for i = 2, #ARGV, 5 do
-	local kind, user, id, digest, at = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-	local record = redis.call('GET', record_key(digest))
-	if is_live(record) and record:sub(2, 2) == kind and tonumber(last_used(record)) < tonumber(at) then
-		local record_user, record_id = owner(record)
-		if record_user == user and record_id == id then redis.call('SETRANGE', record_key(digest), 43, at) end
+-- Takes five arguments for each use. The last is the time and the address.
+local digests, latest = {}, {}
+for i = 2, #ARGV, 5 do digests[#digests + 1] = ARGV[i + 3] end
+for n, record in ipairs(get_all(digests)) do
+	local i = 5 * n - 3
+	local kind, user, id, use = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 4]
+	if is_of(record, kind, user, id) then
+		local at, last = tonumber(use:sub(1, 20)), latest[digests[n]] or tonumber(record:sub(45, 64))
+		if last < at then
+			write('SETRANGE', record_key(digests[n]), 44, use)
+			latest[digests[n]] = at
+		end
 	end
 end
-return {'done'}
+return commit() or {'done'}
