@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -161,11 +160,13 @@ func parseCursor(q auth.ScanQuery) (score, digest string, err error) {
 	if q.Cursor == "" {
 		return "", "", nil
 	}
-	text, err := base64.RawURLEncoding.Strict().DecodeString(q.Cursor)
-	rest, isOfQuery := strings.CutPrefix(string(text), cursorPrefix(q))
-	score, digest, hasDigest := strings.Cut(rest, ",")
+	text, errText := base64.RawURLEncoding.DecodeString(q.Cursor)
+	rest, _ := strings.CutPrefix(string(text), cursorPrefix(q))
+	score, digest, _ = strings.Cut(rest, ",")
 	number, errScore := strconv.ParseFloat(score, 64)
-	if errors.Join(err, errScore) != nil || !isOfQuery || !hasDigest || len(digest) != len(auth.Digest{}) || math.IsNaN(number) {
+	switch {
+	case errText != nil, errScore != nil, math.IsNaN(number), len(digest) != len(auth.Digest{}),
+		q.Cursor != formatCursor(q, score, digest): // the decoder ignores line breaks
 		return "", "", errCursor
 	}
 	return score, digest, nil
