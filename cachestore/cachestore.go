@@ -74,7 +74,8 @@ type Config struct {
 	Timeout time.Duration
 
 	// Invalidations, if not nil, reports what other processes revoke. The Store
-	// subscribes to it until Close.
+	// subscribes to it until Close. If nil, and the store behind the cache is an
+	// auth.Notifier, the Store learns of changes from that.
 	Invalidations Invalidations
 }
 
@@ -87,7 +88,8 @@ type Invalidations interface {
 	// the first time. It reconnects by itself and returns when ctx is done. If it
 	// returns earlier, even without an error, it is called again after a second.
 	//
-	// Both functions are safe for concurrent use, fast, and never block.
+	// Both functions are safe for concurrent use, fast, and never block. After Close they
+	// have no effect.
 	Subscribe(ctx context.Context, invalidate func(kind auth.Kind, userID string), lost func()) error
 }
 
@@ -99,32 +101,36 @@ type Store struct {
 
 	known    *otter.Cache[auth.Digest, entry]
 	unknown  *otter.Cache[key, negative]
+	expiry   expiry
 	versions versions
 	calls    calls
 
+	listeners listeners // functions of Notify
+	source    source    // of changes by other processes
+
 	started time.Time // expiry times count from here, by the monotonic clock
-	cancel  context.CancelFunc
-	done    chan struct{} // closed when the subscription has ended
 }
 
-var _ auth.Store = (*Store)(nil)
+var (
+	_ auth.Store    = (*Store)(nil)
+	_ auth.Scanner  = (*Store)(nil)
+	_ auth.Notifier = (*Store)(nil)
+)
 
 // New returns a Store that caches store. Closing store remains up to the caller. New
-// starts a goroutine only if cfg.Invalidations is set. It reports all faults of its
-// arguments in one error.
+// starts a goroutine only if cfg.Invalidations is set. Without them, it registers a
+// function with store if that is an auth.Notifier. It reports all faults of its arguments
+// in one error.
 func New(store auth.Store, cfg Config) (*Store, error) {
 	if err := errors.Join(checkNotNil("the store", store), cfg.check()); err != nil {
 		return nil, err
 	}
 	cfg.setDefaults()
-	known, errKnown := otter.New(&otter.Options[auth.Digest, entry]{MaximumSize: cfg.Capacity})
-	unknown, errUnknown := otter.New(&otter.Options[key, negative]{MaximumSize: cfg.UnknownCapacity})
-	if err := errors.Join(errKnown, errUnknown); err != nil {
-		return nil, fmt.Errorf("cachestore: %w", err)
-	}
 	s := &Store{
-		store: store, cfg: cfg, known: known, unknown: unknown, versions: newVersions(),
-		calls: calls{byKey: make(map[key]*call)}, started: time.Now(),
+		store: store, cfg: cfg, versions: newVersions(), calls: calls{byKey: make(map[key]*call)}, started: time.Now(),
+	}
+	if err := s.makeCaches(); err != nil {
+		return nil, fmt.Errorf("cachestore: %w", err)
 	}
 	s.subscribe()
 	return s, nil
@@ -164,43 +170,41 @@ func (c *Config) setDefaults() {
 	c.Timeout = cmp.Or(c.Timeout, 2*time.Second)
 }
 
-// Close ends the subscription to Invalidations, and returns when it has ended. The
-// error is always nil. The Store keeps working, within MaxStale, and the store behind it
-// stays open. Close may be called more than once.
-func (s *Store) Close() error {
-	s.cancel()
-	<-s.done
-	return nil
-}
-
 // The methods below mark what they may have changed after the store has returned, and
-// even if it has returned an error: the change may have been made nevertheless.
+// even if it has returned an error: the change may have been made nevertheless. Functions
+// of Notify are called after that.
 
 // Create implements auth.Store.
 func (s *Store) Create(ctx context.Context, c auth.Credential, limit int) error {
 	defer s.versions.changeDigest(c.Digest)
 	if c.Kind == auth.KindSecret { // which may revoke the user's expired one
-		defer s.versions.changeUser(c.Kind, c.UserID)
+		defer s.changed(c.Kind, c.UserID)
 	}
 	return s.store.Create(ctx, c, limit)
 }
 
+// Update implements auth.Store.
+func (s *Store) Update(ctx context.Context, old, next auth.Credential) error {
+	defer s.changed(old.Kind, old.UserID)
+	return s.store.Update(ctx, old, next)
+}
+
 // Rotate implements auth.Store.
-func (s *Store) Rotate(ctx context.Context, old auth.Ref, next auth.Credential, oldUntil time.Time) error {
+func (s *Store) Rotate(ctx context.Context, old, next auth.Credential, oldUntil time.Time) error {
+	defer s.changed(old.Kind, old.UserID)
 	defer s.versions.changeDigest(next.Digest)
-	defer s.versions.changeUser(old.Kind, old.UserID)
 	return s.store.Rotate(ctx, old, next, oldUntil)
 }
 
 // Revoke implements auth.Store.
 func (s *Store) Revoke(ctx context.Context, ref auth.Ref) error {
-	defer s.versions.changeUser(ref.Kind, ref.UserID)
+	defer s.changed(ref.Kind, ref.UserID)
 	return s.store.Revoke(ctx, ref)
 }
 
 // RevokeAll implements auth.Store.
 func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, except ...string) (int, error) {
-	defer s.versions.changeUser(kind, userID)
+	defer s.changed(kind, userID)
 	return s.store.RevokeAll(ctx, kind, userID, except...)
 }
 
@@ -243,43 +247,29 @@ func (s *Store) touchEntry(u auth.Use) {
 			return e, otter.CancelOp
 		}
 		c := *e.c // requests may be reading the old one
-		c.LastUsedAt = at
+		c.LastUsedAt, c.LastUsedFrom = at, u.From
 		e.c = &c
 		return e, otter.WriteOp
 	})
 }
 
-// Purge implements auth.Store.
+// Purge implements auth.Store. Each credential is loaded again afterwards: before may be in
+// the future, or the clock of this process behind.
 func (s *Store) Purge(ctx context.Context, before time.Time) (int, error) {
-	defer s.unknown.InvalidateAll() // they include expired credentials
+	if before.After(time.Now()) {
+		defer s.missed()
+	} else {
+		defer s.versions.changeAll()
+	}
 	return s.store.Purge(ctx, before)
 }
 
-// subscribe keeps a subscription to Invalidations, if there are any, until Close.
-func (s *Store) subscribe() {
-	var ctx context.Context
-	ctx, s.cancel = context.WithCancel(context.Background())
-	s.done = make(chan struct{})
-	if s.cfg.Invalidations == nil {
-		close(s.done)
-		return
+// Scan implements auth.Scanner, if the store behind the cache does. Otherwise it returns
+// an error that wraps [errors.ErrUnsupported]. It is not cached.
+func (s *Store) Scan(ctx context.Context, q auth.ScanQuery) (auth.ScanPage, error) {
+	scanner, ok := s.store.(auth.Scanner)
+	if !ok {
+		return auth.ScanPage{}, fmt.Errorf("cachestore: the store behind is not an auth.Scanner: %w", errors.ErrUnsupported)
 	}
-	go func() {
-		defer close(s.done)
-		for ctx.Err() == nil {
-			s.receive(ctx)
-			s.versions.changeAll()
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-			}
-		}
-	}()
-}
-
-// receive recovers panics of Invalidations, which would end the process. Without
-// notifications, MaxStale applies.
-func (s *Store) receive(ctx context.Context) {
-	defer func() { _ = recover() }()
-	_ = s.cfg.Invalidations.Subscribe(ctx, s.versions.changeUser, s.versions.changeAll)
+	return scanner.Scan(ctx, q)
 }

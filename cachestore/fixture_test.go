@@ -3,6 +3,7 @@ package cachestore_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -57,6 +58,9 @@ func (b *backend) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*a
 	}
 	return c, err
 }
+
+// Notify makes the backend a database that other processes change.
+func (b *backend) Notify(func(auth.Kind, string)) (func(), error) { return nil, errors.ErrUnsupported }
 
 // takeLookups returns the number of lookups since it was last called.
 func (b *backend) takeLookups() int64 { return b.lookups.Swap(0) }

@@ -22,8 +22,8 @@ type entry struct {
 	expires time.Duration // since Store.started
 }
 
-// A negative is an answer that authenticates no request: an ErrNotFound, or an expired
-// credential.
+// A negative is an answer that authenticates no request: an ErrNotFound, an ErrRevoked with
+// what is left of the record, or an expired credential.
 type negative struct {
 	c       *auth.Credential
 	err     error
@@ -75,12 +75,13 @@ func (s *Store) fetch(k key, c *call) {
 	wall := time.Now()
 	c.c, c.err = s.store.Lookup(c.ctx, k.kind, k.digest)
 	expires := c.start + s.cfg.MaxStale
+	s.added()
 	switch {
 	case s.outdated(k, c.c, c.version): // a cached answer would never be served
+	case c.c != nil && (c.c.Kind != k.kind || c.c.Digest != k.digest): // a different record than requested
 	case isNotFound(c.err):
 		s.unknown.Set(k, negative{c.c, c.err, c.version, expires})
-	case c.err != nil || c.c == nil || c.c.Kind != k.kind || c.c.Digest != k.digest:
-		// An outage, or a different record than requested.
+	case c.err != nil || c.c == nil: // an outage
 	case c.c.Expired(wall):
 		s.unknown.Set(k, negative{c.c, nil, c.version, expires})
 	default:

@@ -27,7 +27,7 @@ var revocations = []struct {
 		return err
 	}},
 	{"Rotate", func(ctx context.Context, s auth.Store, c auth.Credential) error {
-		return s.Rotate(ctx, c.Ref(), record(c.Kind, c.UserID), time.Time{})
+		return s.Rotate(ctx, c, record(c.Kind, c.UserID), time.Time{})
 	}},
 }
 
@@ -59,7 +59,7 @@ func TestRotate_gracePeriodReplacesTheEntry(t *testing.T) {
 	require.NoError(t, lookup(t, s, c))
 	next := record(auth.KindToken, "alice")
 	until := next.CreatedAt.Add(time.Minute)
-	require.NoError(t, s.Rotate(t.Context(), c.Ref(), next, until))
+	require.NoError(t, s.Rotate(t.Context(), c, next, until))
 	got, err := s.Lookup(t.Context(), c.Kind, c.Digest)
 	require.NoError(t, err)
 	require.True(t, got.Superseded)
@@ -228,7 +228,7 @@ func TestLookup_unknownCredential(t *testing.T) {
 		// The same for a credential created by a rotation, and for a revoked one.
 		next := record(auth.KindToken, "alice")
 		require.ErrorIs(t, lookup(t, here, next), auth.ErrNotFound)
-		require.NoError(t, here.Rotate(t.Context(), c.Ref(), next, time.Time{}))
+		require.NoError(t, here.Rotate(t.Context(), c, next, time.Time{}))
 		require.NoError(t, lookup(t, here, next))
 		shared.takeLookups()
 		for range 100 {
