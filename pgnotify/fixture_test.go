@@ -24,6 +24,8 @@ type server struct {
 	mu         sync.Mutex
 	made, open int
 	newest     *pgproto3.Backend
+	queries    map[string]int
+	users      []string // of the connections
 }
 
 // An answerFunc answers the queries of one connection. The first connection is 1.
@@ -36,8 +38,13 @@ var (
 
 // healthy answers as PostgreSQL does if the triggers exist.
 func healthy(connection int, query string) (string, error) {
-	if strings.Contains(query, "pg_trigger") {
+	switch {
+	case strings.Contains(query, "pg_trigger"):
 		return "t", nil
+	case strings.Contains(query, "pg_is_in_recovery"):
+		return "f", nil
+	case strings.Contains(query, "queue_usage"):
+		return "0", nil
 	}
 	return fmt.Sprint(connection), nil
 }
@@ -47,26 +54,24 @@ func (s *server) dial(context.Context, string, string) (net.Conn, error) {
 	go func() {
 		defer here.Close()
 		b := pgproto3.NewBackend(here, here)
-		if m, err := b.ReceiveStartupMessage(); err != nil || !isStartup(m) {
+		m, err := b.ReceiveStartupMessage()
+		startup, ok := m.(*pgproto3.StartupMessage)
+		if err != nil || !ok {
 			return // or pgx asks to cancel a query
 		}
 		defer s.closed()
-		s.serve(b, s.opened(b))
+		s.serve(b, s.opened(b, startup.Parameters["user"]))
 	}()
 	return there, nil
 }
 
-func isStartup(m pgproto3.FrontendMessage) bool {
-	_, ok := m.(*pgproto3.StartupMessage)
-	return ok
-}
-
-func (s *server) opened(b *pgproto3.Backend) (connection int) {
+func (s *server) opened(b *pgproto3.Backend, user string) (connection int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.made++
 	s.open++
 	s.newest = b
+	s.users = append(s.users, user)
 	return s.made
 }
 
@@ -91,6 +96,7 @@ func (s *server) serve(b *pgproto3.Backend, connection int) {
 		if err != nil || !ok {
 			return
 		}
+		s.add(q.String)
 		value, err := s.answer(connection, q.String)
 		switch {
 		case err == errClosed:
@@ -104,6 +110,22 @@ func (s *server) serve(b *pgproto3.Backend, connection int) {
 		s.send(b, &pgproto3.RowDescription{Fields: []pgproto3.FieldDescription{{Name: []byte("value")}}},
 			&pgproto3.DataRow{Values: [][]byte{[]byte(value)}}, &pgproto3.CommandComplete{}, &pgproto3.ReadyForQuery{TxStatus: 'I'})
 	}
+}
+
+func (s *server) add(query string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.queries == nil {
+		s.queries = make(map[string]int)
+	}
+	s.queries[query]++
+}
+
+// count returns how many times a query was sent.
+func (s *server) count(query string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queries[query]
 }
 
 func (s *server) send(b *pgproto3.Backend, messages ...pgproto3.BackendMessage) {
@@ -135,12 +157,17 @@ type subscription struct {
 func subscribeTo(t *testing.T, dial func(context.Context, string, string) (net.Conn, error)) *subscription {
 	t.Helper()
 	s := &subscription{}
-	var err error
-	s.source, err = New("postgres://app:canary@127.0.0.1/app?sslmode=disable", Config{ErrorLog: s.addError})
-	require.NoError(t, err)
-	s.source.conn.DialFunc = dial
+	s.source = newSource(t, Config{ErrorLog: s.addError}, dial)
 	s.start(t)
 	return s
+}
+
+func newSource(t *testing.T, cfg Config, dial func(context.Context, string, string) (net.Conn, error)) *Source {
+	t.Helper()
+	source, err := New("postgres://app:canary@127.0.0.1/app?sslmode=disable", cfg)
+	require.NoError(t, err)
+	source.conn.DialFunc = dial
+	return source
 }
 
 func (s *subscription) start(t *testing.T) {

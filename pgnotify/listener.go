@@ -3,10 +3,11 @@ package pgnotify
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/seed-31c5bcb2/auth"
 )
@@ -17,37 +18,24 @@ type listener struct {
 	pid  string // of the server process behind the connection
 }
 
-// connect sends both statements in one message, so that a pooler cannot give them to
-// different server processes.
-func (s *Source) connect(ctx context.Context) (*listener, error) {
-	conn, err := pgx.ConnectConfig(ctx, s.conn.Copy())
-	if err != nil {
-		return nil, err
-	}
-	l := &listener{conn: conn}
-	if l.pid, err = l.query(ctx, "LISTEN auth_invalidations; "+selectPID); err != nil {
-		l.close()
-		return nil, err
-	}
-	return l, nil
-}
-
 func (l *listener) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
 	l.conn.Close(ctx)
 }
 
-// next waits for a notification. It returns nil if none has arrived for the time of a
-// heartbeat and the connection is still listening.
-func (l *listener) next(ctx context.Context) (*pgconn.Notification, error) {
-	quiet, cancel := context.WithTimeout(ctx, heartbeat)
+// next waits for a notification. ok is false if none has arrived until the given time.
+func (l *listener) next(ctx context.Context, until time.Time) (payload string, ok bool, err error) {
+	waiting, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	n, err := l.conn.WaitForNotification(quiet)
-	if err == nil || ctx.Err() != nil || quiet.Err() == nil {
-		return n, err
+	n, err := l.conn.WaitForNotification(waiting)
+	switch {
+	case err == nil:
+		return n.Payload, true, nil
+	case ctx.Err() == nil && waiting.Err() != nil:
+		return "", false, nil // a broken connection fails the next call
 	}
-	return nil, l.check(ctx)
+	return "", false, err
 }
 
 const selectPID = "SELECT pg_catalog.pg_backend_pid()"
@@ -77,10 +65,26 @@ func (l *listener) checkTriggers(ctx context.Context) error {
 	return err
 }
 
-// query returns the single value of the last of the statements. It uses no prepared
-// statements, which some poolers do not support.
+var errNoUsage = errors.New("the server does not say how full its queue of notifications is")
+
+// queueUsage returns how full the queue is that all databases of the server share: 0 is
+// empty and 1 full.
+func (l *listener) queueUsage(ctx context.Context) (float64, error) {
+	value, err := l.query(ctx, "SELECT pg_catalog.pg_notification_queue_usage()")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseFloat(value, 64)
+}
+
 func (l *listener) query(ctx context.Context, statements string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	return l.queryWithin(ctx, answerTimeout, statements)
+}
+
+// queryWithin returns the single value of the last of the statements. It uses no prepared
+// statements, which some poolers do not support.
+func (l *listener) queryWithin(ctx context.Context, timeout time.Duration, statements string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	results, err := l.conn.PgConn().Exec(ctx, statements).ReadAll()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,13 +64,126 @@ func TestSubscribe_quietConnectionStays(t *testing.T) {
 // A payload that cannot be parsed may have been a revocation.
 func TestSubscribe_notifications(t *testing.T) {
 	inBubble(t, healthy, func(t *testing.T, server *server, s *subscription) {
-		for _, payload := range []string{"1 alice", "0 ", "3 alice bob", "revoked"} {
+		for _, payload := range []string{"1 alice", "0 ", "3 alice bob"} {
 			server.notify(payload)
 		}
 		calls, errs := s.received()
-		require.Equal(t, []string{"lost", "1 alice", "lost", "3 alice bob", "lost"}, calls)
+		require.Equal(t, []string{"lost", "1 alice", "lost", "3 alice bob"}, calls)
 		require.Empty(t, errs)
+		time.Sleep(5 * time.Second)
+		server.notify("revoked")
+		calls, errs = s.received()
+		require.Equal(t, []string{"lost"}, calls)
+		require.Len(t, errs, 1)
+		require.ErrorIs(t, errs[0], errForeign)
 	})
+}
+
+// Any role may send notifications. A flood of those that name no user clears the cache
+// once in five seconds, and once after its end, because the last may have been meant. It
+// delays no other notification, and not the heartbeat.
+func TestSubscribe_floodOfUnclearNotifications(t *testing.T) {
+	inBubble(t, healthy, func(t *testing.T, server *server, s *subscription) {
+		calls, _ := s.received()
+		require.Equal(t, []string{"lost"}, calls, "connected")
+		for second := range 61 {
+			for range 100 {
+				server.notify("revoked")
+				server.notify("0 ")
+			}
+			server.notify("1 alice")
+			calls, _ := s.received()
+			if second%5 == 0 {
+				require.Equal(t, []string{"lost", "1 alice"}, calls, second)
+			} else {
+				require.Equal(t, []string{"1 alice"}, calls, second)
+			}
+			time.Sleep(time.Second - time.Nanosecond)
+			synctest.Wait()
+			time.Sleep(time.Nanosecond)
+		}
+		time.Sleep(time.Hour)
+		calls, _ = s.received()
+		require.Equal(t, []string{"lost"}, calls)
+		require.EqualValues(t, 60/10+3600/10, server.count(selectPID))
+	})
+}
+
+func TestSubscribe_foreignNotificationsAreReportedOnceAMinute(t *testing.T) {
+	inBubble(t, healthy, func(t *testing.T, server *server, s *subscription) {
+		for range 61 {
+			server.notify("canary")
+			time.Sleep(time.Second)
+		}
+		_, errs := s.received()
+		require.Len(t, errs, 2)
+		require.ErrorIs(t, errs[1], errForeign)
+		require.NotContains(t, errs[1].Error(), "canary")
+	})
+}
+
+// While the queue of notifications is filling, and once afterwards, notifications may have
+// been skipped.
+func TestSubscribe_queueFills(t *testing.T) {
+	var usage atomic.Value
+	usage.Store("0.25")
+	answer := func(connection int, query string) (string, error) {
+		if strings.Contains(query, "queue_usage") {
+			return usage.Load().(string), nil
+		}
+		return healthy(connection, query)
+	}
+	inBubble(t, answer, func(t *testing.T, server *server, s *subscription) {
+		time.Sleep(time.Minute + time.Second)
+		calls, errs := s.received()
+		require.Equal(t, []string{"lost"}, calls, "connected")
+		require.Empty(t, errs)
+		usage.Store("0.628")
+		time.Sleep(10 * time.Second)
+		calls, errs = s.received()
+		require.Equal(t, []string{"lost"}, calls)
+		require.Len(t, errs, 1)
+		require.ErrorContains(t, errs[0], "63% full")
+		time.Sleep(50 * time.Second)
+		calls, errs = s.received()
+		require.Len(t, calls, 5)
+		require.Empty(t, errs)
+		time.Sleep(10 * time.Second)
+		_, errs = s.received()
+		require.Len(t, errs, 1, "reported once a minute")
+		usage.Store("0")
+		time.Sleep(time.Minute)
+		calls, errs = s.received()
+		require.Equal(t, []string{"lost"}, calls, "the last notification may have been skipped too")
+		require.Empty(t, errs)
+		made, _ := server.connections()
+		require.Equal(t, 1, made)
+	})
+}
+
+func TestSubscribe_queueUsageIsUnknown(t *testing.T) {
+	t.Parallel()
+	for name, result := range map[string]struct {
+		value string
+		err   error
+	}{"permission denied": {"", errors.New("permission denied for function")}, "no number": {"much", nil}} {
+		t.Run(name, func(t *testing.T) {
+			answer := func(connection int, query string) (string, error) {
+				if strings.Contains(query, "queue_usage") {
+					return result.value, result.err
+				}
+				return healthy(connection, query)
+			}
+			inBubble(t, answer, func(t *testing.T, server *server, s *subscription) {
+				time.Sleep(55 * time.Second)
+				server.notify("1 alice")
+				calls, errs := s.received()
+				require.Equal(t, []string{"lost", "1 alice"}, calls, "the connection stays")
+				require.Len(t, errs, 1)
+				require.ErrorIs(t, errs[0], errNoUsage)
+			})
+		})
+	}
 }
 
 func TestSubscribe_silentConnection(t *testing.T) {

@@ -49,31 +49,38 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/seed-31c5bcb2/auth"
 )
 
 // A Source is a cachestore.Invalidations. Use [New] to create one. It is safe for
 // concurrent use. Each call of Subscribe uses a connection of its own.
 type Source struct {
-	conn     *pgx.ConnConfig
-	errorLog func(error)
+	conn          *pgx.ConnConfig
+	errorLog      func(error)
+	beforeConnect func(context.Context, *pgx.ConnConfig) error
 }
 
 // Config configures a [Source]. The zero value is valid.
 type Config struct {
 	// ErrorLog, if not nil, is called when a connection is lost or cannot be
-	// established, when the database's triggers are missing or disabled, and when a
-	// pooler is not in session mode. The cache keeps working in all of these cases,
-	// within its MaxStale. The errors contain no password. ErrorLog may be called by
+	// established, when the database's triggers are missing or disabled, when a
+	// pooler is not in session mode, and at most once a minute each when the queue of
+	// notifications fills and when a notification arrives that sqlstore does not send.
+	// The cache keeps working in all of these cases, within its MaxStale. The errors
+	// contain no password, unless those of BeforeConnect do. ErrorLog may be called by
 	// several goroutines at once, and delays the subscription until it returns.
 	ErrorLog func(error)
+
+	// BeforeConnect, if not nil, is called before each attempt to connect, and may
+	// change the configuration, for example set a password that is valid for 15
+	// minutes. The configuration is a copy of that of the URL, made by pgx.ParseConfig.
+	// If BeforeConnect returns an error, panics, or has not returned within 10 seconds,
+	// the attempt fails and is repeated. Each subscription calls it once at a time, and
+	// does not call it again before it has returned.
+	BeforeConnect func(ctx context.Context, config *pgx.ConnConfig) error
 }
 
 // New returns a Source for the database at url, "postgres://user@host/database" or
@@ -85,7 +92,7 @@ func New(url string, cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{conn: conn, errorLog: cfg.ErrorLog}
+	s := &Source{conn: conn, errorLog: cfg.ErrorLog, beforeConnect: cfg.BeforeConnect}
 	if s.errorLog == nil {
 		s.errorLog = func(error) {}
 	}
@@ -118,94 +125,4 @@ func checkParams(params map[string]string) error {
 		}
 	}
 	return errors.Join(faults...)
-}
-
-// setDefaults does not change what the URL or the environment sets, such as
-// PGCONNECT_TIMEOUT.
-func setDefaults(conn *pgx.ConnConfig) {
-	if conn.ConnectTimeout == 0 {
-		conn.ConnectTimeout = answerTimeout // for each host in the URL
-	}
-	if conn.RuntimeParams["application_name"] == "" {
-		conn.RuntimeParams["application_name"] = "pgnotify"
-	}
-}
-
-const (
-	heartbeat     = 10 * time.Second // between two checks of a quiet connection
-	answerTimeout = 2 * time.Second
-	minPause      = 100 * time.Millisecond // between two attempts to connect
-	maxPause      = 2 * time.Second
-)
-
-// Subscribe calls invalidate for each user whose credentials have changed, and lost
-// whenever a notification may have been missed. It reconnects by itself. It blocks
-// until ctx is done, and returns the cause; neither function is called afterwards.
-// It returns an error at once if a function is nil.
-func (s *Source) Subscribe(ctx context.Context, invalidate func(kind auth.Kind, userID string), lost func()) error {
-	if invalidate == nil || lost == nil {
-		return errors.New("pgnotify: Subscribe: a function is nil")
-	}
-	for pause := minPause; ; {
-		began := time.Now()
-		connected, err := s.listen(ctx, invalidate, lost)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if connected {
-			lost()
-		}
-		// A short-lived connection does not reset the pause: each one clears the cache.
-		if connected && time.Since(began) >= heartbeat {
-			pause = minPause
-		}
-		s.report(err)
-		if !sleep(ctx, jitter(pause)) {
-			return context.Cause(ctx)
-		}
-		pause = min(2*pause, maxPause)
-	}
-}
-
-// listen returns when its connection is lost, and whether there was one.
-func (s *Source) listen(ctx context.Context, invalidate func(auth.Kind, string), lost func()) (connected bool, err error) {
-	l, err := s.connect(ctx)
-	if err != nil {
-		return false, err
-	}
-	defer l.close()
-	lost() // after LISTEN, so that there is no gap
-	if err := l.checkTriggers(ctx); err != nil && ctx.Err() == nil {
-		s.report(err) // and keep listening: if the connection is broken, next returns an error
-	}
-	for {
-		n, err := l.next(ctx)
-		if err != nil {
-			return true, err
-		}
-		if n == nil {
-			continue
-		}
-		kind, userID, ok := parse(n.Payload)
-		if !ok {
-			lost()
-			continue
-		}
-		invalidate(kind, userID)
-	}
-}
-
-func (s *Source) report(err error) { s.errorLog(fmt.Errorf("pgnotify: %w", err)) }
-
-// jitter spreads the reconnections of many processes.
-func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2) }
-
-// sleep returns false if ctx is done first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }
