@@ -8,6 +8,12 @@ CREATE FUNCTION auth_invalidate() RETURNS trigger LANGUAGE plpgsql
 DECLARE
 	changed record;
 BEGIN
+	-- All databases of the server share one queue, which any role can fill. COMMIT fails
+	-- if it is full. A revocation must not: without a notification, caches learn of it
+	-- within their MaxStale. Package pgnotify reports a queue that is filling.
+	IF pg_notification_queue_usage() > 0.5 THEN
+		RETURN NULL;
+	END IF;
 	IF TG_OP = 'TRUNCATE' THEN
 		PERFORM pg_notify('auth_invalidations', '0 ');
 		RETURN NULL;
@@ -22,12 +28,16 @@ BEGIN
 END
 $$;
 --;
+-- All columns except last_used_at and last_used_from.
 CREATE TRIGGER auth_credentials_changed
-	AFTER UPDATE OF kind, user_id, id, scopes, digest, sealed, expires_at, superseded, revoked ON auth_credentials
+	AFTER UPDATE OF kind, user_id, id, name, hint, scopes, networks, metadata, actor, non_persistent, digest, sealed,
+		created_at, created_from, expires_at, superseded, revoked, previous, current_secret ON auth_credentials
 	FOR EACH ROW WHEN (
-		(OLD.kind, OLD.user_id, OLD.id, OLD.scopes, OLD.digest, OLD.sealed, OLD.expires_at, OLD.superseded, OLD.revoked)
+		(OLD.kind, OLD.user_id, OLD.id, OLD.name, OLD.hint, OLD.scopes, OLD.networks, OLD.metadata, OLD.actor, OLD.non_persistent, OLD.digest,
+			OLD.sealed, OLD.created_at, OLD.created_from, OLD.expires_at, OLD.superseded, OLD.revoked, OLD.previous, OLD.current_secret)
 		IS DISTINCT FROM
-		(NEW.kind, NEW.user_id, NEW.id, NEW.scopes, NEW.digest, NEW.sealed, NEW.expires_at, NEW.superseded, NEW.revoked))
+		(NEW.kind, NEW.user_id, NEW.id, NEW.name, NEW.hint, NEW.scopes, NEW.networks, NEW.metadata, NEW.actor, NEW.non_persistent, NEW.digest,
+			NEW.sealed, NEW.created_at, NEW.created_from, NEW.expires_at, NEW.superseded, NEW.revoked, NEW.previous, NEW.current_secret))
 	EXECUTE FUNCTION auth_invalidate();
 --;
 -- Purged records had expired or were revoked before. The hour allows for clock skew.
