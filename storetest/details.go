@@ -46,19 +46,9 @@ var detailCases = []testCase{
 		},
 	},
 	{
-		name: "List_atMostThousand",
-		why:  "a limit from a URL must not make a server load all records that a user ever had.",
-		run: func(t *run) {
-			u := user()
-			for range 1001 {
-				t.create(record(auth.KindToken, u))
-			}
-			list, err := t.store.List(t.Context(), auth.KindToken, u, auth.Page{Limit: 1 << 30})
-			t.ok(err)
-			if len(list) != 1000 {
-				t.fail("a page has %d records, want 1,000", len(list))
-			}
-		},
+		name: "Store_overThousand",
+		why:  "a user may have more records than a page or a statement holds: a page of a list or a scan has at most 1,000, and Touch, RevokeAll and Purge reach all.",
+		run:  overThousand,
 	},
 	{
 		name: "Rotate_revokesPrevious",
@@ -155,8 +145,55 @@ var detailCases = []testCase{
 		why:  "applications print times and compare them as text.",
 		run: func(t *run) {
 			c := t.create(record(auth.KindToken, user()))
-			if got := t.get(c); got.CreatedAt.Location() != time.UTC || got.ExpiresAt.Location() != time.UTC {
-				t.fail("got the time %v", got.CreatedAt)
+			t.ok(t.store.Touch(t.Context(), []auth.Use{{Ref: c.Ref(), Digest: c.Digest, At: now()}}))
+			for _, got := range []auth.Credential{t.get(c), t.lookup(c), t.all(c.Kind, c.UserID)[0]} {
+				for _, at := range []time.Time{got.CreatedAt, got.ExpiresAt, got.LastUsedAt} {
+					if at.Location() != time.UTC {
+						t.fail("got the time %v", at)
+					}
+				}
+			}
+		},
+	},
+	{
+		name: "Rotate_storesNext",
+		why:  "the new record is next in every field. It has not been used yet, whatever the old one was, and a session's successor may have another actor.",
+		run: func(t *run) {
+			for _, kind := range kinds {
+				for _, overlap := range []time.Duration{0, time.Hour} {
+					old := t.create(record(kind, user()))
+					t.ok(t.store.Touch(t.Context(), []auth.Use{{Ref: old.Ref(), Digest: old.Digest, At: now(), From: address(1)}}))
+					next := successor(old)
+					next.Name, next.Hint, next.Scopes, next.Networks, next.Metadata = "other", "other_\u20265678", "*", "198.51.100.0/24", "a=b"
+					next.Actor, next.NonPersistent, next.CreatedFrom = "other", !old.NonPersistent, address(2)
+					next.ExpiresAt, next.Sealed = next.CreatedAt.Add(2*time.Hour), []byte{9, 0}
+					t.ok(t.store.Rotate(t.Context(), old, next, next.CreatedAt.Add(overlap)))
+					t.same(t.lookup(next), next)
+					t.same(t.get(next), next)
+				}
+			}
+		},
+	},
+	{
+		name: "Lookup_revoked",
+		why:  "Lookup may return what is left of a revoked record beside ErrRevoked, for events that name its owner. Then its Kind, UserID, ID and Digest are right, and the sealed secret is gone.",
+		run: func(t *run) {
+			for _, kind := range kinds {
+				for way, revoke := range waysToRevoke {
+					t.Logf("a %v: %s", kind, way)
+					_, revoked := revoke(t, kind)
+					for _, c := range revoked {
+						t.lookupFails(c)
+						for _, other := range kinds {
+							if other == kind {
+								continue
+							}
+							if found, err := t.store.Lookup(t.Context(), other, c.Digest); found != nil || errors.Is(err, auth.ErrRevoked) || !errors.Is(err, auth.ErrNotFound) {
+								t.fail("Lookup of a %v returned %+v and the error %v for a revoked %v", other, found, err, kind)
+							}
+						}
+					}
+				}
 			}
 		},
 	},
@@ -168,7 +205,59 @@ var detailCases = []testCase{
 			other := c
 			other.Kind = auth.KindToken
 			t.want(t.store.Rotate(t.Context(), other, record(auth.KindToken, c.UserID), time.Time{}), auth.ErrNotFound)
+			t.want(t.store.Update(t.Context(), other, renamed(other, "other")), auth.ErrNotFound)
+			t.ok(t.store.Touch(t.Context(), []auth.Use{{Ref: other.Ref(), Digest: other.Digest, At: now()}}))
 			t.same(t.get(c), c)
 		},
 	},
+}
+
+func overThousand(t *run) {
+	const n = 1001
+	u := user()
+	records, uses := make([]auth.Credential, n), make([]auth.Use, n)
+	for i := range records {
+		c := record(auth.KindToken, u)
+		records[i] = c
+		uses[i] = auth.Use{Ref: c.Ref(), Digest: c.Digest, At: c.CreatedAt.Add(time.Second), From: address(i % 256)}
+	}
+	t.createAll(records)
+	list, err := t.store.List(t.Context(), auth.KindToken, u, auth.Page{Limit: 1 << 30})
+	t.ok(err)
+	if len(list) != 1000 {
+		t.fail("a page has %d records, want 1,000", len(list))
+	}
+	gone := records[0]
+	t.ok(t.store.Revoke(t.Context(), gone.Ref()))
+	t.ok(t.store.Touch(t.Context(), uses))
+	t.notFound(gone)
+	for _, i := range []int{1, 500, n - 1} {
+		records[i].LastUsedAt, records[i].LastUsedFrom = uses[i].At, uses[i].From
+		t.same(t.get(records[i]), records[i])
+	}
+	t.create(record(auth.KindToken, u)) // 1,001 again
+	revoked, err := t.store.RevokeAll(t.Context(), auth.KindToken, u)
+	t.ok(err)
+	if revoked != n {
+		t.fail("RevokeAll returned %d, want 1,001", revoked)
+	}
+	t.wantCount(auth.KindToken, u, 0)
+	t.notFound(records[1])
+	t.notFound(records[n-1])
+	t.purge(now().Add(time.Minute), n+1)
+	t.create(records[1])
+}
+
+// createAll stores many records, eight at a time.
+func (t *run) createAll(records []auth.Credential) {
+	t.Helper()
+	const writers = 8
+	t.count(concurrently(writers, func(w int) error {
+		for i := w; i < len(records); i += writers {
+			if err := t.store.Create(t.Context(), records[i], 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	}), nil)
 }

@@ -176,24 +176,4 @@ var lifeCases = []testCase{
 			t.same(t.lookup(c), c)
 		},
 	},
-	{
-		name: "Touch_manyUses",
-		why:  "a busy process writes the uses of a minute in one call, including those of records that have been revoked since.",
-		run: func(t *run) {
-			u := user()
-			var uses []auth.Use
-			var records []auth.Credential
-			for range 1000 {
-				c := t.create(record(auth.KindToken, u))
-				c.LastUsedAt = c.CreatedAt.Add(time.Second)
-				uses = append(uses, auth.Use{Ref: c.Ref(), Digest: c.Digest, At: c.LastUsedAt})
-				records = append(records, c)
-			}
-			t.ok(t.store.Revoke(t.Context(), records[0].Ref()))
-			t.ok(t.store.Touch(t.Context(), uses))
-			t.notFound(records[0])
-			t.same(t.get(records[1]), records[1])
-			t.same(t.get(records[999]), records[999])
-		},
-	},
 }

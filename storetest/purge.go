@@ -91,6 +91,79 @@ var purgeCases = []testCase{
 			t.purge(now().Add(time.Minute), 1)
 		},
 	},
+	{
+		name: "Purge_keepsSuperseded",
+		why:  "a superseded record is valid until the end of its grace period, and an excepted or expired neighbour does not change that.",
+		run: func(t *run) {
+			for _, kind := range kinds {
+				old := t.create(record(kind, user()))
+				next := t.rotate(old)
+				old = t.get(old)
+				t.purge(now().Add(time.Minute), 0)
+				t.same(t.lookup(old), old)
+				t.same(t.lookup(next), next)
+				t.purge(old.ExpiresAt, 0)
+				t.same(t.lookup(old), old)
+				t.purge(old.ExpiresAt.Add(time.Microsecond), 1)
+				t.notFound(old)
+				t.same(t.lookup(next), next)
+				t.ok(t.store.Revoke(t.Context(), next.Ref()))
+				_, err := t.store.Purge(t.Context(), now().Add(time.Minute))
+				t.ok(err)
+			}
+		},
+	},
+	{
+		name: "Purge_keepsReusedDigest",
+		why:  "a plaintext that is imported again after Purge is a new record, which the end of the earlier one does not concern. An index that still names the earlier one would remove a live token.",
+		run: func(t *run) {
+			for _, kind := range []auth.Kind{auth.KindToken, auth.KindSecret} {
+				for _, revoke := range []bool{false, true} {
+					earlier := t.createExpired(kind, user())
+					if revoke {
+						t.ok(t.store.Revoke(t.Context(), earlier.Ref()))
+					}
+					t.purge(now().Add(time.Minute), 1)
+					for _, sameRecord := range []bool{false, true} {
+						c := record(kind, user())
+						if sameRecord {
+							c = record(kind, earlier.UserID)
+							c.ID = earlier.ID
+						}
+						c.Digest, c.ExpiresAt = earlier.Digest, time.Time{}
+						t.create(c)
+						t.purge(now().Add(time.Minute), 0)
+						t.same(t.lookup(c), c)
+						t.same(t.get(c), c)
+						t.wantCount(kind, c.UserID, 1)
+						t.ok(t.store.Revoke(t.Context(), c.Ref()))
+						t.purge(now().Add(-time.Minute), 0)
+						t.digestTaken(c)
+						_, err := t.store.Purge(t.Context(), now().Add(time.Minute))
+						t.ok(err)
+					}
+				}
+			}
+		},
+	},
+	{
+		name: "Purge_afterRotate",
+		why:  "Purge goes by the present expiry of a record, not by that with which it was created: a rotation shortens it.",
+		run: func(t *run) {
+			old := record(auth.KindToken, user())
+			old.ExpiresAt = time.Time{}
+			t.create(old)
+			next := successor(old)
+			next.ExpiresAt = time.Time{}
+			until := next.CreatedAt.Add(time.Minute)
+			t.ok(t.store.Rotate(t.Context(), old, next, until))
+			t.purge(until, 0)
+			t.purge(until.Add(time.Microsecond), 1)
+			t.notFound(old)
+			t.purge(now().Add(24*time.Hour), 0)
+			t.same(t.lookup(next), next)
+		},
+	},
 }
 
 // purge fails unless Purge removes n records.

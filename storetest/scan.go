@@ -1,8 +1,6 @@
 package storetest
 
 import (
-	"context"
-	"errors"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -212,28 +210,32 @@ func scanDuringChanges(t *run) {
 		if rounds++; rounds > 20 { // so that the scan ends
 			return
 		}
-		for range 2 {
-			c := record(auth.KindToken, user())
-			c.ExpiresAt = from.Add(time.Duration(rounds) * time.Microsecond)
-			t.create(c)
+		c := record(auth.KindToken, user())
+		c.ExpiresAt = from.Add(time.Duration(rounds) * time.Microsecond)
+		t.create(c)
+		leave = lastFirst(leave, page)
+		for i := range min(2, len(leave)) {
+			t.changeFor(rounds+i, leave[i], revoked)
 		}
-		// The last one of the page is where the cursor points.
-		if n := len(page.Credentials); n > 0 {
-			if i := slices.IndexFunc(leave, func(c auth.Credential) bool { return c.ID == page.Credentials[n-1].ID }); i >= 0 {
-				leave[i], leave[len(leave)-1] = leave[len(leave)-1], leave[i]
-			}
-		}
-		for i := 0; i < 2 && len(leave) > 0; i++ {
-			c := leave[len(leave)-1]
-			leave = leave[:len(leave)-1]
-			t.changeFor(rounds+i, c, revoked)
-		}
+		leave = leave[min(2, len(leave)):]
 	})
 	for _, c := range stay {
 		if !slices.ContainsFunc(got, func(other auth.Credential) bool { return difference(c, other) == "" }) {
 			t.fail("no page has %s, which did not change", c.ID)
 		}
 	}
+}
+
+// lastFirst moves the last record of the page, where the cursor points, to the front of leave, if
+// it is one of them.
+func lastFirst(leave []auth.Credential, page auth.ScanPage) []auth.Credential {
+	if n := len(page.Credentials); n > 0 {
+		last := page.Credentials[n-1].ID
+		if i := slices.IndexFunc(leave, func(c auth.Credential) bool { return c.ID == last }); i > 0 {
+			leave[0], leave[i] = leave[i], leave[0]
+		}
+	}
+	return leave
 }
 
 // changeFor changes c in one of four ways, and adds it to revoked if it was revoked.
@@ -248,90 +250,5 @@ func (t *run) changeFor(i int, c auth.Credential, revoked map[string]bool) {
 	case 3:
 		t.ok(t.store.Update(t.Context(), c, renamed(c, "renamed")))
 		t.ok(t.store.Touch(t.Context(), []auth.Use{{Ref: c.Ref(), Digest: c.Digest, At: now()}}))
-	}
-}
-
-// ownTime returns a time, far ahead, at which no record of another case expires.
-func ownTime() time.Time {
-	return time.Date(2090, 1, 1, 0, 0, 0, 0, time.UTC).Add(rand.N(200 * 365 * 24 * time.Hour)).Truncate(time.Hour).Add(123457 * time.Microsecond)
-}
-
-// scanner returns the store as an auth.Scanner, in RunShared one of both in turn. It skips the
-// test if the store is none.
-func (t *run) scanner() auth.Scanner {
-	t.Helper()
-	store := t.store
-	if s, ok := t.store.(*spread); ok {
-		store = s.next()
-	}
-	scanner, ok := store.(auth.Scanner)
-	if !ok {
-		t.Skip("the store is not an auth.Scanner")
-	}
-	return supported{t, scanner}
-}
-
-// supported skips the test if Scan is unsupported.
-type supported struct {
-	t       *run
-	scanner auth.Scanner
-}
-
-func (s supported) Scan(ctx context.Context, q auth.ScanQuery) (auth.ScanPage, error) {
-	page, err := s.scanner.Scan(ctx, q)
-	if errors.Is(err, errors.ErrUnsupported) {
-		s.t.Skipf("the store is no auth.Scanner: Scan returned %v", err)
-	}
-	return page, err
-}
-
-// scan returns the records of all pages, and calls between with each page. It fails if a record
-// does not match, or if a page is too long.
-func (t *run) scan(q auth.ScanQuery, between func(auth.ScanPage)) []auth.Credential {
-	t.Helper()
-	var all []auth.Credential
-	cursors := make(map[string]int)
-	for {
-		page, err := t.scanner().Scan(t.Context(), q)
-		t.ok(err)
-		if len(page.Credentials) > q.Max() {
-			t.fail("a page of %d has %d records", q.Max(), len(page.Credentials))
-		}
-		for _, c := range page.Credentials {
-			if !q.Matches(&c) {
-				t.fail("Scan with the query %+v returned %+v", q, c)
-			}
-		}
-		all = append(all, page.Credentials...)
-		between(page)
-		if page.Next == "" {
-			return all
-		}
-		if cursors[page.Next]++; cursors[page.Next] > 3 {
-			t.fail("Scan returned the cursor %q again and again, and so does not end", page.Next)
-		}
-		q.Cursor = page.Next
-	}
-}
-
-// scanned fails unless a scan returns all records of want, and none of without. Others do not
-// matter.
-func (t *run) scanned(q auth.ScanQuery, want, without []auth.Credential) {
-	t.Helper()
-	got := make(map[auth.Ref]auth.Credential)
-	for _, c := range t.scan(q, func(auth.ScanPage) {}) {
-		got[c.Ref()] = c
-	}
-	for _, c := range want {
-		found, ok := got[c.Ref()]
-		if !ok {
-			t.fail("Scan with the query %+v did not return %+v", q, c)
-		}
-		t.same(found, c)
-	}
-	for _, c := range without {
-		if found, ok := got[c.Ref()]; ok {
-			t.fail("Scan with the query %+v returned %+v", q, found)
-		}
 	}
 }
