@@ -145,6 +145,7 @@ func (s *loose) Update(ctx context.Context, old, next auth.Credential) error {
 
 func (s *loose) Rotate(ctx context.Context, old, next auth.Credential, until time.Time) error {
 	if s.in == "Rotate" {
+		time.Sleep(time.Millisecond) // a round trip to the database
 		old = s.present(ctx, old)
 	}
 	return s.MemoryStore.Rotate(ctx, old, next, until)
