@@ -17,7 +17,7 @@ import (
 //
 // The channel is a sharded one. In a cluster, the node that runs the scripts then sends
 // the messages itself, and a lost connection to it means that messages may be missing;
-// others would come over the cluster's bus, where nobody notices that.
+// others would come over the cluster's bus, which loses messages without a sign.
 
 var _ auth.Notifier = (*Store)(nil)
 

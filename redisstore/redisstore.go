@@ -9,16 +9,21 @@
 //
 // # Guarantees
 //
-// Every change is one script, which Redis runs completely or not at all. A revocation
-// takes effect immediately in the process that makes it, and in every other when the
+// Every change is one script. It reads, checks that it may make all of its writes, and then
+// makes them, so it is done completely or not at all. RevokeAll of more than 100 records, and
+// Purge and Touch, take several scripts, of which the earlier ones remain after an error:
+// call RevokeAll again then.
+//
+// A revocation takes effect immediately in the process that makes it, through every Store
+// over the same rueidis.Client value and Prefix, and in every other process when the
 // notification of Redis arrives; without one, within 5 seconds, the longest that an
 // answer is cached. When a connection is lost, its cache is discarded. Limits, the one
 // current secret of a user and the one winner of concurrent rotations hold across all
 // processes.
 //
-// Redis removes a record [Config].Retention after it has expired. The digest and the ID of
-// a revoked token or secret, about 400 bytes with their entries in two indexes, stay until
-// Purge, and Redis never removes them by itself: call Purge periodically.
+// Redis removes a record [Config].Retention after it has expired. The digest, the ID and the
+// owner of a revoked token or secret stay until Purge, and Redis never removes them by
+// itself: call Purge periodically.
 //
 // # What Redis can lose
 //
@@ -30,20 +35,32 @@
 // isolated primary. A service that cannot tolerate a lost revocation should keep its
 // credentials in a database.
 //
+// A primary that a partition has cut off still answers reads, even with
+// min-replicas-to-write, which stops its changes only. A process on its side of the
+// partition accepts what has been revoked on the other side until it reaches the new
+// primary: there is no bound on that. In Redis Cluster a cut-off primary stops answering
+// after cluster-node-timeout.
+//
 // Keys must not be evicted: with any maxmemory-policy except noeviction, Redis drops
 // credentials and revocations to free memory. With noeviction, a full server rejects
 // new credentials and still revokes.
 //
 // # Permissions
 //
-// A user of Redis needs these commands, the keys with the prefix, and one channel:
+// A user of Redis needs these commands, the keys with the prefix, and one channel. Without
+// one of them, calls that need it return an error and change nothing. [Store.Notify] needs
+// the last line:
 //
 //	ACL SETUSER app on >password ~auth:* &auth:changes
 //	  +client|tracking +client|caching +ping +multi +exec +discard +pttl
 //	  +eval +evalsha +eval_ro +evalsha_ro +time +get +mget +exists +set +setrange +del
 //	  +zadd +zrem +zcard +zcount +zrange +zrevrange +zrangebylex +zrevrangebylex
 //	  +zrangebyscore +zrandmember +hset +hdel +hlen +hexists +hvals
-//	  +persist +pexpire +pexpireat +spublish +ssubscribe +sunsubscribe +unsubscribe +punsubscribe
+//	  +persist +pexpire +pexpireat +spublish
+//	  +ssubscribe +sunsubscribe +unsubscribe +punsubscribe
+//
+// In Redis Cluster, the client also needs CLUSTER SHARDS and CLUSTER SLOTS. Without them it
+// takes the node for a single server.
 //
 // # Supported setups
 //
@@ -51,7 +68,8 @@
 // to the primary: a client that reads from replicas serves outdated answers. A script
 // accesses all records of a user, each of which has its own key. In Redis Cluster, all
 // keys must be in one slot, and so on one node: use a Prefix with a hash tag, such as
-// "{auth}:".
+// "{auth}:". New refuses another one. While the slot moves to another node, changes that
+// need a key which is already there, or a new one, return an error and change nothing.
 //
 // # How it was tested
 //
@@ -71,7 +89,7 @@
 //	lookup of 1,000 in use      1.1 us; 16 concurrent: 0.5 us
 //	  in a store of 10,000      0.6 us
 //	create                      75 us; 16 concurrent: 20 us
-//	revoke all of 10,000        83 ms, during which Redis serves no other request
+//	revoke all of 10,000        in steps of 100; the longest script takes a few ms
 //	bytes per record            640, in the server's memory
 package redisstore
 
@@ -105,11 +123,12 @@ var _ auth.Store = (*Store)(nil)
 // Config holds the settings of a [Store]. The zero value is valid.
 type Config struct {
 	// Prefix is prepended to every key. Stores with different prefixes can share a
-	// database. If empty, it is "auth:".
+	// database. If empty, it is "auth:". For Redis Cluster it must have exactly one hash
+	// tag, such as "{auth}:".
 	Prefix string
 
 	// Timeout bounds each call, including retries and waiting for a connection. For
-	// Touch and Purge it bounds each batch. Zero means 2 seconds. It must not be
+	// RevokeAll, Touch and Purge it bounds each step. Zero means 2 seconds. It must not be
 	// negative.
 	Timeout time.Duration
 

@@ -55,6 +55,9 @@ func writing(flags, body string) *rueidis.Lua {
 	return rueidis.NewLuaScript("#!lua " + flags + "\n" + common + plan + body)
 }
 
-// step bounds how many records one script examines, and so how long it keeps Redis from
-// serving other requests.
-const step = 250
+// These bound how many records one script examines or changes, and so how long it keeps
+// Redis from serving other requests.
+const (
+	step      = 250
+	writeStep = 100
+)

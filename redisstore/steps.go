@@ -16,13 +16,13 @@ import (
 // The methods here visit many records. Each of their steps is one script, which visits a
 // bounded number.
 
-// RevokeAll implements auth.Store. If the user has more than 250 records, it works in
+// RevokeAll implements auth.Store. If the user has more than 100 records, it works in
 // steps, each bounded by Config.Timeout. After an error, some records may be revoked and
 // others not.
 func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, except ...string) (int, error) {
 	call, after, last, revoked := rand.Text(), "", "", 0
 	for {
-		args := append([]string{kindDigit(kind), userID, formatTime(time.Now()), call, after, last, strconv.Itoa(step)}, except...)
+		args := append([]string{kindDigit(kind), userID, formatTime(time.Now()), call, after, last, strconv.Itoa(writeStep)}, except...)
 		words, digests, err := s.changeSome(ctx, revokeAllScript, 2, args...)
 		if err != nil {
 			return revoked, err
@@ -51,7 +51,7 @@ func (s *Store) Purge(ctx context.Context, before time.Time) (int, error) {
 func (s *Store) purgeSome(ctx context.Context, before time.Time) (more bool, count int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	reply, err := s.run(ctx, purgeScript, formatTime(before), strconv.Itoa(step)).AsStrSlice()
+	reply, err := s.run(ctx, purgeScript, formatTime(before), strconv.Itoa(writeStep)).AsStrSlice()
 	if err != nil {
 		return false, 0, err
 	}
