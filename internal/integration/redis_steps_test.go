@@ -55,7 +55,7 @@ func createMany(t *testing.T, store auth.Store, userID string, n int, lifetime t
 	return records
 }
 
-// Between the steps of RevokeAll, other calls go on. All records that existed at its start
+// Other calls are answered between the steps of RevokeAll. All records that existed at its start
 // are revoked when it returns, and neither they nor their successors escape.
 func TestStore_revokeAllInSteps(t *testing.T) {
 	t.Parallel()

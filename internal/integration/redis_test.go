@@ -80,6 +80,20 @@ func TestRedisStore_contract(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) auth.Store {
 		store, _, _ := openRedisStore(t, redisstore.Config{Timeout: patience})
+		t.Cleanup(func() { require.NoError(t, store.Close()) })
 		return store
+	})
+}
+
+func TestRedisStore_sharedContract(t *testing.T) {
+	t.Parallel()
+	storetest.RunShared(t, func(t *testing.T) (a, b auth.Store) {
+		here, _, prefix := openRedisStore(t, redisstore.Config{Timeout: patience})
+		there := redisStoreOver(t, redisOption(t), redisstore.Config{Prefix: prefix, Timeout: patience})
+		t.Cleanup(func() {
+			require.NoError(t, here.Close())
+			require.NoError(t, there.Close())
+		})
+		return here, there
 	})
 }
