@@ -195,9 +195,9 @@ func (s *soakServer) changes() map[string]soakHandler {
 		"token/leaked":   s.leaked,
 		"secret/start":   s.issueSecret,
 		"secret/rotate":  rotator(s.secret.Rotate),
-		"session/revoke": revoker(s.cookie.Revoke),
-		"token/revoke":   revoker(s.bearer.Revoke),
-		"secret/revoke":  revoker(s.secret.Revoke),
+		"session/revoke": revokeHandler(s.cookie.Revoke),
+		"token/revoke":   revokeHandler(s.bearer.Revoke),
+		"secret/revoke":  revokeHandler(s.secret.Revoke),
 		"purge": func(_ http.ResponseWriter, r *http.Request) (soakChange, error) {
 			_, err := s.store.Purge(r.Context(), time.Now().Add(-30*time.Second))
 			return soakChange{}, err
@@ -263,7 +263,7 @@ func rotator(rotate func(context.Context, string, string, time.Duration) (string
 	}
 }
 
-func revoker(revoke func(context.Context, string, string) error) soakHandler {
+func revokeHandler(revoke func(context.Context, string, string) error) soakHandler {
 	return func(_ http.ResponseWriter, r *http.Request) (soakChange, error) {
 		return soakChange{}, revoke(r.Context(), r.FormValue("user"), r.FormValue("id"))
 	}
