@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -153,13 +154,15 @@ func TestTouch_updatesTheEntry(t *testing.T) {
 			want time.Time
 		}{
 			{"another user's", auth.Use{Ref: other, Digest: c.Digest, At: at}, time.Time{}},
-			{"a later one", auth.Use{Ref: c.Ref(), Digest: c.Digest, At: at.Add(time.Nanosecond).In(time.FixedZone("", 3600))}, at},
-			{"an earlier one", auth.Use{Ref: c.Ref(), Digest: c.Digest, At: c.CreatedAt}, at},
+			{"a later one", auth.Use{Ref: c.Ref(), Digest: c.Digest, At: at.Add(time.Nanosecond).In(time.FixedZone("", 3600)), From: netip.MustParseAddr("192.0.2.1")}, at},
+			{"an earlier one", auth.Use{Ref: c.Ref(), Digest: c.Digest, At: c.CreatedAt, From: netip.MustParseAddr("192.0.2.2")}, at},
+			{"one without an address", auth.Use{Ref: c.Ref(), Digest: c.Digest, At: at.Add(time.Second)}, at.Add(time.Second)},
 		} {
 			require.NoError(t, s.Touch(t.Context(), []auth.Use{tt.use}), tt.name)
 			got, err := s.Lookup(t.Context(), c.Kind, c.Digest)
 			require.NoError(t, err, tt.name)
 			require.Equal(t, tt.want, got.LastUsedAt, tt.name)
+			require.Equal(t, tt.use.From.IsValid(), got.LastUsedFrom.IsValid(), tt.name)
 		}
 		require.True(t, first.LastUsedAt.IsZero(), "a returned credential does not change")
 		time.Sleep(5 * time.Second)
@@ -249,6 +252,45 @@ func TestCreate_replacesAnExpiredSecret(t *testing.T) {
 		create(t, s, record(auth.KindSecret, "alice"))
 		require.ErrorIs(t, lookup(t, s, old), auth.ErrRevoked)
 	})
+}
+
+// What is left of a revoked record is cached with its error, and belongs to the digest.
+func TestLookup_revokedRecord(t *testing.T) {
+	t.Parallel()
+	shared := newBackend()
+	s := newStore(t, shared, cachestore.Config{})
+	c := create(t, s, record(auth.KindToken, "alice"))
+	require.NoError(t, s.Revoke(t.Context(), c.Ref()))
+	for range 3 {
+		got, err := s.Lookup(t.Context(), c.Kind, c.Digest)
+		require.ErrorIs(t, err, auth.ErrRevoked)
+		require.Equal(t, c.Ref(), got.Ref())
+		require.Equal(t, c.Digest, got.Digest)
+	}
+	require.EqualValues(t, 1, shared.takeLookups())
+
+	wrong, lookups := record(auth.KindToken, "bob"), 0
+	s = newStore(t, auth.LookupStore(func(context.Context, auth.Kind, auth.Digest) (*auth.Credential, error) {
+		lookups++
+		return &wrong, auth.ErrRevoked
+	}), cachestore.Config{})
+	for range 3 {
+		_, err := s.Lookup(t.Context(), c.Kind, c.Digest)
+		require.ErrorIs(t, err, auth.ErrRevoked)
+	}
+	require.Equal(t, 3, lookups, "another record is not cached")
+}
+
+func TestScan_isPassedOn(t *testing.T) {
+	t.Parallel()
+	shared := newBackend()
+	s := newStore(t, shared, cachestore.Config{})
+	c := create(t, shared, record(auth.KindToken, "alice"))
+	page, err := s.Scan(t.Context(), auth.ScanQuery{})
+	require.NoError(t, err)
+	require.Equal(t, []auth.Credential{c}, page.Credentials)
+	_, err = newStore(t, auth.LookupStore(anyToken), cachestore.Config{}).Scan(t.Context(), auth.ScanQuery{})
+	require.ErrorIs(t, err, errors.ErrUnsupported)
 }
 
 // A record with another digest, such as a confused connection could return, is not cached.

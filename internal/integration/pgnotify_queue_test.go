@@ -19,6 +19,9 @@ import (
 // notifications. Then COMMIT fails in every transaction that notifies. Revocations
 // succeed nevertheless: other processes learn of them within their MaxStale.
 func TestSubscribe_fullQueue(t *testing.T) {
+	if testing.Short() {
+		t.Skip("filling the queue takes 12 seconds or more")
+	}
 	t.Parallel()
 	server := startPostgres(t)
 	store, db := server.store(t)
@@ -34,10 +37,7 @@ func TestSubscribe_fullQueue(t *testing.T) {
 	require.Equal(t, "lost", s.next(t))
 	_, err := db.ExecContext(t.Context(), "NOTIFY app")
 	require.ErrorContains(t, err, "too many notifications")
-	start := time.Now() // before the lookup, from which MaxStale counts
-	after := revokedElsewhere(t, store, there)
-	require.Greater(t, time.Since(start), maxStale/2, "not reported")
-	require.Less(t, after, 2*maxStale)
+	require.Less(t, revokedElsewhere(t, store, there), 2*maxStale, "not reported")
 	u := newUser(t, store)
 	for _, m := range methods {
 		require.NoError(t, m.call(t.Context(), store, u), m.name)
