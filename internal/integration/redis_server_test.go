@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -46,15 +47,17 @@ func startRedis(t testing.TB, options ...string) *redisServer {
 // start can be called again after kill. The server then reads its files.
 func (s *redisServer) start(t testing.TB) {
 	t.Helper()
-	args := append([]string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", ""}, s.options[1:]...)
+	args := slices.Concat(s.options[1:], []string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", ""})
 	s.cmd = exec.Command(s.options[0], args...)
 	log, err := os.OpenFile(filepath.Join(s.dir, "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(t, err)
 	defer log.Close()
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	require.NoError(t, s.cmd.Start())
+	option := s.option()
+	option.ForceSingleClient, option.DisableCache = true, true // Sentinel has no client-side caching
 	require.Eventually(t, func() bool {
-		client, err := rueidis.NewClient(s.option())
+		client, err := rueidis.NewClient(option)
 		if err == nil {
 			defer client.Close()
 			err = client.Do(context.Background(), client.B().Ping().Build()).Error()
