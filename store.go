@@ -15,10 +15,11 @@ import (
 //
 // A store may also be a [Scanner] and a [Notifier].
 //
-// All methods are safe for concurrent use. Create, Update, Rotate, Revoke and RevokeAll are each one
-// atomic step that is durable when the method returns: later calls, in this process or
-// another, see all of it. After an error, all of it was done or nothing. Touch and Purge may
-// work in batches, of which the earlier ones remain. If several processes share a store, what is
+// All methods are safe for concurrent use. Changes are durable when the method returns: later
+// calls, in this process or another, see all of them. Create, Update, Rotate and Revoke are each
+// one atomic step: after an error, all of it was done or nothing. RevokeAll, Touch and Purge may
+// work in several steps, of which the earlier ones remain after an error: they can be called
+// again. If several processes share a store, what is
 // said about winners and limits holds across all of them.
 //
 // A method may return the errors that its description names, and [errors.ErrUnsupported], and may
@@ -89,8 +90,8 @@ type Store interface {
 
 	// RevokeAll revokes all of a user's records of one kind except those with the given
 	// IDs. It returns their number, which includes superseded and expired ones. It is
-	// not an error if there are none. All records that existed when it was called are revoked
-	// when it returns.
+	// not an error if there are none. When it returns, all records that existed when it was
+	// called are revoked, and those that a Rotate has replaced them with in the meantime.
 	RevokeAll(ctx context.Context, kind Kind, userID string, except ...string) (int, error)
 
 	// Touch records last uses of any number of records. It moves LastUsedAt forward only, and
