@@ -57,7 +57,7 @@ func startRedisCluster(t *testing.T) *redisCluster {
 	require.NoError(t, err)
 	c.slot = strconv.FormatInt(slot, 10)
 	c.settle(t)
-	c.configure(t, "cluster-node-timeout", patientNodes)
+	c.setTimeout(t, patientNodes, nil)
 	return c
 }
 
@@ -127,10 +127,13 @@ func (c *redisCluster) awaitPrimary(t *testing.T, primary, except *redisNode) {
 	}, electionTime, 20*time.Millisecond, "the replica does not take over")
 }
 
-func (c *redisCluster) configure(t *testing.T, name, value string) {
+// setTimeout sets the cluster-node-timeout of all nodes except that one.
+func (c *redisCluster) setTimeout(t *testing.T, milliseconds string, except *redisNode) {
 	t.Helper()
 	for _, node := range c.nodes {
-		node.do(t, "CONFIG", "SET", name, value)
+		if node != except {
+			node.do(t, "CONFIG", "SET", "cluster-node-timeout", milliseconds)
+		}
 	}
 }
 
@@ -179,7 +182,7 @@ func TestRedisStore_clusterFailover(t *testing.T) {
 		{"forced", true, func(t *testing.T, _, replica *redisNode) { replica.do(t, "CLUSTER", "FAILOVER", "FORCE") }},
 		{"without a vote", true, func(t *testing.T, _, replica *redisNode) { replica.do(t, "CLUSTER", "FAILOVER", "TAKEOVER") }},
 		{"killed primary", true, func(t *testing.T, primary, _ *redisNode) {
-			c.configure(t, "cluster-node-timeout", "1000")
+			c.setTimeout(t, "1000", nil)
 			primary.kill()
 		}},
 	}
@@ -194,10 +197,11 @@ func TestRedisStore_clusterFailover(t *testing.T) {
 			load.during(t, func() {
 				tt.failover(t, primary, replica)
 				c.awaitPrimary(t, replica, primary)
+				c.setTimeout(t, patientNodes, primary)
 			})
 			if tt.name == "killed primary" {
 				primary.start(t)
-				c.configure(t, "cluster-node-timeout", patientNodes)
+				c.setTimeout(t, patientNodes, nil)
 			}
 			c.settle(t)
 		})

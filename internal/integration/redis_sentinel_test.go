@@ -44,7 +44,7 @@ func startRedisSentinel(t *testing.T) *redisSentinel {
 		// Sentinel writes to its file. No sentinel acts because the machine is busy: tests
 		// lower the timeout when they need it.
 		file := filepath.Join(t.TempDir(), "sentinel.conf")
-		text := "sentinel monitor auth 127.0.0.1 " + port + " 2\nsentinel down-after-milliseconds auth 30000\n" +
+		text := "sentinel monitor auth 127.0.0.1 " + port + " 2\nsentinel down-after-milliseconds auth " + patientNodes + "\n" +
 			"sentinel failover-timeout auth 10000\n"
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 		s.sentinels = append(s.sentinels, startRedisNode(t, file, "--sentinel"))
@@ -72,11 +72,11 @@ func (s *redisSentinel) option() rueidis.ClientOption {
 	return option
 }
 
-// impatient lets the sentinels act soon.
-func (s *redisSentinel) impatient(t *testing.T) {
+// declareDownAfter sets how soon the sentinels act.
+func (s *redisSentinel) declareDownAfter(t *testing.T, milliseconds string) {
 	t.Helper()
 	for _, sentinel := range s.sentinels {
-		sentinel.do(t, "SENTINEL", "SET", "auth", "down-after-milliseconds", "1000")
+		sentinel.do(t, "SENTINEL", "SET", "auth", "down-after-milliseconds", milliseconds)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestRedisStore_sentinelFailover(t *testing.T) {
 	}{
 		{"on command", func(t *testing.T, s *redisSentinel) { s.sentinels[0].do(t, "SENTINEL", "FAILOVER", "auth") }},
 		{"killed primary", func(t *testing.T, s *redisSentinel) {
-			s.impatient(t)
+			s.declareDownAfter(t, "1000")
 			s.primary.kill()
 			s.proxy.cut()
 		}},
@@ -122,6 +122,7 @@ func TestRedisStore_sentinelFailover(t *testing.T) {
 			load.during(t, func() {
 				tt.failover(t, s)
 				s.awaitFailover(t)
+				s.declareDownAfter(t, patientNodes)
 			})
 		})
 	}
@@ -141,7 +142,7 @@ func TestRedisStore_sentinelCutOffPrimary(t *testing.T) {
 	s.primary.awaitReplicas(t, "fence", 2)
 	setRedis(t, client, "min-replicas-to-write", "1", "min-replicas-max-lag", "1")
 
-	s.impatient(t)
+	s.declareDownAfter(t, "1000")
 	s.proxy.hang(0, false)
 	s.proxy.cut()
 	s.awaitFailover(t)
