@@ -152,21 +152,24 @@ func (s *Store) tryInsertAfter(ctx context.Context, c auth.Credential, prepare f
 }
 
 func (s *Store) insert(ctx context.Context, tx *sql.Conn, c auth.Credential) error {
-	var current sql.NullString
-	if c.Kind == auth.KindSecret && !c.Superseded {
-		current = sql.NullString{String: c.UserID, Valid: true}
-	}
 	_, err := tx.ExecContext(ctx, s.dialect.bind(`INSERT INTO auth_credentials (`+columns+`, revoked, current_secret)
-		VALUES (`+placeholders+`, 0, ?)`), append(values(&c), current)...)
+		VALUES (`+placeholders+`, 0, ?)`), append(values(&c), currentSecret(&c))...)
 	return err
 }
 
-// taken reports whether a record has the digest or the ID of c.
+// currentSecret is the value of that column, which is unique: NULL unless c is a user's current
+// secret.
+func currentSecret(c *auth.Credential) sql.NullString {
+	return sql.NullString{String: c.UserID, Valid: c.Kind == auth.KindSecret && !c.Superseded}
+}
+
+// taken reports whether a record has the digest or the ID of c, or is the current secret of its
+// user if c is to be that.
 func (s *Store) taken(ctx context.Context, q querier, c auth.Credential) (bool, error) {
 	var n int
 	err := q.QueryRowContext(ctx, s.dialect.bind(`SELECT COUNT(*) FROM auth_credentials
-		WHERE digest = ? OR kind = ? AND user_id = ? AND id = ?`),
-		c.Digest[:], c.Kind, c.UserID, c.ID).Scan(&n)
+		WHERE digest = ? OR kind = ? AND user_id = ? AND id = ? OR current_secret = ?`),
+		c.Digest[:], c.Kind, c.UserID, c.ID, currentSecret(&c)).Scan(&n)
 	return n > 0, err
 }
 

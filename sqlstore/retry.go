@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"io"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"time"
 )
@@ -14,9 +16,9 @@ import (
 // connection of the pool, and once more. f must not change anything if it fails. If the
 // database rolled back what f did, retry calls it again until ctx is done.
 //
-// Canceled requests close connections, and must not cause an outage for others.
-// database/sql itself retries twice, and its last attempt does not use a new
-// connection if the pool is full.
+// Canceled requests, networks and administrators close connections, which must not cause an
+// outage while others work. database/sql itself retries twice, only if the driver knows that it
+// has sent nothing, and its last attempt does not use a new connection if the pool is full.
 func (s *Store) retry(ctx context.Context, f func() error) error {
 	for left := -1; ; {
 		err := f()
@@ -27,7 +29,7 @@ func (s *Store) retry(ctx context.Context, f func() error) error {
 			if !pause(ctx) {
 				return err
 			}
-		case !errors.Is(err, driver.ErrBadConn) && !staleStatement(err):
+		case !lostConnection(err) && !staleStatement(err):
 			return err
 		case left < 0:
 			left = s.db.Stats().OpenConnections + 1
@@ -53,6 +55,26 @@ func pause(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// lostConnection reports whether a connection broke, possibly after the statement was sent, or
+// the server ended it. If none can be established, that is an outage.
+func lostConnection(err error) bool {
+	var network *net.OpError
+	switch {
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return true
+	case errors.As(err, &network):
+		return network.Op != "dial" && !network.Timeout()
+	}
+	switch sqlState(err) {
+	case "57P01", "57P02": // admin_shutdown, which is also pg_terminate_backend; crash_shutdown
+		return true
+	case "":
+		// 1053: the server shuts down; 1927: KILL. The others are mysql.ErrInvalidConn, and an error of pgx.
+		return hasNumber(err, "1053", "1927") || err.Error() == "invalid connection" || err.Error() == "conn closed"
+	}
+	return false
 }
 
 // rolledBack reports whether the database rolled back a transaction for the sake of another
