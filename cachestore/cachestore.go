@@ -5,8 +5,8 @@
 //
 // # Guarantees
 //
-//   - A revocation or rotation through this Store takes effect for the next request in
-//     this process. One by another process takes effect within [Config].MaxStale, 5
+//   - A revocation, rotation or update through this Store takes effect for the next
+//     request in this process. One by another process takes effect within [Config].MaxStale, 5
 //     seconds by default. With [Config].Invalidations it takes effect as soon as the
 //     notification arrives, and within MaxStale if notifications fail.
 //   - A lookup that began before a revocation is neither cached nor returned to requests
@@ -19,6 +19,9 @@
 //   - Concurrent misses for one credential cause one lookup in the store, and one more
 //     if something changes meanwhile or the first takes as long as MaxStale. The lookup
 //     is canceled when no request waits for it any longer.
+//
+// Notify reports changes by this process at once, and those by others when Invalidations
+// do, or the store behind if that is an auth.Notifier. Then a Lookup already sees them.
 //
 // Only Lookup is cached. A token that another process imports can remain unknown here
 // for MaxStale, if it was presented before. Invalidations do not report imports.
@@ -38,7 +41,9 @@
 // database behind, and 0.03 us on two cores (BenchmarkStore in internal/integration);
 // a hit of auth.MemoryStore takes 0.02 us with a thousand (BenchmarkLookup). A miss adds
 // 7 us to the lookup in the store. All other methods cost what the store's own cost.
-// An entry takes about half a kilobyte.
+// An entry takes about half a kilobyte. It is removed a few seconds after it expires,
+// so that memory follows the number of credentials in use, up to the capacity. The cache
+// keeps no goroutine except that of Invalidations, which Close ends.
 package cachestore
 
 import (

@@ -11,26 +11,51 @@
 //
 // # Guarantees
 //
-// A revocation reaches the cache milliseconds after PostgreSQL has committed it.
-// Whenever a notification may have been missed, the cache is cleared: when the
-// connection is lost, and when it has been established again. A connection that
+// A revocation or other change reaches the cache milliseconds after PostgreSQL has
+// committed it. Whenever a notification may have been missed, the cache is cleared: when
+// the connection is lost, and when it has been established again. A connection that
 // fails silently is detected within 12 seconds. Until then, and while there is no
 // connection, the cache's MaxStale applies, as it does without this package.
 //
 // # Requirements
 //
 // PostgreSQL 12 or later, and one connection to the primary for each cache that
-// subscribes. A standby sends no notifications, and PgBouncer forwards them in
-// session mode only. Transaction and statement mode are detected only when a heartbeat is
-// answered by a different server process, so not on an idle pooler. The role needs
-// no privileges except CONNECT.
+// subscribes. The role that listens needs no privileges except CONNECT. Roles that change
+// credentials need EXECUTE on pg_notify and pg_notification_queue_usage, which PUBLIC has
+// unless it was revoked.
+//
+// A standby rejects LISTEN. If the URL has several hosts, the primary is looked for,
+// unless the URL has another target_session_attrs than any. After a failover, the next
+// connection finds the new primary. A former primary that stays reachable and writable
+// keeps its listeners.
+//
+// Through PgBouncer, use session mode, or connect directly. In transaction and
+// statement mode LISTEN succeeds, but no notification arrives. This is detected only when
+// a heartbeat is answered by a different server process, so not on an idle pooler.
+//
+// # Other roles
+//
+// Any role that may connect to the database may notify the channel. A notification that
+// names no user clears the cache at most once in five seconds, in which a cache loads
+// its credentials again anyway. One that names a user costs one more lookup for each
+// credential of that user in use. Neither makes a revoked credential valid. Revoke CONNECT
+// from PUBLIC to prevent both.
+//
+// All databases of a server share one queue of notifications, 8 GB by default. Any role
+// that can log in to any of them can fill it, with a session that listens in an open
+// transaction. When it is full, every transaction that notifies fails. Therefore
+// sqlstore's triggers skip their notifications while it is more than half full:
+// revocations succeed, and reach caches within MaxStale. The usage is checked every 10
+// seconds. Above a quarter, it is reported to ErrorLog and the cache is cleared at each
+// check; a queue that fills and empties between two checks is not noticed. PostgreSQL's log
+// names the process that prevents the queue from being emptied.
 //
 // # Testing
 //
 // Tested with PostgreSQL 15: every way in which sqlstore, or SQL typed by hand,
 // revokes or changes a credential; user IDs of any form; terminated backends; silent
-// and absent servers; databases without the triggers; PgBouncer 1.18 in both modes,
-// manually. Tests of delays and timeouts use a fake clock. For two servers on one
+// and absent servers; a full queue; databases without the triggers; PgBouncer 1.18 in
+// both modes, manually. Tests of delays and timeouts use a fake clock. For two servers on one
 // database with this package between them, see cachestore.
 //
 // # Cost

@@ -15,7 +15,7 @@ const (
 	minPause      = 100 * time.Millisecond // between two attempts to connect
 	maxPause      = 2 * time.Second
 	unclearPause  = 5 * time.Second // between two calls of lost for notifications that name no user
-	reportPause   = time.Minute     // between two reports of the same fault of a working connection
+	reportPause   = time.Minute     // between two reports of one problem of a working connection
 	fullQueue     = 0.25            // sqlstore's triggers skip their notifications above 0.5
 	unknownChange = "0 "            // what sqlstore's triggers send if they cannot name the user
 )

@@ -62,7 +62,7 @@ func (s *subscription) nextUser(t *testing.T) string {
 }
 
 // fillQueue fills the queue of notifications as a role without privileges, over another
-// database. The queue is empty again when empty has returned.
+// database. The queue is nearly empty again when empty has returned.
 func (s *ownServer) fillQueue(t *testing.T, admin *sql.DB) (empty func()) {
 	t.Helper()
 	s.shareSegments(t)
@@ -97,7 +97,7 @@ func (s *ownServer) fillQueue(t *testing.T, admin *sql.DB) (empty func()) {
 		require.NoError(t, exec(listener, "ROLLBACK"))
 		require.NoError(t, exec(listener, "UNLISTEN *"))
 		require.Eventually(t, func() bool {
-			return admin.QueryRowContext(t.Context(), "SELECT pg_notification_queue_usage()").Scan(&usage) == nil && usage == 0
+			return admin.QueryRowContext(t.Context(), "SELECT pg_notification_queue_usage()").Scan(&usage) == nil && usage < 0.1
 		}, 30*time.Second, 50*time.Millisecond)
 	}
 }
