@@ -1,12 +1,14 @@
 package cachestore_test
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -15,49 +17,52 @@ import (
 )
 
 // Entries that are not served anymore are removed: while others are added, and when no
-// request comes anymore. No goroutine is left in the bubble.
-//
-// The tests measure the heap, so they are not parallel.
+// request comes anymore.
 func TestLookup_expiredEntriesAreRemoved(t *testing.T) {
-	tests := []struct {
-		name  string
-		store func() auth.Store
-	}{
-		{"known", func() auth.Store { return auth.LookupStore(anyToken) }},
-		{"unknown", func() auth.Store { return auth.NewMemoryStore() }},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			inBubbleOver(t, tt.store(), cachestore.Config{UnknownCapacity: 100_000}, func(t *testing.T, s *cachestore.Store) {
-				fill := func(n int) {
+	t.Parallel()
+	for name, answer := range map[string]error{"known": nil, "unknown": auth.ErrRevoked} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var answers []weak.Pointer[auth.Credential]
+			store := auth.LookupStore(func(_ context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+				c := record(kind, "alice")
+				c.Digest = d
+				answers = append(answers, weak.Make(&c))
+				return &c, answer
+			})
+			synctest.Test(t, func(t *testing.T) {
+				s := newStore(t, store, cachestore.Config{UnknownCapacity: 100_000})
+				lookUp := func(n int) {
 					for range n {
 						c := record(auth.KindToken, "alice")
-						_, _ = s.Lookup(t.Context(), c.Kind, c.Digest)
+						_, err := s.Lookup(t.Context(), c.Kind, c.Digest)
+						require.ErrorIs(t, err, answer)
 					}
 					synctest.Wait()
 				}
-				fill(100)
-				time.Sleep(time.Minute)
-				before := heap()
-				fill(20_000)
-				require.Greater(t, heap(), before+2<<20, "while they are served")
+				kept := func() (n int) {
+					runtime.GC()
+					for _, a := range answers {
+						if a.Value() != nil {
+							n++
+						}
+					}
+					return n
+				}
+				lookUp(2000)
+				require.Greater(t, kept(), 1900, "while they are served")
 				for range 20 {
 					time.Sleep(time.Second)
-					fill(1)
+					lookUp(1)
 				}
-				require.Less(t, heap(), before+1<<20, "after others were added")
-				fill(20_000)
+				require.Less(t, kept(), 100, "after others were added")
+				lookUp(2000)
 				time.Sleep(20 * time.Second)
 				synctest.Wait()
-				require.Less(t, heap(), before+1<<20, "when idle")
+				require.Less(t, kept(), 100, "when idle")
 			})
 		})
 	}
-}
-
-func inBubbleOver(t *testing.T, store auth.Store, cfg cachestore.Config, test func(t *testing.T, s *cachestore.Store)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(t, newStore(t, store, cfg)) })
 }
 
 // A Store that is dropped without Close leaves no goroutine.
