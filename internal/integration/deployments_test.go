@@ -287,3 +287,34 @@ func TestSQLStore_rotateSessionToItself(t *testing.T) {
 		require.NoError(t, store.Rotate(ctx, old, record(auth.KindSession, "alice"), time.Time{}))
 	})
 }
+
+// The record in the way of a new one is purged after the database has rejected the new one,
+// and before the store looks for what is in the way.
+func TestCreate_purgedConflict(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, d database) {
+		ctx, f, source := t.Context(), new(faults), d.make(t)
+		direct, store := d.over(t, source.open(t)), d.over(t, source.openFaulty(t, f))
+		u := newUser(t, direct)
+		for name, create := range map[string]func(c auth.Credential) error{
+			"Create without a limit": func(c auth.Credential) error { return store.Create(ctx, c, 0) },
+			"Create with a limit":    func(c auth.Credential) error { return store.Create(ctx, c, 100) },
+			"Rotate":                 func(c auth.Credential) error { return store.Rotate(ctx, u.token, c, c.CreatedAt.Add(time.Minute)) },
+		} {
+			expired := record(auth.KindToken, "bob")
+			expired.ExpiresAt = expired.CreatedAt.Add(-time.Hour)
+			require.NoError(t, direct.Create(ctx, expired, 0))
+			c := record(auth.KindToken, u.userID)
+			c.Digest = expired.Digest
+			require.ErrorIs(t, create(c), auth.ErrConflict, name)
+			purged := make(chan error, 1)
+			f.rolledBack = func() {
+				_, err := direct.Purge(ctx, time.Now().Add(-45*time.Minute))
+				purged <- err
+			}
+			require.NoError(t, create(c), name)
+			require.NoError(t, <-purged)
+			require.NoError(t, lookup(t, direct, c), name)
+		}
+	})
+}

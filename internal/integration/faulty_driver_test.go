@@ -17,10 +17,41 @@ import (
 type faults struct {
 	mu    sync.Mutex
 	calls int
-	at    int   // number of the first call that fails; zero means none
-	times int   // how many calls in a row fail
-	err   error // that they return
-	late  bool  // the call is made, and only its answer is lost
+	at    int    // number of the first call that fails; zero means none
+	times int    // how many calls in a row fail
+	err   error  // that they return
+	late  bool   // the call is made, and only its answer is lost
+	query string // the last one with results, and its arguments
+	args  []any
+
+	rolledBack func() // if not nil, called after the next ROLLBACK
+}
+
+// afterRollback calls rolledBack once.
+func (f *faults) afterRollback() {
+	f.mu.Lock()
+	call := f.rolledBack
+	f.rolledBack = nil
+	f.mu.Unlock()
+	if call != nil {
+		call()
+	}
+}
+
+// asked returns the last query.
+func (f *faults) asked() (query string, args []any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.query, f.args
+}
+
+func (f *faults) ask(query string, args []driver.NamedValue) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.query, f.args = query, nil
+	for _, arg := range args {
+		f.args = append(f.args, arg.Value)
+	}
 }
 
 // arm makes the nth call from now fail, and the times-1 calls after it.
@@ -146,12 +177,16 @@ func (c *faultyConn) PrepareContext(ctx context.Context, query string) (driver.S
 // If a driver returns ErrSkip, database/sql prepares a statement instead.
 
 func (c *faultyConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if query == "ROLLBACK" {
+		defer c.faults.afterRollback()
+	}
 	return intercept(c.faults, func() (driver.Result, error) {
 		return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 	})
 }
 
 func (c *faultyConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	c.faults.ask(query, args)
 	q, ok := c.Conn.(driver.QueryerContext)
 	if !ok {
 		return nil, driver.ErrSkip
