@@ -55,7 +55,7 @@
 // Tested with PostgreSQL 15: every way in which sqlstore, or SQL typed by hand,
 // revokes or changes a credential; user IDs of any form; terminated backends; silent
 // and absent servers; a full queue; databases without the triggers; PgBouncer 1.18 in
-// both modes, manually. Tests of delays and timeouts use a fake clock. For two servers on one
+// both modes. Tests of delays and timeouts use a fake clock. For two servers on one
 // database with this package between them, see cachestore.
 //
 // # Cost
