@@ -55,8 +55,8 @@
 // # Deployments
 //
 // PgBouncer: in transaction mode, pgx must not keep statements in the server. Add
-// default_query_exec_mode=exec to the URL; cache_describe, describe_exec and simple_protocol
-// work too. In session mode it needs nothing.
+// default_query_exec_mode=exec to the URL; cache_describe and simple_protocol work too. In session
+// mode it needs nothing.
 //
 // A standby of PostgreSQL: name both hosts in the URL, with target_session_attrs=read-write, so
 // that connections go to the primary, and to the new one after a failover. A failover loses
@@ -69,7 +69,9 @@
 // checks conflicts when a transaction commits, and reports them as deadlocks, which are
 // retried. With several writers, limits and the comparison of Update and Rotate do not hold:
 // the user's lock is a lock of one node. A lookup at another node may precede a revocation,
-// unless wsrep_sync_wait is 1 or more there.
+// unless wsrep_sync_wait is 1 or more there. Run three nodes or an arbitrator: if one of two
+// crashes, the other rejects every call, which is an outage, until wsrep_provider_options
+// is set to pc.bootstrap=YES on it.
 //
 // # How it was tested
 //
