@@ -21,8 +21,8 @@ var Migrations embed.FS
 
 // Migrate creates the tables, or updates those of an earlier release. It can be
 // called at every start, by any number of processes concurrently: one migrates, and
-// the others wait for it. If there is nothing to do, it only reads: it then needs no right to
-// create or change tables, and works on a server that accepts no writes. In MySQL and
+// the others wait for it. If there is nothing to do, it only reads, and needs no right to
+// create or change tables. In MySQL and
 // MariaDB, where changes of tables cannot be rolled back, the next call completes an
 // interrupted migration. Migrate returns an error
 // if the tables are then not those of the migrations, for example because one was dropped.
