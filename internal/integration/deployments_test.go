@@ -116,22 +116,26 @@ func revokeWithoutAutocommit(t *testing.T, d database, off, on source) {
 	second := record(auth.KindToken, "alice")
 	require.NoError(t, other.Create(ctx, second, 0))
 	require.NoError(t, other.Revoke(ctx, first.Ref()))
-	busy := make([]*sql.Conn, 0, connections)
-	for range connections { // every connection of the pool in turn, as busy services do
+	onEachInTurn(t, db, connections, func() {
 		require.ErrorIs(t, lookup(t, store, first), auth.ErrRevoked)
 		require.NoError(t, lookup(t, store, second))
 		_, err := store.Get(ctx, first.Ref())
 		require.ErrorIs(t, err, auth.ErrNotFound)
 		require.Len(t, ids(t, store, "alice"), 1)
-		conn, err := db.Conn(ctx)
-		require.NoError(t, err)
-		busy = append(busy, conn)
-	}
-	for _, conn := range busy {
-		require.NoError(t, conn.Close())
-	}
+	})
 	require.NoError(t, store.Revoke(ctx, second.Ref()))
 	require.ErrorIs(t, lookup(t, other, second), auth.ErrRevoked)
+}
+
+// onEachInTurn calls f with n connections of a pool in turn, while those before are in use.
+func onEachInTurn(t *testing.T, db *sql.DB, n int, f func()) {
+	t.Helper()
+	for range n {
+		f()
+		conn, err := db.Conn(t.Context())
+		require.NoError(t, err)
+		defer conn.Close()
+	}
 }
 
 // An administrator, a pooler or a migration can make the statements useless that a
@@ -141,7 +145,7 @@ func TestSQLStore_droppedStatements(t *testing.T) {
 	d := only(t, database.isPostgres)
 	for name, query := range map[string]string{
 		"DEALLOCATE ALL": "DEALLOCATE ALL", "DISCARD ALL": "DISCARD ALL",
-		"another type": "ALTER TABLE auth_credentials ALTER COLUMN name TYPE VARCHAR(%d)",
+		"another type": "ALTER TABLE auth_credentials ALTER COLUMN last_used_from TYPE VARCHAR(%d)",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -20,34 +20,8 @@ import (
 //
 //	go test -run '^$' -bench Lookup_pgxAlone -benchtime 20000x ./internal/integration
 func BenchmarkLookup_pgxAlone(b *testing.B) {
-	f, d := new(faults), databases[slices.IndexFunc(databases, database.isPostgres)]
-	source := d.make(b)
-	db := source.open(b)
-	store := d.over(b, db)
 	records := makeRecords("user-", 0, 10_000)
-	insert(b, db, true, records)
-	recorded, err := source.faulty(f)
-	require.NoError(b, err)
-	defer recorded.Close()
-	_, err = d.over(b, recorded).Lookup(b.Context(), auth.KindToken, records[0].Digest)
-	require.NoError(b, err)
-	query, _ := f.asked()
-	native, err := pgx.Connect(b.Context(), source.dsn)
-	require.NoError(b, err)
-	defer native.Close(context.Background())
-	ctx, cancel := context.WithTimeout(b.Context(), time.Hour) // as lookups have
-	defer cancel()
-	ways := []struct {
-		name string
-		call func(d []byte) error
-	}{
-		{"sql", func(d []byte) error { return scanAlone(db.QueryRowContext(ctx, query, d)) }},
-		{"store", func(d []byte) error {
-			_, err := store.Lookup(ctx, auth.KindToken, auth.Digest(d))
-			return err
-		}},
-		{"pgx", func(d []byte) error { return scanAlone(native.QueryRow(ctx, query, d)) }},
-	}
+	ways := lookupWays(b, records)
 	times := make([][]time.Duration, len(ways))
 	for b.Loop() {
 		d := records[rand.IntN(1000)].Digest
@@ -59,14 +33,49 @@ func BenchmarkLookup_pgxAlone(b *testing.B) {
 			times[i] = append(times[i], time.Since(start))
 		}
 	}
-	median := func(i int) float64 {
-		slices.Sort(times[i])
-		return float64(times[i][len(times[i])/2]) / float64(time.Microsecond)
-	}
 	for i, way := range ways {
-		b.ReportMetric(median(i), way.name+"-us")
+		b.ReportMetric(medianMicros(times[i]), way.name+"-us")
 	}
-	b.ReportMetric(median(1)/median(0), "ratio")
+	b.ReportMetric(medianMicros(times[1])/medianMicros(times[0]), "ratio")
+}
+
+// A lookupWay is one of several that are compared.
+type lookupWay struct {
+	name string
+	call func(d []byte) error
+}
+
+func lookupWays(b *testing.B, records []auth.Credential) []lookupWay {
+	b.Helper()
+	f, d := new(faults), databases[slices.IndexFunc(databases, database.isPostgres)]
+	source := d.make(b)
+	db := source.open(b)
+	store := d.over(b, db)
+	insert(b, db, true, records)
+	recorded, err := source.faulty(f)
+	require.NoError(b, err)
+	b.Cleanup(func() { recorded.Close() })
+	_, err = d.over(b, recorded).Lookup(b.Context(), auth.KindToken, records[0].Digest)
+	require.NoError(b, err)
+	query, _ := f.asked()
+	native, err := pgx.Connect(b.Context(), source.dsn)
+	require.NoError(b, err)
+	b.Cleanup(func() { native.Close(context.Background()) })
+	ctx, cancel := context.WithTimeout(b.Context(), time.Hour) // as lookups have
+	b.Cleanup(cancel)
+	return []lookupWay{
+		{"sql", func(d []byte) error { return scanAlone(db.QueryRowContext(ctx, query, d)) }},
+		{"store", func(d []byte) error {
+			_, err := store.Lookup(ctx, auth.KindToken, auth.Digest(d))
+			return err
+		}},
+		{"pgx", func(d []byte) error { return scanAlone(native.QueryRow(ctx, query, d)) }},
+	}
+}
+
+func medianMicros(times []time.Duration) float64 {
+	slices.Sort(times)
+	return float64(times[len(times)/2]) / float64(time.Microsecond)
 }
 
 // scanAlone reads the columns of a lookup.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -150,7 +151,7 @@ func TestSQLStore_locksInOneOrder(t *testing.T) {
 			wg.Go(func() {
 				for ctx.Err() == nil {
 					mu.Lock()
-					some := append([]auth.Use(nil), uses...)
+					some := slices.Clone(uses)
 					mu.Unlock()
 					for i := range some {
 						some[i].At = time.Now()
@@ -162,7 +163,7 @@ func TestSQLStore_locksInOneOrder(t *testing.T) {
 			})
 		}
 		for n := range 30 {
-			uses = changeWhileTouched(t, store, n, func(next []auth.Use) {
+			changeWhileTouched(t, store, n, func(next []auth.Use) {
 				mu.Lock()
 				defer mu.Unlock()
 				uses = next
@@ -175,7 +176,7 @@ func TestSQLStore_locksInOneOrder(t *testing.T) {
 }
 
 // changeWhileTouched gives use the records of a user, and then changes them.
-func changeWhileTouched(t *testing.T, store *sqlstore.Store, n int, use func([]auth.Use)) []auth.Use {
+func changeWhileTouched(t *testing.T, store *sqlstore.Store, n int, use func([]auth.Use)) {
 	t.Helper()
 	ctx, userID := t.Context(), fmt.Sprint("user-", n)
 	var uses []auth.Use
@@ -197,14 +198,13 @@ func changeWhileTouched(t *testing.T, store *sqlstore.Store, n int, use func([]a
 		next.ID = fmt.Sprintf("%s%s", map[bool]string{true: "zz-", false: "00-"}[i%2 == 0], next.ID)
 		next.Previous = c.ID
 		require.NoError(t, store.Rotate(ctx, c, next, next.CreatedAt.Add(time.Minute)))
-		use(append(uses, auth.Use{Ref: next.Ref(), Digest: next.Digest}))
+		use(append(slices.Clone(uses), auth.Use{Ref: next.Ref(), Digest: next.Digest}))
 		require.NoError(t, store.Revoke(ctx, next.Ref()))
 	}
 	_, err := store.Purge(ctx, time.Now().Add(-time.Minute))
 	require.NoError(t, err)
 	_, err = store.RevokeAll(ctx, auth.KindToken, userID)
 	require.NoError(t, err)
-	return uses
 }
 
 // deadlocks returns how many the server has found.

@@ -105,7 +105,7 @@ func TestMigrate_missingColumn(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
 		store, db := unmigrated(t, d)
 		require.NoError(t, store.Migrate(t.Context()))
-		run(t, db, "ALTER TABLE auth_credentials DROP COLUMN hint")
-		require.ErrorContains(t, store.Migrate(t.Context()), "hint")
+		run(t, db, "ALTER TABLE auth_credentials DROP COLUMN last_used_from")
+		require.ErrorContains(t, store.Migrate(t.Context()), "last_used_from")
 	})
 }
