@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -22,7 +23,7 @@ func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*aut
 	if !s.guards.guardsAll() {
 		result := s.client.DoCache(lazy, s.client.B().Get().Key(key).Cache(), cacheFor)
 		c, err := parseReply(result, kind, d)
-		if (err == nil || isAnswer(err)) && isFresh(&result) && !s.guards.stale(d, c, err) {
+		if (err == nil || isAnswer(err)) && (!lazy.waited.Load() || isFresh(&result)) && !s.guards.stale(d, c, err) {
 			return c, err
 		}
 		// Either the cached answer is too old, or older than a change by this process, or
@@ -32,9 +33,10 @@ func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*aut
 	return parseReply(s.client.Do(lazy, s.client.B().Get().Key(key).Build()), kind, d)
 }
 
-// isFresh reports whether an answer was requested less than cacheFor ago. The client
-// itself returns older ones: to lookups that share a request whose answer was long in
-// coming, which can have been read before a change that returned long since.
+// isFresh reports whether an answer that was waited for was requested less than cacheFor
+// ago. The client checks that of answers that it has already. But lookups can share a
+// request whose answer takes longer, and which Redis has read before a change that returned
+// long ago.
 func isFresh(result *rueidis.RedisResult) bool {
 	expires := result.CachePXAT()
 	return expires < 0 || expires > time.Now().UnixMilli()
@@ -103,6 +105,7 @@ type lazyTimeout struct {
 	after time.Duration
 
 	once    sync.Once
+	waited  atomic.Bool
 	started context.Context
 	stop    context.CancelFunc
 }
@@ -115,7 +118,10 @@ var canceled = func() context.Context {
 }()
 
 func (t *lazyTimeout) start() context.Context {
-	t.once.Do(func() { t.started, t.stop = context.WithTimeout(t.Context, t.after) })
+	t.once.Do(func() {
+		t.waited.Store(true)
+		t.started, t.stop = context.WithTimeout(t.Context, t.after)
+	})
 	return t.started
 }
 

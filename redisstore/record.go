@@ -130,6 +130,10 @@ func splitTexts(rest string, texts []string) bool {
 		if len(rest) < 5 {
 			return false
 		}
+		if rest[:5] == "00000" { // most records have several empty texts
+			rest = rest[5:]
+			continue
+		}
 		n, ok := parseDigits(rest[:5])
 		rest = rest[5:]
 		if !ok || int(n) > len(rest) {
@@ -203,14 +207,13 @@ func parseDigits(s string) (n uint64, ok bool) {
 	if len(s) == timeLength && s[0] > '0' {
 		return 0, false
 	}
+	ok = true
 	for i := range len(s) {
 		d := s[i] - '0'
-		if d > 9 {
-			return 0, false
-		}
+		ok = ok && d <= 9
 		n = n*10 + uint64(d)
 	}
-	return n, true
+	return n, ok
 }
 
 const unknownAddress = "0" + noAddress
