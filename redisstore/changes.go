@@ -19,8 +19,9 @@ func (s *Store) Create(ctx context.Context, c auth.Credential, limit int) error 
 	if err != nil {
 		return err
 	}
+	now := time.Now()
 	revoked, err := s.change(ctx, createScript, kindDigit(c.Kind), c.UserID, c.ID, string(c.Digest[:]), record,
-		formatTime(time.Now()), s.dropTime(c.ExpiresAt), strconv.Itoa(max(limit, 0)), s.retentionSeconds(), strconv.Itoa(step))
+		formatTime(now), s.dropTime(c.ExpiresAt), strconv.Itoa(max(limit, 0)), formatTime(now.Add(-s.retention)), strconv.Itoa(step))
 	if err != nil {
 		return err
 	}
@@ -188,8 +189,4 @@ func (s *Store) dropTime(expires time.Time) string {
 		return ""
 	}
 	return strconv.FormatInt(max(expires.Add(s.retention).UnixMilli(), 1), 10)
-}
-
-func (s *Store) retentionSeconds() string {
-	return strconv.FormatInt(int64(s.retention/time.Second), 10)
 }

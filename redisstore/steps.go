@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"math"
@@ -18,18 +17,19 @@ import (
 
 // RevokeAll implements auth.Store. If the user has more than 100 records, it works in
 // steps, each bounded by Config.Timeout. After an error, some records may be revoked and
-// others not.
+// others not. It ends with a step that has revoked all that were left, so it also revokes
+// the records that were created before that.
 func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, except ...string) (int, error) {
-	call, after, last, revoked := rand.Text(), "", "", 0
+	revoked := 0
 	for {
-		args := append([]string{kindDigit(kind), userID, formatTime(time.Now()), call, after, last, strconv.Itoa(writeStep)}, except...)
-		words, digests, err := s.changeSome(ctx, revokeAllScript, 2, args...)
+		args := append([]string{kindDigit(kind), userID, formatTime(time.Now()), strconv.Itoa(writeStep)}, except...)
+		words, digests, err := s.changeSome(ctx, revokeAllScript, 1, args...)
 		if err != nil {
 			return revoked, err
 		}
 		s.guards.setEach(digests, removed)
 		revoked += len(digests)
-		if after, last = words[0], words[1]; after == "" {
+		if words[0] == "" {
 			return revoked, nil
 		}
 	}
@@ -51,7 +51,7 @@ func (s *Store) Purge(ctx context.Context, before time.Time) (int, error) {
 func (s *Store) purgeSome(ctx context.Context, before time.Time) (more bool, count int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	reply, err := s.run(ctx, purgeScript, formatTime(before), strconv.Itoa(writeStep)).AsStrSlice()
+	reply, err := s.run(ctx, purgeScript, formatTime(before), formatTime(time.Now()), strconv.Itoa(writeStep)).AsStrSlice()
 	if err != nil {
 		return false, 0, err
 	}

@@ -105,7 +105,7 @@ func forbid(t *testing.T, admin rueidis.Client, missing string) {
 	case missing == "&channel":
 		permit(t, admin, "resetchannels")
 	case missing == "~keys": // of the revoked records alone
-		permit(t, admin, "resetkeys", "~auth:c:*", "~auth:u:*", "~auth:l:*", "~auth:a:*", "~auth:expiry", "~auth:revoked")
+		permit(t, admin, "resetkeys", "~auth:c:*", "~auth:u:*", "~auth:l:*", "~auth:expiry", "~auth:revoked")
 	default:
 		permit(t, admin, "-"+missing[1:])
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -55,45 +56,131 @@ func createMany(t *testing.T, store auth.Store, userID string, n int, lifetime t
 	return records
 }
 
-// Other calls are answered between the steps of RevokeAll. All records that existed at its start
-// are revoked when it returns, and neither they nor their successors escape.
+// revokeInSteps calls RevokeAll of a user with many records, and between before each step
+// except the first.
+func revokeInSteps(t *testing.T, client rueidis.Client, prefix string, between func(), except ...string) (revoked int) {
+	t.Helper()
+	steps := &scriptClient{Client: client, before: func(n int64) error {
+		if n > 1 {
+			between()
+		}
+		return nil
+	}}
+	store, err := redisstore.New(steps, redisstore.Config{Prefix: prefix})
+	require.NoError(t, err)
+	revoked, err = store.RevokeAll(t.Context(), auth.KindToken, "alice", except...)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, steps.count.Load(), int64(4))
+	return revoked
+}
+
+// Other calls are answered between the steps of RevokeAll. When it returns, all records that
+// existed at its start are revoked, in whatever order their IDs and those of newer ones are.
 func TestStore_revokeAllInSteps(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	direct, client, prefix := openRedisStore(t, redisstore.Config{})
 	old := createMany(t, direct, "alice", 1000, time.Hour)
-	kept, rotated, last := old[10], old[20], record(auth.KindToken, "alice")
-	last.ID = "z" + last.ID // is revoked at the end
+	kept, last := old[10], record(auth.KindToken, "alice")
+	last.ID = "z" + last.ID
 	require.NoError(t, direct.Create(ctx, last, 0))
-	var during []auth.Credential
-	steps := &scriptClient{Client: client, before: func(n int64) error {
-		if n == 1 {
-			return nil
-		}
-		require.NoError(t, lookup(t, direct, last))
-		require.ErrorIs(t, direct.Rotate(ctx, last, record(last.Kind, "alice"), time.Now().Add(time.Hour)), auth.ErrNotFound)
+	revokeInSteps(t, client, prefix, func() {
 		_, err := direct.Get(ctx, kept.Ref())
 		require.NoError(t, err)
-		c := record(auth.KindToken, "alice")
-		c.ID = "zz" + c.ID
-		require.NoError(t, direct.Create(ctx, c, 0))
-		during = append(during, c)
-		return nil
-	}}
-	store, err := redisstore.New(steps, redisstore.Config{Prefix: prefix})
-	require.NoError(t, err)
-	n, err := store.RevokeAll(ctx, auth.KindToken, "alice", kept.ID)
-	require.NoError(t, err)
-	require.Equal(t, len(old), n, "all, and the last, except one")
-	require.GreaterOrEqual(t, steps.count.Load(), int64(4))
+		for _, before := range []string{"!", "zz"} { // IDs below and above all others
+			c := record(auth.KindToken, "alice")
+			c.ID = before + c.ID
+			require.NoError(t, direct.Create(ctx, c, 0))
+		}
+	}, kept.ID)
 	left := ids(t, direct, "alice")
-	require.Len(t, left, 1+len(during))
+	for _, c := range append(old, last) {
+		if c.ID != kept.ID {
+			require.False(t, left[c.ID])
+			require.ErrorIs(t, lookup(t, direct, c), auth.ErrRevoked)
+		}
+	}
 	require.True(t, left[kept.ID])
-	require.ErrorIs(t, lookup(t, direct, rotated), auth.ErrRevoked)
-	require.ErrorIs(t, lookup(t, direct, last), auth.ErrRevoked)
 	next := record(auth.KindToken, "alice")
-	require.NoError(t, direct.Rotate(ctx, kept, next, time.Now().Add(time.Hour)), "it was excepted")
-	require.NoError(t, direct.Rotate(ctx, during[0], record(auth.KindToken, "alice"), time.Time{}), "it is newer")
+	require.NoError(t, direct.Rotate(ctx, kept, next, time.Now().Add(time.Hour)))
+}
+
+// Between the steps of RevokeAll, records can be rotated. Neither they nor their successors
+// escape, with or without a grace period, and wherever the IDs of the successors are.
+func TestStore_revokeAllDuringRotations(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"!", "z"} {
+		for _, grace := range []time.Duration{0, time.Hour} {
+			t.Run(fmt.Sprint(id, grace), func(t *testing.T) {
+				t.Parallel()
+				direct, client, prefix := openRedisStore(t, redisstore.Config{})
+				createMany(t, direct, "alice", 500, time.Hour)
+				current := record(auth.KindToken, "alice")
+				current.ID = "y" + current.ID
+				require.NoError(t, direct.Create(t.Context(), current, 0))
+				chain := []auth.Credential{current}
+				revokeInSteps(t, client, prefix, func() {
+					next := record(auth.KindToken, "alice")
+					next.ID, next.Previous = id+next.ID, current.ID
+					err := direct.Rotate(t.Context(), current, next, next.CreatedAt.Add(grace))
+					if errors.Is(err, auth.ErrNotFound) {
+						return // this step revokes, or has revoked, the current one
+					}
+					require.NoError(t, err)
+					current, chain = next, append(chain, next)
+				})
+				require.Greater(t, len(chain), 1)
+				for _, c := range chain {
+					require.ErrorIs(t, lookup(t, direct, c), auth.ErrRevoked)
+				}
+				require.Empty(t, ids(t, direct, "alice"))
+			})
+		}
+	}
+}
+
+// A RevokeAll whose process dies between two steps leaves records that can be rotated.
+func TestStore_revokeAllIsAbandoned(t *testing.T) {
+	t.Parallel()
+	direct, client, prefix := openRedisStore(t, redisstore.Config{})
+	createMany(t, direct, "alice", 500, time.Hour)
+	last := record(auth.KindToken, "alice")
+	last.ID = "z" + last.ID
+	require.NoError(t, direct.Create(t.Context(), last, 0))
+	dead := errors.New("the process is dead")
+	store, err := redisstore.New(&scriptClient{Client: client, before: func(n int64) error {
+		if n == 3 {
+			return dead
+		}
+		return nil
+	}}, redisstore.Config{Prefix: prefix})
+	require.NoError(t, err)
+	_, err = store.RevokeAll(t.Context(), auth.KindToken, "alice")
+	require.ErrorIs(t, err, dead)
+	require.NoError(t, lookup(t, direct, last))
+	next := record(auth.KindToken, "alice")
+	next.Previous = last.ID
+	require.NoError(t, direct.Rotate(t.Context(), last, next, time.Now().Add(time.Hour)))
+}
+
+// Two calls with different exceptions at the same time revoke all: each record is excepted by
+// one call only.
+func TestStore_revokeAllTwice(t *testing.T) {
+	t.Parallel()
+	direct, client, prefix := openRedisStore(t, redisstore.Config{})
+	old := createMany(t, direct, "alice", 600, time.Hour)
+	var once sync.Once
+	inner := 0
+	revoked := revokeInSteps(t, client, prefix, func() {
+		once.Do(func() {
+			var err error
+			inner, err = direct.RevokeAll(t.Context(), auth.KindToken, "alice", old[1].ID)
+			require.NoError(t, err)
+			createMany(t, direct, "alice", 300, time.Hour)
+		})
+	}, old[0].ID)
+	require.Equal(t, len(old)+300, inner+revoked)
+	require.Empty(t, ids(t, direct, "alice"))
 }
 
 // After an error, what is revoked stays revoked, List shows the rest, and a second call
@@ -127,7 +214,8 @@ func TestStore_revokeAllFailsBetweenSteps(t *testing.T) {
 }
 
 // TestStore_longestStep logs how long scripts keep Redis from serving others, for a user with
-// AUTH_TEST_USER_RECORDS records, and requires that the commands of a script are bounded.
+// AUTH_TEST_USER_RECORDS records. It requires that the commands of a script, and the keys that
+// it reads, are bounded: unlike the time, they do not depend on how busy the machine is.
 func TestStore_longestStep(t *testing.T) {
 	t.Parallel()
 	size := 3000
@@ -179,9 +267,11 @@ func TestStore_longestStep(t *testing.T) {
 		scripts, commands := countCommands(t, client)
 		d := scriptDurations(t, client)
 		t.Logf("%-26s %d scripts, median %v, 99%% below %v, longest %v; %d commands", c.name, scripts, d[len(d)/2], d[len(d)*99/100], d[len(d)-1], commands)
-		require.Less(t, commands, 3500*scripts, c.name)
+		require.LessOrEqual(t, commands, 200*scripts, c.name)
+		reads := redisInfo(t, client, "stats", "keyspace_hits") + redisInfo(t, client, "stats", "keyspace_misses")
+		require.LessOrEqual(t, reads, int64(300*scripts), c.name) // MGET counts each key
 		if c.name == "RevokeAll" || c.name == "Purge" {
-			require.GreaterOrEqual(t, scripts, size/250, c.name)
+			require.GreaterOrEqual(t, scripts, size/100, c.name)
 		}
 	}
 }

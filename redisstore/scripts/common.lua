@@ -8,25 +8,28 @@
 --                             not: their digests by expiry
 -- <prefix>r:<kind>:<user ID>  the IDs of the user's revoked tokens or secrets: a hash
 --                             without values, which is the smallest form of a set
--- <prefix>a:<kind>:<user ID>  the calls of RevokeAll that work in several steps, for
---                             Rotate: a hash, which expires by itself
 -- <prefix>expiry              digests of all records that are not revoked, by expiry
 -- <prefix>revoked             digests of revoked tokens and secrets, by time of revocation
 -- <prefix>changes             the channel on which scripts publish what they changed
 --
 -- Redis removes a record some time after it has expired. The indexes still name it
--- then, until a script comes across the entry. The tombstones stay until Purge.
+-- then, until a script finds the entry outdated. The tombstones stay until Purge.
 --
--- A script reads everything that it needs, plans its writes, and makes them in commit. No
--- script makes more than a bounded number of steps: Redis serves nobody meanwhile.
+-- A script visits a bounded number of records, because Redis serves no other request
+-- meanwhile.
 local by_expiry, revoked, prefix = KEYS[1], KEYS[2], ARGV[1]
+
+-- While a slot of a cluster moves, its keys are on two nodes, and to a command with one key,
+-- a key on the other node looks absent. A command with two keys that do not exist fails on
+-- both nodes (getNodeByQuery in cluster.c of Redis 7.0), before the script has read or
+-- written anything.
+redis.call('EXISTS', prefix .. 'absent', prefix .. 'none')
 local never = ('9'):rep(20)
 
 local function record_key(digest) return prefix .. 'c:' .. digest end
 local function user_key(kind, user) return prefix .. 'u:' .. kind .. ':' .. user end
 local function limited_key(kind, user) return prefix .. 'l:' .. kind .. ':' .. user end
 local function revoked_key(kind, user) return prefix .. 'r:' .. kind .. ':' .. user end
-local function revoking_key(kind, user) return prefix .. 'a:' .. kind .. ':' .. user end
 
 local function is_live(record) return record and record:sub(1, 1) == '1' end
 local function is_tombstone(record) return record and record:sub(1, 1) == '0' end
@@ -82,20 +85,19 @@ local function is_of(record, kind, user, id)
 	return record:sub(131, 130 + #names) == names
 end
 
+-- members_of returns the members of the user's index that have that ID. All except one are
+-- outdated, and insert removes those.
+local function members_of(kind, user, id)
+	return redis.call('ZRANGEBYLEX', user_key(kind, user), '[' .. id .. '\0', '(' .. id .. '\1', 'LIMIT', 0, 3)
+end
+
 -- find returns the user's record with that ID, its digest, and its member of the index.
 local function find(kind, user, id)
-	local set = user_key(kind, user)
-	for _, member in ipairs(redis.call('ZRANGEBYLEX', set, '[' .. id .. '\0', '(' .. id .. '\1', 'LIMIT', 0, 3)) do
-		local digest = member:sub(#id + 2)
+	for _, member in ipairs(members_of(kind, user, id)) do
+		local digest = member:sub(-32)
 		local record = redis.call('GET', record_key(digest))
 		if is_of(record, kind, user, id) then return record, digest, member end
 	end
-end
-
--- is_taken reports whether a record has the digest or the ID, even if it was revoked.
-local function is_taken(kind, user, id, digest)
-	return redis.call('EXISTS', record_key(digest)) == 1 or find(kind, user, id)
-		or redis.call('HEXISTS', revoked_key(kind, user), id) == 1
 end
 
 -- find_previous returns what find does, for the record that this one replaced.

@@ -2,17 +2,8 @@
 local kind, user, id, digest, record = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local now, drop, old_id, settings, old_until, old_drop = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 
--- is_being_revoked reports whether a call of RevokeAll that is under way will revoke the
--- member. Its successor would escape.
-local function is_being_revoked(member)
-	for _, call in ipairs(redis.call('HVALS', revoking_key(kind, user))) do
-		local last, except = text_at(call, 1)
-		if not is_less(last, member) and not call:find('\0' .. old_id .. '\0', except, true) then return true end
-	end
-end
-
 local old, old_digest, old_member = find(kind, user, old_id)
-if not old or is_expired(old, now) or is_being_revoked(old_member) then return {'not found'} end
+if not old or is_expired(old, now) then return {'not found'} end
 if is_superseded(old) or old:sub(settings_at(old)) ~= settings then return {'conflict'} end
 if is_taken(kind, user, id, digest) then return {'conflict'} end
 local _, previous_digest, previous_member = find_previous(kind, user, old)
@@ -30,9 +21,9 @@ else
 	if is_earlier then old_until = expires(old) end
 	local superseded = '1' .. kind .. '1' .. old:sub(4, 24) .. old_until .. old:sub(45)
 	if is_earlier then
-		write('SET', record_key(old_digest), superseded, 'KEEPTTL')
+		write({'SET', record_key(old_digest), superseded, 'KEEPTTL'})
 	else
-		write('SET', record_key(old_digest), superseded, 'PXAT', old_drop)
+		write({'SET', record_key(old_digest), superseded, 'PXAT', old_drop})
 	end
 	add('ZADD', by_expiry, score(old_until), old_digest)
 	remove('ZREM', limited_key(kind, user), old_digest)
