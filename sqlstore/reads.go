@@ -27,14 +27,14 @@ func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*aut
 	return &r.Credential, nil
 }
 
-func (s *Store) lookupRow(ctx context.Context, d auth.Digest) (row, error) {
-	return s.one(ctx, `digest = ?`, []any{d[:]}, func(extra ...any) (row, error) {
+func (s *Store) lookupRow(ctx context.Context, d auth.Digest) (*row, error) {
+	return s.one(ctx, `digest = ?`, []any{d[:]}, func(extra ...any) (*row, error) {
 		if s.dialect.driverPrepares {
 			return s.dialect.scan(s.db.QueryRowContext(ctx, s.lookupQuery, d[:]), extra...)
 		}
 		stmt, err := s.lookupStatement(ctx)
 		if err != nil {
-			return row{}, err
+			return nil, err
 		}
 		return s.dialect.scan(stmt.QueryRowContext(ctx, d[:]), extra...)
 	})
@@ -45,7 +45,7 @@ func (s *Store) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) 
 	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
 	where, args := byRef(ref)
-	r, err := s.one(ctx, where, args, func(extra ...any) (row, error) {
+	r, err := s.one(ctx, where, args, func(extra ...any) (*row, error) {
 		return s.dialect.scan(s.db.QueryRowContext(ctx, s.dialect.selectOne(where), args...), extra...)
 	})
 	c, err := unrevoked(r, err)
@@ -57,11 +57,16 @@ func byRef(ref auth.Ref) (where string, args []any) {
 }
 
 // unrevoked returns ErrNotFound for a record that is revoked or does not exist.
-func unrevoked(r row, err error) (auth.Credential, error) {
-	if errors.Is(err, sql.ErrNoRows) || err == nil && r.revoked {
+func unrevoked(r *row, err error) (auth.Credential, error) {
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return auth.Credential{}, auth.ErrNotFound
+	case err != nil:
+		return auth.Credential{}, err
+	case r.revoked:
 		return auth.Credential{}, auth.ErrNotFound
 	}
-	return r.Credential, err
+	return r.Credential, nil
 }
 
 // find returns the record in a transaction, or ErrNotFound if it is revoked.
@@ -79,7 +84,7 @@ func (s *Store) find(ctx context.Context, tx querier, ref auth.Ref) (auth.Creden
 // that always returned one would make each lookup a fifth slower. But all connections of a
 // pool are configured alike. So of the answers without a row, one in a second is checked, and
 // all once a connection was found to have autocommit off.
-func (s *Store) one(ctx context.Context, where string, args []any, ask func(extra ...any) (row, error)) (r row, err error) {
+func (s *Store) one(ctx context.Context, where string, args []any, ask func(extra ...any) (*row, error)) (r *row, err error) {
 	if s.dialect.autocommit == "" {
 		err = s.retry(ctx, func() error {
 			r, err = ask()
@@ -96,7 +101,7 @@ func (s *Store) one(ctx context.Context, where string, args []any, ask func(extr
 	case err == nil && autocommit:
 		return r, nil
 	case err != nil && !(errors.Is(err, sql.ErrNoRows) && s.mustCheckMiss(time.Now())):
-		return row{}, err
+		return nil, err
 	}
 	err = s.read(ctx, func(q querier) error {
 		r, err = s.dialect.scan(q.QueryRowContext(ctx, s.dialect.selectRows(where), args...))
@@ -155,7 +160,7 @@ func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page au
 }
 
 // rows returns the records where a condition holds.
-func (s *Store) rows(ctx context.Context, where string, args []any) (all []row, err error) {
+func (s *Store) rows(ctx context.Context, where string, args []any) (all []*row, err error) {
 	err = s.read(ctx, func(q querier) error {
 		rows, err := q.QueryContext(ctx, s.dialect.selectRows(where), args...)
 		if err != nil {

@@ -77,47 +77,54 @@ type row struct {
 //
 // database/sql copies into string and int64 without reflection and without parsing
 // numbers, so no field has another type where it can have one of these.
-func (d *dialect) scan(from interface{ Scan(...any) error }, extra ...any) (r row, err error) {
-	var kind, created, expires, lastUsed int64
-	var digest []byte
-	var createdFrom, lastUsedFrom string
+func (d *dialect) scan(from interface{ Scan(...any) error }, extra ...any) (*row, error) {
+	r := new(row)
+	raw := new(struct { // one allocation
+		kind, created, expires, lastUsed int64
+		digest                           []byte
+		createdFrom, lastUsedFrom        string
+	})
 	to := append(make([]any, 0, 24),
-		&kind, &r.UserID, &r.ID, &r.Name, &r.Hint, (*string)(&r.Scopes), (*string)(&r.Networks), (*string)(&r.Metadata), &digest, &r.Sealed,
-		&created, &expires, &lastUsed, &createdFrom, &lastUsedFrom, &r.Actor, &r.NonPersistent, &r.Superseded, &r.Previous, &r.revoked)
+		&raw.kind, &r.UserID, &r.ID, &r.Name, &r.Hint, (*string)(&r.Scopes), (*string)(&r.Networks), (*string)(&r.Metadata),
+		&raw.digest, &r.Sealed, &raw.created, &raw.expires, &raw.lastUsed, &raw.createdFrom, &raw.lastUsedFrom,
+		&r.Actor, &r.NonPersistent, &r.Superseded, &r.Previous, &r.revoked)
 	if err := from.Scan(append(to, extra...)...); err != nil {
-		return row{}, err
+		return nil, err
 	}
-	if r.Kind = auth.Kind(kind); int64(r.Kind) != kind {
-		return row{}, fmt.Errorf("sqlstore: the database has a record of kind %d", kind)
+	if r.Kind = auth.Kind(raw.kind); int64(r.Kind) != raw.kind {
+		return nil, fmt.Errorf("sqlstore: the database has a record of kind %d", raw.kind)
 	}
-	if err := d.setBytes(&r.Credential, digest); err != nil {
-		return row{}, err
+	if err := d.setBytes(&r.Credential, raw.digest); err != nil {
+		return nil, err
 	}
-	r.CreatedAt, r.ExpiresAt, r.LastUsedAt = fromMicros(created, 0), fromMicros(expires, never), fromMicros(lastUsed, 0)
-	if r.CreatedFrom, err = toAddr(createdFrom); err == nil {
-		r.LastUsedFrom, err = toAddr(lastUsedFrom)
+	r.CreatedAt, r.ExpiresAt, r.LastUsedAt = fromMicros(raw.created, 0), fromMicros(raw.expires, never), fromMicros(raw.lastUsed, 0)
+	var err error
+	if r.CreatedFrom, err = toAddr(raw.createdFrom); err == nil {
+		r.LastUsedFrom, err = toAddr(raw.lastUsedFrom)
 	}
 	if err != nil {
-		return row{}, fmt.Errorf("sqlstore: the database has an invalid address: %w", err)
+		return nil, fmt.Errorf("sqlstore: the database has an invalid address: %w", err)
 	}
 	return r, nil
 }
 
 // setBytes sets the digest, and decodes the sealed plaintext.
-func (d *dialect) setBytes(c *auth.Credential, digest []byte) (err error) {
+func (d *dialect) setBytes(c *auth.Credential, digest []byte) error {
+	size := len(digest)
 	if d.hex {
-		if digest, err = hex.AppendDecode(nil, digest); err != nil {
-			return err
-		}
-		if c.Sealed != nil {
-			if c.Sealed, err = hex.AppendDecode([]byte{}, c.Sealed); err != nil {
-				return err
-			}
-		}
+		size = hex.DecodedLen(size)
 	}
-	if len(digest) != len(c.Digest) {
-		return fmt.Errorf("sqlstore: the database has a digest of %d bytes", len(digest))
+	if size != len(c.Digest) {
+		return fmt.Errorf("sqlstore: the database has a digest of %d bytes", size)
 	}
-	copy(c.Digest[:], digest)
-	return nil
+	if !d.hex {
+		copy(c.Digest[:], digest)
+		return nil
+	}
+	if _, err := hex.Decode(c.Digest[:], digest); err != nil || c.Sealed == nil {
+		return err
+	}
+	n, err := hex.Decode(c.Sealed, c.Sealed) // writes behind what it reads
+	c.Sealed = c.Sealed[:n]
+	return err
 }
