@@ -52,6 +52,9 @@ type dialect struct {
 	// statement ends, and all later reads see the database as it was then.
 	autocommit string
 
+	// remote is set if there is a server, whose connections can break.
+	remote bool
+
 	// oneWriter is set for a database that allows one writer at a time and has no
 	// queue: waiting connections retry from time to time, regardless of how long
 	// others have been waiting.
@@ -106,6 +109,7 @@ var dialects = map[Dialect]*dialect{
 	},
 	PostgreSQL: {
 		folder:   "postgres",
+		remote:   true,
 		numbered: true,
 		lockUser: `INSERT INTO auth_user_locks (kind, user_id, changes) VALUES (?, ?, 1)
 			ON CONFLICT (kind, user_id) DO UPDATE SET changes = auth_user_locks.changes + 1`,
@@ -115,8 +119,10 @@ var dialects = map[Dialect]*dialect{
 		hex:            true,
 		driverPrepares: true,
 		lockRows:       `SELECT COUNT(*) FROM (SELECT 1 FROM auth_credentials WHERE %s ORDER BY id FOR UPDATE) AS locked`,
-		purge: `DELETE FROM auth_credentials WHERE (kind, user_id, id) IN
-			(SELECT kind, user_id, id FROM auth_credentials WHERE kind = ? AND expires_at < ? LIMIT ? FOR UPDATE SKIP LOCKED)`,
+		// A plan could execute a subquery with a limit again for each row, but not this one.
+		purge: `WITH old AS MATERIALIZED (SELECT kind, user_id, id FROM auth_credentials
+				WHERE kind = ? AND expires_at < ? LIMIT ? FOR UPDATE SKIP LOCKED)
+			DELETE FROM auth_credentials AS c USING old WHERE c.kind = old.kind AND c.user_id = old.user_id AND c.id = old.id`,
 		comparesRows: true,
 		begin:        []string{"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"},
 		countTable:   `SELECT COUNT(to_regclass(?))`,
@@ -125,6 +131,7 @@ var dialects = map[Dialect]*dialect{
 	},
 	MySQL: {
 		folder:   "mysql",
+		remote:   true,
 		lockUser: `UPDATE auth_user_locks SET changes = changes + 1 WHERE kind = ? AND user_id = ?`,
 		addUser: `INSERT INTO auth_user_locks (kind, user_id, changes) VALUES (?, ?, 0)
 			ON DUPLICATE KEY UPDATE changes = changes`,

@@ -75,35 +75,34 @@ func (s *Store) find(ctx context.Context, tx querier, ref auth.Ref) (auth.Creden
 	return unrevoked(s.dialect.scan(tx.QueryRowContext(ctx, s.dialect.selectRows(where), args...)))
 }
 
+// errSnapshot tells that the answer may not be as of now.
+var errSnapshot = errors.New("sqlstore: autocommit is off, so the connection may see an old state of the database")
+
 // one returns the record that ask reads, which is called with a destination for
-// @@autocommit if the database has that. If the answer may not be as of now, one asks again,
-// for the record where the condition holds.
+// @@autocommit if the database has that. If the answer may not be as of now, or the
+// connection does not work, one asks others for the record where the condition holds.
 //
-// It may not be if it comes from a connection with autocommit off, whose first statement took
-// a snapshot. In a row, @@autocommit costs nothing. Without a row there is none, and a query
-// that always returned one would make each lookup a fifth slower. But all connections of a
-// pool are configured alike. So of the answers without a row, one in a second is checked, and
-// all once a connection was found to have autocommit off.
+// The answer may not be as of now if it comes from a connection with autocommit off, whose
+// first statement took a snapshot. In a row, @@autocommit costs nothing. Without a row there
+// is none, and a query that always returned one would make each lookup a fifth slower. But
+// all connections of a pool are configured alike. So of the answers without a row, one in a
+// second is checked, and all once a connection was found to have autocommit off.
 func (s *Store) one(ctx context.Context, where string, args []any, ask func(extra ...any) (*row, error)) (r *row, err error) {
-	if s.dialect.autocommit == "" {
-		err = s.retry(ctx, func() error {
-			r, err = ask()
-			return err
-		})
-		return r, err
-	}
-	var autocommit bool
-	err = s.retry(ctx, func() error {
-		r, err = ask(&autocommit)
+	first := func() error {
+		r, err = ask()
 		return err
-	})
-	switch {
-	case err == nil && autocommit:
-		return r, nil
-	case err != nil && !(errors.Is(err, sql.ErrNoRows) && s.mustCheckMiss(time.Now())):
-		return nil, err
 	}
-	err = s.read(ctx, func(q querier) error {
+	if s.dialect.autocommit != "" {
+		first = func() error {
+			var on bool
+			r, err = ask(&on)
+			if err == nil && !on || errors.Is(err, sql.ErrNoRows) && s.mustCheckMiss(time.Now()) {
+				return errSnapshot
+			}
+			return err
+		}
+	}
+	err = s.readAfter(ctx, first, func(q querier) error {
 		r, err = s.dialect.scan(q.QueryRowContext(ctx, s.dialect.selectRows(where), args...))
 		return err
 	})

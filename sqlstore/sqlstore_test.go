@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,26 +17,44 @@ import (
 	"github.com/seed-31c5bcb2/auth/sqlstore"
 )
 
-// unreachable is a database that refuses connections.
-type unreachable struct{}
+// unreachable is a database that refuses connections, and counts them.
+type unreachable struct {
+	err      error
+	attempts atomic.Int32
+
+	together int32 // how many attempts fail at the same time
+	all      chan struct{}
+}
 
 var errUnreachable = errors.New("connection refused")
 
-func (unreachable) Connect(context.Context) (driver.Conn, error) { return nil, errUnreachable }
-func (unreachable) Driver() driver.Driver                        { return nil }
+func (u *unreachable) Connect(context.Context) (driver.Conn, error) {
+	n := u.attempts.Add(1)
+	if n == u.together {
+		close(u.all)
+	}
+	if n <= u.together {
+		<-u.all
+	}
+	return nil, u.err
+}
 
-func openUnreachable(t *testing.T) *sql.DB {
+func (u *unreachable) Driver() driver.Driver { return nil }
+
+func openUnreachable(t *testing.T) (*sql.DB, *unreachable) {
 	t.Helper()
-	db := sql.OpenDB(unreachable{})
+	u := &unreachable{err: errUnreachable}
+	db := sql.OpenDB(u)
 	t.Cleanup(func() { db.Close() })
-	return db
+	return db, u
 }
 
 func TestNew(t *testing.T) {
 	t.Parallel()
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.PostgreSQL, sqlstore.MySQL} {
 		for _, cfg := range []sqlstore.Config{{}, {Timeout: time.Nanosecond}} {
-			store, err := sqlstore.New(openUnreachable(t), dialect, cfg)
+			db, _ := openUnreachable(t)
+			store, err := sqlstore.New(db, dialect, cfg)
 			require.NoError(t, err)
 			require.NoError(t, store.Close())
 			require.NoError(t, store.Close(), "Close is idempotent")
@@ -43,7 +64,7 @@ func TestNew(t *testing.T) {
 
 func TestNew_reportsEveryFault(t *testing.T) {
 	t.Parallel()
-	db := openUnreachable(t)
+	db, _ := openUnreachable(t)
 	tests := []struct {
 		name    string
 		db      *sql.DB
@@ -80,7 +101,8 @@ func TestStore_unreachableDatabase(t *testing.T) {
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.PostgreSQL, sqlstore.MySQL} {
 		t.Run(string(dialect), func(t *testing.T) {
 			t.Parallel()
-			s, err := sqlstore.New(openUnreachable(t), dialect, sqlstore.Config{})
+			db, _ := openUnreachable(t)
+			s, err := sqlstore.New(db, dialect, sqlstore.Config{})
 			require.NoError(t, err)
 			calls := map[string]func(ctx context.Context) error{
 				"Migrate": s.Migrate,
@@ -107,5 +129,36 @@ func TestStore_unreachableDatabase(t *testing.T) {
 			}
 			require.NoError(t, s.Touch(t.Context(), nil), "no use to write")
 		})
+	}
+}
+
+// Retries do not multiply the load on a database that is down, however many requests wait
+// for it. A proxy in front of it may accept connections, and then close them.
+func TestStore_outageIsRetriedOnce(t *testing.T) {
+	t.Parallel()
+	for _, dialect := range []sqlstore.Dialect{sqlstore.PostgreSQL, sqlstore.MySQL} {
+		for _, outage := range []error{errUnreachable, io.ErrUnexpectedEOF} {
+			const calls = 200
+			db, u := openUnreachable(t)
+			u.err, u.together, u.all = outage, calls, make(chan struct{})
+			s, err := sqlstore.New(db, dialect, sqlstore.Config{Timeout: time.Minute})
+			require.NoError(t, err)
+			var wg sync.WaitGroup
+			for n := range calls {
+				wg.Go(func() {
+					var err error
+					if n%2 == 0 {
+						_, err = s.Lookup(t.Context(), auth.KindToken, auth.Digest{})
+					} else {
+						err = s.Revoke(t.Context(), auth.Ref{Kind: auth.KindToken, UserID: "alice", ID: "1"})
+					}
+					if !errors.Is(err, outage) {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			require.LessOrEqual(t, u.attempts.Load(), int32(2*calls), "%s: %v", dialect, outage)
+		}
 	}
 }

@@ -62,8 +62,8 @@ func (s *Store) acquireWriter(ctx context.Context) (release func(), err error) {
 
 // begin returns a connection in a new transaction.
 func (s *Store) begin(ctx context.Context) (conn *sql.Conn, err error) {
-	err = s.retry(ctx, func() error {
-		if conn, err = s.db.Conn(ctx); err != nil {
+	try := func() error {
+		if conn, err = s.connect(ctx); err != nil {
 			return err
 		}
 		err = beginWith(ctx, conn, s.dialect.begin)
@@ -76,28 +76,40 @@ func (s *Store) begin(ctx context.Context) (conn *sql.Conn, err error) {
 			conn.Close()
 		}
 		return err
-	})
+	}
+	err = s.retry(ctx, try, try)
 	return conn, err
 }
 
-// read calls f with the database, or with a connection whose statements see what was
-// committed before them. It calls f again if the connection did not work, or if the database
-// rolled it back.
+// read calls f, which reads, with the database, or with a connection whose statements see
+// what was committed before them. It calls f again if the connection did not work, or if the
+// database rolled it back.
 func (s *Store) read(ctx context.Context, f func(q querier) error) error {
-	return s.retry(ctx, func() error {
+	return s.readAfter(ctx, func() error {
 		if s.dialect.autocommit == "" {
 			return f(s.db)
 		}
-		conn, err := s.db.Conn(ctx)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
+		return s.readFresh(ctx, f)
+	}, f)
+}
+
+// readAfter calls first, and f as read does if first did not work.
+func (s *Store) readAfter(ctx context.Context, first func() error, f func(q querier) error) error {
+	return s.retry(ctx, first, func() error { return s.readFresh(ctx, f) })
+}
+
+func (s *Store) readFresh(ctx context.Context, f func(q querier) error) error {
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if s.dialect.autocommit != "" {
 		if err := s.enableAutocommit(ctx, conn); err != nil {
 			return err
 		}
-		return f(conn)
-	})
+	}
+	return f(conn)
 }
 
 // enableAutocommit leaves the connection with autocommit on. If it was off, this ends the
