@@ -132,7 +132,8 @@ func (s *Store) insertAfter(ctx context.Context, c auth.Credential, prepare func
 		case errTaken != nil || !rejected || attempt > 1:
 			return joinOther(err, errTaken)
 		}
-		// Purge may have removed the record that was in the way.
+		// Purge may have removed the record that was in the way; or it is a current secret that
+		// another writer has committed in spite of the user's lock, as Galera allows.
 	}
 }
 
@@ -152,24 +153,22 @@ func (s *Store) tryInsertAfter(ctx context.Context, c auth.Credential, prepare f
 }
 
 func (s *Store) insert(ctx context.Context, tx *sql.Conn, c auth.Credential) error {
+	var current sql.NullString
+	if c.Kind == auth.KindSecret && !c.Superseded {
+		current = sql.NullString{String: c.UserID, Valid: true}
+	}
 	_, err := tx.ExecContext(ctx, s.dialect.bind(`INSERT INTO auth_credentials (`+columns+`, revoked, current_secret)
-		VALUES (`+placeholders+`, 0, ?)`), append(values(&c), currentSecret(&c))...)
+		VALUES (`+placeholders+`, 0, ?)`), append(values(&c), current)...)
 	return err
 }
 
-// currentSecret is the value of that column, which is unique: NULL unless c is a user's current
-// secret.
-func currentSecret(c *auth.Credential) sql.NullString {
-	return sql.NullString{String: c.UserID, Valid: c.Kind == auth.KindSecret && !c.Superseded}
-}
-
-// taken reports whether a record has the digest or the ID of c, or is the current secret of its
-// user if c is to be that.
+// taken reports whether a record has the digest or the ID of c. It does not look for the
+// user's current secret: that is the one that c replaces, or one that the next attempt finds.
 func (s *Store) taken(ctx context.Context, q querier, c auth.Credential) (bool, error) {
 	var n int
 	err := q.QueryRowContext(ctx, s.dialect.bind(`SELECT COUNT(*) FROM auth_credentials
-		WHERE digest = ? OR kind = ? AND user_id = ? AND id = ? OR current_secret = ?`),
-		c.Digest[:], c.Kind, c.UserID, c.ID, currentSecret(&c)).Scan(&n)
+		WHERE digest = ? OR kind = ? AND user_id = ? AND id = ?`),
+		c.Digest[:], c.Kind, c.UserID, c.ID).Scan(&n)
 	return n > 0, err
 }
 

@@ -325,6 +325,32 @@ func callWhileLocked(t *testing.T, m method, db *sql.DB, store, patient auth.Sto
 	require.NoError(t, m.call(ctx, patient, u), m.name)
 }
 
+// A writer that does not take the user's lock, such as one at another node of a Galera
+// cluster, can create a secret at the same time.
+func TestSQLStore_secretOfAnotherWriter(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, d database) {
+		if d.isSQLite() {
+			t.Skip("has a single lock")
+		}
+		ctx := t.Context()
+		db := d.make(t).open(t)
+		store, impatient := d.over(t, db), d.overWithin(t, db, 300*time.Millisecond)
+		c := record(auth.KindSecret, "alice")
+		require.NoError(t, store.Create(ctx, c, 0))
+		run(t, db, "UPDATE auth_credentials SET current_secret = NULL")
+		tx := beginOther(t, db, "UPDATE auth_credentials SET current_secret = user_id") // not visible yet
+		created := make(chan error, 1)
+		go func() { created <- store.Create(ctx, record(auth.KindSecret, c.UserID), 0) }()
+		require.Eventually(t, func() bool { // Create holds the user's lock
+			return !errors.Is(impatient.Revoke(ctx, auth.Ref{Kind: c.Kind, UserID: c.UserID, ID: "another"}), auth.ErrNotFound)
+		}, 15*time.Second, time.Millisecond)
+		require.NoError(t, tx.exec(ctx, "COMMIT"))
+		require.ErrorIs(t, <-created, auth.ErrConflict)
+		require.NoError(t, lookup(t, store, c))
+	})
+}
+
 // revokeInDeadlock revokes a token whose row another transaction has locked, which then
 // waits for the user's lock. The database aborts one of the two.
 func revokeInDeadlock(t *testing.T, db *sql.DB, store, patient auth.Store) {
