@@ -145,9 +145,10 @@ var methods = []method{
 		return err
 	}},
 	{"Scan", true, func(ctx context.Context, store auth.Store, u *testUser) error {
-		page, err := store.(auth.Scanner).Scan(ctx, auth.ScanQuery{Limit: 4})
-		if err == nil && len(page.Credentials) < 4 {
-			return auth.ErrNotFound
+		at := u.session.ExpiresAt
+		page, err := store.(auth.Scanner).Scan(ctx, auth.ScanQuery{Kind: auth.KindSession, ExpiresFrom: at, ExpiresBefore: at.Add(time.Microsecond)})
+		if err == nil && len(page.Credentials) == 0 {
+			return auth.ErrNotFound // a partial page must not be returned
 		}
 		return err
 	}},
