@@ -99,7 +99,12 @@ func (s *soakServer) open(cfg soakConfig) error {
 }
 
 func (s *soakServer) openRedis(cfg soakConfig) error {
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{cfg.Redis}, ConnWriteTimeout: 2 * time.Second})
+	client, err := rueidis.NewClient(rueidis.ClientOption{
+		InitAddress: []string{cfg.Redis}, ConnWriteTimeout: 2 * time.Second,
+		// The client keeps expired answers too, until its cache is full. With the default, which is
+		// 128 MiB for each connection, memory would grow for days.
+		CacheSizeEachConn: 1 << 20,
+	})
 	if err != nil {
 		return err
 	}
