@@ -19,12 +19,14 @@ import (
 // calls, in this process or another, see all of them. Create, Update, Rotate and Revoke are each
 // one atomic step: after an error, all of it was done or nothing. RevokeAll, Touch and Purge may
 // work in several steps, of which the earlier ones remain after an error: they can be called
-// again. If several processes share a store, what is
-// said about winners and limits holds across all of them.
+// again. If several processes share a store, what is said about winners and limits holds across
+// all of them.
 //
 // A method may return the errors that its description names, and [errors.ErrUnsupported], and may
 // wrap them. Any other error is an outage, and is answered with 503. So is [ErrNotFound] from a
-// method that does not name it, such as List, and any error that wraps [ErrUnavailable]. If Touch returns errors.ErrUnsupported itself, last uses are not recorded anymore.
+// method that does not name it, such as List, and any error that wraps [ErrUnavailable]. If Touch
+// returns errors.ErrUnsupported itself, last uses are not recorded anymore.
+//
 // Methods return within a bounded time even if the server behind them hangs, and soon after ctx
 // is done. Times are UTC in whole microseconds; the zero time means never. Get, List and Lookup
 // return expired records: callers check the expiry. Purge removes them, and a store may do so
