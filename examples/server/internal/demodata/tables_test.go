@@ -145,7 +145,7 @@ func TestOpenReset_otherTablesOfServer(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]string{
 		"demo":       `ALTER TABLE demo_users DROP COLUMN notes`,
-		"sqlstore":   `ALTER TABLE auth_credentials DROP COLUMN name`,
+		"sqlstore":   `ALTER TABLE auth_credentials DROP COLUMN last_used_from`,
 		"migrations": `DROP TABLE auth_migrations`,
 	} {
 		t.Run(name, func(t *testing.T) {
