@@ -41,8 +41,8 @@ var (
 	// ErrRevoked wraps ErrNotFound. A Store may return it from Lookup for a revoked
 	// credential. It affects events, not responses.
 	ErrRevoked = fmt.Errorf("%w: revoked", ErrNotFound)
-	// ErrConflict means that the credential exists already or has been rotated
-	// already, or that the user already has a client secret.
+	// ErrConflict means that the credential exists already, or has been rotated or updated since it
+	// was read, or that the user already has a client secret.
 	ErrConflict = errors.New("auth: conflict")
 	// ErrLimit means that the user has the maximum number of credentials of this
 	// kind.

@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"fmt"
+	"hash/fnv"
 	"slices"
 	"sync"
 	"time"
@@ -299,9 +301,9 @@ func (s *MemoryStore) Scan(ctx context.Context, q ScanQuery) (ScanPage, error) {
 	if err := ctx.Err(); err != nil {
 		return ScanPage{}, err
 	}
-	var after Digest // the last one of the page before
-	if b, err := hex.DecodeString(q.Cursor); q.Cursor != "" && (err != nil || copy(after[:], b) != len(b) || len(b) != len(after)) {
-		return ScanPage{}, argumentError("Cursor", "is not from a page of this store")
+	after, ok := q.parseCursor()
+	if !ok {
+		return ScanPage{}, argumentError("Cursor", "is not from a page of this query")
 	}
 	first := int(after[0] % shardCount)
 	var page ScanPage
@@ -311,14 +313,34 @@ func (s *MemoryStore) Scan(ctx context.Context, q ScanQuery) (ScanPage, error) {
 				continue
 			}
 			if len(page.Credentials) == q.Max() {
-				last := page.Credentials[len(page.Credentials)-1].Digest
-				page.Next = hex.EncodeToString(last[:])
+				page.Next = q.cursorAfter(page.Credentials[len(page.Credentials)-1].Digest)
 				return page, nil
 			}
 			page.Credentials = append(page.Credentials, r.clone())
 		}
 	}
 	return page, nil
+}
+
+// cursorAfter returns the cursor of the page after a record, which has a hash of the query.
+func (q ScanQuery) cursorAfter(d Digest) string {
+	hash := fnv.New64a()
+	fmt.Fprint(hash, q.Kind, q.ExpiresFrom.UnixMicro(), q.ExpiresBefore.UnixMicro())
+	return hex.EncodeToString(hash.Sum(d[:]))
+}
+
+// parseCursor returns the digest of the last record of the page before. The zero Digest is
+// before all others.
+func (q ScanQuery) parseCursor() (after Digest, ok bool) {
+	if q.Cursor == "" {
+		return after, true
+	}
+	b, err := hex.DecodeString(q.Cursor)
+	if err != nil || len(b) < len(after) {
+		return after, false
+	}
+	copy(after[:], b)
+	return after, q.Cursor == q.cursorAfter(after)
 }
 
 // Notify implements [Notifier]. It never returns an error, and no change is missed.

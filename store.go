@@ -19,8 +19,8 @@ import (
 // calls, in this process or another, see all of them. Create, Update, Rotate and Revoke are each
 // one atomic step: after an error, all of it was done or nothing. RevokeAll, Touch and Purge may
 // work in several steps, of which the earlier ones remain after an error: they can be called
-// again. If several processes share a store, what is said about winners and limits holds across
-// all of them.
+// again. The rules about limits and concurrent calls hold across all processes that share a
+// store.
 //
 // A method may return the errors that its description names, and [errors.ErrUnsupported], and may
 // wrap them. Any other error is an outage, and is answered with 503. So is [ErrNotFound] from a
@@ -46,11 +46,10 @@ type Store interface {
 
 	// Lookup returns the record of that kind with that digest, even if it has expired.
 	// It returns ErrNotFound if there is none or it was revoked. A store that knows of
-	// the revocation may return [ErrRevoked], and beside it what is left of the record: its
-	// Kind, UserID, ID and Digest, which tell whose credential was presented, and nothing
-	// else. Lookup is called for each request, and must match all 32 bytes exactly, whatever
-	// the collation. The result may be shared and must not
-	// be modified. A store that caches its answers may have a method Uncached() Store, which
+	// the revocation may return [ErrRevoked], and with it a Credential that has only the
+	// Kind, UserID, ID and Digest of the record: they tell whose credential was presented.
+	// Lookup is called for each request, and must match all 32 bytes exactly, whatever
+	// the collation. The result may be shared and must not be modified. A store that caches its answers may have a method Uncached() Store, which
 	// returns a store that does not, and never nil: Recheck and RevokePlaintext ask that one.
 	Lookup(ctx context.Context, kind Kind, d Digest) (*Credential, error)
 
@@ -59,29 +58,29 @@ type Store interface {
 	Get(ctx context.Context, ref Ref) (Credential, error)
 
 	// List returns a page of a user's records of one kind, highest ID first, which is
-	// newest first (see Credential.ID). Revoked records are left out. A record that exists from the first
-	// page to the last is in exactly one page, whatever is created or removed in
-	// between. The result is the caller's.
+	// newest first (see Credential.ID). Revoked records are left out. A record that exists
+	// from the first page to the last is in exactly one page, whatever is created or removed
+	// in between. The result is the caller's.
 	List(ctx context.Context, kind Kind, userID string, page Page) ([]Credential, error)
 
 	// Update sets the Name, Scopes, Networks and Metadata of a record to those of next, and
 	// changes nothing else: it never undoes a Touch, and ignores all other fields of next. It
-	// returns ErrNotFound as Get does, for old.Ref(); and ErrConflict if the record is
-	// superseded, or if any of the four is no longer as in old. So of an Update and a Rotate,
-	// or of two Updates, that read the same record, one gets ErrConflict. An expired record
-	// can be updated.
+	// returns ErrNotFound if Get would for old.Ref(), and ErrConflict if the record is
+	// superseded or if any of the four fields differs from old. So if two calls of Update, or
+	// an Update and a Rotate, read the same record, one of them gets ErrConflict. An expired
+	// record can be updated. The caller validates the fields.
 	Update(ctx context.Context, old, next Credential) error
 
-	// Rotate atomically replaces old with next. If oldUntil is after next.CreatedAt, old
-	// becomes superseded and expires at oldUntil or at its own expiry, whichever is
-	// first. Otherwise old is revoked. If old itself replaced a record that is still in
-	// its grace period, that one is revoked, so that at most two generations are valid
-	// at a time. Limits do not apply. Rotate returns ErrNotFound if old does not exist,
-	// is revoked, belongs to another user, or has expired at next.CreatedAt; and
-	// ErrConflict if old is superseded, if its Name, Scopes, Networks or Metadata are no longer
-	// as in old, or if next's digest or ID is taken, as in Create, even by old. Of old, only
-	// these four and the Ref count. Of several concurrent rotations of one record, exactly one
-	// succeeds.
+	// Rotate replaces the record of old.Ref() with next. If oldUntil is after next.CreatedAt,
+	// the record becomes superseded and expires at oldUntil or at its own expiry, whichever is
+	// first. Otherwise it is revoked. If it had itself replaced one that is still in its grace
+	// period, that one is revoked, so that at most two generations are valid at a time. Limits
+	// do not apply. Of several concurrent rotations of one record, exactly one succeeds. Rotate
+	// returns ErrNotFound if Get would, or if the record has expired at next.CreatedAt. It
+	// returns ErrConflict
+	//   - if the record is superseded;
+	//   - if its Name, Scopes, Networks or Metadata differ from old;
+	//   - if next's digest or ID is taken, as in Create, by the record itself too.
 	Rotate(ctx context.Context, old, next Credential, oldUntil time.Time) error
 
 	// Revoke revokes a record, and with it the record that it replaced if that is in
@@ -108,14 +107,16 @@ type Store interface {
 	Purge(ctx context.Context, before time.Time) (int, error)
 }
 
-// A Scanner is a [Store] that can return the credentials of all users, for example to find
-// those that expire soon.
+// A Scanner returns the credentials of all users, for example to find those that expire soon.
+// Stores may implement it. One that wraps another store may return an error that wraps
+// [errors.ErrUnsupported].
 type Scanner interface {
 	// Scan returns a page of records that are not revoked, in no particular order.
 	// Superseded and expired ones are among them. A record that matches q and does not
 	// change from the first page to the last is in at least one page. It may be in several. A
-	// page before the last may have fewer records than the limit, or none. A Cursor that is
-	// not from a page of the same query is an error. The result is the caller's.
+	// page before the last may have fewer records than the limit, or none. If the Cursor is
+	// not from a page of the same query, Scan returns an error that wraps ErrInvalidArgument.
+	// The result is the caller's.
 	Scan(ctx context.Context, q ScanQuery) (ScanPage, error)
 }
 
@@ -154,7 +155,8 @@ type ScanPage struct {
 	Next        string // the Cursor of the next page; empty after the last one
 }
 
-// A Notifier is a [Store] that reports changes, including those by other processes.
+// A Notifier reports changes, including those by other processes. Stores may implement it. One
+// that wraps another store may return an error that wraps [errors.ErrUnsupported].
 type Notifier interface {
 	// Notify makes the store call f after credentials of a user were revoked, rotated or
 	// updated, by any process. At that time Lookup already sees the change. f may also be
@@ -177,6 +179,8 @@ type Credential struct {
 	Hint   string `json:"hint,omitempty"` // the prefix and the last four characters, by which users recognize a token
 	Scopes Scopes `json:"scopes"`
 
+	// Rotate and the store keep these fields, and Store.Update changes them. This version of the
+	// library has no other way to set them, nor CreatedFrom, LastUsedFrom, Actor and NonPersistent.
 	Networks Networks `json:"networks,omitempty"` // from where it may be used; empty means from anywhere
 	Metadata Metadata `json:"-"`                  // the service's own data
 
@@ -311,8 +315,8 @@ func (k Kind) scheme() Scheme {
 // of [netip.Prefix.String], separated by single spaces. The zero value means anywhere. A
 // Networks is immutable. Stores keep it as it is.
 //
-// This version of the library has no way to learn a client's address, so it rejects
-// every credential that has Networks.
+// This version of the library does not know the addresses of clients, so it rejects every
+// credential that has Networks.
 type Networks string
 
 // Metadata is a service's own data about a credential: "key=value" lines, sorted by key and

@@ -176,7 +176,7 @@ var detailCases = []testCase{
 	},
 	{
 		name: "Lookup_revoked",
-		why:  "Lookup may return what is left of a revoked record beside ErrRevoked, for events that name its owner. Then its Kind, UserID, ID and Digest are right, and the sealed secret is gone.",
+		why:  "Lookup may return a record with ErrRevoked, for events that name its owner. It has the Kind, UserID, ID and Digest, and nothing else.",
 		run: func(t *run) {
 			for _, kind := range kinds {
 				for way, revoke := range waysToRevoke {

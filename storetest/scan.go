@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -129,7 +130,7 @@ var scanCases = []testCase{
 	},
 	{
 		name: "Scan_badCursor",
-		why:  "a cursor that was cut, mixed up or invented is an error. Beginning again, or ending, would look like a complete scan.",
+		why:  "a cursor that was cut, mixed up or invented, or that is from another query, is an error. Beginning again, or ending, would look like a complete scan.",
 		run: func(t *run) {
 			from := ownTime()
 			q := auth.ScanQuery{ExpiresFrom: from, ExpiresBefore: from.Add(time.Second), Limit: 1}
@@ -148,11 +149,20 @@ var scanCases = []testCase{
 				" ", "no cursor", "-", "%", "\x00", "\xFF\xFE", "\u00E9", "'; --", string(random), "9e999", "{}", "null",
 				strings.Repeat("a", 100_000), strings.Repeat("0", 10_000), page.Next + "\x00", page.Next + " ", page.Next + "\n", "\x00" + page.Next,
 			}
-			for _, cursor := range bad {
+			refused := func(q auth.ScanQuery, cursor string) {
+				t.Helper()
 				q.Cursor = cursor
-				if page, err := t.scanner().Scan(t.Context(), q); err == nil {
-					t.fail("Scan with the cursor %.60q returned %+v and no error", cursor, page)
+				page, err := t.scanner().Scan(t.Context(), q)
+				if !errors.Is(err, auth.ErrInvalidArgument) {
+					t.fail("Scan with the cursor %.60q returned %+v and the error %v, want ErrInvalidArgument", cursor, page, err)
 				}
+			}
+			later, sessions := q, q
+			later.ExpiresFrom, sessions.Kind = from.Add(time.Microsecond), auth.KindSession
+			refused(later, page.Next)
+			refused(sessions, page.Next)
+			for _, cursor := range bad {
+				refused(q, cursor)
 			}
 		},
 	},

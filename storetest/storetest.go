@@ -35,11 +35,8 @@ import (
 )
 
 // Run runs one subtest for each rule of the contract. Each subtest calls open for an empty
-// store, which open closes with t.Cleanup if necessary. The subtests run in parallel.
-//
-// The stores of several subtests may share a database: all subtests have users of their own.
-// The rules about Purge are an exception. They count what Purge removes, and so need a database
-// that no other subtest uses.
+// store, which open closes with t.Cleanup if necessary. The subtests run in parallel, and some
+// call Purge: each store needs a database, a schema or a prefix of its own.
 func Run(t *testing.T, open func(t *testing.T) auth.Store) {
 	cases := slices.Concat(recordCases, comparisonCases, createCases, lifeCases, updateCases, detailCases, purgeCases,
 		scanCases, notifyCases, raceCases, changeRaceCases)
