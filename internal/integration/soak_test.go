@@ -29,8 +29,8 @@ import (
 // AUTH_TEST_SOAK is how long it runs for each store, and AUTH_TEST_SOAK_RATE the number of
 // requests per second, 300 by default. Over 10 minutes, less than 0.02 % of the requests may
 // be answered with 503. Over 20 minutes, memory must be flat: the medians of the last 5
-// minutes are at most 5 % above those of minutes 6 to 10, and a MiB or 4 goroutines, since these
-// servers are small.
+// minutes are at most 5 % above those of minutes 6 to 10, and 4 goroutines or 3 MiB. That is what
+// the cache of decrypted cookies takes, which is full after 16,384 sign-ins.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	s := soak{duration: 6 * time.Second, rate: 300}
@@ -245,8 +245,8 @@ func (s *soak) judgeMemory(t *testing.T) {
 			of    func(m soakMemory) int
 			noise int
 		}{
-			{"heap", func(m soakMemory) int { return int(m.Heap) }, 1 << 20},
-			{"RSS", func(m soakMemory) int { return int(m.RSS) }, 1 << 20},
+			{"heap", func(m soakMemory) int { return int(m.Heap) }, 3 << 20},
+			{"RSS", func(m soakMemory) int { return int(m.RSS) }, 3 << 20},
 			{"goroutines", func(m soakMemory) int { return m.Goroutines }, 4},
 		} {
 			early, late := median(s.reports[5:10], i, part.of), median(s.reports[len(s.reports)-5:], i, part.of)
