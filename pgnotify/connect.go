@@ -41,6 +41,7 @@ func (s *subscriber) connect(ctx context.Context) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { s.receive(n.Payload) }
 	conn, err := dial(ctx, cfg)
 	if err != nil {
 		return nil, err

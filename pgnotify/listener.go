@@ -24,18 +24,15 @@ func (l *listener) close() {
 	l.conn.Close(ctx)
 }
 
-// next waits for a notification. ok is false if none has arrived until the given time.
-func (l *listener) next(ctx context.Context, until time.Time) (payload string, ok bool, err error) {
+// wait returns when a notification has been received, or at the given time.
+func (l *listener) wait(ctx context.Context, until time.Time) error {
 	waiting, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	n, err := l.conn.WaitForNotification(waiting)
-	switch {
-	case err == nil:
-		return n.Payload, true, nil
-	case ctx.Err() == nil && waiting.Err() != nil:
-		return "", false, nil // a broken connection fails the next call
+	err := l.conn.PgConn().WaitForNotification(waiting)
+	if ctx.Err() == nil && waiting.Err() != nil {
+		return nil // a broken connection fails the next call
 	}
-	return "", false, err
+	return err
 }
 
 const selectPID = "SELECT pg_catalog.pg_backend_pid()"

@@ -61,6 +61,36 @@ func TestSubscribe_quietConnectionStays(t *testing.T) {
 	})
 }
 
+// A server sends what is in its queue before it answers a heartbeat. Each notification has
+// its effect at once, so that none is kept, or lost if the answer is late.
+func TestSubscribe_notificationsDuringAHeartbeat(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var silent atomic.Bool
+		server := &server{answer: func(connection int, query string) (string, error) {
+			if silent.Load() && query == selectPID {
+				return "", errSilent
+			}
+			return healthy(connection, query)
+		}}
+		s := subscribeTo(t, server.dial)
+		s.received()
+		silent.Store(true)
+		time.Sleep(heartbeat + answerTimeout/2)
+		server.notify("1 alice")
+		server.notify("revoked")
+		calls, errs := s.received()
+		require.Equal(t, []string{"1 alice", "lost"}, calls)
+		require.Empty(t, errs)
+		silent.Store(false)
+		time.Sleep(answerTimeout)
+		calls, errs = s.received()
+		require.Equal(t, []string{"lost", "lost"}, calls, "the connection was lost, and made again")
+		require.Len(t, errs, 2)
+		require.ErrorIs(t, errs[0], errForeign)
+	})
+}
+
 // A payload that cannot be parsed may have been a revocation.
 func TestSubscribe_notifications(t *testing.T) {
 	inBubble(t, healthy, func(t *testing.T, server *server, s *subscription) {

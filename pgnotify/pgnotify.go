@@ -102,7 +102,7 @@ type Config struct {
 	// BeforeConnect, if not nil, is called before each attempt to connect, and may
 	// change the configuration, for example set a password that is valid for 15
 	// minutes. The configuration is a copy of that of the URL, made by pgx.ParseConfig.
-	// If BeforeConnect returns an error, panics, or has not returned within 10 seconds,
+	// Its OnNotification is replaced. If BeforeConnect returns an error, panics, or has not returned within 10 seconds,
 	// the attempt fails and is repeated. Each subscription calls it once at a time, and
 	// does not call it again before it has returned.
 	BeforeConnect func(ctx context.Context, config *pgx.ConnConfig) error

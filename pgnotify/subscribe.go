@@ -28,6 +28,7 @@ type subscriber struct {
 	hook       chan struct{} // has an element while BeforeConnect runs
 
 	unclear    throttle // of notifications that name no user
+	foreign    bool     // whether a notification is to be reported that sqlstore does not send
 	queueFull  bool     // at the last check
 	nextReport map[error]time.Time
 }
@@ -72,19 +73,17 @@ func (s *subscriber) listen(ctx context.Context) (connected bool, err error) {
 	}
 	defer l.close()
 	s.lost() // after LISTEN, so that there is no gap
-	// After an error of these checks, it keeps listening: if the connection is broken, next
+	// After an error of these checks, it keeps listening: if the connection is broken, wait
 	// returns an error.
 	if err := l.checkTriggers(ctx); err != nil && ctx.Err() == nil {
 		s.report(err)
 	}
 	s.checkQueue(ctx, l)
 	for check := time.Now().Add(heartbeat); ; {
-		payload, ok, err := l.next(ctx, s.unclear.earlier(check))
+		err := l.wait(ctx, s.unclear.earlier(check))
+		s.reportForeign()
 		if err != nil {
 			return true, err
-		}
-		if ok {
-			s.receive(payload)
 		}
 		if s.unclear.due(time.Now()) {
 			s.lost()
@@ -92,7 +91,9 @@ func (s *subscriber) listen(ctx context.Context) (connected bool, err error) {
 		if time.Now().Before(check) {
 			continue
 		}
-		if err := l.check(ctx); err != nil {
+		err = l.check(ctx)
+		s.reportForeign()
+		if err != nil {
 			return true, err
 		}
 		s.checkQueue(ctx, l)
@@ -102,8 +103,10 @@ func (s *subscriber) listen(ctx context.Context) (connected bool, err error) {
 
 var errForeign = errors.New("a notification arrived that sqlstore does not send: another role uses the channel auth_invalidations")
 
-// receive does not call lost for each notification that names no user: any role may send
-// thousands of them.
+// receive is called for each notification as soon as it is read, even if what is awaited is
+// the answer to a query. pgx would keep it in memory, without a bound, and drop it with the
+// connection. receive does not call ErrorLog, which may block. It does not call lost for each
+// notification that names no user: any role may send thousands of them.
 func (s *subscriber) receive(payload string) {
 	kind, userID, ok := parse(payload)
 	if ok {
@@ -111,10 +114,17 @@ func (s *subscriber) receive(payload string) {
 		return
 	}
 	if payload != unknownChange {
-		s.reportRarely(errForeign, errForeign)
+		s.foreign = true
 	}
 	if s.unclear.allow(time.Now()) {
 		s.lost()
+	}
+}
+
+func (s *subscriber) reportForeign() {
+	if s.foreign {
+		s.foreign = false
+		s.reportRarely(errForeign, errForeign)
 	}
 }
 
