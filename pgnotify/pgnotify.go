@@ -22,7 +22,8 @@
 // PostgreSQL 12 or later, and one connection to the primary for each cache that
 // subscribes. The role that listens needs no privileges except CONNECT. Roles that change
 // credentials need EXECUTE on pg_notify and pg_notification_queue_usage, which PUBLIC has
-// unless it was revoked.
+// unless it was revoked. A transaction that has changed credentials cannot be prepared
+// for a two-phase commit: PostgreSQL rejects PREPARE TRANSACTION after NOTIFY.
 //
 // A standby rejects LISTEN. If the URL has several hosts, the primary is looked for,
 // unless the URL has another target_session_attrs than any. After a failover, the next
@@ -35,11 +36,23 @@
 //
 // # Other roles
 //
+// Revoke CONNECT on all databases of the server from roles that you do not trust, and
+// from PUBLIC. Such a role can make caches useless and revocations fail, as follows. It
+// cannot make a revoked credential valid for longer than the cache's MaxStale.
+//
 // Any role that may connect to the database may notify the channel. A notification that
 // names no user clears the cache at most once in five seconds, in which a cache loads
-// its credentials again anyway. One that names a user costs one more lookup for each
-// credential of that user in use. Neither makes a revoked credential valid. Revoke CONNECT
-// from PUBLIC to prevent both.
+// its credentials again anyway. One that names a user has its effect at once: each
+// credential in use of that user, and of other users who share a slot of the cache by
+// their hash, is loaded again. Tens of thousands of made-up users therefore clear the
+// whole cache, as often as they are sent.
+//
+// Transactions that notify, on any channel and in any database of the server, take one
+// lock of the server when they commit, and hold it until the commit is done. A role that
+// notifies in bulk, with tens of thousands of long notifications in each transaction,
+// holds it for seconds. Revocations, rotations and updates wait for it meanwhile, and
+// fail if they reach sqlstore's Timeout, even if the queue below is nearly empty. A
+// change that failed is to be repeated. Lookups do not take the lock.
 //
 // All databases of a server share one queue of notifications, 8 GB by default. Any role
 // that can log in to any of them can fill it, with a session that listens in an open
@@ -62,9 +75,8 @@
 //
 // PostgreSQL sends one notification per user and transaction that revokes. The
 // triggers add 45 ms to the 80 ms that it takes to revoke all of 10,000 records, a few
-// microseconds to a single revocation, and nothing to other statements. Transactions
-// that notify take one lock, which all databases of the server share, while they
-// commit: revocations wait for each other there, requests never do.
+// microseconds to a single revocation, and nothing to other statements. Commits that
+// notify wait for each other, in all databases of the server. Lookups never wait there.
 //
 // [cachestore.Invalidations]: https://pkg.go.dev/github.com/seed-31c5bcb2/auth/cachestore#Invalidations
 package pgnotify
@@ -102,9 +114,9 @@ type Config struct {
 	// BeforeConnect, if not nil, is called before each attempt to connect, and may
 	// change the configuration, for example set a password that is valid for 15
 	// minutes. The configuration is a copy of that of the URL, made by pgx.ParseConfig.
-	// Its OnNotification is replaced. If BeforeConnect returns an error, panics, or has not returned within 10 seconds,
-	// the attempt fails and is repeated. Each subscription calls it once at a time, and
-	// does not call it again before it has returned.
+	// Its OnNotification is replaced. If BeforeConnect returns an error, panics, or has
+	// not returned within 10 seconds, the attempt fails and is repeated. Each subscription
+	// calls it once at a time, and does not call it again before it has returned.
 	BeforeConnect func(ctx context.Context, config *pgx.ConnConfig) error
 }
 
