@@ -7,7 +7,9 @@
 //
 // Notifications are sent by triggers, which the second migration of sqlstore for
 // PostgreSQL creates. Every statement that revokes, rotates or deletes a credential
-// fires them, including SQL that is typed by hand. Last uses do not.
+// fires them, including SQL that is typed by hand and changes that logical replication
+// applies. Last uses do not. After DISABLE TRIGGER, which pg_restore --disable-triggers
+// executes too, ENABLE TRIGGER leaves out replication: use ENABLE ALWAYS TRIGGER.
 //
 // # Guarantees
 //

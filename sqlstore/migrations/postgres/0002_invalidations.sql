@@ -49,3 +49,10 @@ CREATE TRIGGER auth_credentials_deleted
 CREATE TRIGGER auth_credentials_truncated
 	AFTER TRUNCATE ON auth_credentials
 	FOR EACH STATEMENT EXECUTE FUNCTION auth_invalidate();
+--;
+-- Also when logical replication applies a change, or session_replication_role is replica
+-- for another reason: the caches of that database have to learn of it.
+ALTER TABLE auth_credentials
+	ENABLE ALWAYS TRIGGER auth_credentials_changed,
+	ENABLE ALWAYS TRIGGER auth_credentials_deleted,
+	ENABLE ALWAYS TRIGGER auth_credentials_truncated;
