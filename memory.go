@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/seed-31c5bcb2/auth/internal/listeners"
 )
 
 // A MemoryStore is a [Store] in the memory of this process, which loses everything when
@@ -24,7 +26,7 @@ type MemoryStore struct {
 	mu        sync.Mutex
 	users     map[owner][]*memoryRecord // not revoked, lowest ID first
 	revoked   map[Ref]bool              // the tokens and secrets whose remains are in digests
-	listeners map[*listener]bool
+	listeners listeners.List[Kind]
 }
 
 var (
@@ -66,17 +68,11 @@ func (sh *shard) matching(q ScanQuery) []*memoryRecord {
 	return found
 }
 
-// A listener is a function that Notify was called with.
-type listener struct {
-	f func(kind Kind, userID string)
-}
-
 // NewMemoryStore returns an empty store.
 func NewMemoryStore() *MemoryStore {
 	s := &MemoryStore{
-		users:     make(map[owner][]*memoryRecord),
-		revoked:   make(map[Ref]bool),
-		listeners: make(map[*listener]bool),
+		users:   make(map[owner][]*memoryRecord),
+		revoked: make(map[Ref]bool),
 	}
 	for i := range s.digests {
 		s.digests[i].records = make(map[Digest]*memoryRecord)
@@ -345,15 +341,8 @@ func (q ScanQuery) parseCursor() (after Digest, ok bool) {
 
 // Notify implements [Notifier]. It never returns an error, and no change is missed.
 func (s *MemoryStore) Notify(f func(kind Kind, userID string)) (stop func(), err error) {
-	l := &listener{f}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.listeners[l] = true
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.listeners, l)
-	}, nil
+	stop, _ = s.listeners.Add(f) // the list is never closed
+	return stop, nil
 }
 
 // byDigest returns the record with that digest, of any kind and even if revoked, or nil.
@@ -379,12 +368,8 @@ func (s *MemoryStore) put(d Digest, r *memoryRecord) {
 
 // The methods below are called with s.mu held.
 
-// notify calls the listeners with s.mu held, so that stop waits for them.
-func (s *MemoryStore) notify(kind Kind, userID string) {
-	for l := range s.listeners {
-		l.f(kind, userID)
-	}
-}
+// notify calls the functions of Notify in the order of the changes.
+func (s *MemoryStore) notify(kind Kind, userID string) { s.listeners.Call(kind, userID) }
 
 // byRef returns the record, or nil if there is none or it is revoked.
 func (s *MemoryStore) byRef(ref Ref) *memoryRecord {

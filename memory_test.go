@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -19,6 +20,30 @@ func TestMemoryStore_sharedContract(t *testing.T) {
 	storetest.RunShared(t, func(*testing.T) (a, b auth.Store) {
 		s := auth.NewMemoryStore()
 		return s, s
+	})
+}
+
+// A function of Notify that stops itself, which it must not do, delays one change by 5 seconds
+// and is not called again.
+func TestMemoryStore_stopWithinNotification(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := auth.NewMemoryStore()
+		var stop func()
+		var calls []string
+		stop, err := s.Notify(func(_ auth.Kind, userID string) {
+			calls = append(calls, userID)
+			stop()
+		})
+		require.NoError(t, err)
+		for i, userID := range []string{"ada", "bob"} {
+			c := auth.Credential{ID: "1", Kind: auth.KindToken, UserID: userID, Digest: auth.Digest{byte(i)}, CreatedAt: time.Now()}
+			require.NoError(t, s.Create(t.Context(), c, 0))
+			start := time.Now()
+			require.NoError(t, s.Revoke(t.Context(), c.Ref()))
+			require.LessOrEqual(t, time.Since(start), 5*time.Second)
+		}
+		require.Equal(t, []string{"ada"}, calls)
 	})
 }
 

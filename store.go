@@ -162,9 +162,9 @@ type Notifier interface {
 	// updated, by any process. At that time Lookup already sees the change. f may also be
 	// called for other changes, or more than once. If kind is zero, changes may have been
 	// missed, of any user. f must be safe for concurrent use, must not block, and must not
-	// call the store. After stop has returned, f is not called anymore; stop may be called
-	// more than once. Notify returns an error that wraps [errors.ErrUnsupported] if the store
-	// cannot hear of changes, for example because a cache has no Invalidations.
+	// call the store or stop. After stop has returned, f is not called anymore; stop may be
+	// called more than once. Notify returns an error that wraps [errors.ErrUnsupported] if
+	// the store cannot hear of changes, for example because a cache has no Invalidations.
 	Notify(f func(kind Kind, userID string)) (stop func(), err error)
 }
 
