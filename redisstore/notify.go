@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/listeners"
 )
 
 // The scripts publish what they change. Client-side caching could not report it: Redis
@@ -21,12 +23,11 @@ import (
 
 var _ auth.Notifier = (*Store)(nil)
 
-// listeners are the functions that Notify was called with, and their subscription.
-type listeners struct {
-	start  sync.Mutex // held while Notify waits for the first subscription
-	mu     sync.Mutex // also held while the functions are called, so that stop waits
-	funcs  map[*func(kind auth.Kind, userID string)]bool
-	end    context.CancelFunc // of the subscription, nil if there is none
+// A subscription is what calls the functions of Notify.
+type subscription struct {
+	start  sync.Mutex // held while Notify waits for it to be established first
+	mu     sync.Mutex
+	end    context.CancelFunc // nil if there is none
 	ended  chan struct{}
 	closed bool
 }
@@ -37,32 +38,13 @@ var errClosed = errors.New("redisstore: the Store is closed")
 // connection for the Store, until Close. It returns an error if Redis refuses that. f is
 // called with kind zero after each connection and each loss of it.
 func (s *Store) Notify(f func(kind auth.Kind, userID string)) (stop func(), err error) {
-	l := &s.listeners
-	l.start.Lock()
-	defer l.start.Unlock()
-	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
+	s.subscription.start.Lock()
+	defer s.subscription.start.Unlock()
+	stop, ok := s.listeners.Add(f)
+	if !ok {
 		return nil, errClosed
 	}
-	if l.funcs == nil {
-		l.funcs = make(map[*func(auth.Kind, string)]bool)
-	}
-	l.funcs[&f] = true
-	var first chan error
-	if l.end == nil {
-		first = s.startListening()
-	}
-	l.mu.Unlock()
-	stop = func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		delete(l.funcs, &f)
-	}
-	if first == nil {
-		return stop, nil
-	}
-	if err := <-first; err != nil {
+	if err := <-s.startListening(); err != nil {
 		stop()
 		return nil, err
 	}
@@ -70,28 +52,46 @@ func (s *Store) Notify(f func(kind auth.Kind, userID string)) (stop func(), err 
 }
 
 // Close ends what Notify has started: no function is called anymore. It does not close
-// the client, and the other methods keep working. It can be called more than once, and
-// returns nil.
+// the client, and the other methods keep working. It can be called more than once. It
+// returns an error if a function of Notify has not returned within 5 seconds.
 func (s *Store) Close() error {
-	l := &s.listeners
-	l.mu.Lock()
-	l.closed = true
-	clear(l.funcs)
-	end, ended := l.end, l.ended
-	l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), listeners.StopTimeout)
+	defer cancel()
+	sub := &s.subscription
+	sub.mu.Lock()
+	sub.closed = true
+	end, ended := sub.end, sub.ended
+	sub.mu.Unlock()
 	if end != nil {
 		end()
+	}
+	if !s.listeners.Close(ctx) {
+		return fmt.Errorf("redisstore: Close: a function of Notify did not return within %v", listeners.StopTimeout)
+	}
+	if end != nil {
 		<-ended
 	}
 	return nil
 }
 
-// startListening is called with the lock held. The channel receives the error of Redis if
-// it refuses the subscription, and nil otherwise, even if Redis is unavailable.
-func (s *Store) startListening() chan error {
+// startListening subscribes unless that was done before. The channel receives the error of
+// Redis if it refuses the subscription, and nil otherwise, even if Redis is unavailable.
+func (s *Store) startListening() <-chan error {
+	sub := &s.subscription
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	first := make(chan error, 1)
+	switch {
+	case sub.closed:
+		first <- errClosed
+		return first
+	case sub.end != nil:
+		first <- nil
+		return first
+	}
 	ctx, end := context.WithCancel(context.Background())
-	first, ended := make(chan error, 1), make(chan struct{})
-	s.listeners.end, s.listeners.ended = end, ended
+	ended := make(chan struct{})
+	sub.end, sub.ended = end, ended
 	go func() {
 		defer close(ended)
 		s.listen(ctx, first)
@@ -138,10 +138,10 @@ func (s *Store) listen(ctx context.Context, first chan error) {
 
 // giveUp makes the next Notify try again.
 func (s *Store) giveUp() {
-	s.listeners.mu.Lock()
-	defer s.listeners.mu.Unlock()
-	s.listeners.end()
-	s.listeners.end = nil
+	s.subscription.mu.Lock()
+	defer s.subscription.mu.Unlock()
+	s.subscription.end()
+	s.subscription.end = nil
 }
 
 var errUnsubscribed = errors.New("redisstore: Redis has ended the subscription")
@@ -196,19 +196,11 @@ func (s *Store) received(message string) {
 		// The invalidation of a cached answer comes on another connection, perhaps later.
 		s.guards.set(auth.Digest([]byte(digests[:len(auth.Digest{})])), changed, time.Time{})
 	}
-	s.call(auth.Kind(message[0]-'0'), user[0])
+	s.listeners.Call(auth.Kind(message[0]-'0'), user[0])
 }
 
 // missed reports that changes of any user may have been missed.
 func (s *Store) missed() {
 	s.guards.setAll()
-	s.call(0, "")
-}
-
-func (s *Store) call(kind auth.Kind, userID string) {
-	s.listeners.mu.Lock()
-	defer s.listeners.mu.Unlock()
-	for f := range s.listeners.funcs {
-		(*f)(kind, userID)
-	}
+	s.listeners.Call(0, "")
 }

@@ -112,17 +112,19 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/listeners"
 )
 
 // A Store is an auth.Store in Redis. Create one with [New]. It is safe for concurrent
 // use, and several processes can share a server. It needs Close only if Notify was called.
 type Store struct {
-	client    rueidis.Client
-	prefix    string
-	timeout   time.Duration
-	retention time.Duration
-	guards    *guards
-	listeners listeners
+	client       rueidis.Client
+	prefix       string
+	timeout      time.Duration
+	retention    time.Duration
+	guards       *guards
+	listeners    listeners.List[auth.Kind] // functions of Notify
+	subscription subscription
 }
 
 var _ auth.Store = (*Store)(nil)

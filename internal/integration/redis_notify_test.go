@@ -2,6 +2,7 @@ package integration
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -97,4 +98,53 @@ func TestRedisStore_notifyRefused(t *testing.T) {
 	_, err = store.Notify(func(auth.Kind, string) {})
 	require.Error(t, err)
 	require.ErrorIs(t, lookup(t, store, c), auth.ErrRevoked, "the other methods keep working")
+}
+
+// A function that stops itself, which it must not do, delays notifications by 5 seconds, and is
+// not called again.
+func TestRedisStore_stopWithinNotification(t *testing.T) {
+	t.Parallel()
+	here, _, prefix := openRedisStore(t, redisstore.Config{})
+	there := redisStoreOver(t, redisOption(t), redisstore.Config{Prefix: prefix})
+	stops, calls := make(chan func(), 1), make(chan struct{}, 100)
+	stop, err := there.Notify(func(kind auth.Kind, _ string) {
+		if kind != 0 {
+			calls <- struct{}{}
+			(<-stops)()
+		}
+	})
+	require.NoError(t, err)
+	stops <- stop
+	changes := redisChanges(t, there)
+	for _, userID := range []string{"alice", "bob"} {
+		c := record(auth.KindToken, userID)
+		require.NoError(t, here.Create(t.Context(), c, 0))
+		require.NoError(t, here.Revoke(t.Context(), c.Ref()))
+		awaitChange(t, changes, redisChange{auth.KindToken, userID})
+	}
+	require.Len(t, calls, 1)
+	require.NoError(t, there.Close())
+}
+
+// Close does not wait forever for a function that blocks, which it must not do.
+func TestRedisStore_closeWhileNotificationBlocks(t *testing.T) {
+	t.Parallel()
+	store, _, _ := openRedisStore(t, redisstore.Config{})
+	entered, blocked := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(blocked) })
+	defer release()
+	_, err := store.Notify(func(kind auth.Kind, _ string) {
+		if kind != 0 {
+			close(entered)
+			<-blocked
+		}
+	})
+	require.NoError(t, err)
+	c := record(auth.KindToken, "alice")
+	require.NoError(t, store.Create(t.Context(), c, 0))
+	require.NoError(t, store.Revoke(t.Context(), c.Ref()))
+	<-entered
+	require.ErrorContains(t, store.Close(), "did not return")
+	release()
+	require.NoError(t, store.Close())
 }
