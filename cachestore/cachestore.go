@@ -43,7 +43,8 @@
 // 7 us to the lookup in the store. All other methods cost what the store's own cost.
 // An entry takes about half a kilobyte. It is removed a few seconds after it expires,
 // so that memory follows the number of credentials in use, up to the capacity. The cache
-// keeps no goroutine except that of Invalidations, which Close ends.
+// keeps no goroutine except that of Invalidations, which Close ends, and one that asks a
+// store behind for its changes until it has agreed.
 package cachestore
 
 import (
@@ -57,6 +58,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/listeners"
 )
 
 // Config configures a [Store]. The zero value is valid.
@@ -80,7 +82,8 @@ type Config struct {
 
 	// Invalidations, if not nil, reports what other processes revoke. The Store
 	// subscribes to it until Close. If nil, and the store behind the cache is an
-	// auth.Notifier, the Store learns of changes from that.
+	// auth.Notifier, the Store learns of changes from that. If its Notify returns an error
+	// that does not wrap errors.ErrUnsupported, it is called again after a second.
 	Invalidations Invalidations
 }
 
@@ -110,8 +113,8 @@ type Store struct {
 	versions versions
 	calls    calls
 
-	listeners listeners // functions of Notify
-	source    source    // of changes by other processes
+	listeners listeners.List[auth.Kind] // functions of Notify
+	source    source                    // of changes by other processes
 
 	started time.Time // expiry times count from here, by the monotonic clock
 }
@@ -123,9 +126,9 @@ var (
 )
 
 // New returns a Store that caches store. Closing store remains up to the caller. New
-// starts a goroutine only if cfg.Invalidations is set. Without them, it registers a
-// function with store if that is an auth.Notifier. It reports all faults of its arguments
-// in one error.
+// starts a goroutine if cfg.Invalidations is set. Without them, it registers a function
+// with store if that is an auth.Notifier, and starts a goroutine if that failed. It
+// reports all faults of its arguments in one error.
 func New(store auth.Store, cfg Config) (*Store, error) {
 	if err := errors.Join(checkNotNil("the store", store), cfg.check()); err != nil {
 		return nil, err

@@ -4,50 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/listeners"
 )
 
 // A source is where the Store learns of changes by other processes: Invalidations, or
 // the store behind if that is an auth.Notifier, or nothing.
 type source struct {
 	cancel context.CancelFunc
-	done   chan struct{} // closed when the subscription to Invalidations has ended
+	done   chan struct{} // closed when the goroutine that subscribes has ended
 
+	start  sync.Mutex // held during Notify of the store behind, which may block
 	mu     sync.Mutex
 	stop   func() // of the store behind; nil without one
 	closed bool
-}
-
-// listeners are the functions of Notify.
-type listeners struct {
-	mu     sync.RWMutex
-	all    []*listener
-	closed bool
-}
-
-type listener struct {
-	f func(kind auth.Kind, userID string)
-}
-
-// call calls all functions. It holds the lock meanwhile, so that no function is called
-// after its stop has returned.
-func (l *listeners) call(kind auth.Kind, userID string) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	for _, listener := range l.all {
-		listener.call(kind, userID)
-	}
-}
-
-// call recovers a panic, which would fail a revocation that was made, or keep the other
-// functions from being called.
-func (l *listener) call(kind auth.Kind, userID string) {
-	defer func() { _ = recover() }()
-	l.f(kind, userID)
 }
 
 var errClosed = errors.New("cachestore: the Store is closed")
@@ -56,7 +29,7 @@ var errClosed = errors.New("cachestore: the Store is closed")
 // the store behind it has returned, and for those by other processes when Invalidations,
 // or the store behind if that is an auth.Notifier, reports them. If changes may have been
 // missed, f is called with a zero kind. Without either source, Notify returns an error
-// that wraps [errors.ErrUnsupported]. f must not call stop. After Close, f is not called
+// that wraps [errors.ErrUnsupported]. A panic of f is recovered. After Close, f is not called
 // anymore, and Notify returns an error.
 func (s *Store) Notify(f func(kind auth.Kind, userID string)) (stop func(), err error) {
 	if f == nil {
@@ -65,19 +38,16 @@ func (s *Store) Notify(f func(kind auth.Kind, userID string)) (stop func(), err 
 	if err := s.subscribeBehind(); err != nil {
 		return nil, err
 	}
-	added := &listener{f}
-	l := &s.listeners
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
+	stop, ok := s.listeners.Add(func(kind auth.Kind, userID string) {
+		// A panic would fail a revocation that was made, or keep the other functions from
+		// being called.
+		defer func() { _ = recover() }()
+		f(kind, userID)
+	})
+	if !ok {
 		return nil, errClosed
 	}
-	l.all = append(l.all, added)
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.all = slices.DeleteFunc(l.all, func(other *listener) bool { return other == added })
-	}, nil
+	return stop, nil
 }
 
 // changed marks what was changed, and calls the functions of Notify afterwards, so that
@@ -88,13 +58,13 @@ func (s *Store) changed(kind auth.Kind, userID string) {
 		return
 	}
 	s.versions.changeUser(kind, userID)
-	s.listeners.call(kind, userID)
+	s.listeners.Call(kind, userID)
 }
 
 // missed is called if any credential may have been changed.
 func (s *Store) missed() {
 	s.versions.changeAll()
-	s.listeners.call(0, "")
+	s.listeners.Call(0, "")
 }
 
 // subscribe keeps a subscription to the source of changes, if there is one, until Close.
@@ -102,22 +72,35 @@ func (s *Store) subscribe() {
 	var ctx context.Context
 	ctx, s.source.cancel = context.WithCancel(context.Background())
 	s.source.done = make(chan struct{})
+	attempt := func() (again bool) {
+		s.receive(ctx)
+		s.missed()
+		return true
+	}
 	if s.cfg.Invalidations == nil {
-		close(s.source.done)
-		_ = s.subscribeBehind() // without it, MaxStale applies
-		return
+		if !temporary(s.subscribeBehind()) {
+			close(s.source.done)
+			return
+		}
+		attempt = s.retryBehind
 	}
 	go func() {
 		defer close(s.source.done)
-		for ctx.Err() == nil {
-			s.receive(ctx)
-			s.missed()
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-			}
+		again := s.cfg.Invalidations == nil || attempt()
+		for again && pause(ctx) {
+			again = attempt()
 		}
 	}()
+}
+
+// pause returns false if ctx ends first.
+func pause(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(time.Second):
+		return true
+	}
 }
 
 // receive recovers panics of Invalidations, which would end the process. Without
@@ -134,58 +117,106 @@ func (s *Store) receive(ctx context.Context) {
 	}, func() { unlessClosed(s.missed) })
 }
 
+// retryBehind reports whether to try again. It recovers a panic of the store's Notify,
+// which would end the process.
+func (s *Store) retryBehind() (again bool) {
+	defer func() { _ = recover() }()
+	return temporary(s.subscribeBehind())
+}
+
+// temporary reports whether subscribeBehind may succeed later. Until then, MaxStale applies.
+func temporary(err error) bool {
+	return err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, errClosed)
+}
+
 // subscribeBehind asks the store behind for its changes, if there are no Invalidations
-// and it was not asked before. A call that failed is repeated by each Notify.
+// and it has not agreed before.
 func (s *Store) subscribeBehind() error {
 	if s.cfg.Invalidations != nil {
 		return nil
 	}
-	s.source.mu.Lock()
-	defer s.source.mu.Unlock()
-	switch notifier, ok := s.store.(auth.Notifier); {
-	case s.source.closed:
-		return errClosed
-	case s.source.stop != nil:
-		return nil
-	case !ok:
+	notifier, ok := s.store.(auth.Notifier)
+	if !ok {
 		return fmt.Errorf("cachestore: without Invalidations, changes by other processes are unknown: %w", errors.ErrUnsupported)
-	default:
-		stop, err := notifier.Notify(s.changed)
-		if err != nil {
-			return fmt.Errorf("cachestore: the store behind: %w", err)
-		}
-		s.source.stop = stop
-		s.versions.changeAll() // what changed before was not reported
-		return nil
 	}
+	s.source.start.Lock()
+	defer s.source.start.Unlock()
+	if done, err := s.source.state(); done || err != nil {
+		return err
+	}
+	stop, err := notifier.Notify(s.changed)
+	if err != nil {
+		return fmt.Errorf("cachestore: the store behind: %w", err)
+	}
+	if !s.source.set(stop) {
+		stop()
+		return errClosed
+	}
+	s.versions.changeAll() // what changed before was not reported
+	return nil
 }
 
-// closeTimeout bounds how long Close waits for Invalidations.
-const closeTimeout = 5 * time.Second
+// state returns whether the store behind reports its changes, or an error after Close.
+func (src *source) state() (subscribed bool, err error) {
+	src.mu.Lock()
+	defer src.mu.Unlock()
+	if src.closed {
+		return false, errClosed
+	}
+	return src.stop != nil, nil
+}
 
-// Close ends the subscription to Invalidations and returns when it has ended. If
-// Subscribe ignores its context, Close returns an error after 5 seconds. Either way, what
-// it reports afterwards has no effect, and the functions of Notify are not called anymore.
-// The Store keeps working, within MaxStale, and the store behind it stays open. Close may
-// be called more than once.
-func (s *Store) Close() error {
-	s.source.cancel()
-	s.source.mu.Lock()
-	stop := s.source.stop
-	s.source.stop, s.source.closed = nil, true
-	s.source.mu.Unlock()
-	if stop != nil {
+// set reports whether stop will be called by Close.
+func (src *source) set(stop func()) bool {
+	src.mu.Lock()
+	defer src.mu.Unlock()
+	if !src.closed {
+		src.stop = stop
+	}
+	return !src.closed
+}
+
+// close returns a channel that is closed when the source has ended.
+func (src *source) close() <-chan struct{} {
+	src.cancel()
+	src.mu.Lock()
+	defer src.mu.Unlock()
+	stop := src.stop
+	src.stop, src.closed = nil, true
+	if stop == nil {
+		return src.done
+	}
+	ended := make(chan struct{})
+	go func() { // stop may block
+		defer close(ended)
 		stop()
+		<-src.done
+	}()
+	return ended
+}
+
+// closeTimeout bounds how long Close waits.
+const closeTimeout = listeners.StopTimeout
+
+// Close ends the subscription to Invalidations or to the store behind, and returns when it
+// has ended. It returns an error after 5 seconds, for example if Subscribe ignores its
+// context or a function of Notify blocks. Either way, what is reported afterwards has no
+// effect, and no call of a function of Notify begins. The Store keeps working, within
+// MaxStale, and the store behind it stays open. Close may be called more than once.
+func (s *Store) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	ended := s.source.close()
+	if !s.listeners.Close(ctx) {
+		return fmt.Errorf("cachestore: Close: a function of Notify did not return within %v", closeTimeout)
 	}
-	s.listeners.mu.Lock()
-	s.listeners.all, s.listeners.closed = nil, true
-	s.listeners.mu.Unlock()
-	timeout := time.NewTimer(closeTimeout)
-	defer timeout.Stop()
 	select {
-	case <-s.source.done:
+	case <-ended:
 		return nil
-	case <-timeout.C:
-		return fmt.Errorf("cachestore: Close: Subscribe of the Invalidations, a %T, did not return within %v", s.cfg.Invalidations, closeTimeout)
+	case <-ctx.Done():
 	}
+	if s.cfg.Invalidations == nil {
+		return fmt.Errorf("cachestore: Close: Notify of the store behind, a %T, or its stop, did not return within %v", s.store, closeTimeout)
+	}
+	return fmt.Errorf("cachestore: Close: Subscribe of the Invalidations, a %T, did not return within %v", s.cfg.Invalidations, closeTimeout)
 }

@@ -143,6 +143,87 @@ func TestNotify_overANotifier(t *testing.T) {
 	require.Empty(t, n.take())
 }
 
+// An unready store is a Notifier that cannot at first, as redisstore while Redis loads its data.
+type unready struct {
+	*auth.MemoryStore
+	mu       sync.Mutex
+	attempts int
+	fail     func() error
+}
+
+func (s *unready) Notify(f func(auth.Kind, string)) (func(), error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attempts++
+	if err := s.fail(); err != nil {
+		return nil, err
+	}
+	return s.MemoryStore.Notify(f)
+}
+
+// A Notifier behind the cache is asked again once a second, so that the cache learns of changes
+// even if no function listens.
+func TestNotify_notifierRecovers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		err := auth.ErrUnavailable
+		shared := &unready{MemoryStore: auth.NewMemoryStore(), fail: func() error { return err }}
+		s := newStore(t, shared, cachestore.Config{MaxStale: 30 * time.Second})
+		_, failed := s.Notify(func(auth.Kind, string) {})
+		require.ErrorIs(t, failed, err)
+		time.Sleep(10*time.Second + time.Millisecond)
+		shared.mu.Lock()
+		require.Equal(t, 12, shared.attempts)
+		err = nil
+		shared.mu.Unlock()
+		c := create(t, shared, record(auth.KindToken, "alice"))
+		require.NoError(t, lookup(t, s, c))
+		time.Sleep(time.Second)
+		require.NoError(t, lookup(t, s, c))
+		require.NoError(t, shared.Revoke(t.Context(), c.Ref()))
+		require.ErrorIs(t, lookup(t, s, c), auth.ErrNotFound, "before MaxStale")
+		time.Sleep(time.Hour)
+		require.Equal(t, 13, shared.attempts)
+	})
+}
+
+// The attempts end with Close, and with an answer that will not change.
+func TestNotify_notifierStaysUnready(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		answer func(attempt int) error
+		want   int
+	}{
+		"unavailable": {func(int) error { return auth.ErrUnavailable }, 4},
+		"unsupported": {func(attempt int) error {
+			if attempt == 3 {
+				return errors.ErrUnsupported
+			}
+			return auth.ErrUnavailable
+		}, 3},
+		"a panic": {func(attempt int) error {
+			if attempt == 2 {
+				panic("canary")
+			}
+			return auth.ErrUnavailable
+		}, 2},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				shared := &unready{MemoryStore: auth.NewMemoryStore()}
+				shared.fail = func() error { return tt.answer(shared.attempts) }
+				s := newStore(t, shared, cachestore.Config{})
+				time.Sleep(3*time.Second + time.Millisecond)
+				require.NoError(t, s.Close())
+				time.Sleep(time.Hour)
+				require.Equal(t, tt.want, shared.attempts)
+			})
+		})
+	}
+}
+
 func TestNotify_unsupported(t *testing.T) {
 	t.Parallel()
 	for name, store := range map[string]auth.Store{
@@ -200,6 +281,103 @@ func TestNotify_stopDuringChanges(t *testing.T) {
 	cancel()
 	wg.Wait()
 	require.Zero(t, late.Load())
+}
+
+// A function that stops itself, which it must not do, delays its own change by 5 seconds, and
+// neither others nor Close.
+func TestNotify_stopWithinFunction(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t, newBackend(), cachestore.Config{Invalidations: &quietSource{}})
+		alice, bob := create(t, s, record(auth.KindToken, "alice")), create(t, s, record(auth.KindToken, "bob"))
+		calls, stops := 0, make(chan func(), 1)
+		stop, err := s.Notify(func(auth.Kind, string) {
+			calls++
+			(<-stops)()
+		})
+		require.NoError(t, err)
+		stops <- stop
+		n, _ := notify(t, s)
+		start, revoked := time.Now(), make(chan error, 1)
+		go func() { revoked <- s.Revoke(t.Context(), alice.Ref()) }()
+		synctest.Wait()
+		require.NoError(t, s.Revoke(t.Context(), bob.Ref()))
+		require.Zero(t, time.Since(start))
+		require.Equal(t, []string{"1 bob"}, n.take())
+		require.NoError(t, <-revoked)
+		require.Equal(t, 5*time.Second, time.Since(start))
+		require.Equal(t, []string{"1 alice"}, n.take())
+		require.Equal(t, 1, calls)
+	})
+}
+
+// Close is bounded, even if a function blocks, which it must not do. The store behind may wait
+// for that function too.
+func TestClose_functionBlocks(t *testing.T) {
+	t.Parallel()
+	for name, cfg := range map[string]cachestore.Config{"over Invalidations": {Invalidations: &feed{}}, "over a Notifier": {}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				shared := auth.NewMemoryStore()
+				source, _ := cfg.Invalidations.(*feed)
+				if source != nil {
+					source.fail = make(chan error)
+				}
+				s, err := cachestore.New(shared, cfg)
+				require.NoError(t, err)
+				synctest.Wait()
+				release := make(chan struct{})
+				_, err = s.Notify(func(auth.Kind, string) { <-release })
+				require.NoError(t, err)
+				c := create(t, shared, record(auth.KindToken, "alice"))
+				go func() {
+					shared.Revoke(t.Context(), c.Ref())
+					if source != nil {
+						source.invalidate(c.Kind, c.UserID)
+					}
+				}()
+				synctest.Wait()
+				start := time.Now()
+				require.ErrorContains(t, s.Close(), "a function of Notify did not return")
+				require.Equal(t, 5*time.Second, time.Since(start))
+				close(release)
+				synctest.Wait()
+				require.NoError(t, s.Close())
+			})
+		})
+	}
+}
+
+// A mute store is a Notifier that fails once, and then does not answer.
+type mute struct {
+	*auth.MemoryStore
+	attempts atomic.Int64
+	release  chan struct{}
+}
+
+func (s *mute) Notify(func(auth.Kind, string)) (func(), error) {
+	if s.attempts.Add(1) > 1 {
+		<-s.release
+	}
+	return nil, auth.ErrUnavailable
+}
+
+// Close is bounded, even if Notify of the store behind does not return.
+func TestClose_notifierDoesNotReturn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := &mute{MemoryStore: auth.NewMemoryStore(), release: make(chan struct{})}
+		s, err := cachestore.New(shared, cachestore.Config{})
+		require.NoError(t, err)
+		time.Sleep(2 * time.Second)
+		start := time.Now()
+		require.ErrorContains(t, s.Close(), "mute")
+		require.Equal(t, 5*time.Second, time.Since(start))
+		close(shared.release)
+		synctest.Wait()
+		require.NoError(t, s.Close())
+	})
 }
 
 // A stubborn is an Invalidations that ignores its context.
