@@ -31,7 +31,7 @@
 // The suite in storetest runs over it, alone and in front of SQLite, PostgreSQL and
 // MariaDB. Tests with the race detector attack each guarantee: a thousand concurrent
 // misses, lookups in progress while their credential is revoked, stores that hang,
-// panic or end their goroutine, a million guesses, an Invalidations that fails. In
+// panic or end their goroutine, 200,000 guesses, an Invalidations that fails. In
 // 10,000 revocations with two servers on one database and pgnotify, the other server
 // rejected 99 of 100 within 4 ms and all within 15 ms; without pgnotify, all within 5 s.
 //

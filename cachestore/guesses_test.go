@@ -2,4 +2,4 @@
 
 package cachestore_test
 
-const guesses = 1_000_000
+const guesses = 200_000

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-31c5bcb2/auth/cachestore"
 )
 
-// A million guesses neither grow the heap nor evict known credentials. The test measures
+// Many guesses neither grow the heap nor evict known credentials. The test measures
 // the heap, so it is not parallel.
 func TestLookup_guessesEvictNoKnownCredential(t *testing.T) {
 	inBubble(t, cachestore.Config{Capacity: 1000, UnknownCapacity: 1000}, func(t *testing.T, shared *backend, s *cachestore.Store) { // so that no entry expires
