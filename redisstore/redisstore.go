@@ -15,6 +15,11 @@
 // call RevokeAll again then. The last script of RevokeAll revokes all that is left of the
 // user's records at once, so neither a record nor one that has replaced it meanwhile escapes.
 //
+// The keys with the prefix belong to the store. A program that can write them can issue credentials.
+// A corrupt record authenticates no request, and does not stop Purge. If another program
+// makes an index a key of another type, changes that need it return an error. Each of them
+// still has all of its effects on the records, or none.
+//
 // A revocation takes effect immediately in the process that makes it, through every Store
 // over the same rueidis.Client value and Prefix, and in every other process when the
 // notification of Redis arrives; without one, within 5 seconds, the longest that an

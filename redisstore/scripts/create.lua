@@ -1,7 +1,7 @@
 -- Returns the digests of the expired secret that was replaced, and of its previous one.
 local kind, user, id, digest, record = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local now, drop, limit, dropped, step = ARGV[7], ARGV[8], tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11])
-local set, limited = user_key(kind, user), limited_key(kind, user)
+local listed, limited = user_key(kind, user), limited_key(kind, user)
 
 -- outdated returns the members or digests whose records Redis has removed.
 local function outdated(members)
@@ -18,7 +18,7 @@ end
 -- of all. One insert in four sweeps, and can remove more entries than four add, so they do
 -- not accumulate.
 local function sweep()
-	for _, member in ipairs(outdated(redis.call('ZRANDMEMBER', set, 12))) do unlist(kind, user, member) end
+	for _, member in ipairs(outdated(redis.call('ZRANDMEMBER', listed, 12))) do unlist(kind, user, member) end
 	for _, digest in ipairs(outdated(redis.call('ZRANGEBYSCORE', by_expiry, '-inf', '(' .. dropped, 'LIMIT', 0, 12))) do
 		remove('ZREM', by_expiry, digest)
 	end

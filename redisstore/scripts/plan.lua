@@ -2,11 +2,11 @@
 --
 -- Redis does not roll a script back. So if a command failed after the first write, for
 -- example because the user of Redis may not call it, half a change would remain. The
--- functions here plan a change, and commit makes it.
-local writes, removals, deletions, merged, inserted = {}, {}, {'DEL'}, {}, nil
-
--- write plans a command that is not merged with others.
-local function write(command) writes[#writes + 1] = command end
+-- functions here plan a change, and commit makes it: first what is added to indexes, then
+-- the records, then what is removed from indexes. An entry without its record is outdated, and
+-- harmless. So even if another program has made an index a key of another type, which is
+-- not checked, no valid record is without its entry in an index.
+local additions, records, removals, deletions, merged, inserted = {}, {}, {}, {'DEL'}, {}, nil
 
 -- merge plans one command for all calls with this command and key.
 local function merge(list, command, key, ...)
@@ -18,37 +18,42 @@ local function merge(list, command, key, ...)
 	for _, arg in ipairs({...}) do args[#args + 1] = arg end
 end
 
-local function add(...) merge(writes, ...) end
+-- add plans a command that adds entries to an index.
+local function add(...) merge(additions, ...) end
 
 -- remove plans a command that removes entries of an index.
 local function remove(...) merge(removals, ...) end
 
+-- set plans that a record is written.
+local function set(digest, record, ...) records[#records + 1] = {'SET', record_key(digest), record, ...} end
+
 local function delete(digest) deletions[#deletions + 1] = record_key(digest) end
 
--- plan_removals adds the removals to the writes, except of entries that the change adds:
--- those of an earlier record with the same digest may have been found outdated.
-local function plan_removals()
-	for _, command in ipairs(removals) do
-		local kept = {command[1], command[2]}
-		for i = 3, #command do
-			if command[1] ~= 'ZREM' or command[i]:sub(-32) ~= inserted then kept[#kept + 1] = command[i] end
-		end
-		if #kept > 2 then write(kept) end
+-- kept returns a removal without the entries that the change adds: those of an earlier
+-- record with the same digest may have been found outdated.
+local function kept(removal)
+	if removal[1] ~= 'ZREM' then return removal end
+	local result = {removal[1], removal[2]}
+	for i = 3, #removal do
+		if removal[i]:sub(-32) ~= inserted then result[#result + 1] = removal[i] end
 	end
-	if #deletions > 1 then write(deletions) end
+	if #result > 2 then return result end
 end
 
 -- commit makes the planned changes, and tells listeners which records of the user have
 -- changed. It returns an error if it has changed nothing.
 local function commit(messages)
-	plan_removals()
-	for _, message in ipairs(messages or {}) do write({'SPUBLISH', prefix .. 'changes', message}) end
-	for _, command in ipairs(writes) do
+	local commands = additions
+	for _, command in ipairs(records) do commands[#commands + 1] = command end
+	if #deletions > 1 then commands[#commands + 1] = deletions end
+	for _, message in ipairs(messages or {}) do commands[#commands + 1] = {'SPUBLISH', prefix .. 'changes', message} end
+	for _, removal in ipairs(removals) do commands[#commands + 1] = kept(removal) end
+	for _, command in ipairs(commands) do
 		if not redis.acl_check_cmd(unpack(command)) then
 			return redis.error_reply('NOPERM the user has no permission for ' .. command[1] .. ' on a key or channel with this prefix')
 		end
 	end
-	for _, command in ipairs(writes) do redis.call(unpack(command)) end
+	for _, command in ipairs(commands) do redis.call(unpack(command)) end
 end
 
 -- changed returns the message about records of a user.
@@ -70,24 +75,20 @@ end
 -- with the last record in it; if drop is empty, never. It overwrites what the indexes may
 -- still say about an earlier record with this digest.
 local function insert(kind, user, record, digest, id, drop)
-	local set, limited, by = user_key(kind, user), limited_key(kind, user), score(expires(record))
+	local listed, limited, by = user_key(kind, user), limited_key(kind, user), score(expires(record))
 	inserted = digest
-	if drop == '' then
-		write({'SET', record_key(digest), record})
-	else
-		write({'SET', record_key(digest), record, 'PXAT', drop})
-	end
-	write({'ZADD', by_expiry, by, digest})
-	write({'ZADD', set, 0, id .. '\0' .. digest})
-	write({'ZADD', limited, by, digest})
-	local exist = drop ~= '' and redis.call('EXISTS', set, limited)
-	for _, key in ipairs({set, limited}) do
+	if drop == '' then set(digest, record) else set(digest, record, 'PXAT', drop) end
+	add('ZADD', by_expiry, by, digest)
+	add('ZADD', listed, 0, id .. '\0' .. digest)
+	add('ZADD', limited, by, digest)
+	local exist = drop ~= '' and redis.call('EXISTS', listed, limited)
+	for _, key in ipairs({listed, limited}) do
 		if drop == '' then
-			write({'PERSIST', key})
+			add('PERSIST', key)
 		elseif exist == 2 or exist == 1 and redis.call('EXISTS', key) == 1 then
-			write({'PEXPIREAT', key, drop, 'GT'})
+			add('PEXPIREAT', key, drop, 'GT')
 		else
-			write({'PEXPIREAT', key, drop})
+			add('PEXPIREAT', key, drop)
 		end
 	end
 end
@@ -106,7 +107,7 @@ local function revoke(kind, user, member, now)
 	if kind == '2' then
 		delete(digest)
 	else
-		write({'SET', record_key(digest), '0' .. kind .. now .. text(user) .. text(id)})
+		set(digest, '0' .. kind .. now .. text(user) .. text(id))
 		add('HSET', revoked_key(kind, user), id, '')
 		add('ZADD', revoked, now, digest)
 	end

@@ -21,9 +21,9 @@ else
 	if is_earlier then old_until = expires(old) end
 	local superseded = '1' .. kind .. '1' .. old:sub(4, 24) .. old_until .. old:sub(45)
 	if is_earlier then
-		write({'SET', record_key(old_digest), superseded, 'KEEPTTL'})
+		set(old_digest, superseded, 'KEEPTTL')
 	else
-		write({'SET', record_key(old_digest), superseded, 'PXAT', old_drop})
+		set(old_digest, superseded, 'PXAT', old_drop)
 	end
 	add('ZADD', by_expiry, score(old_until), old_digest)
 	remove('ZREM', limited_key(kind, user), old_digest)

@@ -7,7 +7,7 @@ for n, record in ipairs(get_all(digests)) do
 	if is_of(record, kind, user, id) then
 		local at, last = tonumber(use:sub(1, 20)), latest[digests[n]] or tonumber(record:sub(45, 64))
 		if last < at then
-			write({'SETRANGE', record_key(digests[n]), 44, use})
+			records[#records + 1] = {'SETRANGE', record_key(digests[n]), 44, use}
 			latest[digests[n]] = at
 		end
 	end

@@ -6,5 +6,5 @@ if not record then return {'not found'} end
 local at = settings_at(record)
 if is_superseded(record) or record:sub(at) ~= old then return {'conflict'} end
 
-write({'SET', record_key(digest), record:sub(1, at - 1) .. new, 'KEEPTTL'})
+set(digest, record:sub(1, at - 1) .. new, 'KEEPTTL')
 return commit({changed(kind, user, {digest})}) or {'done', digest}
