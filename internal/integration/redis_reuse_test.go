@@ -1,6 +1,9 @@
 package integration
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,6 +72,46 @@ func TestStore_purgeComparesRecords(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, n, "the entries have been corrected")
 	require.Empty(t, redisKeys(t, client, prefix))
+}
+
+// A corrupt record or tombstone does not keep Purge from removing the others, and does not
+// make it call the server again and again.
+func TestStore_purgeSkipsCorruptRecords(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store, client, prefix := openRedisStore(t, redisstore.Config{})
+	for n, cut := range []int{2, 30, 50, 134, 140, 165, 185, 1000} { // bytes that are left
+		for _, revoked := range []bool{false, true} {
+			c := record(auth.KindToken, fmt.Sprint("user-", n))
+			require.NoError(t, store.Create(ctx, c, 0))
+			if revoked {
+				require.NoError(t, store.Revoke(ctx, c.Ref()))
+			}
+			key := prefix + "c:" + string(c.Digest[:])
+			text, err := client.Do(ctx, client.B().Get().Key(key).Build()).ToString()
+			require.NoError(t, err)
+			corrupt := text[:min(cut, len(text))]
+			if cut == 1000 { // no digits
+				corrupt = text[:2] + strings.Repeat("x", len(text)-2)
+			}
+			require.NoError(t, client.Do(ctx, client.B().Set().Key(key).Value(corrupt).Build()).Error())
+		}
+	}
+	live, revoked := record(auth.KindToken, "alice"), record(auth.KindToken, "alice")
+	for _, c := range []auth.Credential{live, revoked} {
+		require.NoError(t, store.Create(ctx, c, 0))
+	}
+	require.NoError(t, store.Revoke(ctx, revoked.Ref()))
+	_, err := store.Purge(ctx, time.Now().Add(2*time.Hour))
+	require.NoError(t, err)
+	for _, c := range []auth.Credential{live, revoked} {
+		_, err := store.Uncached().Lookup(ctx, c.Kind, c.Digest)
+		require.Equal(t, auth.ErrNotFound, err)
+	}
+	for _, key := range []string{"expiry", "revoked"} {
+		require.False(t, exists(t, client, prefix+key), "the next Purge has no more to do")
+	}
+	require.False(t, slices.ContainsFunc(redisKeys(t, client, prefix), func(key string) bool { return strings.HasSuffix(key, ":alice") }))
 }
 
 // A user never reaches another user's record, although an index of the one still names the

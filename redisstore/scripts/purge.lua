@@ -6,34 +6,46 @@ local expired = redis.call('ZRANGEBYSCORE', by_expiry, '-inf', '(' .. before, 'L
 local removed, result, messages = 0, {'done', '', ''}, {}
 if #tombstones == step or #expired == step then result[2] = 'more' end
 
+local function number(digits) return digits:match('^%d+$') and tonumber(digits) end
+
+-- revoked_owner returns the user ID and the ID in a tombstone.
+local function revoked_owner(record)
+	local user, at = text_at(record, 23)
+	return user, (text_at(record, at))
+end
+
 -- The records say when they expired or were revoked. The indexes can be wrong about it, and
--- are corrected then, so that the next step does not find the same entries.
+-- are corrected then, so that the next step does not find the same entries. A corrupt record
+-- is not found again either. It stays, so its digest cannot be used again.
 for i, record in ipairs(get_all(tombstones)) do
-	if is_tombstone(record) and tonumber(record:sub(3, 22)) >= tonumber(before) then
+	local at = is_tombstone(record) and number(record:sub(3, 22))
+	if at and at >= tonumber(before) then
 		add('ZADD', revoked, record:sub(3, 22), tombstones[i])
 	else
 		remove('ZREM', revoked, tombstones[i])
-		if is_tombstone(record) then
-			local user, at = text_at(record, 23)
-			remove('HDEL', revoked_key(record:sub(2, 2), user), (text_at(record, at)))
+		local is_whole, user, id = pcall(revoked_owner, record)
+		if at and is_whole then
+			remove('HDEL', revoked_key(record:sub(2, 2), user), id)
 			delete(tombstones[i])
 			removed = removed + 1
 		end
 	end
 end
 for i, record in ipairs(get_all(expired)) do
-	if not is_live(record) then
-		remove('ZREM', by_expiry, expired[i])
-	elseif tonumber(expires(record)) >= tonumber(before) then
+	local at = is_live(record) and number(expires(record))
+	if at and at >= tonumber(before) then
 		add('ZADD', by_expiry, score(expires(record)), expired[i])
 	else
-		local kind, user, id = record:sub(2, 2), owner(record)
-		removed = removed + 1
 		remove('ZREM', by_expiry, expired[i])
-		unlist(kind, user, id .. '\0' .. expired[i])
-		delete(expired[i])
-		result[#result + 1] = expired[i]
-		if not is_expired(record, now) then messages[#messages + 1] = changed(kind, user, {expired[i]}) end
+		local is_whole, user, id = pcall(owner, record)
+		if at and is_whole then
+			local kind = record:sub(2, 2)
+			removed = removed + 1
+			unlist(kind, user, id .. '\0' .. expired[i])
+			delete(expired[i])
+			result[#result + 1] = expired[i]
+			if not is_expired(record, now) then messages[#messages + 1] = changed(kind, user, {expired[i]}) end
+		end
 	end
 end
 result[3] = tostring(removed)
