@@ -58,6 +58,7 @@ func writing(flags, body string) *rueidis.Lua {
 // These bound how many records one script examines or changes, and so how long it keeps
 // Redis from serving other requests.
 const (
-	step      = 250
-	writeStep = 100
+	step         = 250
+	writeStep    = 100
+	maxWriteStep = 1000 // of RevokeAll, while others create records as fast as it revokes them
 )

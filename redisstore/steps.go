@@ -18,11 +18,12 @@ import (
 // RevokeAll implements auth.Store. If the user has more than 100 records, it works in
 // steps, each bounded by Config.Timeout. After an error, some records may be revoked and
 // others not. It ends with a step that has revoked all that were left, so it also revokes
-// the records that were created before that.
+// the records that were created before that. If others create as many records meanwhile as a
+// step revokes, the steps grow, up to 1,000 records.
 func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, except ...string) (int, error) {
-	revoked := 0
+	revoked, left, size := 0, math.MaxInt, writeStep
 	for {
-		args := append([]string{kindDigit(kind), userID, formatTime(time.Now()), strconv.Itoa(writeStep)}, except...)
+		args := append([]string{kindDigit(kind), userID, formatTime(time.Now()), strconv.Itoa(size)}, except...)
 		words, digests, err := s.changeSome(ctx, revokeAllScript, 1, args...)
 		if err != nil {
 			return revoked, err
@@ -31,6 +32,13 @@ func (s *Store) RevokeAll(ctx context.Context, kind auth.Kind, userID string, ex
 		revoked += len(digests)
 		if words[0] == "" {
 			return revoked, nil
+		}
+		before := left
+		if left, err = strconv.Atoi(words[0]); err != nil {
+			return revoked, errReply
+		}
+		if left >= before {
+			size = min(2*size, maxWriteStep)
 		}
 	}
 }

@@ -183,6 +183,24 @@ func TestStore_revokeAllTwice(t *testing.T) {
 	require.Empty(t, ids(t, direct, "alice"))
 }
 
+// RevokeAll returns even if others create more records between two of its steps than one of
+// them revokes.
+func TestStore_revokeAllDuringManyCreates(t *testing.T) {
+	t.Parallel()
+	const most = 12
+	direct, client, prefix := openRedisStore(t, redisstore.Config{})
+	created := createMany(t, direct, "alice", 250, time.Hour)
+	steps := 1
+	revoked := revokeInSteps(t, client, prefix, func() {
+		if steps++; steps <= most {
+			created = append(created, createMany(t, direct, "alice", 150, time.Hour)...)
+		}
+	})
+	require.LessOrEqual(t, steps, most)
+	require.Equal(t, len(created), revoked)
+	require.Empty(t, ids(t, direct, "alice"))
+}
+
 // After an error, what is revoked stays revoked, List shows the rest, and a second call
 // revokes it.
 func TestStore_revokeAllFailsBetweenSteps(t *testing.T) {

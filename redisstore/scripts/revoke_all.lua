@@ -1,4 +1,5 @@
--- One step. Returns whether there may be more, and the digests of the revoked records.
+-- One step. Returns the number of records that are left if there may be more, and the
+-- digests of the revoked records.
 -- Each step begins at the first of the records that are left. The last one has found, and
 -- revoked, all of them at once: so none escapes by being rotated between two steps.
 local kind, user, now, step, except = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), {}
@@ -12,7 +13,9 @@ for _, member in ipairs(members) do
 		visited[#visited + 1], digests[#digests + 1] = member, member:sub(-32)
 	end
 end
-if #members == most or #visited == step then result[2] = 'more' end
+if #members == most or #visited == step then
+	result[2] = tostring(redis.call('ZCOUNT', user_key(kind, user), 0, 0) - #visited)
+end
 for i, record in ipairs(get_all(digests)) do
 	if is_of(record, kind, user, visited[i]:sub(1, -34)) then
 		revoke(kind, user, visited[i], now)
