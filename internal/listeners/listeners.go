@@ -78,13 +78,6 @@ func (l *List[K]) Close(ctx context.Context) bool {
 	return ended
 }
 
-// Closed reports whether Close was called.
-func (l *List[K]) Closed() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.closed
-}
-
 // A listener is a function, and the state of its calls.
 type listener[K any] struct {
 	f func(kind K, userID string)
