@@ -132,6 +132,13 @@ func (p *proxy) failed() bool {
 	return p.broken
 }
 
+// hasRequest reports whether a request has arrived since hang.
+func (p *proxy) hasRequest() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.requests > 0
+}
+
 func (p *proxy) resume() {
 	p.hang(-1, false)
 	p.moved.Broadcast()

@@ -22,6 +22,37 @@ func TestRedisStore_killedServer(t *testing.T) {
 	killDuringWrites(t, store, server.kill, func() { server.start(t) })
 }
 
+// A call returns as soon as its context is canceled, although the server does not answer and
+// the Timeout of the store is longer.
+func TestRedisStore_canceledCallReturns(t *testing.T) {
+	t.Parallel()
+	for _, m := range methods {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			direct, _, prefix := openRedisStore(t, redisstore.Config{Timeout: patience})
+			option, p := redisThroughProxy(t)
+			option.ConnWriteTimeout = time.Hour
+			store := redisStoreOver(t, option, redisstore.Config{Prefix: prefix, Timeout: time.Hour})
+			awaitRecovery(t, store) // connected, and has made no calls at the same time
+			u := newUser(t, direct)
+			p.hang(0, false)
+			t.Cleanup(p.resume) // before the client is closed, which waits for its answers
+			ctx, cancel := context.WithCancel(t.Context())
+			returned := make(chan error, 1)
+			go func() { returned <- m.call(ctx, store, u) }()
+			require.Eventually(t, p.hasRequest, patience, time.Millisecond)
+			cancel()
+			select {
+			case err := <-returned:
+				require.ErrorIs(t, err, context.Canceled)
+			case <-time.After(patience):
+				p.cut()
+				t.Fatalf("the call has not returned: %v", <-returned)
+			}
+		})
+	}
+}
+
 // A server that cannot write still answers. Credentials remain valid, and every change
 // returns an outage.
 func TestRedisStore_readOnlyServer(t *testing.T) {
