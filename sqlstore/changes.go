@@ -51,8 +51,10 @@ func (s *Store) checkLimit(ctx context.Context, tx *sql.Conn, c auth.Credential,
 		return nil
 	}
 	var live int
-	err := tx.QueryRowContext(ctx, s.dialect.bind(`SELECT COUNT(*) FROM auth_credentials
-		WHERE kind = ? AND user_id = ? AND revoked = 0 AND superseded = 0 AND expires_at > ?`),
+	// The sum keeps the database from reading the unexpired records of all users in the index
+	// of expiries.
+	err := tx.QueryRowContext(ctx, s.dialect.bind(`SELECT COUNT(*) FROM `+s.dialect.unrevoked+`
+		WHERE `+unrevokedOf+` AND superseded = 0 AND expires_at + 0 > ?`),
 		c.Kind, c.UserID, now.UnixMicro()).Scan(&live)
 	if err == nil && live >= limit {
 		return auth.ErrLimit
@@ -166,8 +168,10 @@ func (s *Store) insert(ctx context.Context, tx *sql.Conn, c auth.Credential) err
 // user's current secret: that is the one that c replaces, or one that the next attempt finds.
 func (s *Store) taken(ctx context.Context, q querier, c auth.Credential) (bool, error) {
 	var n int
-	err := q.QueryRowContext(ctx, s.dialect.bind(`SELECT COUNT(*) FROM auth_credentials
-		WHERE digest = ? OR kind = ? AND user_id = ? AND id = ?`),
+	// For an OR, a database may read the whole table.
+	err := q.QueryRowContext(ctx, s.dialect.bind(`SELECT COUNT(*) FROM (
+		SELECT 1 FROM auth_credentials WHERE digest = ? UNION ALL
+		SELECT 1 FROM auth_credentials WHERE kind = ? AND user_id = ? AND id = ?) AS found`),
 		c.Digest[:], c.Kind, c.UserID, c.ID).Scan(&n)
 	return n > 0, err
 }

@@ -71,13 +71,24 @@ type dialect struct {
 	// nothing to revoke, those that wait for the row all lock the gap, and deadlock.
 	addUser string
 
-	// lockRows locks the records that satisfy a condition, lowest ID first. It is empty
-	// if statements that have inOrder at the end lock in that order, or if all writers take turns.
-	lockRows, inOrder string
+	// forUpdate is the end of a query in the order of the primary key, which locks the records
+	// in that order. It is empty if statements that change records of given keys lock them in
+	// that order, or if all writers take turns.
+	forUpdate string
+
+	// touch records a last use of each of n records, of which the primary keys are in order. Its
+	// arguments are for each its kind, user ID, ID, time and address. If it is nil, there is no
+	// round trip to save.
+	touch func(n int) string
 
 	// purge deletes up to a number of records of a kind that expired before a time. It waits
 	// for no lock, so it cannot be part of a deadlock. If empty, purgeInOrder does it.
 	purge string
+
+	// unrevoked is the table in statements that read the unrevoked records of a user. It names
+	// the index, because the primary key has the same columns and leads through the revoked
+	// ones as well. PostgreSQL has no such clause, and prefers the smaller index.
+	unrevoked string
 
 	// comparesRows is set if the database uses an index for a comparison of rows.
 	comparesRows bool
@@ -102,6 +113,7 @@ var dialects = map[Dialect]*dialect{
 		selected: columns,
 		purge: `DELETE FROM auth_credentials WHERE (kind, user_id, id) IN
 			(SELECT kind, user_id, id FROM auth_credentials WHERE kind = ? AND expires_at < ? LIMIT ?)`,
+		unrevoked:    `auth_credentials INDEXED BY auth_credentials_unrevoked`,
 		comparesRows: true,
 		begin:        []string{"BEGIN IMMEDIATE"},
 		countTable:   `SELECT COUNT(*) FROM pragma_table_info(?)`,
@@ -118,11 +130,13 @@ var dialects = map[Dialect]*dialect{
 		selected:       strings.NewReplacer("digest", "encode(digest, 'hex')", "sealed", "encode(sealed, 'hex')").Replace(columns),
 		hex:            true,
 		driverPrepares: true,
-		lockRows:       `SELECT COUNT(*) FROM (SELECT 1 FROM auth_credentials WHERE %s ORDER BY id FOR UPDATE) AS locked`,
+		forUpdate:      ` FOR UPDATE`,
+		touch:          touchPostgres,
 		// A plan could execute a subquery with a limit again for each row, but not this one.
 		purge: `WITH old AS MATERIALIZED (SELECT kind, user_id, id FROM auth_credentials
 				WHERE kind = ? AND expires_at < ? LIMIT ? FOR UPDATE SKIP LOCKED)
 			DELETE FROM auth_credentials AS c USING old WHERE c.kind = old.kind AND c.user_id = old.user_id AND c.id = old.id`,
+		unrevoked:    `auth_credentials`,
 		comparesRows: true,
 		begin:        []string{"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"},
 		countTable:   `SELECT COUNT(to_regclass(?))`,
@@ -136,8 +150,9 @@ var dialects = map[Dialect]*dialect{
 		addUser: `INSERT INTO auth_user_locks (kind, user_id, changes) VALUES (?, ?, 0)
 			ON DUPLICATE KEY UPDATE changes = changes`,
 		selected:   columns,
+		unrevoked:  `auth_credentials FORCE INDEX (auth_credentials_unrevoked)`,
 		autocommit: "@@autocommit",
-		inOrder:    ` ORDER BY id`,
+		touch:      touchMySQL,
 		begin:      []string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION READ WRITE"},
 		countTable: `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?`,
 		migrate:    migrateMySQL,
@@ -155,6 +170,15 @@ type querier interface {
 func (d *dialect) selectRows(where string) string {
 	return d.bind(`SELECT ` + d.selected + `, revoked FROM auth_credentials WHERE ` + where)
 }
+
+// selectUnrevoked selects the unrevoked records of a user.
+func (d *dialect) selectUnrevoked(where string) string {
+	return d.bind(`SELECT ` + d.selected + `, revoked FROM ` + d.unrevoked + ` WHERE ` + unrevokedOf + where)
+}
+
+// unrevokedOf is the condition that dialect.unrevoked is for. Its arguments are the kind and
+// the user ID.
+const unrevokedOf = `kind = ? AND user_id = ? AND revoked = 0`
 
 // selectOne also selects @@autocommit, if the database has that.
 func (d *dialect) selectOne(where string) string {

@@ -11,32 +11,6 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// Touch implements auth.Store.
-func (s *Store) Touch(ctx context.Context, uses []auth.Use) error {
-	if len(uses) == 0 {
-		return ctx.Err()
-	}
-	// All methods lock rows in the order of the primary key, so they cannot deadlock.
-	uses = slices.Clone(uses)
-	slices.SortFunc(uses, func(a, b auth.Use) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.UserID, b.UserID), cmp.Compare(a.ID, b.ID))
-	})
-	return s.transact(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		// The statement is not prepared: if a connection breaks, database/sql closes
-		// it at once, and some drivers panic when a statement of a closed connection
-		// is closed.
-		query := s.dialect.bind(`UPDATE auth_credentials SET last_used_at = ?, last_used_from = ?
-			WHERE kind = ? AND user_id = ? AND id = ? AND revoked = 0 AND last_used_at < ?`)
-		for _, u := range uses {
-			at := u.At.UnixMicro()
-			if _, err := tx.ExecContext(ctx, query, at, fromAddr(u.From), u.Kind, u.UserID, u.ID, at); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 // purgeBatch keeps the transactions of a purge short.
 const purgeBatch = 1000
 

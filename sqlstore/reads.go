@@ -142,13 +142,13 @@ func (s *Store) lookupStatement(ctx context.Context) (*sql.Stmt, error) {
 func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) ([]auth.Credential, error) {
 	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
-	where, args := `kind = ? AND user_id = ? AND revoked = 0`, []any{kind, userID}
+	where, args := "", []any{kind, userID}
 	if page.After != "" {
 		where += ` AND id < ?`
 		args = append(args, page.After)
 	}
 	list := []auth.Credential{}
-	rows, err := s.rows(ctx, where+` ORDER BY id DESC LIMIT ?`, append(args, page.Max()))
+	rows, err := s.rows(ctx, s.dialect.selectUnrevoked(where+` ORDER BY id DESC LIMIT ?`), append(args, page.Max()))
 	if err != nil {
 		return nil, s.explain(ctx, s.db, err)
 	}
@@ -158,10 +158,10 @@ func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page au
 	return list, nil
 }
 
-// rows returns the records where a condition holds.
-func (s *Store) rows(ctx context.Context, where string, args []any) (all []*row, err error) {
+// rows returns the records that a query selects.
+func (s *Store) rows(ctx context.Context, query string, args []any) (all []*row, err error) {
 	err = s.read(ctx, func(q querier) error {
-		rows, err := q.QueryContext(ctx, s.dialect.selectRows(where), args...)
+		rows, err := q.QueryContext(ctx, query, args...)
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func (s *Store) Scan(ctx context.Context, q auth.ScanQuery) (auth.ScanPage, erro
 	var page auth.ScanPage
 	for left := q.Max(); left > 0; {
 		where, args := s.scanCondition(at, q)
-		rows, err := s.rows(ctx, where+` ORDER BY expires_at, id, user_id LIMIT ?`, append(args, left))
+		rows, err := s.rows(ctx, s.dialect.selectRows(where+` ORDER BY expires_at, id, user_id LIMIT ?`), append(args, left))
 		if err != nil {
 			return auth.ScanPage{}, s.explain(ctx, s.db, err)
 		}

@@ -36,6 +36,7 @@ func (s *Store) checkTables(ctx context.Context, tx querier) error {
 	for _, query := range []string{
 		`SELECT COUNT(*) FROM (SELECT ` + columns + `, revoked, current_secret FROM auth_credentials WHERE 1 = 0) AS c`,
 		`SELECT COUNT(*) FROM (SELECT kind, user_id, changes FROM auth_user_locks WHERE 1 = 0) AS l`,
+		`SELECT COUNT(*) FROM ` + s.dialect.unrevoked + ` WHERE kind = 0 AND user_id = '' AND revoked = 0`, // the index
 	} {
 		var n int
 		if err := tx.QueryRowContext(ctx, query).Scan(&n); err != nil {

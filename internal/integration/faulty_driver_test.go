@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -23,6 +24,9 @@ type faults struct {
 	late  bool   // the call is made, and only its answer is lost
 	query string // the last one with results, and its arguments
 	args  []any
+
+	statements []statement        // those that were executed, except prepared ones
+	before     func(query string) // if not nil, called before each of them
 
 	rolledBack func() // if not nil, called after the next ROLLBACK
 }
@@ -48,10 +52,54 @@ func (f *faults) asked() (query string, args []any) {
 func (f *faults) ask(query string, args []driver.NamedValue) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.query, f.args = query, nil
-	for _, arg := range args {
-		f.args = append(f.args, arg.Value)
+	f.query, f.args = query, values(args)
+}
+
+// A statement has a query of the store and its arguments.
+type statement struct {
+	query string
+	args  []any
+}
+
+func (f *faults) execute(query string, args []driver.NamedValue) {
+	f.mu.Lock()
+	f.statements = append(f.statements, statement{query, values(args)})
+	call := f.before
+	f.mu.Unlock()
+	if call != nil {
+		call(query)
 	}
+}
+
+// beforeTransaction makes f call this before the nth transaction from now begins.
+func (f *faults) beforeTransaction(n int, call func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before = func(query string) {
+		if !strings.HasPrefix(query, "BEGIN") && !strings.HasPrefix(query, "START") {
+			return
+		}
+		if n--; n == 0 {
+			call()
+		}
+	}
+}
+
+// executed returns the statements since the last call.
+func (f *faults) executed() []statement {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := f.statements
+	f.statements = nil
+	return all
+}
+
+func values(args []driver.NamedValue) []any {
+	all := make([]any, len(args))
+	for i, arg := range args {
+		all[i] = arg.Value
+	}
+	return all
 }
 
 // arm makes the nth call from now fail, and the times-1 calls after it.
@@ -177,6 +225,7 @@ func (c *faultyConn) PrepareContext(ctx context.Context, query string) (driver.S
 // If a driver returns ErrSkip, database/sql prepares a statement instead.
 
 func (c *faultyConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	c.faults.execute(query, args)
 	if query == "ROLLBACK" {
 		defer c.faults.afterRollback()
 	}
@@ -187,6 +236,7 @@ func (c *faultyConn) ExecContext(ctx context.Context, query string, args []drive
 
 func (c *faultyConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	c.faults.ask(query, args)
+	c.faults.execute(query, args)
 	q, ok := c.Conn.(driver.QueryerContext)
 	if !ok {
 		return nil, driver.ErrSkip

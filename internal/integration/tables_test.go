@@ -98,6 +98,24 @@ func TestMigrate_missingTable(t *testing.T) {
 	})
 }
 
+// Statements name the index, so it is missed when the process starts.
+func TestMigrate_missingIndex(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, d database) {
+		if d.isPostgres() {
+			t.Skip("its statements name no index")
+		}
+		store, db := unmigrated(t, d)
+		require.NoError(t, store.Migrate(t.Context()))
+		drop := "DROP INDEX auth_credentials_unrevoked"
+		if d.isMySQL() {
+			drop += " ON auth_credentials"
+		}
+		run(t, db, drop)
+		require.ErrorContains(t, store.Migrate(t.Context()), "auth_credentials_unrevoked")
+	})
+}
+
 // A column that an earlier schema did not have is reported when the process starts, not at
 // the first request that needs it.
 func TestMigrate_missingColumn(t *testing.T) {

@@ -30,7 +30,8 @@ CREATE TABLE IF NOT EXISTS auth_credentials (
 	PRIMARY KEY (kind, user_id, id),
 	UNIQUE KEY auth_credentials_digest (digest),
 	UNIQUE KEY auth_credentials_current_secret (current_secret),
-	KEY auth_credentials_expires_at (kind, expires_at, id, user_id)
+	KEY auth_credentials_expires_at (kind, expires_at, id, user_id),
+	KEY auth_credentials_unrevoked (kind, user_id, revoked, id)
 ) ENGINE = InnoDB;
 --;
 -- One row for each user and kind. Transactions that change several records lock it.

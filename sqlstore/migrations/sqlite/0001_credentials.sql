@@ -30,9 +30,12 @@ CREATE TABLE auth_credentials (
 --;
 CREATE UNIQUE INDEX auth_credentials_digest ON auth_credentials (digest);
 --;
-CREATE UNIQUE INDEX auth_credentials_current_secret ON auth_credentials (current_secret);
+CREATE UNIQUE INDEX auth_credentials_current_secret ON auth_credentials (current_secret) WHERE current_secret IS NOT NULL;
 --;
 CREATE INDEX auth_credentials_expires_at ON auth_credentials (kind, expires_at, id, user_id);
+--;
+-- However many records a user has revoked, statements do not read them.
+CREATE INDEX auth_credentials_unrevoked ON auth_credentials (kind, user_id, id) WHERE revoked = 0;
 --;
 -- One row for each user and kind. Transactions that change several records lock it.
 CREATE TABLE auth_user_locks (
