@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"hash/crc32"
 	"slices"
 	"time"
@@ -93,7 +92,7 @@ type position struct {
 // cursorVersion is the first byte of a cursor. A cursor of another version is rejected.
 const cursorVersion = 1
 
-var errCursor = errors.New("sqlstore: the cursor is not from a page of the same query")
+var errCursor = &auth.ArgumentError{Argument: "Cursor", Fault: "is not from a page of this query"}
 
 // cursor returns the Cursor of a position. Its checksum tells a cursor that was cut or that is
 // of another query. It is no protection against an attacker: a cursor grants nothing.

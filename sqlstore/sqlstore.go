@@ -140,9 +140,9 @@ var (
 
 // Config holds the settings of a [Store]. The zero value is valid.
 type Config struct {
-	// Timeout bounds each call, including retries and waiting for a connection.
-	// For Purge it bounds each batch. It does not apply to Migrate, which only its
-	// context bounds. Zero means 2 seconds. It must not be negative.
+	// Timeout bounds each call, including retries and waiting for a connection. For
+	// RevokeAll, Touch and Purge it bounds each batch. It does not apply to Migrate, which
+	// only its context bounds. Zero means 2 seconds. It must not be negative.
 	Timeout time.Duration
 }
 
