@@ -37,9 +37,9 @@
 // Redis acknowledges a change before it has reached a disk or a replica. A server that
 // crashes without appendfsync always, or a failover to a replica that lags behind, can
 // lose the latest acknowledged changes: newly issued tokens are then unknown, and newly
-// revoked tokens are valid again. The store does not wait for replication. If that
-// matters, set appendfsync always, and min-replicas-to-write to guard against an
-// isolated primary. A service that cannot tolerate a lost revocation should keep its
+// revoked tokens are valid again. Without appendonly, a crash loses everything since the last
+// snapshot. The store does not wait for replication. If that matters, set appendonly yes and
+// appendfsync always, and min-replicas-to-write to guard against an isolated primary. A service that cannot tolerate a lost revocation should keep its
 // credentials in a database.
 //
 // A primary that a partition has cut off still answers reads, even with
@@ -54,9 +54,9 @@
 //
 // # Permissions
 //
-// A user of Redis needs these commands, the keys with the prefix, and one channel. Without
-// one of them, calls that need it return an error and change nothing. [Store.Notify] needs
-// the last line:
+// A user of Redis needs these commands, the keys with the prefix, and one channel: replace
+// auth: by Config.Prefix in both. Without one of them, calls that need it return an error and
+// change nothing. Only [Store.Notify] needs the commands of the last line:
 //
 //	ACL SETUSER app on >password ~auth:* &auth:changes
 //	  +client|tracking +client|caching +ping +multi +exec +pttl
@@ -65,8 +65,9 @@
 //	  +zrandmember +hset +hdel +hexists +persist +pexpireat +spublish
 //	  +ssubscribe +sunsubscribe +unsubscribe +punsubscribe +discard
 //
-// In Redis Cluster, the client also needs CLUSTER SHARDS and CLUSTER SLOTS. Without them it
-// takes the node for a single server.
+// In Redis Cluster, the client also needs CLUSTER SHARDS and CLUSTER SLOTS, without which it
+// takes the node for a single server, and ASKING, while a slot moves. With Sentinel, it needs
+// ROLE. These are not tested.
 //
 // # Supported setups
 //
@@ -109,6 +110,10 @@
 // (TestStore_longestStep). Redis serves no other request meanwhile. RevokeAll with 1,000
 // exceptions takes about 3 ms for each script. While others create records as fast as it
 // revokes them, its scripts grow, up to 1,000 records.
+//
+// The client keeps answers until its cache is full, even those that have expired: 128 MiB for
+// each connection by default. To use less, set rueidis.ClientOption.CacheSizeEachConn to about
+// a kilobyte for each credential in use.
 package redisstore
 
 import (

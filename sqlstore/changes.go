@@ -121,8 +121,7 @@ func (s *Store) insertAfter(ctx context.Context, c auth.Credential, prepare func
 		if !rejected && !errors.Is(err, auth.ErrLimit) || ctx.Err() != nil {
 			return err
 		}
-		// The table is read because recognizing the drivers' errors would take importing the
-		// drivers.
+		// The table is read because the drivers' errors have no common form.
 		var taken bool
 		errTaken := s.read(ctx, func(q querier) (err error) {
 			taken, err = s.taken(ctx, q, c)

@@ -88,8 +88,8 @@ func pause(ctx context.Context) bool {
 	}
 }
 
-// rolledBack reports whether the database rolled back a transaction for the sake of another
-// one: a serialization failure, a deadlock, or, where the server does not detect deadlocks, the
+// rolledBack reports whether the database rolled back a transaction to let another one
+// proceed: a serialization failure, a deadlock, or, where the server does not detect deadlocks, the
 // timeout that ends them. Nothing was done then, even if COMMIT returned the error.
 func rolledBack(err error) bool {
 	// 1205: a lock was not released in time. 3101: a conflict that Group Replication found.

@@ -189,7 +189,7 @@ func (s *Store) revoke(ctx context.Context, tx *sql.Conn, ref auth.Ref, now time
 }
 
 // revokeWhere deletes sessions, which cannot be imported again. Of tokens and
-// secrets it keeps the digest, the ID and the owner, but not the sealed plaintext.
+// secrets it keeps the row, for its digest, ID and owner, without the sealed plaintext.
 func (s *Store) revokeWhere(ctx context.Context, tx *sql.Conn, kind auth.Kind, now time.Time, where string, args []any) (int, error) {
 	if kind == auth.KindSession {
 		return s.execCount(ctx, tx, `DELETE FROM auth_credentials WHERE `+where, args...)

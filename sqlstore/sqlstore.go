@@ -14,19 +14,25 @@
 // # Guarantees
 //
 // Limits, rotations, updates and revocations are atomic in the database, across processes.
-// A change is made completely or not at all, even if its response is lost. Once a
-// revocation has returned, the next lookup of every process sees it, and it is as
+// A change is made completely or not at all, even if its response is lost; RevokeAll, Touch
+// and Purge work in batches, of which each is. Once a revocation has returned, the next lookup of every process sees it, and it is as
 // durable as a commit of the database. Reads must go to the primary: a replica does
 // not see a revocation until it has caught up.
 //
 // Every failure is returned as an error, and never as ErrNotFound, within
-// [Config].Timeout and 0.1 s for a rollback. The store works again as soon as the database does.
+// [Config].Timeout and 0.1 s for a rollback. The store works again as soon as the database
+// does. A connection that breaks while a record is read, or while a transaction begins, is
+// no failure: another one is tried.
 //
 // The guarantees do not depend on the default isolation level: changes are made under READ
 // COMMITTED and a lock of the user. All methods lock records in the order of the primary
-// key, so they do not deadlock with each other. If the database rolls a transaction back for
-// the sake of another one (SQLSTATE 40001 or 40P01; MySQL's errors 1213, 1205 and 3101), the
-// store executes it again, after a random pause, until the timeout.
+// key, so they do not deadlock with each other. If the database rolls a transaction back to
+// resolve a deadlock or a serialization failure (SQLSTATE 40001 or 40P01; MySQL's errors 1213,
+// 1205 and 3101), the store executes it again, after a random pause, until the timeout.
+//
+// A Store is an auth.Scanner, but no auth.Notifier: see cachestore and pgnotify. A revoked
+// token or secret keeps its row, except for the sealed plaintext, until Purge. The row of a
+// user in auth_user_locks stays.
 //
 // # What it needs
 //
@@ -36,40 +42,42 @@
 //
 //	GRANT SELECT, INSERT, UPDATE, DELETE ON auth_credentials TO app;
 //	GRANT SELECT, INSERT, UPDATE ON auth_user_locks TO app;
-//	GRANT SELECT ON auth_migrations TO app; -- for Migrate
+//	GRANT SELECT ON auth_migrations TO app; -- for Migrate, if it has created the tables
+//
+// The triggers of PostgreSQL need EXECUTE on pg_notify and pg_notification_queue_usage, which
+// PUBLIC has by default.
 //
 // No setting of the server is required. With PostgreSQL, lookups are not prepared by the
 // store but by the driver: pgx caches the statement, and prepares it again after DEALLOCATE
 // ALL, DISCARD ALL or a change of the table, without a failed call. lib/pq has no such cache,
 // and needs two round trips for a lookup.
 //
-// With MySQL and MariaDB, a connection with autocommit off would keep reading what was there
-// when it was first used. The store turns autocommit on when it uses such a connection: a
-// lookup reads @@autocommit along with the record, at no cost. If a digest is not in the
-// table, there is nothing to read it from, so once a second such a lookup is executed again on a
-// connection that has it on, and always after a connection was found to have it off. If a
-// connection differs from all others in the pool, it may miss new records until
-// a lookup finds an old one through it, but it never returns a revoked one. An open
-// transaction that the service leaves in the pool ends when autocommit is turned on.
+// If autocommit is off, a connection to MySQL or MariaDB keeps reading its first snapshot. So
+// each lookup also reads @@autocommit, at no cost, and is repeated with autocommit on if it was
+// off. A lookup without a result has no row to read it from: one in a second is checked, and
+// all are once a connection was found with autocommit off. If only some connections of a pool
+// have it off, a new record can stay unknown until a lookup finds an old one through them, or
+// one of the checks happens to use them. A revoked record is never returned. An open
+// transaction that the service leaves in the pool is committed when autocommit is turned on.
 //
 // # Deployments
 //
 // PgBouncer: in transaction mode, pgx must not keep statements in the server. Add
-// default_query_exec_mode=exec to the URL; cache_describe and simple_protocol work too. In session
-// mode it needs nothing.
+// default_query_exec_mode=exec to the URL; cache_describe and simple_protocol work too. In
+// session mode it needs nothing.
 //
 // A standby of PostgreSQL: name both hosts in the URL, with target_session_attrs=read-write, so
 // that connections go to the primary, and to the new one after a failover. A failover loses
 // what the standby did not have, revocations included, unless synchronous_standby_names is set.
 // With synchronous_commit=remote_apply, a revocation that has returned also holds for those
-// that read from the standby. A revocation that was interrupted while it waited for the standby may
-// be made although an error was returned.
+// that read from the standby. A revocation that was interrupted while it waited for the
+// standby may be made although an error was returned.
 //
 // MariaDB Galera: use one node for reads and writes, and another only after it has failed. Galera
 // checks conflicts when a transaction commits, and reports them as deadlocks, which are
 // retried. With several writers, limits and the comparison of Update and Rotate do not hold:
 // the user's lock is a lock of one node. A lookup at another node may precede a revocation,
-// unless wsrep_sync_wait is 1 or more there. Run three nodes or an arbitrator: if one of two
+// unless wsrep_sync_wait includes 1 there; the tests use 15. Run three nodes or an arbitrator: if one of two
 // crashes, the other rejects every call, which is an outage, until wsrep_provider_options
 // is set to pc.bootstrap=YES on it.
 //

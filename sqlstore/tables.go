@@ -10,9 +10,9 @@ import (
 var tables = [...]string{"auth_credentials", "auth_user_locks"}
 
 // explain returns err, with what to do about it if a table is missing. q is the database, or
-// the connection on which a statement failed. The catalogue is asked because recognizing
-// the drivers' errors would take importing the drivers; and only if err names a table, so
-// that an outage makes no more calls.
+// the connection on which a statement failed. The catalogue is asked because
+// the drivers' errors have no common form; and only if err names a table, so that an outage
+// makes no more calls.
 func (s *Store) explain(ctx context.Context, q querier, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err

@@ -14,7 +14,7 @@ func (s *Store) withTimeout(ctx context.Context) (context.Context, context.Cance
 }
 
 // transact calls f in a transaction, within the timeout. If the database rolls the
-// transaction back for the sake of another one, f is called again.
+// transaction back to let another one proceed, f is called again.
 //
 // It executes BEGIN and COMMIT as statements. The Commit and Rollback methods of
 // drivers have no context, and some block forever if the server hangs.
