@@ -128,38 +128,13 @@ func TestHeldOpen_signInTooOld(t *testing.T) {
 	})
 }
 
-// An afterStore calls a function after each change that succeeds, and after each Get.
-type afterStore struct {
-	auth.Store
-	after func(method string) error // the error replaces the answer
+// after calls f after each change that succeeds, and after each Get. The error replaces the
+// answer of the store.
+func (s *service) after(f func(method string) error) {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	s.store.after = f
 }
-
-func (s *afterStore) Create(ctx context.Context, c auth.Credential, limit int) error {
-	if err := s.Store.Create(ctx, c, limit); err != nil {
-		return err
-	}
-	return s.after("Create")
-}
-
-func (s *afterStore) Rotate(ctx context.Context, old, next auth.Credential, oldUntil time.Time) error {
-	if err := s.Store.Rotate(ctx, old, next, oldUntil); err != nil {
-		return err
-	}
-	return s.after("Rotate")
-}
-
-func (s *afterStore) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {
-	c, err := s.Store.Get(ctx, ref)
-	if err == nil && ref.Kind == auth.KindSession {
-		err = s.after("Get session")
-	}
-	if err == nil && ref.Kind == auth.KindSecret {
-		err = s.after("Get secret")
-	}
-	return c, err
-}
-
-func (s *service) after(f func(method string) error) { s.store.Store = &afterStore{s.store.Store, f} }
 
 // If the session ends while a credential is made, the credential is revoked and its
 // plaintext is not sent. A rotated one stays, since revoking it would revoke the old one too.

@@ -53,6 +53,8 @@ type faultyStore struct {
 	mu   sync.Mutex
 	fail map[string]bool // by method
 	with error           // if nil, errDisk
+
+	after func(method string) error // see service.after
 }
 
 var errDisk = errors.New("disk: no space left for user ada")
@@ -78,18 +80,36 @@ func (s *faultyStore) setFailing(methods ...string) {
 	}
 }
 
+// done returns the error of a call that has succeeded.
+func (s *faultyStore) done(method string) error {
+	s.mu.Lock()
+	after := s.after
+	s.mu.Unlock()
+	if after == nil {
+		return nil
+	}
+	return after(method)
+}
+
 func (s *faultyStore) Create(ctx context.Context, c auth.Credential, limit int) error {
 	if err := s.failing("Create"); err != nil {
 		return err
 	}
-	return s.Store.Create(ctx, c, limit)
+	if err := s.Store.Create(ctx, c, limit); err != nil {
+		return err
+	}
+	return s.done("Create")
 }
 
 func (s *faultyStore) Get(ctx context.Context, ref auth.Ref) (auth.Credential, error) {
 	if err := cmp.Or(s.failing("Get"), s.failing("Get "+ref.ID)); err != nil {
 		return auth.Credential{}, err
 	}
-	return s.Store.Get(ctx, ref)
+	c, err := s.Store.Get(ctx, ref)
+	if err == nil && ref.Kind != auth.KindToken {
+		err = s.done("Get " + ref.Kind.String())
+	}
+	return c, err
 }
 
 func (s *faultyStore) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) ([]auth.Credential, error) {
@@ -103,7 +123,10 @@ func (s *faultyStore) Rotate(ctx context.Context, old, next auth.Credential, old
 	if err := s.failing("Rotate"); err != nil {
 		return err
 	}
-	return s.Store.Rotate(ctx, old, next, oldUntil)
+	if err := s.Store.Rotate(ctx, old, next, oldUntil); err != nil {
+		return err
+	}
+	return s.done("Rotate")
 }
 
 func (s *faultyStore) Touch(ctx context.Context, uses []auth.Use) error {
