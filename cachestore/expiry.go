@@ -42,17 +42,22 @@ func (s *Store) makeCaches() (err error) {
 		MaximumSize: s.cfg.Capacity,
 		Clock:       &s.expiry.now,
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[auth.Digest, entry]) time.Duration {
-			return max(e.Value.expires-time.Duration(e.SnapshotAtNano), 1)
+			return lifetime(e.Value.expires, e.SnapshotAtNano)
 		}),
 	})
 	s.unknown, errUnknown = otter.New(&otter.Options[key, negative]{
 		MaximumSize: s.cfg.UnknownCapacity,
 		Clock:       &s.expiry.now,
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[key, negative]) time.Duration {
-			return max(e.Value.expires-time.Duration(e.SnapshotAtNano), 1)
+			return lifetime(e.Value.expires, e.SnapshotAtNano)
 		}),
 	})
 	return errors.Join(err, errUnknown)
+}
+
+// lifetime is how long an entry that is added now stays. Otter takes nothing below 1.
+func lifetime(expires time.Duration, now int64) time.Duration {
+	return max(expires-time.Duration(now), 1)
 }
 
 // added must be called before an entry is added.
