@@ -48,8 +48,7 @@ type dialect struct {
 	driverPrepares bool
 
 	// autocommit is the variable that tells whether a statement outside of a transaction is one
-	// of its own. If it is off, the first read of a connection begins a transaction that no
-	// statement ends, and all later reads see the database as it was then.
+	// of its own, if the database has that: see errSnapshot.
 	autocommit string
 
 	// remote is set if there is a server, whose connections can break.

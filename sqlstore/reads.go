@@ -75,18 +75,10 @@ func (s *Store) find(ctx context.Context, tx querier, ref auth.Ref) (auth.Creden
 	return unrevoked(s.dialect.scan(tx.QueryRowContext(ctx, s.dialect.selectRows(where), args...)))
 }
 
-// errSnapshot tells that the answer may not be as of now.
-var errSnapshot = errors.New("sqlstore: autocommit is off, so the connection may see an old state of the database")
-
 // one returns the record that ask reads, which is called with a destination for
 // @@autocommit if the database has that. If the answer may not be as of now, or the
-// connection does not work, one asks others for the record where the condition holds.
-//
-// The answer may not be as of now if it comes from a connection with autocommit off, whose
-// first statement took a snapshot. In a row, @@autocommit costs nothing. Without a row there
-// is none, and a query that always returned one would make each lookup a fifth slower. But
-// all connections of a pool are configured alike. So of the answers without a row, one in a
-// second is checked, and all once a connection was found to have autocommit off.
+// connection does not work, one asks others for the record where the condition holds: see
+// errSnapshot.
 func (s *Store) one(ctx context.Context, where string, args []any, ask func(extra ...any) (*row, error)) (r *row, err error) {
 	first := func() error {
 		r, err = ask()
@@ -107,12 +99,6 @@ func (s *Store) one(ctx context.Context, where string, args []any, ask func(extr
 		return err
 	})
 	return r, err
-}
-
-func (s *Store) mustCheckMiss(now time.Time) bool {
-	last := s.missChecked.Load()
-	return s.autocommitOff.Load() ||
-		now.UnixNano()-last >= int64(time.Second) && s.missChecked.CompareAndSwap(last, now.UnixNano())
 }
 
 // lookupStatement does not hold the mutex while it prepares the statement: callers

@@ -112,19 +112,6 @@ func (s *Store) readFresh(ctx context.Context, f func(q querier) error) error {
 	return f(conn)
 }
 
-// enableAutocommit leaves the connection with autocommit on. If it was off, this ends the
-// transaction that the first read has begun.
-func (s *Store) enableAutocommit(ctx context.Context, conn *sql.Conn) error {
-	var on bool
-	err := conn.QueryRowContext(ctx, "SELECT "+s.dialect.autocommit).Scan(&on)
-	if err != nil || on {
-		return err
-	}
-	s.autocommitOff.Store(true)
-	_, err = conn.ExecContext(ctx, "SET autocommit = 1")
-	return err
-}
-
 // beginWith starts a transaction. If that fails, it rolls back, because the
 // transaction may have started.
 func beginWith(ctx context.Context, conn *sql.Conn, statements []string) error {
