@@ -121,10 +121,16 @@ func (w *churn) check(t *testing.T, store auth.Store) {
 // be answered from the cache of the process for a while.
 func requireConsistent(t *testing.T, store auth.Store, c auth.Credential, live bool) {
 	t.Helper()
-	_, err := store.Get(t.Context(), c.Ref())
-	require.Equal(t, live, err == nil, "Get: %v", err)
-	require.Eventually(t, func() bool {
-		err = lookup(t, store, c)
-		return (err == nil) == live && !isOutage(err)
-	}, patience, time.Millisecond, "Lookup: %v", err)
+	_, got := store.Get(t.Context(), c.Ref())
+	require.Equal(t, live, got == nil, "Get: %v", got)
+	for deadline := time.Now().Add(patience); ; <-time.After(time.Millisecond) {
+		err := lookup(t, store, c)
+		if (err == nil) == live && !isOutage(err) {
+			return
+		}
+		if time.Now().After(deadline) {
+			_, again := store.Get(t.Context(), c.Ref())
+			t.Fatalf("Lookup: %v; Get has returned: %v, and now: %v", err, got, again)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,6 +96,16 @@ func (s *redisSentinel) awaitFailover(t *testing.T) {
 	}, electionTime, 20*time.Millisecond, "no replica takes over")
 }
 
+// awaitDemotion waits until the former primary is a replica. Until then a process may still
+// use it, and later lose what it has changed there.
+func (s *redisSentinel) awaitDemotion(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		info, err := s.primary.ask("INFO", "replication").ToString()
+		return err == nil && strings.Contains(info, "\nrole:slave\r")
+	}, electionTime, 20*time.Millisecond, "the former primary stays one")
+}
+
 // Sentinel promotes a replica while processes look up and change credentials. Changes that
 // had not reached the replica can be lost, even if the primary was not down.
 func TestRedisStore_sentinelFailover(t *testing.T) {
@@ -103,7 +114,10 @@ func TestRedisStore_sentinelFailover(t *testing.T) {
 		name     string
 		failover func(t *testing.T, s *redisSentinel)
 	}{
-		{"on command", func(t *testing.T, s *redisSentinel) { s.sentinels[0].do(t, "SENTINEL", "FAILOVER", "auth") }},
+		{"on command", func(t *testing.T, s *redisSentinel) {
+			s.sentinels[0].do(t, "SENTINEL", "FAILOVER", "auth")
+			s.awaitDemotion(t)
+		}},
 		{"killed primary", func(t *testing.T, s *redisSentinel) {
 			s.declareDownAfter(t, "1000")
 			s.primary.kill()
