@@ -92,6 +92,8 @@ type Identity struct {
 	Scheme          Scheme    `json:"scheme"`                    // by which the credential was presented
 	CredentialID    string    `json:"credential_id"`             // the public ID of the credential; for a cookie, of the session
 	Scopes          Scopes    `json:"scopes"`                    // FullAccess is everything that the user may do
+	Metadata        Metadata  `json:"-"`                         // the service's own data about the credential
+	Actor           string    `json:"actor,omitempty"`           // the user who acts as UserID, if it is another: see SessionOptions
 	AuthenticatedAt time.Time `json:"authenticated_at,omitzero"` // the sign-in for a cookie, the creation for a token or secret
 	ExpiresAt       time.Time `json:"expires_at,omitzero"`       // zero means never
 }
@@ -143,8 +145,8 @@ type Authenticator interface {
 // HeaderCredential returns the credential that the Authorization header carries for
 // scheme s. It is meant for custom authenticators. It returns [ErrNoCredential] if there
 // is no such header or it names another scheme, and [ErrMalformed] if there are two, if it is
-// over 64 KiB long, or if the credential is not a token68 (RFC 9110 section 11.2; JSON Web
-// Tokens are). The credential has not been verified.
+// over 64 KiB long, or if the credential has anything but visible ASCII characters, or a space,
+// comma, quote or backslash. The credential has not been verified.
 func HeaderCredential(r *http.Request, s Scheme) (string, error) {
 	a := header.ParseAuthorization(r.Header)
 	switch {
@@ -152,7 +154,7 @@ func HeaderCredential(r *http.Request, s Scheme) (string, error) {
 		return "", errMalformed
 	case !s.is(Scheme(a.Scheme)):
 		return "", errNoCredential
-	case a.Malformed || !header.IsToken68(a.Credential):
+	case a.Malformed || !header.IsCredential(a.Credential):
 		return "", errMalformed
 	}
 	return a.Credential, nil

@@ -24,7 +24,9 @@ func TestHeaderCredential(t *testing.T) {
 		{"a JSON Web Token", []string{"Legacy " + repeated("a", 900) + "." + repeated("b", 900) + "._-"}, repeated("a", 900) + "." + repeated("b", 900) + "._-", nil},
 		{"two fields", []string{"Legacy a", "Legacy a"}, "", auth.ErrMalformed},
 		{"nothing behind it", []string{"Legacy"}, "", auth.ErrMalformed},
-		{"not a token68", []string{"Legacy a b"}, "", auth.ErrMalformed},
+		{"any other visible character", []string{"Legacy 12|a:b"}, "12|a:b", nil},
+		{"a space", []string{"Legacy a b"}, "", auth.ErrMalformed},
+		{"a list", []string{"Legacy a,b"}, "", auth.ErrMalformed},
 		{"too long", []string{"Legacy " + repeated("a", 64<<10)}, "", auth.ErrMalformed},
 	} {
 		t.Run(test.name, func(t *testing.T) {

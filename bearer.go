@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
+	"github.com/seed-31c5bcb2/auth/internal/metadata"
 	"github.com/seed-31c5bcb2/auth/internal/token"
 )
 
@@ -61,7 +63,7 @@ type BearerPolicy struct {
 	MaxPerUser     int           // zero means no limit
 }
 
-// TokenOptions describes a token to create. All fields except Idempotency are required.
+// TokenOptions describes a token to create. Name, Scopes and Lifetime are required.
 type TokenOptions struct {
 	// Name is what its user calls the token: 1 to 255 bytes of UTF-8 with a visible
 	// character, without control characters, line separators and marks of text direction.
@@ -72,6 +74,14 @@ type TokenOptions struct {
 	// Lifetime is at least a minute and at most MaxLifetime, or NoExpiry if there is
 	// no MaxLifetime.
 	Lifetime time.Duration
+	// Networks are those from which the token may be used, at most 16, without bits after their
+	// length. If nil, it may be used from anywhere. An empty slice that is not nil is an error. The
+	// service must call [WithClientAddr]: otherwise the token is rejected everywhere.
+	Networks []netip.Prefix
+	// Metadata is the service's own data, such as a tenant or a role, which Rotate keeps. It has at
+	// most 16 entries. Keys are 1 to 64 of [a-z0-9_.-], and values at most 256 bytes of UTF-8 without
+	// control characters. It is copied.
+	Metadata map[string]string
 	// Idempotency, if not empty, is a value of [NewIdempotency] of at most 24 hours ago. Of
 	// two calls with the same value for the same user, in any process, the second returns
 	// ErrConflict, even if the token of the first has been revoked. This holds as long as
@@ -198,7 +208,7 @@ func (b *Bearer) authenticate(r *http.Request, presented header.Authorization) (
 	if err != nil {
 		return nil, err
 	}
-	b.used(c, now, false)
+	b.used(r.Context(), c, now, false)
 	return c, nil
 }
 
@@ -211,8 +221,9 @@ func (b *Bearer) Issue(ctx context.Context, userID string, o TokenOptions) (plai
 	return b.issue(ctx, userID, ImportOptions{TokenOptions: o})
 }
 
-// Import adds a token of another system, which then works unchanged: 24 to 512 characters
-// of token68 (RFC 9110 section 11.2) that do not have the form of a Credential.ID. If b has a
+// Import adds a token of another system, which then works unchanged: 24 to 512 visible
+// ASCII characters without space, comma, quote and backslash that do not have the form of a
+// Credential.ID. If b has a
 // Prefix, AcceptImported must be set, unless the token has the form of b's own. Import returns
 // the errors of Issue, and [ErrConflict] if the token exists already. A revoked token cannot be
 // imported again until it is purged.
@@ -227,7 +238,7 @@ func (b *Bearer) Import(ctx context.Context, userID, plaintext string, o ImportO
 func (b *Bearer) ImportDigest(ctx context.Context, userID string, d Digest, o ImportOptions) (c Credential, err error) {
 	op := b.begin(ctx, opImport, userID, "")
 	defer op.done(&err)
-	c, err = b.newCredential(userID, o)
+	c, err = b.newCredential(ctx, userID, o)
 	if d == (Digest{}) {
 		err = errors.Join(argumentError("digest", "must not be zero"), err)
 	}
@@ -260,6 +271,63 @@ func (b *Bearer) Get(ctx context.Context, userID, id string) (Credential, error)
 // has no such token or it has expired, and [ErrConflict] if it has been rotated already.
 func (b *Bearer) Rotate(ctx context.Context, userID, id string, overlap time.Duration) (plaintext string, c Credential, err error) {
 	return b.rotate(ctx, userID, id, overlap)
+}
+
+// A TokenUpdate says what Update changes. A field that is nil stays as it is, so a new name
+// cannot remove the networks.
+type TokenUpdate struct {
+	Name     *string
+	Scopes   *[]string          // as in TokenOptions
+	Networks *[]netip.Prefix    // as in TokenOptions: a pointer to nil lets the token be used from anywhere
+	Metadata map[string]*string // sets entries, and deletes those whose value is nil; others stay
+}
+
+// Update changes a token and returns it as it is then. Its plaintext and its times stay. A change
+// takes effect in other processes as a revocation does. A request that is already accepted
+// hears of removed scopes and networks by [Recheck]. Fields that other calls change at the same time are
+// kept. Update returns [ErrInvalidArgument] if u violates the configuration, [ErrNotFound]
+// if the user has no such token, [ErrConflict] if the token has been rotated, or
+// [ErrUnavailable]. An expired token can be updated.
+func (b *Bearer) Update(ctx context.Context, userID, id string, u TokenUpdate) (c Credential, err error) {
+	op := b.begin(ctx, opUpdate, userID, id)
+	defer op.done(&err)
+	const tries = 10 // each but the last is lost to another change of the same token
+	for range tries {
+		old, err := b.read(ctx, userID, id)
+		if err != nil {
+			return Credential{}, err
+		}
+		if c, err = u.apply(old, b.scopes); err != nil {
+			return Credential{}, err
+		}
+		switch err = storeError(b.store.Update(ctx, old, c), ErrNotFound, ErrConflict); {
+		case err == nil:
+			op.notify(Event{Type: EventUpdated, UserID: userID, CredentialID: id})
+			return c, nil
+		case old.Superseded || !errors.Is(err, ErrConflict) || errors.Is(err, ErrUnavailable):
+			return Credential{}, err
+		}
+	}
+	return Credential{}, ErrConflict
+}
+
+// apply returns c with the changes.
+func (u *TokenUpdate) apply(c Credential, known []string) (Credential, error) {
+	var nameErr, scopesErr, networksErr, metadataErr error
+	if u.Name != nil {
+		c.Name, nameErr = *u.Name, checkName(*u.Name)
+	}
+	if u.Scopes != nil {
+		c.Scopes, scopesErr = parseScopes(*u.Scopes, known)
+	}
+	if u.Networks != nil {
+		c.Networks, networksErr = newNetworks(*u.Networks)
+	}
+	text, fault := metadata.Change(string(c.Metadata), u.Metadata)
+	if c.Metadata = Metadata(text); fault != "" {
+		metadataErr = argumentError("Metadata", "%s", fault)
+	}
+	return c, errors.Join(nameErr, scopesErr, networksErr, metadataErr)
 }
 
 // Revoke revokes a token, and with it the token that it replaced if that is in its

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"reflect"
 )
 
@@ -196,6 +197,46 @@ func (a *admitted) Value(key any) any {
 		return &a.request
 	}
 	return a.identityContext.Value(key)
+}
+
+type clientAddrKey struct{}
+
+// WithClientAddr returns a copy of ctx with the address of the client that the service has
+// determined, for [Credential].Networks, CreatedFrom and LastUsedFrom. Call it in a middleware
+// outside of Require. The zero Addr means that the address is unknown.
+//
+// The package reads neither header fields nor http.Request.RemoteAddr by itself: a client can send
+// any X-Forwarded-For, and behind a proxy RemoteAddr is the proxy's. A service without a proxy
+// uses [RemoteAddr]; docs/guides/networks.md shows the middleware for one proxy and for several.
+func WithClientAddr(ctx context.Context, addr netip.Addr) context.Context {
+	addr = addr.Unmap()
+	return context.WithValue(ctx, clientAddrKey{}, &addr)
+}
+
+// ClientAddr returns the address that [WithClientAddr] has set, not IPv4-mapped, or false if the
+// address is unknown.
+func ClientAddr(ctx context.Context) (netip.Addr, bool) {
+	if addr, ok := ctx.Value(clientAddrKey{}).(*netip.Addr); ok && addr.IsValid() {
+		return *addr, true
+	}
+	return netip.Addr{}, false
+}
+
+// RemoteAddr returns the address at the other end of the connection, for [WithClientAddr] in a
+// service with no proxy in front. It returns the zero Addr if r has none, for example over a Unix
+// socket.
+func RemoteAddr(r *http.Request) netip.Addr {
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Addr().Unmap()
+}
+
+// recordedAddr is the client's address as records keep it: without a zone.
+func recordedAddr(ctx context.Context) netip.Addr {
+	addr, _ := ClientAddr(ctx)
+	return addr.WithZone("")
 }
 
 // remoteAddr is the address of the request that ctx belongs to, or empty.

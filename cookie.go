@@ -168,7 +168,7 @@ func (c *Cookie) authenticate(r *http.Request) (*Credential, error) {
 	if !c.origins.Allows(r) {
 		return nil, errRejected(session, ReasonCrossOrigin, ErrCrossOrigin)
 	}
-	c.used(session, now, c.idleTimeout > 0)
+	c.used(r.Context(), session, now, c.idleTimeout > 0)
 	return session, nil
 }
 
@@ -255,7 +255,7 @@ func (c *Cookie) isIdle(session *Credential, now time.Time) bool {
 	if now.Before(last.Add(c.idleTimeout)) {
 		return false
 	}
-	return !now.Before(c.recorder.Last(session.Digest).Add(c.idleTimeout))
+	return !now.Before(c.recorder.Last(session.Digest).At.Add(c.idleTimeout))
 }
 
 // CheckOrigin returns [ErrCrossOrigin] if the request could change something (any method
@@ -292,8 +292,8 @@ func (c *Cookie) Get(ctx context.Context, userID, id string) (Credential, error)
 // present returns a session as it is judged now: bounded, and with its latest use.
 func (c *Cookie) present(session Credential) Credential {
 	session = *c.bounded(&session)
-	if last := c.recorder.Last(session.Digest); last.After(session.LastUsedAt) {
-		session.LastUsedAt = last.UTC().Truncate(time.Microsecond)
+	if last := c.recorder.Last(session.Digest); last.At.After(session.LastUsedAt) {
+		session.LastUsedAt, session.LastUsedFrom = last.At.UTC().Truncate(time.Microsecond), last.From
 	}
 	return session
 }

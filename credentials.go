@@ -5,12 +5,15 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
 	"github.com/seed-31c5bcb2/auth/internal/lastuse"
+	"github.com/seed-31c5bcb2/auth/internal/metadata"
+	"github.com/seed-31c5bcb2/auth/internal/networks"
 	"github.com/seed-31c5bcb2/auth/internal/seal"
 	"github.com/seed-31c5bcb2/auth/internal/text"
 	"github.com/seed-31c5bcb2/auth/internal/token"
@@ -52,12 +55,14 @@ func (cs *credentials) init(store Store, kind Kind, observe Observer) {
 
 // used records that c was used. Unless exact is set, nothing is recorded within a minute of
 // the use that the record has.
-func (cs *credentials) used(c *Credential, now time.Time, exact bool) {
+func (cs *credentials) used(ctx context.Context, c *Credential, now time.Time, exact bool) {
 	fresh := lastuse.Fresh(c.LastUsedAt, now)
 	if fresh && !exact {
 		return
 	}
-	cs.recorder.Record(lastuse.Use{Kind: uint8(c.Kind), UserID: c.UserID, ID: c.ID, Digest: c.Digest, At: now}, fresh, exact)
+	cs.recorder.Record(lastuse.Use{
+		Kind: uint8(c.Kind), UserID: c.UserID, ID: c.ID, Digest: c.Digest, At: now, From: recordedAddr(ctx),
+	}, fresh, exact)
 }
 
 // touch writes uses to the store. It runs on the recorder's goroutine, where a
@@ -70,7 +75,7 @@ func (cs *credentials) touch(ctx context.Context, batch []lastuse.Use) (err erro
 	}()
 	uses := make([]Use, len(batch))
 	for i, u := range batch {
-		uses[i] = Use{Ref: Ref{Kind(u.Kind), u.UserID, u.ID}, Digest: u.Digest, At: u.At}
+		uses[i] = Use{Ref: Ref{Kind(u.Kind), u.UserID, u.ID}, Digest: u.Digest, At: u.At, From: u.From}
 	}
 	return cs.store.Touch(ctx, uses)
 }
@@ -81,7 +86,8 @@ func (cs *credentials) notifyUseLost(err error) {
 	cs.notify(context.Background(), Event{Type: EventUseLost, Reason: ReasonUnavailable, Err: err})
 }
 
-// lookup returns the record with the digest, unless it has expired.
+// lookup returns the record with the digest, unless it has expired or may not be used from the
+// client's address.
 func (cs *credentials) lookup(ctx context.Context, d Digest, now time.Time) (*Credential, error) {
 	c, err := cs.find(ctx, cs.store, d)
 	if err != nil {
@@ -90,7 +96,7 @@ func (cs *credentials) lookup(ctx context.Context, d Digest, now time.Time) (*Cr
 	if c.Expired(now) {
 		return nil, errRejected(c, ReasonExpired, ErrInvalidCredential)
 	}
-	if c.Networks != "" {
+	if !c.Networks.allow(ctx) {
 		return nil, errRejected(c, ReasonNetwork, ErrInvalidCredential)
 	}
 	return c, nil
@@ -155,7 +161,7 @@ func (cs *credentials) recheck(ctx context.Context, accepted *Credential) (*Cred
 		return nil, errRejected(accepted, ReasonRevoked, ErrInvalidCredential)
 	case err != nil:
 		return nil, errUnavailable(err)
-	case c.Networks != "":
+	case !c.Networks.allow(ctx):
 		return nil, errRejected(accepted, ReasonNetwork, ErrInvalidCredential)
 	}
 	return c, checkKept(accepted.Scopes, c.Scopes)
@@ -185,10 +191,10 @@ func uncached(s Store) Store {
 }
 
 // newRecord returns a record with a new ID, and without a digest.
-func (cs *credentials) newRecord(userID, name string, scopes Scopes, created, expires time.Time) Credential {
+func (cs *credentials) newRecord(ctx context.Context, userID, name string, scopes Scopes, created, expires time.Time) Credential {
 	return Credential{
 		ID: token.ID(created), Kind: cs.kind, UserID: userID, Name: name, Scopes: scopes,
-		CreatedAt: created, ExpiresAt: expires,
+		CreatedAt: created, ExpiresAt: expires, CreatedFrom: recordedAddr(ctx),
 	}
 }
 
@@ -330,7 +336,7 @@ func (is *issuer) authenticatePlaintext(ctx context.Context, presented header.Au
 func (is *issuer) issue(ctx context.Context, userID string, o ImportOptions) (plaintext string, c Credential, err error) {
 	op := is.begin(ctx, opIssue, userID, "")
 	defer op.done(&err)
-	c, err = is.newCredential(userID, o)
+	c, err = is.newCredential(ctx, userID, o)
 	if err != nil {
 		return "", Credential{}, err
 	}
@@ -346,7 +352,7 @@ func (is *issuer) issue(ctx context.Context, userID string, o ImportOptions) (pl
 func (is *issuer) importPlaintext(ctx context.Context, userID, plaintext string, o ImportOptions) (c Credential, err error) {
 	op := is.begin(ctx, opImport, userID, "")
 	defer op.done(&err)
-	c, err = is.newCredential(userID, o)
+	c, err = is.newCredential(ctx, userID, o)
 	if err := errors.Join(is.format.checkImport(plaintext), err); err != nil {
 		return Credential{}, err
 	}
@@ -358,20 +364,21 @@ func (is *issuer) importPlaintext(ctx context.Context, userID, plaintext string,
 }
 
 // newCredential returns a record without a plaintext.
-func (is *issuer) newCredential(userID string, o ImportOptions) (Credential, error) {
-	var nameErr error
+func (is *issuer) newCredential(ctx context.Context, userID string, o ImportOptions) (Credential, error) {
+	var nameErr, networksErr, metadataErr, idErr error
 	if is.kind == KindToken { // secrets have no name
 		nameErr = checkName(o.Name)
 	}
 	scopes, scopesErr := parseScopes(o.Scopes, is.scopes)
 	now := timestamp()
 	created, expires, timesErr := o.times(now, is.maxLifetime)
-	c := is.newRecord(userID, o.Name, scopes, created, expires)
-	var idErr error
+	c := is.newRecord(ctx, userID, o.Name, scopes, created, expires)
+	c.Networks, networksErr = newNetworks(o.Networks)
+	c.Metadata, metadataErr = newMetadata(o.Metadata)
 	if o.Idempotency != "" {
 		c.ID, idErr = o.id(userID, now)
 	}
-	if err := errors.Join(checkUserID(userID), nameErr, scopesErr, timesErr, idErr); err != nil {
+	if err := errors.Join(checkUserID(userID), nameErr, scopesErr, timesErr, networksErr, metadataErr, idErr); err != nil {
 		return Credential{}, err
 	}
 	return c, nil
@@ -406,7 +413,7 @@ func (is *issuer) rotate(ctx context.Context, userID, id string, overlap time.Du
 		return "", Credential{}, err
 	}
 	created := timestamp()
-	c = is.newRecord(userID, old.Name, old.Scopes, created, expiryAfter(created, is.lifetimeAfter(old)))
+	c = is.newRecord(ctx, userID, old.Name, old.Scopes, created, expiryAfter(created, is.lifetimeAfter(old)))
 	c.Networks, c.Metadata = old.Networks, old.Metadata
 	plaintext = token.New(is.format.prefix)
 	is.setPlaintext(&c, plaintext)
@@ -471,7 +478,7 @@ func (f *plaintextFormat) check(plaintext string) error {
 	switch {
 	case len(plaintext) > maxPlaintext:
 		return errTooLong // before anything reads each byte of it
-	case !header.IsToken68(plaintext):
+	case !header.IsCredential(plaintext):
 		return errMalformed
 	case f.prefix == "":
 		return nil
@@ -491,7 +498,7 @@ func (f *plaintextFormat) checkImport(plaintext string) error {
 	}
 	switch f.check(plaintext) {
 	case errTooLong, errMalformed:
-		return argumentError("plaintext", "must be at most %d characters of token68 (RFC 9110 section 11.2)", maxPlaintext)
+		return argumentError("plaintext", "must be at most %d visible ASCII characters without space, comma, quote and backslash", maxPlaintext)
 	case errPrefix:
 		return argumentError("plaintext", "does not have the form of plaintexts with this Prefix: set AcceptImported to allow it")
 	case nil:
@@ -503,6 +510,25 @@ func (f *plaintextFormat) checkImport(plaintext string) error {
 		return argumentError("plaintext", "has the form of tokens with this Prefix, but not their checksum")
 	}
 	return nil
+}
+
+func newNetworks(prefixes []netip.Prefix) (Networks, error) {
+	if prefixes == nil {
+		return "", nil
+	}
+	list, fault := networks.Format(prefixes)
+	if fault != "" {
+		return "", argumentError("Networks", "%s", fault)
+	}
+	return Networks(list), nil
+}
+
+func newMetadata(entries map[string]string) (Metadata, error) {
+	text, fault := metadata.Format(entries)
+	if fault != "" {
+		return "", argumentError("Metadata", "%s", fault)
+	}
+	return Metadata(text), nil
 }
 
 // timestamp is the current time as stores keep it.

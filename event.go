@@ -28,6 +28,7 @@ const (
 	EventIssued     EventType = "issued"      // a token or secret was created
 	EventImported   EventType = "imported"    // a token or secret of another system was added
 	EventRotated    EventType = "rotated"     // CredentialID is the new one
+	EventUpdated    EventType = "updated"     // a token's name, scopes, networks or metadata were changed
 	EventRevealed   EventType = "revealed"    // a client secret was shown again
 	EventRevoked    EventType = "revoked"     // one credential was revoked; Reason says why
 	EventRevokedAll EventType = "revoked_all" // all of a user's credentials of one kind were revoked, or all sessions with exceptions
@@ -45,6 +46,7 @@ const (
 	opGet             = "get"
 	opReveal          = "reveal"
 	opRotate          = "rotate"
+	opUpdate          = "update"
 	opRevoke          = "revoke"
 	opRevokeAll       = "revoke_all"
 	opRevokePlaintext = "revoke_plaintext"
@@ -62,7 +64,7 @@ const (
 type Event struct {
 	Type EventType
 	// Operation is the call that caused the event: "issue", "import", "list", "get",
-	// "reveal", "rotate", "revoke", "revoke_all", "revoke_plaintext", "sign_in" or
+	// "reveal", "rotate", "update", "revoke", "revoke_all", "revoke_plaintext", "sign_in" or
 	// "sign_out". It is empty for events of
 	// Middleware.Observe, of CheckOrigin, and for EventUseLost.
 	Operation string

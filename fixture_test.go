@@ -374,6 +374,10 @@ func (s *spyStore) List(ctx context.Context, kind auth.Kind, userID string, page
 	return list, err
 }
 
+func (s *spyStore) Update(ctx context.Context, old, next auth.Credential) error {
+	return s.call("Update", func() error { return s.Store.Update(ctx, old, next) }, old, next)
+}
+
 func (s *spyStore) Rotate(ctx context.Context, old, next auth.Credential, oldUntil time.Time) error {
 	return s.call("Rotate", func() error { return s.Store.Rotate(ctx, old, next, oldUntil) }, old, next)
 }

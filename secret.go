@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
@@ -58,21 +59,27 @@ type SecretPolicy struct {
 	Revealable     bool          // there are RevealKeys
 }
 
-// SecretOptions describes a client secret to create. All fields except Idempotency are
-// required.
+// SecretOptions describes a client secret to create. Scopes and Lifetime are required.
 type SecretOptions struct {
 	// Scopes are what the secret may be used for. Use []string{FullAccess} for
 	// everything that the user may do.
 	Scopes []string
 	// Lifetime is at least a minute, or NoExpiry.
 	Lifetime time.Duration
+	// Networks are those from which the secret may be used. If nil, it may be used from anywhere:
+	// see TokenOptions.
+	Networks []netip.Prefix
+	// Metadata is the service's own data, which Rotate keeps: see TokenOptions.
+	Metadata map[string]string
 	// Idempotency, if not empty, is a value of [NewIdempotency], so that a form that is sent
 	// again creates no second secret: see TokenOptions.
 	Idempotency string
 }
 
 func (o SecretOptions) importOptions() ImportOptions {
-	return ImportOptions{TokenOptions: TokenOptions{Scopes: o.Scopes, Lifetime: o.Lifetime, Idempotency: o.Idempotency}}
+	return ImportOptions{TokenOptions: TokenOptions{
+		Scopes: o.Scopes, Lifetime: o.Lifetime, Networks: o.Networks, Metadata: o.Metadata, Idempotency: o.Idempotency,
+	}}
 }
 
 // NewSecret returns a Secret over store, or an error that lists everything wrong with cfg.
@@ -107,7 +114,7 @@ func (s *Secret) authenticate(r *http.Request, presented header.Authorization) (
 	if _, browser := r.Header["Sec-Fetch-Site"]; browser {
 		return nil, errRejected(c, ReasonBrowser, ErrInvalidCredential)
 	}
-	s.used(c, now, false)
+	s.used(r.Context(), c, now, false)
 	return c, nil
 }
 
@@ -120,8 +127,8 @@ func (s *Secret) Issue(ctx context.Context, userID string, o SecretOptions) (pla
 }
 
 // Import adds a secret of another system as the current one of a user, who must not have
-// one: 24 to 512 characters of token68 (RFC 9110 section 11.2) that do not have the form of a
-// Credential.ID, which then works unchanged.
+// one: 24 to 512 visible ASCII characters without space, comma, quote and backslash that do not
+// have the form of a Credential.ID. It then works unchanged.
 // If s has a Prefix, AcceptImported must be set, unless the secret has the form of s's own.
 // Import returns the errors of Issue, and
 // [ErrConflict] if the secret exists already. A revoked secret cannot be imported

@@ -23,6 +23,16 @@ type SessionOptions struct {
 	// Lifetime is rounded up to whole seconds. Zero means the configured lifetime, which is
 	// also the maximum.
 	Lifetime time.Duration
+	// NonPersistent makes a cookie without Max-Age and Expires, which the browser keeps until it is
+	// closed: "remember me" was not ticked. The record still expires after Lifetime. A session that
+	// replaces a valid one of the same browser and user is non-persistent too if that one was.
+	NonPersistent bool
+	// Actor, if not empty, is the user who acts as userID, for example a member of the support
+	// staff: another user ID. It is in the [Identity] of each request. Use a [Cookie] with a Name
+	// of its own for such sessions, so that the actor's own session stays.
+	Actor string
+	// Metadata is the service's own data about the session: see TokenOptions.
+	Metadata map[string]string
 }
 
 // SignIn starts a session for a user whom the caller has just authenticated, for
@@ -43,7 +53,7 @@ func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, o
 	if err := c.checkOrigin(r, op); err != nil {
 		return Credential{}, err
 	}
-	session, lifetime, err := c.newSession(userID, o)
+	session, lifetime, err := c.newSession(r.Context(), userID, o)
 	if err != nil {
 		return Credential{}, err
 	}
@@ -53,10 +63,14 @@ func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, o
 		return Credential{}, err
 	}
 	session.Name, session.Digest = text.Sanitize(r.UserAgent(), maxName), token.Digest(plaintext)
-	if err := c.start(op, r, session); err != nil {
+	if err := c.start(op, r, &session); err != nil {
 		return Credential{}, err
 	}
-	c.setCookie(w, value, session.ExpiresAt, int(lifetime/time.Second))
+	expires, maxAge := session.ExpiresAt, int(lifetime/time.Second)
+	if session.NonPersistent {
+		expires, maxAge = time.Time{}, 0
+	}
+	c.setCookie(w, value, expires, maxAge)
 	op.notify(Event{Type: EventSignedIn, UserID: userID, CredentialID: session.ID})
 	return session, nil
 }
@@ -150,7 +164,7 @@ func (c *Cookie) requestSessions(r *http.Request) ([]*Credential, error) {
 }
 
 // newSession returns a record without name and digest, and its lifetime.
-func (c *Cookie) newSession(userID string, o SessionOptions) (session Credential, lifetime time.Duration, err error) {
+func (c *Cookie) newSession(ctx context.Context, userID string, o SessionOptions) (session Credential, lifetime time.Duration, err error) {
 	scopes, scopesErr := fullAccess, error(nil)
 	if o.Scopes != nil {
 		scopes, scopesErr = ParseScopes(o.Scopes)
@@ -162,15 +176,30 @@ func (c *Cookie) newSession(userID string, o SessionOptions) (session Credential
 	if o.Lifetime < 0 || o.Lifetime > c.lifetime {
 		err = argumentError("Lifetime", "must be at most %v, or 0 for that", c.lifetime)
 	}
-	if err := errors.Join(checkUserID(userID), scopesErr, err); err != nil {
+	metadata, metadataErr := newMetadata(o.Metadata)
+	if err := errors.Join(checkUserID(userID), scopesErr, err, checkActor(o.Actor, userID), metadataErr); err != nil {
 		return Credential{}, 0, err
 	}
 	created := timestamp()
-	return c.newRecord(userID, "", scopes, created, expiryAfter(created, lifetime)), lifetime, nil
+	session = c.newRecord(ctx, userID, "", scopes, created, expiryAfter(created, lifetime))
+	session.Metadata, session.Actor, session.NonPersistent = metadata, o.Actor, o.NonPersistent
+	return session, lifetime, nil
+}
+
+func checkActor(actor, userID string) error {
+	switch {
+	case actor == "":
+		return nil
+	case actor == userID:
+		return argumentError("Actor", "must be another user than userID")
+	case !text.IsKey(actor, maxUserID):
+		return argumentError("Actor", "must be at most %d bytes of UTF-8 without control characters", maxUserID)
+	}
+	return nil
 }
 
 // start stores a new session and ends those that were presented with r.
-func (c *Cookie) start(op *operation, r *http.Request, session Credential) error {
+func (c *Cookie) start(op *operation, r *http.Request, session *Credential) error {
 	olds, err := c.requestSessions(r)
 	if err != nil {
 		return err
@@ -182,9 +211,13 @@ func (c *Cookie) start(op *operation, r *http.Request, session Credential) error
 		if err := c.endAll(op, slices.Delete(olds, own, own+1)); err != nil {
 			return err
 		}
-		return c.replace(op, ownSession, session)
+		// A sign-in that confirms who it is does not ask again whether the browser is shared.
+		if now := session.CreatedAt; ownSession.NonPersistent && !c.bounded(ownSession).Expired(now) && !c.isIdle(ownSession, now) {
+			session.NonPersistent = true
+		}
+		return c.replace(op, ownSession, *session)
 	}
-	if err := c.create(op, session); err != nil {
+	if err := c.create(op, *session); err != nil {
 		return err
 	}
 	if err := c.endAll(op, olds); err != nil {

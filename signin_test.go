@@ -675,3 +675,63 @@ func TestRevokeAll_exceptions(t *testing.T) {
 	_, err = f.cookie.RevokeAll(t.Context(), "ada", slices.Repeat([]string{"x"}, 1001)...)
 	require.ErrorIs(t, err, auth.ErrInvalidArgument)
 }
+
+// The browser forgets the cookie when it is closed, if "remember me" was not ticked. That
+// stays when the session is replaced, for example after the user has confirmed the password.
+func TestSignIn_nonPersistent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, func(c *configs) { c.cookie.IdleTimeout = time.Hour })
+		signIn := func(user string, o auth.SessionOptions, presented ...*http.Cookie) (*http.Cookie, auth.Credential) {
+			w := httptest.NewRecorder()
+			c, err := f.cookie.SignIn(w, request("POST", withCookie(presented...)), user, o)
+			require.NoError(t, err)
+			cookie := w.Result().Cookies()[0]
+			require.Equal(t, c.NonPersistent, cookie.MaxAge == 0 && cookie.Expires.IsZero(), cookie.Raw)
+			accepted(t, f.all().get(withCookie(cookie)), user, auth.SchemeCookie)
+			return cookie, c
+		}
+		first, c := signIn("ada", auth.SessionOptions{NonPersistent: true})
+		require.True(t, c.NonPersistent)
+		require.Equal(t, 7*24*time.Hour, c.ExpiresAt.Sub(c.CreatedAt), "the record has its lifetime")
+		second, c := signIn("ada", auth.SessionOptions{}, first)
+		require.True(t, c.NonPersistent, "replaced")
+		_, c = signIn("eve", auth.SessionOptions{}, second)
+		require.False(t, c.NonPersistent, "another user")
+
+		third, _ := signIn("ada", auth.SessionOptions{NonPersistent: true})
+		time.Sleep(time.Hour)
+		_, c = signIn("ada", auth.SessionOptions{}, third)
+		require.False(t, c.NonPersistent, "the earlier session has ended")
+		_, c = signIn("ada", auth.SessionOptions{})
+		require.False(t, c.NonPersistent)
+	})
+}
+
+// Support staff act as a user in a session of its own, beside which their own session stays.
+func TestSignIn_actor(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	support, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, Name: "__Host-support"})
+	require.NoError(t, err)
+	own := f.signIn("grace")
+	w := httptest.NewRecorder()
+	c, err := support.SignIn(w, request("POST", withCookie(own)), "ada", auth.SessionOptions{Actor: "grace", Lifetime: time.Hour})
+	require.NoError(t, err)
+	require.Equal(t, "grace", c.Actor)
+	acting := w.Result().Cookies()[0]
+	accepted(t, f.all().get(withCookie(own)), "grace", auth.SchemeCookie)
+	f.cookie = support
+	id := identityOf(t, f, withCookie(acting))
+	require.Equal(t, "ada", id.UserID)
+	require.Equal(t, "grace", id.Actor)
+
+	for _, actor := range []string{"ada", "\x00", repeated("x", 256)} {
+		w := httptest.NewRecorder()
+		_, err := support.SignIn(w, request("POST"), "ada", auth.SessionOptions{Actor: actor})
+		var argument *auth.ArgumentError
+		require.ErrorAs(t, err, &argument)
+		require.Equal(t, "Actor", argument.Argument)
+		require.Empty(t, w.Header().Get("Set-Cookie"))
+	}
+}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
-	"strings"
 	"time"
+
+	"github.com/seed-31c5bcb2/auth/internal/metadata"
+	"github.com/seed-31c5bcb2/auth/internal/networks"
 )
 
 // A Store keeps the records of credentials. [NewMemoryStore] returns one. To write
@@ -179,10 +181,8 @@ type Credential struct {
 	Hint   string `json:"hint,omitempty"` // the prefix and the last four characters, by which users recognize a token
 	Scopes Scopes `json:"scopes"`
 
-	// Rotate and the store keep these fields, and Store.Update changes them. This version of the
-	// library has no other way to set them, nor CreatedFrom, LastUsedFrom, Actor and NonPersistent.
 	Networks Networks `json:"networks,omitempty"` // from where it may be used; empty means from anywhere
-	Metadata Metadata `json:"-"`                  // the service's own data
+	Metadata Metadata `json:"-"`                  // the service's own data, kept by Rotate
 
 	Digest Digest `json:"-"`
 	Sealed []byte `json:"-"` // a secret encrypted under Secret's RevealKeys; nil without them
@@ -191,8 +191,9 @@ type Credential struct {
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`   // zero means never
 	LastUsedAt time.Time `json:"last_used_at,omitzero"` // zero means not yet; lags by up to about a minute
 
-	// The addresses of the clients that created it, and that used it at LastUsedAt. They have no
-	// zone and are not IPv4-mapped. The zero Addr means unknown.
+	// The addresses of the clients that created or imported it, and that used it at LastUsedAt, as
+	// the service has set them by WithClientAddr. They have no zone and are not IPv4-mapped. The
+	// zero Addr means unknown.
 	CreatedFrom  netip.Addr `json:"created_from,omitzero"`
 	LastUsedFrom netip.Addr `json:"last_used_from,omitzero"`
 
@@ -225,6 +226,8 @@ func (c *Credential) describe(id *Identity) {
 	id.Scheme = c.Kind.scheme()
 	id.CredentialID = c.ID
 	id.Scopes = c.Scopes
+	id.Metadata = c.Metadata
+	id.Actor = c.Actor
 	id.AuthenticatedAt = c.CreatedAt
 	id.ExpiresAt = c.ExpiresAt
 }
@@ -315,9 +318,21 @@ func (k Kind) scheme() Scheme {
 // of [netip.Prefix.String], separated by single spaces. The zero value means anywhere. A
 // Networks is immutable. Stores keep it as it is.
 //
-// This version of the library does not know the addresses of clients, so it rejects every
-// credential that has Networks.
+// A credential with Networks is rejected, as an unknown one is, if the request's [ClientAddr] is in
+// none of them or is unknown.
 type Networks string
+
+// Prefixes returns the networks, or nil for anywhere. The slice is the caller's.
+func (n Networks) Prefixes() []netip.Prefix { return networks.All(string(n)) }
+
+// allow reports whether a credential may be used in ctx.
+func (n Networks) allow(ctx context.Context) bool {
+	if n == "" {
+		return true
+	}
+	addr, ok := ClientAddr(ctx)
+	return ok && networks.Contain(string(n), addr)
+}
 
 // Metadata is a service's own data about a credential: "key=value" lines, sorted by key and
 // separated by newlines. The zero value has no keys. It is immutable, so requests share it
@@ -335,15 +350,7 @@ func (m Metadata) Get(key string) string {
 }
 
 // All iterates over the keys and values, in the order of the keys.
-func (m Metadata) All() iter.Seq2[string, string] {
-	return func(yield func(string, string) bool) {
-		for line := range strings.SplitSeq(string(m), "\n") {
-			if key, value, ok := strings.Cut(line, "="); ok && !yield(key, value) {
-				return
-			}
-		}
-	}
-}
+func (m Metadata) All() iter.Seq2[string, string] { return metadata.All(string(m)) }
 
 // A Digest is the SHA-256 of a plaintext. It needs no salt and no stretching, since
 // our plaintexts have 190 random bits (OWASP asks for 64 in session identifiers, RFC 6749

@@ -407,6 +407,11 @@ func lifecycleCalls(t testing.TB, f *fixture) map[string]func(ctx context.Contex
 			return "", err
 		},
 		"Bearer.Get": func(ctx context.Context) (string, error) { _, err := f.bearer.Get(ctx, "ada", c.ID); return "", err },
+		"Bearer.Update": func(ctx context.Context) (string, error) {
+			name := "y"
+			_, err := f.bearer.Update(ctx, "ada", c.ID, auth.TokenUpdate{Name: &name})
+			return "", err
+		},
 		"Bearer.Rotate": func(ctx context.Context) (string, error) {
 			p, _, err := f.bearer.Rotate(ctx, "ada", c.ID, 0)
 			return p, err

@@ -21,7 +21,7 @@ const (
 // An Authorization is the parsed Authorization header of a request.
 type Authorization struct {
 	Scheme     string // as sent; empty if the header is missing or blank
-	Credential string // what follows the scheme, not checked: see IsToken68
+	Credential string // what follows the scheme, not checked: see IsCredential
 	Malformed  bool   // the header violates the grammar, and Credential must not be used
 	Unreadable bool   // malformed for any scheme: two headers, one over 64 KiB, or one with more than 64 spaces at an end
 }
@@ -78,11 +78,13 @@ func IsToken(s string) bool {
 	return s != "" && len(s) < maxScheme && leadingToken(s) == s
 }
 
-// IsToken68 reports whether s is a token68 of RFC 9110 section 11.2.
-func IsToken68(s string) bool {
-	s = strings.TrimRight(s, "=")
+// IsCredential reports whether s has only characters that a credential may have: visible ASCII
+// without comma, quote and backslash. These would separate a list or begin a quoted string (RFC
+// 9110 section 5.6). That is more than a token68 (RFC 9110 section 11.2): other systems issue
+// tokens such as "12|secret" and "name:secret".
+func IsCredential(s string) bool {
 	for i := range len(s) {
-		if class[s[i]]&token68 == 0 {
+		if class[s[i]]&credential == 0 {
 			return false
 		}
 	}
@@ -183,20 +185,20 @@ func lower(c byte) byte {
 
 const (
 	tchar = 1 << iota
-	token68
+	credential
 )
 
 var class = func() (t [256]byte) {
-	for c := byte('0'); c <= 'z'; c++ {
+	for c := byte('!'); c <= '~'; c++ {
+		if c != ',' && c != '"' && c != '\\' {
+			t[c] = credential
+		}
 		if '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' {
-			t[c] = tchar | token68
+			t[c] |= tchar
 		}
 	}
 	for _, c := range []byte("!#$%&'*+-.^_`|~") {
 		t[c] |= tchar
-	}
-	for _, c := range []byte("-._~+/") {
-		t[c] |= token68
 	}
 	return t
 }()

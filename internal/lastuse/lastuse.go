@@ -7,6 +7,7 @@ package lastuse
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,7 @@ type Use struct {
 	UserID, ID string
 	Digest     [32]byte
 	At         time.Time
+	From       netip.Addr // zero means unknown
 }
 
 // A Recorder writes at most one use a minute for each credential. If uses are exact, or a
@@ -95,19 +97,19 @@ func (r *Recorder) Record(u Use, fresh, exact bool) {
 	}
 	if now.After(p.At) {
 		// Round removes the monotonic clock, which stops while a machine sleeps.
-		p.At, p.unwritten = now.Round(0), true
+		p.At, p.From, p.unwritten = now.Round(0), u.From, true
 	}
 	r.startLocked()
 }
 
-// Last returns the latest use of d that may not be written yet, or the zero time.
-func (r *Recorder) Last(d [32]byte) time.Time {
+// Last returns the latest use of d that may not be written yet, or the zero Use.
+func (r *Recorder) Last(d [32]byte) Use {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p := r.pending[d]; p != nil {
-		return p.At
+		return p.Use
 	}
-	return time.Time{}
+	return Use{}
 }
 
 // Close writes all pending uses and returns the error of the last write that failed, or

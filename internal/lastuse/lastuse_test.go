@@ -184,7 +184,7 @@ func TestRecord_useOfAnotherProcess(t *testing.T) {
 		at := s.use(1, true)
 		synctest.Wait()
 		require.Zero(t, s.written())
-		require.Equal(t, at, s.Last([32]byte{1}).UTC())
+		require.Equal(t, at, s.Last([32]byte{1}).At.UTC())
 		time.Sleep(61 * time.Second)
 		synctest.Wait()
 		require.Equal(t, 1, s.written())
@@ -265,7 +265,7 @@ func TestRecord_retries(t *testing.T) {
 		at := s.use(1, false)
 		synctest.Wait()
 		require.True(t, s.lastUse(1).IsZero())
-		require.Equal(t, at, s.Last([32]byte{1}).UTC())
+		require.Equal(t, at, s.Last([32]byte{1}).At.UTC())
 		s.set(nil)
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -364,18 +364,18 @@ func TestRecord_idle(t *testing.T) {
 	test(t, func(t *testing.T, s *store) {
 		s.use(1, false)
 		time.Sleep(2 * time.Minute)
-		require.Zero(t, s.Last([32]byte{1}), "it is forgotten, as the store has it")
+		require.Zero(t, s.Last([32]byte{1}).At, "it is forgotten, as the store has it")
 	})
 }
 
 func TestLast(t *testing.T) {
 	test(t, func(t *testing.T, s *store) {
-		require.Zero(t, s.Last([32]byte{1}))
+		require.Zero(t, s.Last([32]byte{1}).At)
 		s.use(1, true)
 		time.Sleep(time.Second)
 		at := s.use(1, true)
-		require.Equal(t, at, s.Last([32]byte{1}).UTC())
-		require.Zero(t, s.Last([32]byte{2}))
+		require.Equal(t, at, s.Last([32]byte{1}).At.UTC())
+		require.Zero(t, s.Last([32]byte{2}).At)
 		require.NoError(t, s.Close(t.Context()))
 	})
 }

@@ -1,0 +1,177 @@
+package auth_test
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+func ptr(s string) *string { return &s }
+
+// A field that is not named stays, so a new name cannot lift a restriction.
+func TestUpdate_keepsTheRest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ctx := t.Context()
+	o := auth.TokenOptions{
+		Name: "x", Scopes: []string{"read"}, Lifetime: time.Hour,
+		Networks: prefixes("192.0.2.0/24"), Metadata: map[string]string{"tenant": "acme", "role": "admin"},
+	}
+	token, before, err := f.bearer.Issue(ctx, "ada", o)
+	require.NoError(t, err)
+	want := before
+	update := func(u auth.TokenUpdate) {
+		t.Helper()
+		got, err := f.bearer.Update(ctx, "ada", before.ID, u)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		stored, err := f.bearer.Get(ctx, "ada", before.ID)
+		require.NoError(t, err)
+		require.Equal(t, want, stored)
+	}
+	update(auth.TokenUpdate{})
+	want.Name = "y"
+	update(auth.TokenUpdate{Name: ptr("y")})
+	want.Scopes = "read write"
+	update(auth.TokenUpdate{Scopes: &[]string{"read", "write"}})
+	want.Metadata = "role=user\nseat=4\ntenant=acme"
+	update(auth.TokenUpdate{Metadata: map[string]*string{"role": ptr("user"), "seat": ptr("4"), "missing": nil}})
+	want.Metadata = "role=user\ntenant=acme"
+	update(auth.TokenUpdate{Metadata: map[string]*string{"seat": nil}})
+	want.Networks = "198.51.100.0/24"
+	update(auth.TokenUpdate{Networks: &[]netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}})
+	h := f.all()
+	require.Equal(t, 401, h.get(authorization("Bearer "+token), from("192.0.2.7")).Code)
+	require.Equal(t, 200, h.get(authorization("Bearer "+token), from("198.51.100.7")).Code)
+	want.Networks = ""
+	update(auth.TokenUpdate{Networks: new([]netip.Prefix)})
+	require.Equal(t, 200, h.get(authorization("Bearer "+token)).Code)
+}
+
+func TestUpdate_errors(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *configs) { c.bearer.Scopes = []string{"read", "write"} })
+	ctx := t.Context()
+	_, c, err := f.bearer.Issue(ctx, "ada", auth.TokenOptions{Name: "x", Scopes: []string{"read"}, Lifetime: time.Hour})
+	require.NoError(t, err)
+	for _, test := range []struct {
+		argument string
+		u        auth.TokenUpdate
+	}{
+		{"Name", auth.TokenUpdate{Name: ptr("")}},
+		{"Scopes", auth.TokenUpdate{Scopes: &[]string{}}},
+		{"Scopes", auth.TokenUpdate{Scopes: new([]string)}},
+		{"Scopes", auth.TokenUpdate{Scopes: &[]string{"admin"}}},
+		{"Networks", auth.TokenUpdate{Networks: &[]netip.Prefix{}}},
+		{"Metadata", auth.TokenUpdate{Metadata: map[string]*string{"A": ptr("x")}}},
+	} {
+		_, err := f.bearer.Update(ctx, "ada", c.ID, test.u)
+		var argument *auth.ArgumentError
+		require.ErrorAs(t, err, &argument)
+		require.Equal(t, test.argument, argument.Argument)
+	}
+	for _, test := range []struct{ userID, id string }{{"eve", c.ID}, {"ada", "01M8HZ7W3YH1B0QNZ06K015XPB"}, {"ada", "\x00"}} {
+		_, err := f.bearer.Update(ctx, test.userID, test.id, auth.TokenUpdate{Name: ptr("y")})
+		require.ErrorIs(t, err, auth.ErrNotFound)
+	}
+	_, err = f.bearer.Update(ctx, "", c.ID, auth.TokenUpdate{})
+	require.ErrorIs(t, err, auth.ErrInvalidArgument)
+	stored, err := f.bearer.Get(ctx, "ada", c.ID)
+	require.NoError(t, err)
+	require.Equal(t, c, stored, "nothing is half done")
+
+	_, _, err = f.bearer.Rotate(ctx, "ada", c.ID, time.Minute)
+	require.NoError(t, err)
+	_, err = f.bearer.Update(ctx, "ada", c.ID, auth.TokenUpdate{Name: ptr("y")})
+	require.ErrorIs(t, err, auth.ErrConflict, "its successor has what Update would change")
+}
+
+// Calls that change different fields at the same time do not undo each other.
+func TestUpdate_concurrently(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		f := newFixture(t)
+		_, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		for _, u := range []auth.TokenUpdate{
+			{Name: ptr("y")},
+			{Scopes: &[]string{"read"}},
+			{Networks: &[]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
+			{Metadata: map[string]*string{"a": ptr("1")}},
+			{Metadata: map[string]*string{"b": ptr("2")}},
+		} {
+			wg.Go(func() {
+				_, err := f.bearer.Update(context.Background(), "ada", c.ID, u)
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		c.Name, c.Scopes, c.Networks, c.Metadata = "y", "read", "192.0.2.0/24", "a=1\nb=2"
+		stored, err := f.bearer.Get(t.Context(), "ada", c.ID)
+		require.NoError(t, err)
+		require.Equal(t, c, stored)
+	}
+}
+
+// A store on which every call conflicts does not keep the caller forever.
+func TestUpdate_endlessConflict(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
+	require.NoError(t, err)
+	calls := 0
+	f.store.fail = func(method string) error {
+		if method != "Update" {
+			return nil
+		}
+		calls++
+		return auth.ErrConflict
+	}
+	_, err = f.bearer.Update(t.Context(), "ada", c.ID, auth.TokenUpdate{Name: ptr("y")})
+	require.ErrorIs(t, err, auth.ErrConflict)
+	require.Equal(t, 10, calls)
+}
+
+// The last use is written by others meanwhile, and an Update does not undo it.
+func TestUpdate_keepsTheLastUse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		token, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
+		require.NoError(t, err)
+		f.store.after = func(method string) {
+			if method == "Get" {
+				f.store.after = nil
+				require.Equal(t, 200, f.all().get(authorization("Bearer "+token)).Code)
+				synctest.Wait()
+			}
+		}
+		_, err = f.bearer.Update(t.Context(), "ada", c.ID, auth.TokenUpdate{Name: ptr("y")})
+		require.NoError(t, err)
+		stored, err := f.bearer.Get(t.Context(), "ada", c.ID)
+		require.NoError(t, err)
+		require.False(t, stored.LastUsedAt.IsZero())
+		require.Equal(t, "y", stored.Name)
+	})
+}
+
+func TestUpdate_event(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
+	require.NoError(t, err)
+	f.events.take()
+	_, err = f.bearer.Update(t.Context(), "ada", c.ID, auth.TokenUpdate{Name: ptr("y")})
+	require.NoError(t, err)
+	require.Equal(t, []auth.Event{{Type: auth.EventUpdated, Operation: "update", Scheme: auth.SchemeBearer, UserID: "ada", CredentialID: c.ID}}, f.events.take())
+}
