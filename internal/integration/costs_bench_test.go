@@ -67,6 +67,7 @@ func measure(b *testing.B, f filled) {
 	}
 	f.measureLookup(b, "cold", digests, perRecord)
 	f.measureLookup(b, "hot", digests[:1000], perRecord)
+	f.measureTouch(b, size)
 	f.measureCreate(b)
 	f.measureRevokeAll(b)
 	f.measurePurge(b)
@@ -92,6 +93,22 @@ func (f filled) measureLookup(b *testing.B, name string, digests []auth.Digest, 
 	b.Run("lookup/"+name+"/16 in flight", func(b *testing.B) {
 		b.SetParallelism(8) // times two cores
 		b.RunParallel(func(pb *testing.PB) { lookups(b, pb.Next) })
+	})
+}
+
+// measureTouch records uses in batches as large as those of an authenticator in use.
+func (f filled) measureTouch(b *testing.B, size int) {
+	b.Run("touch of 64", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			uses := make([]auth.Use, 64)
+			for i := range uses {
+				c := makeRecords("user-", rand.IntN(size), 1)[0]
+				uses[i] = auth.Use{Ref: c.Ref(), Digest: c.Digest, At: time.Now().UTC().Truncate(time.Microsecond)}
+			}
+			b.StartTimer()
+			require.NoError(b, f.store.Touch(b.Context(), uses))
+		}
 	})
 }
 
