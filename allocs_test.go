@@ -58,6 +58,44 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
+// A token in a header of its own costs one more than in Authorization, for Vary.
+func TestAllocations_inHeader(t *testing.T) {
+	f := newFixture(t)
+	read := http.HandlerFunc(readIdentity)
+	in := f.bearer.InHeader(apiKeyHeader)
+	token := f.token("ada")
+	for _, test := range []struct {
+		name string
+		h    http.Handler
+		e    edit
+		most float64
+	}{
+		{"a token", auth.Require(in)(read), apiKey(token), 2},
+		{"a token where others would do", auth.Require(in, f.bearer, f.secret)(read), apiKey(token), 2},
+		{"a token in Authorization", auth.Require(in, f.bearer)(read), authorization("Bearer " + token), 2},
+		{"unknown", auth.Require(in)(read), apiKey(repeated("x", 32)), 1},
+		{"8 KiB of junk", auth.Require(in)(read), apiKey(repeated(".", 8<<10)), 1},
+		{"both headers", auth.Require(in, f.bearer)(read), both(token), 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := &discard{header: make(http.Header)}
+			r := request("GET", test.e)
+			got := testing.AllocsPerRun(200, func() {
+				clear(w.header)
+				test.h.ServeHTTP(w, r)
+			})
+			require.LessOrEqual(t, got, test.most)
+		})
+	}
+}
+
+func both(token string) edit {
+	return func(r *http.Request) {
+		apiKey(token)(r)
+		authorization("Bearer " + token)(r)
+	}
+}
+
 func readIdentity(w http.ResponseWriter, r *http.Request) {
 	if id, ok := auth.FromContext(r.Context()); !ok || !id.Scopes.Has("read") {
 		panic("no identity, or without the scope")

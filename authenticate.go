@@ -12,7 +12,8 @@ import (
 type result struct {
 	scheme     Scheme
 	tried      int         // the index of the authenticator
-	fromHeader bool        // the Authorization header decides: it names a scheme of the route, or is unreadable
+	explicit   bool        // a header decides alone: Authorization if it names a scheme of the route or is unreadable, or inHeader
+	inHeader   string      // the header of Bearer.InHeader that the request has, or empty
 	credential *Credential // from our own authenticators
 	identity   *Identity   // from custom ones
 }
@@ -21,25 +22,54 @@ type result struct {
 // written to res along the way, so that a panic can be attributed to its scheme.
 func (rt *route) authenticate(r *http.Request, res *result) error {
 	presented := header.ParseAuthorization(r.Header)
+	if rt.inHeaders {
+		if token, found := rt.findInHeader(r.Header, presented, res); found {
+			res.scheme, res.explicit = SchemeBearer, true
+			if token.Unreadable {
+				return errMalformed
+			}
+			return rt.tryEach(r, SchemeBearer, token, res)
+		}
+	}
 	named := rt.schemeNamed(presented.Scheme)
-	res.fromHeader = named != "" || presented.Unreadable
+	res.explicit = named != "" || presented.Unreadable
 	switch {
 	case presented.Unreadable:
 		res.scheme = named
 		return errMalformed
-	case !res.fromHeader:
+	case !res.explicit:
 		presented = header.Authorization{} // of a scheme that the route does not accept
 	}
 	return rt.tryEach(r, named, presented, res)
 }
 
+// findInHeader finds the token in a header of Bearer.InHeader. With another one or an
+// Authorization header next to it, the request is unreadable: a client must not send a token
+// in two ways (RFC 6750 section 2), and a proxy in front may have checked the other one.
+func (rt *route) findInHeader(h http.Header, authorization header.Authorization, res *result) (token header.Authorization, found bool) {
+	for _, name := range rt.headers {
+		if name == "" || name == res.inHeader {
+			continue // not by InHeader, or a second authenticator that reads the same header
+		}
+		a, ok := header.ParseField(h, name)
+		if !ok {
+			continue
+		}
+		a.Unreadable = a.Unreadable || found
+		token, found, res.inHeader = a, true, name
+	}
+	token.Unreadable = token.Unreadable || found && authorization != header.Authorization{}
+	return token, found
+}
+
 // tryEach tries the authenticators of the named scheme, or all of them if named is empty,
-// until one decides. Otherwise it returns the rejection that knows most.
+// until one decides. Only those of the header that has the token are tried if there is one,
+// and otherwise none of InHeader. If none decides, it returns the rejection that knows most.
 func (rt *route) tryEach(r *http.Request, named Scheme, presented header.Authorization, res *result) error {
 	var rejected error
 	var rejectedScheme Scheme
 	for i, a := range rt.authenticators {
-		if named != "" && !named.is(rt.schemes[i]) {
+		if named != "" && !named.is(rt.schemes[i]) || rt.headers[i] != res.inHeader {
 			continue
 		}
 		res.scheme, res.tried = rt.schemes[i], i
@@ -70,10 +100,10 @@ func (rt *route) tryEach(r *http.Request, named Scheme, presented header.Authori
 }
 
 // schemeNamed returns the scheme of this route that the Authorization header names, or
-// "". The header never names Cookie.
+// "". The header never names Cookie, nor the Bearer of InHeader.
 func (rt *route) schemeNamed(name string) Scheme {
-	for _, s := range rt.schemes {
-		if s != SchemeCookie && s.is(Scheme(name)) {
+	for i, s := range rt.schemes {
+		if s != SchemeCookie && s.is(Scheme(name)) && rt.headers[i] == "" {
 			return s
 		}
 	}
@@ -111,7 +141,9 @@ func (res *result) try(a Authenticator, r *http.Request, presented header.Author
 		if presented.Scheme == "" {
 			return errNoCredential
 		}
-		res.credential, err = a.authenticate(r, presented)
+		res.credential, err = a.authenticate(r.Context(), presented)
+	case *headerBearer: // tryEach has checked that presented is from its header
+		res.credential, err = a.bearer.authenticate(r.Context(), presented)
 	case *Secret:
 		if presented.Scheme == "" {
 			return errNoCredential
@@ -213,6 +245,8 @@ func (c *identityContext) recheckEach(ctx context.Context, id *Identity) error {
 		switch a := a.(type) {
 		case *Bearer:
 			_, err = a.recheck(ctx, c.credential)
+		case *headerBearer:
+			_, err = a.bearer.recheck(ctx, c.credential)
 		case *Secret:
 			_, err = a.recheck(ctx, c.credential)
 		case *Cookie:

@@ -199,17 +199,95 @@ func (b *Bearer) Scheme() Scheme { return SchemeBearer }
 
 // Authenticate implements [Authenticator].
 func (b *Bearer) Authenticate(r *http.Request) (*Identity, error) {
-	return authenticateHeader(r, SchemeBearer, b.authenticate)
+	return authenticateHeader(r, SchemeBearer, func(r *http.Request, presented header.Authorization) (*Credential, error) {
+		return b.authenticate(r.Context(), presented)
+	})
 }
 
-func (b *Bearer) authenticate(r *http.Request, presented header.Authorization) (*Credential, error) {
+func (b *Bearer) authenticate(ctx context.Context, presented header.Authorization) (*Credential, error) {
 	now := time.Now()
-	c, err := b.authenticatePlaintext(r.Context(), presented, now)
+	c, err := b.authenticatePlaintext(ctx, presented, now)
 	if err != nil {
 		return nil, err
 	}
 	b.used(r.Context(), c, now, false)
 	return c, nil
+}
+
+// InHeader returns an Authenticator for b's tokens in a header of their own, such as
+// "X-API-Key", whose value is the token and nothing else. The name's case has no meaning. A
+// route may accept both headers and other schemes as well:
+//
+//	m.Require(bearer.InHeader("X-API-Key"), bearer, cookie)
+//
+// Prefer Authorization where clients can choose: caches, proxies and logs treat it as a
+// secret, and they do not know another header.
+//
+// The scheme is Bearer, and the header decides as an Authorization header that names it does:
+// no other authenticator is tried, so that a valid cookie never makes up for an invalid token.
+// A request is answered with 400 if the value is not a token68 (RFC 9110 section 11.2) of at
+// most 512 characters, if it is empty, or if the request has the header twice or next to an
+// Authorization header of any scheme, since a token must not be sent in two ways (RFC 6750
+// section 2). Space around the value is ignored, as it is in Authorization.
+//
+// Responses have the header in Vary. They have "Cache-Control: private" unless the handler
+// sets another, since RFC 9111 section 3.5 keeps shared caches from storing only responses to
+// requests with Authorization. The challenge is
+//
+//	WWW-Authenticate: Header realm="api", name="X-Api-Key"
+//
+// after that of Bearer if the route accepts Authorization too. RFC 9110 section 15.5.2
+// requires a challenge, and Bearer alone would ask for a header that the route may not read.
+//
+// There is no check of the origin: browsers do not add such a header by themselves, and a
+// script of another origin can send it only after a CORS preflight that allows it.
+//
+// InHeader panics if b is nil or was not made by [NewBearer], if name is not a token of RFC
+// 9110 section 5.6.2 of at most 63 bytes, or if something other than the client's own code
+// sets the header: those of HTTP itself (Authorization, Host, Connection, Accept-*, Content-*),
+// of browsers (Cookie, Origin, Sec-*), and of well-known proxies (Forwarded, X-Forwarded-*,
+// X-Real-IP, X-Request-ID). They would be taken for tokens of requests that have none, proxies
+// remove, replace, join or log them, and browsers send some to other origins without a
+// preflight.
+//
+// The Authenticator is safe for concurrent use. Last uses are b's, and written by b.Close.
+func (b *Bearer) InHeader(name string) Authenticator {
+	switch {
+	case b == nil || b.store == nil:
+		panic("auth: InHeader of a nil or zero *auth.Bearer: use NewBearer")
+	case !header.IsToken(name):
+		panic(fmt.Sprintf("auth: InHeader: %.80q is not the name of a header of at most 63 bytes", name))
+	case header.IsReserved(name):
+		panic(fmt.Sprintf("auth: InHeader: %q is set by HTTP, browsers or proxies: use a name of your own, such as X-API-Key", name))
+	}
+	return &headerBearer{bearer: b, name: http.CanonicalHeaderKey(name)}
+}
+
+// A headerBearer is a Bearer whose tokens are in a header of their own.
+type headerBearer struct {
+	bearer *Bearer
+	name   string // in its canonical form
+}
+
+func (a *headerBearer) Scheme() Scheme { return SchemeBearer }
+
+// Vary is what routes ask authenticators for: see Authenticator.
+func (a *headerBearer) Vary() []string { return []string{a.name} }
+
+// Authenticate is for callers outside of a route, which knows the other headers that count.
+func (a *headerBearer) Authenticate(r *http.Request) (*Identity, error) {
+	presented, found := header.ParseField(r.Header, a.name)
+	switch {
+	case !found:
+		return nil, errNoCredential
+	case presented.Unreadable || header.ParseAuthorization(r.Header) != header.Authorization{}:
+		return nil, errMalformed
+	}
+	c, err := a.bearer.authenticate(r.Context(), presented)
+	if err != nil {
+		return nil, err
+	}
+	return c.identity(), nil
 }
 
 // Issue creates a token for a user and returns its plaintext, which cannot be

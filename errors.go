@@ -133,6 +133,7 @@ type Error struct {
 	userID, credentialID string     // the credential's, if known; for the event
 	cause                error      // what went wrong inside; may be logged
 	pendingEvent         bool       // WriteError notifies the Observer
+	inHeader             bool       // the request has a header of Bearer.InHeader
 	responder            *responder // of the route; nil outside of routes
 }
 

@@ -187,6 +187,45 @@ func ExampleSecret() {
 	// 2 <nil>
 }
 
+// Scripts send the token in a header of its own, as they did to the service's previous system.
+// Authorization and session cookies work on the same route.
+func ExampleBearer_InHeader() {
+	store, key := auth.NewMemoryStore(), make([]byte, 32)
+	rand.Read(key)
+	bearer, err := auth.NewBearer(store, auth.BearerConfig{Prefix: "acme_pat"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	cookie, err := auth.NewCookie(store, auth.CookieConfig{Keys: auth.Keys{key}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	h := auth.Require(bearer.InHeader("X-API-Key"), bearer, cookie)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := auth.FromContext(r.Context())
+		fmt.Fprintf(w, "hello %s, by %s", id.UserID, id.Scheme)
+	}))
+	token, _, err := bearer.Issue(context.Background(), "ada", auth.TokenOptions{Name: "cron", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry})
+	if err != nil {
+		log.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("X-API-Key", token)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Body)
+	fmt.Println(w.Header().Get("Vary"), w.Header().Get("Cache-Control"))
+
+	// Sent in two ways, the token is rejected.
+	r.Header.Set("Authorization", "Bearer "+token)
+	w = httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	fmt.Println(w.Code)
+	// Output:
+	// 200 hello ada, by Bearer
+	// Cookie private
+	// 400
+}
+
 // Resolve maps an identity to the service's own user, and rejects users that do not exist or
 // are disabled.
 func ExampleMiddleware() {

@@ -63,6 +63,36 @@ func FuzzAuthorization(f *testing.F) {
 	})
 }
 
+// A header of InHeader is accepted only if its value is the token, and never makes a request
+// with a cookie or an Authorization that of another user.
+func FuzzInHeader(f *testing.F) {
+	fx := newFixture(f)
+	token, other, cookie := fx.token("ada"), fx.token("grace"), fx.signIn("cora")
+	for _, seed := range []string{token, other, " " + token + "\t", token + ",", "Bearer " + token, "", " ", "=", token + "=", "é", "\x00", repeated(".", 600), repeated(" ", 65) + token} {
+		f.Add(seed, "")
+		f.Add(seed, "Bearer "+other)
+		f.Add(seed, "Basic YTpi")
+	}
+	h := behind(auth.Require(fx.bearer.InHeader(apiKeyHeader), fx.bearer, fx.cookie))
+	f.Fuzz(func(t *testing.T, value, beside string) {
+		w := h.get(apiKey(value), authorization(beside), withCookie(cookie))
+		trimmed := strings.Trim(value, " \t")
+		left, right := len(value)-len(strings.TrimLeft(value, " \t")), len(value)-len(strings.TrimRight(value, " \t"))
+		want := map[string]string{token: "ada by Bearer", other: "grace by Bearer"}[trimmed]
+		if strings.Trim(beside, " \t") != "" || len(beside) > 64 || left > 64 || right > 64 {
+			want = ""
+		}
+		switch {
+		case w.Code == 200 && w.Body.String() != want, w.Code != 200 && want != "":
+			t.Fatalf("%q and %q: %d %s", value, beside, w.Code, w.Body)
+		case w.Code != 200 && w.Code != 400 && w.Code != 401:
+			t.Fatalf("%q and %q: %d", value, beside, w.Code)
+		case w.Code == 401 && strings.Trim(beside, " \t") != "":
+			t.Fatalf("%q and %q: 401, not 400", value, beside)
+		}
+	})
+}
+
 func asciiLower(s string) string {
 	b := []byte(s)
 	for i, c := range b {

@@ -15,7 +15,7 @@ import (
 // affect routes that are built.
 //
 // Error responses share their header values, so that rejecting junk allocates nothing, unless
-// a custom authenticator has a Vary method.
+// an authenticator reads a header of its own: see [Bearer.InHeader] and [Authenticator].
 // A handler around Require may replace a header, as Header.Set and Header.Add do, but must
 // not write into its slice.
 type Middleware struct {
@@ -49,7 +49,8 @@ type Middleware struct {
 // If the Authorization header names the scheme of one or more authenticators, only those
 // are tried, in order. The next one is tried after [ErrInvalidCredential],
 // [ErrNoCredential] and [ReasonTooLong]; any other result decides. A valid cookie never
-// makes up for an invalid token.
+// makes up for an invalid token. A header of [Bearer.InHeader] decides in the same way, and is
+// answered with 400 next to an Authorization header.
 //
 // If there is no such header, or it names another scheme, all authenticators are tried in
 // order, by the same rule: a stale cookie does not stop the next one. Two headers, or one
@@ -73,8 +74,8 @@ func (m *Middleware) Require(first Authenticator, more ...Authenticator) func(ht
 }
 
 // Optional is like Require, but also lets anonymous requests through: requests without a
-// credential, and requests with an invalid credential outside of the Authorization header,
-// such as a stale or forged cookie, or one whose user Resolve rejects.
+// credential, and requests with an invalid credential outside of the Authorization header
+// and those of [Bearer.InHeader], such as a stale or forged cookie, or one whose user Resolve rejects.
 // The Observer receives the reason. All other requests are answered as by Require, for
 // example a cross-origin request with a valid cookie.
 func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(http.Handler) http.Handler {
@@ -114,6 +115,8 @@ type route struct {
 	resolve        func(context.Context, *Identity) (any, error)
 	authenticators []Authenticator
 	schemes        []Scheme // schemes[i] is authenticators[i].Scheme().canonical()
+	headers        []string // headers[i] is the one that authenticators[i] reads by Bearer.InHeader; empty for all others
+	inHeaders      bool     // headers are not all empty
 	unspecified    []bool   // unspecified[i] means that authenticators[i] may read anything
 }
 
@@ -128,8 +131,13 @@ func newRoute(m Middleware, optional bool, first Authenticator, more []Authentic
 		rt.schemes = append(rt.schemes, scheme)
 		rt.takesCookie = rt.takesCookie || scheme == SchemeCookie
 		rt.unspecified = append(rt.unspecified, rt.addFields(a, scheme))
+		var name string
+		if own, ok := a.(*headerBearer); ok {
+			name, rt.inHeaders = own.name, true
+		}
+		rt.headers = append(rt.headers, name)
 	}
-	rt.challenges = newChallenges(m.Realm, m.ResourceMetadata, rt.schemes)
+	rt.challenges = newChallenges(m.Realm, m.ResourceMetadata, rt.schemes, rt.headers)
 	return rt
 }
 
@@ -267,7 +275,8 @@ func (rt *route) decide(r *http.Request, rejection *Error) (a *admitted) {
 		return a
 	}
 	*rejection = rt.rejection(r.Context(), res.scheme, err)
-	if rt.optional && !res.fromHeader && conditionOf(rejection.Err).status == http.StatusUnauthorized {
+	rejection.inHeader = res.inHeader != ""
+	if rt.optional && !res.explicit && conditionOf(rejection.Err).status == http.StatusUnauthorized {
 		a = newAdmitted(true)
 		a.setRequest(rt, r)
 	}
@@ -278,7 +287,7 @@ func (rt *route) decide(r *http.Request, rejection *Error) (a *admitted) {
 func (rt *route) identify(r *http.Request, res *result) (*admitted, error) {
 	a := newAdmitted(rt.setsHeaders() || res.identity != nil)
 	a.credential = res.credential
-	if !res.fromHeader {
+	if !res.explicit || res.inHeader != "" {
 		// Shared caches keep a response to a request without Authorization (RFC 9111
 		// section 3.5), and would serve it to other users.
 		a.headers.cacheControl[0] = "private"
@@ -291,19 +300,24 @@ func (rt *route) identify(r *http.Request, res *result) (*admitted, error) {
 		a.principal.identity.Scheme = res.scheme         // the route's, whatever the identity claims
 		a.principal.request = r.WithContext(r.Context()) // share writes to r
 	}
-	if rt.resolve != nil {
-		if a.principal == nil {
-			a.principal = newPrincipal(Identity{})
-			res.credential.describe(a.principal.identity)
-		}
-		user, err := rt.resolveUser(r.Context(), a.principal.identity)
-		if err != nil {
-			return nil, err
-		}
-		a.principal.user = user
+	if err := rt.setUser(r.Context(), &a.identityContext); err != nil {
+		return nil, err
 	}
 	a.setRequest(rt, r)
 	return a, nil
+}
+
+// setUser calls Resolve, if there is one, for the identity of c.
+func (rt *route) setUser(ctx context.Context, c *identityContext) (err error) {
+	if rt.resolve == nil {
+		return nil
+	}
+	if c.principal == nil {
+		c.principal = newPrincipal(Identity{})
+		c.credential.describe(c.principal.identity)
+	}
+	c.principal.user, err = rt.resolveUser(ctx, c.principal.identity)
+	return err
 }
 
 var errNilUser = errors.New("auth: Resolve returned a nil pointer and no error")

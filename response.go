@@ -70,11 +70,14 @@ func (rs *responder) callOnError(w http.ResponseWriter, r *http.Request, e Error
 	rs.onError(w, r, &e)
 }
 
-func (rs *responder) notifyRefused(r *http.Request, e *Error) {
-	rs.notify(r, Event{
+func (rs *responder) notifyRefused(r *http.Request, e *Error) { rs.notify(r, e.event()) }
+
+// event is what the Observer gets for a rejection.
+func (e *Error) event() Event {
+	return Event{
 		Type: EventRefused, Scheme: e.Scheme, UserID: e.userID, CredentialID: e.credentialID,
 		Reason: e.Reason, Err: e.cause,
-	})
+	}
 }
 
 func (rs *responder) notify(r *http.Request, e Event) {
@@ -184,22 +187,25 @@ func addVary(h http.Header, name *[1]string) {
 }
 
 // defaultChallenges is for errors that are written outside of routes.
-var defaultChallenges = newChallenges("", "", []Scheme{SchemeBearer})
+var defaultChallenges = newChallenges("", "", []Scheme{SchemeBearer}, []string{""})
 
 // newChallenges returns the challenges of a route. Cookie is not a header scheme
 // and gets a challenge only if there is no other: a 401 must have one (RFC 9110
-// section 15.5.2).
-func newChallenges(realm, metadata string, accepted []Scheme) *challenge.Set {
-	var schemes []string
-	for _, s := range accepted {
-		if s != SchemeCookie {
+// section 15.5.2). The Bearer of InHeader has a challenge that names its header.
+func newChallenges(realm, metadata string, accepted []Scheme, headers []string) *challenge.Set {
+	var schemes, names []string
+	for i, s := range accepted {
+		switch {
+		case headers[i] != "":
+			names = append(names, headers[i])
+		case s != SchemeCookie:
 			schemes = append(schemes, string(s))
 		}
 	}
-	if schemes == nil {
+	if schemes == nil && names == nil {
 		schemes = []string{string(SchemeCookie)}
 	}
-	return challenge.NewSet(cmp.Or(realm, "api"), metadata, schemes)
+	return challenge.NewSet(cmp.Or(realm, "api"), metadata, schemes, names...)
 }
 
 // challengeLines returns one challenge for each header scheme of the route (RFC
@@ -246,8 +252,8 @@ func validScopes(scopes []string) []string {
 // sign-in page passes to [LocalPath]. If the error has [ReasonAge], whatever its status, the
 // address also has "prompt=login": the user is signed in, and must sign in again.
 //
-// Other errors and requests are answered by [WriteError]: those with an Authorization header,
-// and all that only a script, an image, a frame, a prefetch, an event stream or a WebSocket
+// Other errors and requests are answered by [WriteError]: those with an Authorization header
+// or one of [Bearer.InHeader], and all that only a script, an image, a frame, a prefetch, an event stream or a WebSocket
 // sends. Browsers say what a request is for in Sec-Fetch-Mode and Sec-Fetch-Dest; without
 // these headers, a GET or HEAD request opens a page if its Accept header names text/html, which
 // that of curl does not. RedirectToSignIn panics unless path is a path on this site, which
@@ -259,7 +265,7 @@ func RedirectToSignIn(path string) func(w http.ResponseWriter, r *http.Request, 
 	return func(w http.ResponseWriter, r *http.Request, err error) {
 		e := asError(err)
 		again := e.Reason == ReasonAge
-		if !navigation.Is(r) || !again && e.StatusCode() != http.StatusUnauthorized {
+		if e.inHeader || !navigation.Is(r) || !again && e.StatusCode() != http.StatusUnauthorized {
 			WriteError(w, r, err)
 			return
 		}

@@ -16,11 +16,17 @@ type Set struct {
 
 	realm, metadata string
 	schemes         []string
+	headers         []string
 }
 
-// NewSet returns the challenges for the schemes, each once. It panics if realm or metadata,
-// the URL of OAuth metadata (RFC 9728), cannot be sent.
-func NewSet(realm, metadata string, schemes []string) *Set {
+// NewSet returns the challenges for the schemes, each once, and after them for the headers
+// that carry a credential without a scheme. It panics if realm or metadata, the URL of OAuth
+// metadata (RFC 9728), cannot be sent.
+//
+// The challenge for a header is `Header realm="api", name="X-Api-Key"`. Clients ignore
+// challenges of schemes that they do not know (RFC 9110 section 11.6.1), and none takes Header
+// for a scheme that it should use in Authorization, as it could ApiKey or Bearer.
+func NewSet(realm, metadata string, schemes []string, headers ...string) *Set {
 	if err := Check(realm); err != nil {
 		panic(fmt.Sprintf("auth: Middleware.Realm: %v", err))
 	}
@@ -32,6 +38,11 @@ func NewSet(realm, metadata string, schemes []string) *Set {
 		same := func(other string) bool { return header.SameScheme(scheme, other) }
 		if !slices.ContainsFunc(s.schemes, same) {
 			s.schemes = append(s.schemes, scheme)
+		}
+	}
+	for _, name := range headers {
+		if !slices.Contains(s.headers, name) {
+			s.headers = append(s.headers, name)
 		}
 	}
 	s.Plain = s.format("", nil)
@@ -49,8 +60,8 @@ func (s *Set) InsufficientScope(scopes []string) []string {
 // format returns the lines. Bearer has the parameters of RFC 6750 section 3; no other
 // scheme has error codes.
 func (s *Set) format(code string, scopes []string) []string {
-	lines := make([]string, len(s.schemes))
-	for i, scheme := range s.schemes {
+	lines := make([]string, 0, len(s.schemes)+len(s.headers))
+	for _, scheme := range s.schemes {
 		params := []Param{{"realm", s.realm}}
 		if header.SameScheme(scheme, "Bearer") {
 			params = append(params,
@@ -58,7 +69,10 @@ func (s *Set) format(code string, scopes []string) []string {
 				Param{"scope", strings.Join(scopes, " ")},
 				Param{"resource_metadata", s.metadata})
 		}
-		lines[i] = Format(scheme, params...)
+		lines = append(lines, Format(scheme, params...))
+	}
+	for _, name := range s.headers {
+		lines = append(lines, Format("Header", Param{"realm", s.realm}, Param{"name", name}))
 	}
 	return lines
 }

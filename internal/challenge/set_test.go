@@ -36,6 +36,18 @@ func TestNewSet_eachSchemeOnce(t *testing.T) {
 	require.Empty(t, challenge.NewSet("api", "", nil).Plain)
 }
 
+// A header has a challenge of its own, which has no error codes.
+func TestNewSet_headers(t *testing.T) {
+	t.Parallel()
+	const key, other = `Header realm="a\"b", name="X-Api-Key"`, `Header realm="a\"b", name="X-Other-Key"`
+	s := challenge.NewSet(`a"b`, metadata, nil, "X-Api-Key", "X-Other-Key", "X-Api-Key")
+	for _, lines := range [][]string{s.Plain, s.InvalidToken, s.InvalidRequest, s.InsufficientScope([]string{"read"})} {
+		require.Equal(t, []string{key, other}, lines)
+	}
+	s = challenge.NewSet(`a"b`, "", []string{"Bearer"}, "X-Api-Key")
+	require.Equal(t, []string{`Bearer realm="a\"b", error="invalid_token"`, key}, s.InvalidToken)
+}
+
 func TestNewSet_panics(t *testing.T) {
 	t.Parallel()
 	for _, realm := range []string{"a\r\nSet-Cookie: x=y", "a\nb", "a\x00", "a\x7f", "a\xff"} {

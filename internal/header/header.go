@@ -1,5 +1,6 @@
-// Package header reads the two request headers that carry credentials: Authorization
-// (RFC 9110 section 11.6.2) and Cookie (RFC 6265 section 4.2.1). It allocates nothing for
+// Package header reads the request headers that carry credentials: Authorization (RFC 9110
+// section 11.6.2), Cookie (RFC 6265 section 4.2.1) and headers of a service's own, such as
+// X-Api-Key. It allocates nothing for
 // rejected input, and its work on one header is bounded. All functions are safe for
 // concurrent use.
 package header

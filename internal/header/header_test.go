@@ -40,6 +40,47 @@ func TestParseAuthorization(t *testing.T) {
 	}
 }
 
+func TestParseField(t *testing.T) {
+	t.Parallel()
+	unreadable := header.Authorization{Malformed: true, Unreadable: true}
+	for _, test := range []struct {
+		name   string
+		fields []string
+		want   header.Authorization
+	}{
+		{"a credential", []string{"abc"}, header.Authorization{Credential: "abc"}},
+		{"it is not checked", []string{"a, b"}, header.Authorization{Credential: "a, b"}},
+		{"blank", []string{""}, header.Authorization{Malformed: true}},
+		{"spaces alone", []string{" \t"}, header.Authorization{Malformed: true}},
+		{"64 spaces around", []string{strings.Repeat(" ", 64) + "abc" + strings.Repeat("\t", 64)}, header.Authorization{Credential: "abc"}},
+		{"65 spaces before", []string{strings.Repeat(" ", 65) + "abc"}, unreadable},
+		{"65 spaces after", []string{"abc" + strings.Repeat(" ", 65)}, unreadable},
+		{"a control character", []string{"abc\n"}, unreadable},
+		{"two", []string{"abc", "abc"}, unreadable},
+		{"64 KiB", []string{strings.Repeat("a", 64<<10)}, header.Authorization{Credential: strings.Repeat("a", 64<<10)}},
+		{"over 64 KiB", []string{strings.Repeat("a", 64<<10+1)}, unreadable},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, found := header.ParseField(http.Header{"X-Api-Key": test.fields}, "X-Api-Key")
+			require.True(t, found)
+			require.Equal(t, test.want, got)
+		})
+	}
+	_, found := header.ParseField(http.Header{"Authorization": {"abc"}, "X-Api-Key": {}}, "X-Api-Key")
+	require.False(t, found)
+}
+
+func TestIsReserved(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{
+		"Authorization": true, "COOKIE": true, "x-forwarded-for": true, "X-Forwarded": true, "Accept": true, "Accept-Charset": true, "TE": true,
+		"Sec-Fetch-Site": true, "Proxy-Anything": true, "Content-Anything": true, "X-Real-IP": true,
+		"X-API-Key": false, "Acceptance": false, "Cookies": false, "Section": false, "X-Forward": false, "Api-Key": false, "": false,
+	} {
+		require.Equal(t, want, header.IsReserved(name), name)
+	}
+}
+
 func TestIsToken(t *testing.T) {
 	t.Parallel()
 	for s, want := range map[string]bool{"Bearer": true, "a!#$%&'*+-.^_`|~9": true, "": false, "a b": false, "a/b": false, "é": false, strings.Repeat("a", 63): true, strings.Repeat("a", 64): false} {
