@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/netip"
 	"reflect"
+
+	"github.com/seed-31c5bcb2/auth/internal/header"
 )
 
 // FromContext returns the identity that [Middleware.Require] or [Middleware.Optional]
@@ -68,6 +70,63 @@ func NewUserContext(ctx context.Context, user any) context.Context {
 		if outer.principal != nil {
 			c.principal.identity, c.principal.request = outer.principal.identity, outer.principal.request
 		}
+	}
+	return c
+}
+
+// AuthenticateToken authenticates a token that no HTTP request carries: of a gRPC call, or of
+// a message in a queue. It decides as a route that requires b does: it looks the token up,
+// calls m.Resolve, records the use and notifies m.Observe, whose events have no address of a
+// client. m's other fields are for responses. In the context that it returns, which is derived
+// from ctx, [FromContext], [User], [CheckScope] and [Recheck] work as in a handler.
+//
+// The plaintext is the token alone, byte for byte: remove the scheme from a value such as
+// "Bearer <token>" first. Any Bearer can be passed, as to Require: a Middleware has none of
+// its own.
+//
+// If the token is rejected, the context is nil and the error an *[Error] that wraps
+// [ErrNoCredential] if plaintext is empty, [ErrMalformed], [ErrInvalidCredential], or
+// [ErrUnavailable], or that has the StatusCode 500 after a panic. Code that returns an error of
+// a gRPC call sends its text to the client. Therefore this one has no Reason and wraps nothing
+// of a store, so that all of it may be sent: only the Observer learns more. Errors of CheckScope
+// and Recheck have a Reason. Send their Code and Detail, and log them, as the Observer is
+// called for these only by [WriteError].
+//
+// AuthenticateToken is safe for concurrent use. It panics if b is nil or was not made by
+// [NewBearer], and for the fields of m for which Require panics.
+func (m *Middleware) AuthenticateToken(ctx context.Context, plaintext string, b *Bearer) (context.Context, error) {
+	rt := newRoute(*m, false, b, nil)
+	var rejection Error
+	c := rt.decideToken(ctx, plaintext, b, &rejection)
+	switch {
+	case c == nil:
+		rt.observe.notify(ctx, rejection.event())
+		return nil, &Error{Scheme: rejection.Scheme, Err: conditionOf(rejection.Err).err, responder: &rt.responder}
+	case rt.observe != nil:
+		rt.observe(ctx, Event{Type: EventAccepted, Scheme: SchemeBearer, UserID: c.credential.UserID, CredentialID: c.credential.ID})
+	}
+	return c, nil
+}
+
+// decideToken is decide without a request.
+func (rt *route) decideToken(ctx context.Context, plaintext string, b *Bearer, rejection *Error) (c *identityContext) {
+	defer func() {
+		if v := recover(); v != nil {
+			c, *rejection = nil, rt.rejection(ctx, SchemeBearer, recoveredError(SchemeBearer, v))
+		}
+	}()
+	if plaintext == "" {
+		*rejection = rt.rejection(ctx, "", errNoCredential)
+		return nil
+	}
+	credential, err := b.authenticate(ctx, header.Authorization{Credential: plaintext})
+	if err == nil {
+		c = &identityContext{Context: ctx, credential: credential, route: rt}
+		err = rt.setUser(ctx, c)
+	}
+	if err != nil {
+		*rejection = rt.rejection(ctx, SchemeBearer, err)
+		return nil
 	}
 	return c
 }

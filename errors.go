@@ -113,7 +113,8 @@ func (r Reason) known() bool {
 }
 
 // An Error says why a request was rejected. Middleware.OnError is called with
-// one, and [Middleware.Authenticate], [CheckScope] and [Recheck] return one. An
+// one, and [Middleware.Authenticate], [Middleware.AuthenticateToken], [CheckScope] and
+// [Recheck] return one. An
 // [Authenticator] may return one to supply a Reason; only its Reason and Err are
 // used.
 //

@@ -267,6 +267,44 @@ func ExampleMiddleware() {
 	// 401 [Bearer realm="Acme API", error="invalid_token"]
 }
 
+// An interceptor of gRPC authenticates the token in the metadata of a call. The handler reads
+// the identity from the context as an HTTP handler does.
+func ExampleMiddleware_AuthenticateToken() {
+	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{Prefix: "acme_pat"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var api auth.Middleware
+	handler := func(ctx context.Context) error {
+		id, _ := auth.FromContext(ctx)
+		fmt.Println("hello", id.UserID)
+		return auth.CheckScope(ctx, "notes:write")
+	}
+	intercept := func(ctx context.Context, token string) error {
+		ctx, err := api.AuthenticateToken(ctx, token, bearer)
+		if err == nil {
+			err = handler(ctx)
+		}
+		var rejected *auth.Error
+		if errors.As(err, &rejected) {
+			// 401 is codes.Unauthenticated, 403 PermissionDenied, 400 InvalidArgument, 503 Unavailable.
+			return fmt.Errorf("%d: %s", rejected.StatusCode(), rejected.Detail())
+		}
+		return err
+	}
+
+	token, _, err := bearer.Issue(context.Background(), "ada", auth.TokenOptions{Name: "batch", Scopes: []string{"notes:read"}, Lifetime: auth.NoExpiry})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(intercept(context.Background(), token))
+	fmt.Println(intercept(context.Background(), "expired-or-unknown"))
+	// Output:
+	// hello ada
+	// 403: The credential lacks a required scope.
+	// 401: The credential is not valid.
+}
+
 // RequireScope is inside of Require. The token may read notes but not write them.
 func ExampleRequireScope() {
 	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{})
