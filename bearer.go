@@ -210,7 +210,7 @@ func (b *Bearer) authenticate(ctx context.Context, presented header.Authorizatio
 	if err != nil {
 		return nil, err
 	}
-	b.used(r.Context(), c, now, false)
+	b.used(ctx, c, now, false)
 	return c, nil
 }
 
@@ -225,8 +225,8 @@ func (b *Bearer) authenticate(ctx context.Context, presented header.Authorizatio
 //
 // The scheme is Bearer, and the header decides as an Authorization header that names it does:
 // no other authenticator is tried, so that a valid cookie never makes up for an invalid token.
-// A request is answered with 400 if the value is not a token68 (RFC 9110 section 11.2) of at
-// most 512 characters, if it is empty, or if the request has the header twice or next to an
+// A request is answered with 400 if the value is empty, has over 512 characters, or has others
+// than visible ASCII without comma, quote and backslash, or if the request has the header twice or next to an
 // Authorization header of any scheme, since a token must not be sent in two ways (RFC 6750
 // section 2). Space around the value is ignored, as it is in Authorization.
 //
