@@ -29,7 +29,7 @@ func TestArchitecture_internalPackages(t *testing.T) {
 		}
 		checked = append(checked, filepath.Base(dir))
 	}
-	require.Subset(t, checked, []string{"challenge", "header", "lastuse", "listeners", "navigation", "origin", "seal", "text", "token"})
+	require.Subset(t, checked, []string{"challenge", "header", "lastuse", "listeners", "navigation", "origin", "seal", "text", "token", "watch"})
 }
 
 // A program that imports package auth gets the standard library and securecookie.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
 )
@@ -194,6 +195,18 @@ func recoveredError(scheme Scheme, v any) error {
 // outside of Require and for identities of [NewContext]. The Observer is called when the
 // error is written, not when it is returned. Recheck is safe for concurrent use.
 func Recheck(ctx context.Context) error {
+	var until validity
+	return recheck(ctx, &until)
+}
+
+// A validity is how long a credential remains valid if nothing but the time changes.
+type validity struct {
+	expires time.Time // zero means never
+	idle    time.Time // when a session becomes idle unless it is used; zero means never
+}
+
+// recheck is Recheck. If it returns nil, it has set until.
+func recheck(ctx context.Context, until *validity) error {
 	c, id := current(ctx), Identity{}
 	known := c.describe(&id)
 	var rejection Error
@@ -202,59 +215,69 @@ func Recheck(ctx context.Context) error {
 		rejection = *asError(errInternal(errOutsideRequire))
 	case !known:
 		rejection = c.route.rejection(ctx, "", errNoCredential)
-	case c.recheck(ctx, &id, &rejection):
+	case c.recheck(ctx, &id, until, &rejection):
 		return nil
 	}
 	rejection.pendingEvent = true
 	return &rejection
 }
 
-// recheck reports whether the identity is still valid. Otherwise it sets rejection.
-func (c *identityContext) recheck(ctx context.Context, id *Identity, rejection *Error) (valid bool) {
-	set := func(err error) {
-		*rejection = c.route.rejection(ctx, id.Scheme, err)
-		rejection.userID, rejection.credentialID = id.UserID, id.CredentialID
-	}
+// recheck reports whether the identity is still valid, and sets until or rejection.
+func (c *identityContext) recheck(ctx context.Context, id *Identity, until *validity, rejection *Error) (valid bool) {
 	defer func() {
 		if v := recover(); v != nil {
 			valid = false
-			set(recoveredError(id.Scheme, v))
+			*rejection = c.rejection(ctx, id, recoveredError(id.Scheme, v))
 		}
 	}()
-	err := c.recheckEach(ctx, id)
+	err := c.recheckEach(ctx, id, until)
 	if err == nil && c.route.resolve != nil {
 		_, err = c.route.resolveUser(ctx, id)
 	}
 	if err != nil {
-		set(err)
+		*rejection = c.rejection(ctx, id, err)
 	}
 	return err == nil
+}
+
+// rejection is that of the route, for the identity that it had accepted.
+func (c *identityContext) rejection(ctx context.Context, id *Identity, err error) Error {
+	e := c.route.rejection(ctx, id.Scheme, err)
+	e.userID, e.credentialID = id.UserID, id.CredentialID
+	return e
 }
 
 var errNotAccepted = errors.New("auth: Recheck of an identity that no authenticator of the route has accepted")
 
 // recheckEach asks the authenticators of the identity's scheme until one accepts it. An
 // outage is more than a rejection: the one that is unavailable may know the credential.
-func (c *identityContext) recheckEach(ctx context.Context, id *Identity) error {
+func (c *identityContext) recheckEach(ctx context.Context, id *Identity, until *validity) error {
 	rejected := errInternal(errNotAccepted)
 	for i, a := range c.route.authenticators {
 		if c.route.schemes[i] != id.Scheme {
 			continue
 		}
 		var err error
+		var record *Credential
+		var idle time.Time
 		switch a := a.(type) {
 		case *Bearer:
-			_, err = a.recheck(ctx, c.credential)
+			record, err = a.recheck(ctx, c.credential)
 		case *headerBearer:
-			_, err = a.bearer.recheck(ctx, c.credential)
+			record, err = a.bearer.recheck(ctx, c.credential)
 		case *Secret:
-			_, err = a.recheck(ctx, c.credential)
+			record, err = a.recheck(ctx, c.credential)
 		case *Cookie:
-			_, err = a.recheck(ctx, c.credential)
+			if record, err = a.recheck(ctx, c.credential); err == nil {
+				idle = a.idleAt(record)
+			}
 		default:
 			err = c.recheckCustom(ctx, a, id)
 		}
 		switch {
+		case err == nil && record != nil:
+			*until = validity{earlier(record.ExpiresAt, c.credential.ExpiresAt), idle}
+			return nil
 		case err == nil:
 			return nil
 		case err != errNotAccepted && !errors.Is(rejected, ErrUnavailable):
@@ -262,6 +285,14 @@ func (c *identityContext) recheckEach(ctx context.Context, id *Identity) error {
 		}
 	}
 	return rejected
+}
+
+// earlier returns the earlier of two expiries. Zero means never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func (c *identityContext) recheckCustom(ctx context.Context, a Authenticator, id *Identity) error {

@@ -245,17 +245,30 @@ func (c *Cookie) recheck(ctx context.Context, accepted *Credential) (*Credential
 // isIdle reports whether a session has not been used for IdleTimeout, by the store and
 // by the uses that are not written yet.
 func (c *Cookie) isIdle(session *Credential, now time.Time) bool {
+	if c.idleTimeout == 0 || now.Before(writtenUse(session).Add(c.idleTimeout)) {
+		return false
+	}
+	return !now.Before(c.idleAt(session))
+}
+
+// idleAt returns when a session becomes idle unless it is used, or zero if it never does.
+func (c *Cookie) idleAt(session *Credential) time.Time {
 	if c.idleTimeout == 0 {
-		return false
+		return time.Time{}
 	}
-	last := session.LastUsedAt
-	if last.IsZero() {
-		last = session.CreatedAt
+	last := writtenUse(session)
+	if pending := c.recorder.Last(session.Digest).At; pending.After(last) {
+		last = pending
 	}
-	if now.Before(last.Add(c.idleTimeout)) {
-		return false
+	return last.Add(c.idleTimeout)
+}
+
+// writtenUse is the last use by the store. The first one is the sign-in.
+func writtenUse(session *Credential) time.Time {
+	if session.LastUsedAt.IsZero() {
+		return session.CreatedAt
 	}
-	return !now.Before(c.recorder.Last(session.Digest).At.Add(c.idleTimeout))
+	return session.LastUsedAt
 }
 
 // CheckOrigin returns [ErrCrossOrigin] if the request could change something (any method
