@@ -17,16 +17,16 @@ import (
 )
 
 type service struct {
-	bearer  *auth.Bearer
-	cookie  *auth.Cookie
-	recheck time.Duration
-	news    chan string // stands for the events of the service
+	bearer *auth.Bearer
+	cookie *auth.Cookie
+	every  time.Duration // see auth.Watch
+	news   chan string   // stands for the events of the service
 }
 
-func newService(store auth.Store, keys auth.Keys, recheck time.Duration) (*service, error) {
+func newService(store auth.Store, keys auth.Keys, every time.Duration) (*service, error) {
 	bearer, errBearer := auth.NewBearer(store, auth.BearerConfig{Prefix: "acme_pat"})
 	cookie, errCookie := auth.NewCookie(store, auth.CookieConfig{Keys: keys})
-	s := &service{bearer: bearer, cookie: cookie, recheck: recheck, news: make(chan string)}
+	s := &service{bearer: bearer, cookie: cookie, every: every, news: make(chan string)}
 	return s, errors.Join(errBearer, errCookie)
 }
 
@@ -39,12 +39,12 @@ func (s *service) routes() http.Handler {
 }
 
 func (s *service) events(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := auth.Watch(r.Context(), s.every)
+	defer cancel()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	tick := time.NewTicker(s.recheck)
-	defer tick.Stop()
-	for event := ""; s.send(w, event) == nil; {
-		text, err := s.next(r.Context(), tick)
+	for event := ""; send(w, event) == nil; {
+		text, err := s.next(ctx)
 		if err != nil {
 			return
 		}
@@ -52,11 +52,13 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// send returns an error if it takes longer than the interval: a client that reads nothing
-// must not be able to delay the next Recheck.
-func (s *service) send(w http.ResponseWriter, event string) error {
+// writeTimeout bounds a write. A client that reads nothing must not be able to keep a stream
+// open after its credential was revoked.
+const writeTimeout = 10 * time.Second
+
+func send(w http.ResponseWriter, event string) error {
 	stream := http.NewResponseController(w)
-	if err := stream.SetWriteDeadline(time.Now().Add(s.recheck)); err != nil {
+	if err := stream.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(w, event); err != nil {
@@ -70,24 +72,16 @@ func (s *service) send(w http.ResponseWriter, event string) error {
 
 // next returns the next text to send. It returns an error if the client has disconnected, or
 // the credential is no longer valid.
-func (s *service) next(ctx context.Context, tick *time.Ticker) (text string, err error) {
-	for err == nil {
-		select {
-		case <-tick.C:
-			err = auth.Recheck(ctx)
-			continue
-		default: // The next select would choose at random between a tick that is due and news.
-		}
-		select {
-		case <-ctx.Done():
-			err = ctx.Err()
-		case <-tick.C:
-			err = auth.Recheck(ctx)
-		case text := <-s.news:
-			return text, nil
-		}
+func (s *service) next(ctx context.Context) (text string, err error) {
+	if ctx.Err() != nil { // the select would choose at random between the end and news
+		return "", context.Cause(ctx)
 	}
-	return "", err
+	select {
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	case text := <-s.news:
+		return text, nil
+	}
 }
 
 func (s *service) socket(w http.ResponseWriter, r *http.Request) {
@@ -96,16 +90,17 @@ func (s *service) socket(w http.ResponseWriter, r *http.Request) {
 		return // Accept has written a response
 	}
 	defer conn.CloseNow()
-	ctx := conn.CloseRead(r.Context())
-	tick := time.NewTicker(s.recheck)
-	defer tick.Stop()
+	open := conn.CloseRead(r.Context())
+	ctx, cancel := auth.Watch(open, s.every)
+	defer cancel()
 	for {
-		text, err := s.next(ctx, tick)
+		text, err := s.next(ctx)
 		if err != nil {
 			conn.Close(websocket.StatusPolicyViolation, "signed out")
 			return
 		}
-		write, cancel := context.WithTimeout(ctx, s.recheck) // as in send
+		// Not ctx: its end during a write would close the connection without the status.
+		write, cancel := context.WithTimeout(open, writeTimeout)
 		err = conn.Write(write, websocket.MessageText, []byte(text))
 		cancel()
 		if err != nil {

@@ -19,9 +19,9 @@ import (
 	"github.com/seed-31c5bcb2/auth/examples/internal/exampletest"
 )
 
-func start(t *testing.T, recheck time.Duration) (*service, *httptest.Server) {
+func start(t *testing.T) (*service, *httptest.Server) {
 	t.Helper()
-	s, err := newService(auth.NewMemoryStore(), exampletest.Keys(), recheck)
+	s, err := newService(auth.NewMemoryStore(), exampletest.Keys(), interval)
 	require.NoError(t, err)
 	srv := httptest.NewTLSServer(s.routes())
 	t.Cleanup(srv.Close)
@@ -74,7 +74,12 @@ const interval = 30 * time.Second
 // the first handler returns. The client stops reading when the test does.
 func startPipes(t *testing.T, http2 bool) (*service, *http.Client, <-chan struct{}) {
 	t.Helper()
-	s, err := newService(auth.NewMemoryStore(), exampletest.Keys(), interval)
+	return startPipesOver(t, auth.NewMemoryStore(), http2)
+}
+
+func startPipesOver(t *testing.T, store auth.Store, http2 bool) (*service, *http.Client, <-chan struct{}) {
+	t.Helper()
+	s, err := newService(store, exampletest.Keys(), interval)
 	require.NoError(t, err)
 	var protocols http.Protocols
 	protocols.SetHTTP1(!http2)
@@ -145,7 +150,6 @@ func TestEvents_endOnRevocation(t *testing.T) {
 					n, err := tt.revoke(t, s)
 					require.NoError(t, err)
 					require.Equal(t, 1, n)
-					time.Sleep(interval)
 					requireEnded(t, ended)
 					rest, err := io.ReadAll(resp.Body)
 					require.NoError(t, err)
@@ -168,21 +172,20 @@ func TestEvents_stalledClient(t *testing.T) {
 				s.news <- strings.Repeat("x", 8<<20) // more than the windows of HTTP/2
 				_, err := s.bearer.RevokeAll(t.Context(), "alice")
 				require.NoError(t, err)
-				time.Sleep(2 * interval)
+				time.Sleep(writeTimeout)
 				requireEnded(t, ended)
 			})
 		})
 	}
 }
 
-// If a Recheck is due when a write has ended, news that wait are not sent before it.
-func TestEvents_recheckBeforeNews(t *testing.T) {
+// News that wait for a write to end are not sent if the credential was revoked meanwhile.
+func TestEvents_revokedDuringAWrite(t *testing.T) {
 	t.Parallel()
 	for range 20 { // a random choice would be right each time with a probability of 1 in 1,000,000
 		synctest.Test(t, func(t *testing.T) {
 			s, client, ended := startPipes(t, false)
 			resp := openEvents(t, client, "Authorization", bearerToken(t, s))
-			time.Sleep(interval / 2)
 			s.news <- strings.Repeat("x", 1<<20)
 			_, err := s.bearer.RevokeAll(t.Context(), "alice")
 			require.NoError(t, err)
@@ -192,7 +195,7 @@ func TestEvents_recheckBeforeNews(t *testing.T) {
 				case <-ended:
 				}
 			}()
-			time.Sleep(interval - time.Second) // a Recheck is due since half of the interval
+			synctest.Wait()
 			body, err := io.ReadAll(resp.Body)
 			require.NoError(t, err)
 			require.False(t, strings.Contains(string(body), "late")) // NotContains would print 1 MiB
@@ -201,24 +204,26 @@ func TestEvents_recheckBeforeNews(t *testing.T) {
 	}
 }
 
-// Without a check, a revoked token keeps receiving events.
-func TestEvents_withoutRecheck(t *testing.T) {
+// If the store does not report changes, a revoked token receives events until the interval has
+// passed.
+func TestEvents_storeWithoutNotify(t *testing.T) {
 	t.Parallel()
-	s, srv := start(t, time.Hour)
-	req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL+"/events", nil)
-	require.NoError(t, err)
-	req.Header.Set("Authorization", bearerToken(t, s))
-	resp, err := srv.Client().Do(req)
-	require.NoError(t, err)
-	defer resp.Body.Close()
-	_, err = s.bearer.RevokeAll(t.Context(), "alice")
-	require.NoError(t, err)
-
-	s.news <- "still here"
-	got := make([]byte, len("data: still here\n\n"))
-	_, err = io.ReadFull(resp.Body, got)
-	require.NoError(t, err)
-	require.Equal(t, "data: still here\n\n", string(got))
+	synctest.Test(t, func(t *testing.T) {
+		s, client, ended := startPipesOver(t, struct{ auth.Store }{auth.NewMemoryStore()}, false)
+		resp := openEvents(t, client, "Authorization", bearerToken(t, s))
+		synctest.Wait() // Watch has asked for the first time
+		_, err := s.bearer.RevokeAll(t.Context(), "alice")
+		require.NoError(t, err)
+		s.news <- "still here"
+		got := make([]byte, len("data: still here\n\n"))
+		_, err = io.ReadFull(resp.Body, got)
+		require.NoError(t, err)
+		require.Equal(t, "data: still here\n\n", string(got))
+		rest, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Empty(t, rest)
+		requireEnded(t, ended)
+	})
 }
 
 // openSocket opens a connection.
@@ -259,14 +264,14 @@ func TestSocket_stalledClient(t *testing.T) {
 		s.news <- strings.Repeat("x", 1<<20)
 		_, err := s.cookie.RevokeAll(t.Context(), "alice")
 		require.NoError(t, err)
-		time.Sleep(2 * interval)
+		time.Sleep(writeTimeout)
 		requireEnded(t, ended)
 	})
 }
 
 func TestSocket_crossOrigin(t *testing.T) {
 	t.Parallel()
-	s, srv := start(t, time.Hour)
+	s, srv := start(t)
 	header := http.Header{"Cookie": {signIn(t, s)}, "Origin": {"https://evil.example"}}
 	_, resp, err := websocket.Dial(t.Context(), srv.URL+"/socket", &websocket.DialOptions{HTTPClient: srv.Client(), HTTPHeader: header})
 	require.Error(t, err)
