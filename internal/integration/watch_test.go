@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -62,12 +64,18 @@ func openStreams(t *testing.T, here, there auth.Store, n int) (streams []stream,
 	return streams, ended
 }
 
-// Another process revokes one credential of 10,000. Its stream ends, and no other.
+// Another process revokes credentials, one by one. The stream of that one ends, and no other.
+// AUTH_TEST_TRIALS is the number of revocations; there are ten times as many streams:
+//
+//	AUTH_TEST_TRIALS=1000 go test -run TestWatch_revocation -v ./internal/integration
 func TestWatch_revocation(t *testing.T) {
-	n, trials := 10_000, 1000
-	if testing.Short() {
-		n, trials = 500, 100
+	trials := 100
+	if text := os.Getenv("AUTH_TEST_TRIALS"); text != "" {
+		var err error
+		trials, err = strconv.Atoi(text)
+		require.NoError(t, err)
 	}
+	n := 10 * trials
 	for _, tt := range []struct {
 		name string
 		open func(*testing.T) (here, there auth.Store)
