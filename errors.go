@@ -77,6 +77,7 @@ const (
 	ReasonRejected    Reason = "rejected"     // rejected by an authenticator that gave no reason
 	ReasonScope       Reason = "scope"        // valid, but lacks a required scope
 	ReasonScheme      Reason = "scheme"       // valid, but this scheme may not do this
+	ReasonActor       Reason = "actor"        // valid, but another user acts in it, and may not do this
 	ReasonAge         Reason = "age"          // valid, but the user signed in too long ago for this
 	ReasonCrossOrigin Reason = "cross_origin" // valid, but another site made the browser send it
 	ReasonUnavailable Reason = "unavailable"  // the store, or a backend of Resolve, is unavailable
@@ -106,7 +107,7 @@ func (r Reason) known() bool {
 	switch r {
 	case ReasonMissing, ReasonMalformed, ReasonTooLong, ReasonRepeated, ReasonChecksum, ReasonPrefix,
 		ReasonForged, ReasonUnknown, ReasonExpired, ReasonClock, ReasonIdle, ReasonRevoked, ReasonDisabled, ReasonNetwork, ReasonBrowser,
-		ReasonRejected, ReasonScope, ReasonScheme, ReasonAge, ReasonCrossOrigin, ReasonUnavailable, ReasonCanceled, ReasonInternal:
+		ReasonRejected, ReasonScope, ReasonScheme, ReasonActor, ReasonAge, ReasonCrossOrigin, ReasonUnavailable, ReasonCanceled, ReasonInternal:
 		return true
 	}
 	return false

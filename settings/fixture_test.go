@@ -97,7 +97,18 @@ func (s *service) signIn(userID string, scopes ...string) *user {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", origin+"/signin", nil)
 	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
-	session, err := s.cookie.SignIn(w, r, userID, auth.SessionOptions{Scopes: scopes})
+	return s.startSession(w, r, userID, auth.SessionOptions{Scopes: scopes})
+}
+
+// actAs signs a member of the support staff in as a user.
+func (s *service) actAs(userID, actor string) *user {
+	s.t.Helper()
+	return s.startSession(httptest.NewRecorder(), httptest.NewRequest("POST", origin+"/support", nil), userID, auth.SessionOptions{Actor: actor})
+}
+
+func (s *service) startSession(w *httptest.ResponseRecorder, r *http.Request, userID string, o auth.SessionOptions) *user {
+	s.t.Helper()
+	session, err := s.cookie.SignIn(w, r, userID, o)
 	require.NoError(s.t, err)
 	return &user{s, userID, session, w.Result().Cookies()[0]}
 }

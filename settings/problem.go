@@ -17,6 +17,7 @@ const (
 	codeInvalidCredential code = "invalid_credential"               // 401
 	codeAge               code = "insufficient_user_authentication" // 403: the name of RFC 9470
 	codeSession           code = "session_required"                 // 403: a token or client secret was sent
+	codeActor             code = "actor_not_allowed"                // 403: someone else acts as the user
 	codeScope             code = "insufficient_scope"               // 403: the session has less access than this requires
 	codeCrossOrigin       code = "cross_origin"                     // 403
 	codeDeveloper         code = "developer_required"               // 403: the user may not have a client secret
@@ -84,6 +85,7 @@ func unavailable() *problem {
 
 var (
 	errSession       = &problem{Status: http.StatusForbidden, Code: codeSession, Detail: "Only a signed-in session can manage credentials."}
+	errActor         = &problem{Status: http.StatusForbidden, Code: codeActor, Detail: "In this session another user acts as the owner of the account. It cannot create, reveal or rotate credentials."}
 	errDeveloper     = &problem{Status: http.StatusForbidden, Code: codeDeveloper, Detail: "This user cannot have a client secret."}
 	errMethod        = &problem{Status: http.StatusMethodNotAllowed, Code: codeMethod, Detail: "The method is not allowed. See the Allow header."}
 	errNotRevealable = &problem{Status: http.StatusConflict, Code: codeNotRevealable, Detail: "The secret was shown once and cannot be shown again."}

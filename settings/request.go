@@ -54,12 +54,17 @@ func recovered(where string, v any) error {
 	return fmt.Errorf("settings: %s panicked with a %T\n%s", where, v, debug.Stack())
 }
 
-// checkSession rejects tokens and client secrets, and sessions that are too old for
-// a recent route.
+// checkSession rejects tokens and client secrets. For a recent route, which hands out a
+// credential, it also rejects sessions that are too old, and those with an Actor: the credential
+// would outlive the session, and with it the permission to act as the user.
 func (r *request) checkSession() error {
 	if r.id.Scheme != auth.SchemeCookie {
 		r.notify(auth.ReasonScheme, nil)
 		return errSession
+	}
+	if r.route.recent && r.id.Actor != "" {
+		r.notify(auth.ReasonActor, nil)
+		return errActor
 	}
 	if r.route.recent && r.now.Sub(r.id.AuthenticatedAt) > r.maxAge {
 		r.notify(auth.ReasonAge, nil)

@@ -201,6 +201,41 @@ func (h *populatedUser) requireSignInAgain(e endpoint, got *answer) {
 	require.Equal(h.t, back, path)
 }
 
+// What support staff made in the name of a user would outlive their session.
+func TestAccess_actor(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	h := newPopulatedUser(t, s, "ada")
+	support := s.actAs("ada", "grace")
+	rejected := 0
+	for _, e := range h.endpoints() {
+		if !h.needsRecentSignIn(e) {
+			continue
+		}
+		rejected++
+		s.events.take()
+		body, contentType := filled(e, h.secretID)
+		got := support.do(e.method, e.path, body, field("Content-Type", contentType))
+		if isAPI(e) {
+			got.problem(http.StatusForbidden, "actor_not_allowed")
+		} else {
+			got.page(http.StatusForbidden, "You act as another user")
+		}
+		events := s.events.take()
+		require.Len(t, events, 1)
+		require.Equal(t, auth.ReasonActor, events[0].Reason)
+		require.Equal(t, support.session.ID, events[0].CredentialID)
+	}
+	require.Equal(t, 13, rejected)
+	require.NoError(t, s.cookie.Revoke(t.Context(), "ada", support.session.ID))
+	h.untouched()
+
+	support = s.actAs("ada", "grace")
+	support.get("/").page(http.StatusOK)
+	support.do("DELETE", "/api/secret?id="+h.secretID, "").status(http.StatusNoContent)
+	support.post("/tokens/"+h.tokenID+"/revoke", nil).status(http.StatusSeeOther)
+}
+
 // Showing a plaintext requires a recent sign-in. Revoking does not.
 func TestAccess_oldSignIn(t *testing.T) {
 	t.Parallel()

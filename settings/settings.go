@@ -11,7 +11,8 @@
 //
 // Only signed-in sessions can manage credentials. Tokens and client secrets are
 // answered with 403, so that a leaked one cannot create others. A session with
-// limited scopes cannot grant more than it has. Creating, revealing and rotating,
+// limited scopes cannot grant more than it has. A session with an Actor, in which staff act as
+// the user, creates, reveals and rotates nothing: that would outlive it. Creating, revealing and rotating,
 // which return a plaintext, also require a recent sign-in: see Config.MaxAge. A request
 // that is held open over the end of its session gets no plaintext: its body is read before
 // it is authenticated, and the session is checked again before the plaintext is sent.
