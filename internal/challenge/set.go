@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
@@ -57,22 +58,63 @@ func (s *Set) InsufficientScope(scopes []string) []string {
 	return s.format("insufficient_scope", scopes)
 }
 
+// InsufficientAuthentication returns the challenges for a sign-in that is too old (RFC 9470
+// section 3). maxAge is the allowed age in seconds, and is left out if it is zero. The error is
+// in the line of the presented scheme, or in all lines if presented is empty. A presented
+// scheme that has no line gets one: on a route with Bearer and Cookie, only a new cookie helps.
+func (s *Set) InsufficientAuthentication(presented string, maxAge int64) []string {
+	params := []Param{{"error", "insufficient_user_authentication"}}
+	if maxAge > 0 {
+		params = append(params, Param{"max_age", strconv.FormatInt(maxAge, 10)})
+	}
+	missing := header.IsToken(presented)
+	lines := make([]string, 0, len(s.schemes)+len(s.headers)+1)
+	for _, scheme := range s.schemes {
+		switch {
+		case header.SameScheme(scheme, presented):
+			missing = false
+			fallthrough
+		case presented == "":
+			lines = append(lines, s.line(scheme, params...))
+		default:
+			lines = append(lines, s.line(scheme))
+		}
+	}
+	lines = append(lines, s.headerLines()...)
+	if missing {
+		lines = append(lines, s.line(presented, params...))
+	}
+	return lines
+}
+
 // format returns the lines. Bearer has the parameters of RFC 6750 section 3; no other
-// scheme has error codes.
+// scheme has its error codes.
 func (s *Set) format(code string, scopes []string) []string {
 	lines := make([]string, 0, len(s.schemes)+len(s.headers))
 	for _, scheme := range s.schemes {
-		params := []Param{{"realm", s.realm}}
 		if header.SameScheme(scheme, "Bearer") {
-			params = append(params,
-				Param{"error", code},
-				Param{"scope", strings.Join(scopes, " ")},
-				Param{"resource_metadata", s.metadata})
+			lines = append(lines, s.line(scheme, Param{"error", code}, Param{"scope", strings.Join(scopes, " ")}))
+		} else {
+			lines = append(lines, s.line(scheme))
 		}
-		lines = append(lines, Format(scheme, params...))
 	}
-	for _, name := range s.headers {
-		lines = append(lines, Format("Header", Param{"realm", s.realm}, Param{"name", name}))
+	return append(lines, s.headerLines()...)
+}
+
+// headerLines returns the challenges for headers, which have no error codes.
+func (s *Set) headerLines() []string {
+	lines := make([]string, len(s.headers))
+	for i, name := range s.headers {
+		lines[i] = Format("Header", Param{"realm", s.realm}, Param{"name", name})
 	}
 	return lines
+}
+
+// line returns one challenge, with what all challenges of its scheme have.
+func (s *Set) line(scheme string, params ...Param) string {
+	params = append([]Param{{"realm", s.realm}}, params...)
+	if header.SameScheme(scheme, "Bearer") {
+		params = append(params, Param{"resource_metadata", s.metadata})
+	}
+	return Format(scheme, params...)
 }

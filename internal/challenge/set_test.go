@@ -58,6 +58,35 @@ func TestNewSet_panics(t *testing.T) {
 	}
 }
 
+// Of each scheme there is one line. The error is in that of the presented scheme (RFC 9470
+// section 3), and a scheme that is no token cannot add a line.
+func TestSet_InsufficientAuthentication(t *testing.T) {
+	t.Parallel()
+	const old = `error="insufficient_user_authentication"`
+	for _, test := range []struct {
+		name      string
+		schemes   []string
+		presented string
+		maxAge    int64
+		want      []string
+	}{
+		{"a cookie", []string{"Cookie"}, "Cookie", 600, []string{`Cookie realm="api", ` + old + `, max_age="600"`}},
+		{"a cookie next to tokens", []string{"Bearer", "Secret"}, "Cookie", 600,
+			[]string{`Bearer realm="api"`, `Secret realm="api"`, `Cookie realm="api", ` + old + `, max_age="600"`}},
+		{"a token", []string{"Bearer", "Secret"}, "bearer", 1, []string{`Bearer realm="api", ` + old + `, max_age="1"`, `Secret realm="api"`}},
+		{"no age", []string{"Bearer"}, "Bearer", 0, []string{`Bearer realm="api", ` + old}},
+		{"an unknown scheme", []string{"Bearer", "Secret"}, "", 60,
+			[]string{`Bearer realm="api", ` + old + `, max_age="60"`, `Secret realm="api", ` + old + `, max_age="60"`}},
+		{"no token", []string{"Bearer"}, "X\r\nSet-Cookie: a=b", 60, []string{`Bearer realm="api"`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			require.Equal(t, test.want, challenge.NewSet("api", "", test.schemes).InsufficientAuthentication(test.presented, test.maxAge))
+		})
+	}
+	require.Equal(t, []string{`Bearer realm="api", ` + old + `, max_age="60", resource_metadata="` + metadata + `"`},
+		challenge.NewSet("api", metadata, []string{"Bearer"}).InsufficientAuthentication("Bearer", 60))
+}
+
 // A line of any accepted realm, URL and scopes reads as what it was made of.
 func FuzzNewSet(f *testing.F) {
 	for _, realm := range []string{"api", `a"b`, `a\`, "Grüße"} {
