@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Conditions that callers tell apart with errors.Is. Neither these errors nor
@@ -27,11 +28,17 @@ var (
 	// ErrInsufficientScope means that the credential is valid but lacks a required
 	// scope.
 	ErrInsufficientScope = errors.New("auth: insufficient scope")
+	// ErrForbidden means that the user or the credential may not do this, whatever its scopes:
+	// a new credential would not help.
+	ErrForbidden = errors.New("auth: forbidden")
+	// ErrReauthenticationRequired means that the user signed in too long ago for this, and
+	// must sign in again (RFC 9470).
+	ErrReauthenticationRequired = errors.New("auth: reauthentication required")
 	// ErrCrossOrigin means that a request that could change something comes from another
 	// origin, where a browser's cookie would authorize it or be set.
 	ErrCrossOrigin = errors.New("auth: cross-origin request")
-	// ErrUnavailable means that the store, or a backend that Middleware.Resolve
-	// uses, is unavailable.
+	// ErrUnavailable means that the store, or a backend that Middleware.Resolve or a check of
+	// RequireFunc uses, is unavailable.
 	ErrUnavailable = errors.New("auth: unavailable")
 	// ErrInvalidArgument means that an argument of a call that creates, changes or reads
 	// credentials is not allowed. The error wraps an [ArgumentError] for each such argument.
@@ -76,11 +83,12 @@ const (
 	ReasonBrowser     Reason = "browser"      // a client secret sent by a browser: it has leaked
 	ReasonRejected    Reason = "rejected"     // rejected by an authenticator that gave no reason
 	ReasonScope       Reason = "scope"        // valid, but lacks a required scope
+	ReasonForbidden   Reason = "forbidden"    // valid, but Resolve or a check of RequireFunc does not allow this
 	ReasonScheme      Reason = "scheme"       // valid, but this scheme may not do this
 	ReasonActor       Reason = "actor"        // valid, but another user acts in it, and may not do this
 	ReasonAge         Reason = "age"          // valid, but the user signed in too long ago for this
 	ReasonCrossOrigin Reason = "cross_origin" // valid, but another site made the browser send it
-	ReasonUnavailable Reason = "unavailable"  // the store, or a backend of Resolve, is unavailable
+	ReasonUnavailable Reason = "unavailable"  // the store, or a backend of Resolve or of a check, is unavailable
 	ReasonCanceled    Reason = "canceled"     // the client went away, or the caller canceled; a deadline that passes is ReasonUnavailable
 	ReasonInternal    Reason = "internal"     // an authenticator panicked, or returned neither an identity nor an error
 )
@@ -107,19 +115,19 @@ func (r Reason) known() bool {
 	switch r {
 	case ReasonMissing, ReasonMalformed, ReasonTooLong, ReasonRepeated, ReasonChecksum, ReasonPrefix,
 		ReasonForged, ReasonUnknown, ReasonExpired, ReasonClock, ReasonIdle, ReasonRevoked, ReasonDisabled, ReasonNetwork, ReasonBrowser,
-		ReasonRejected, ReasonScope, ReasonScheme, ReasonActor, ReasonAge, ReasonCrossOrigin, ReasonUnavailable, ReasonCanceled, ReasonInternal:
+		ReasonRejected, ReasonScope, ReasonForbidden, ReasonScheme, ReasonActor, ReasonAge, ReasonCrossOrigin, ReasonUnavailable, ReasonCanceled, ReasonInternal:
 		return true
 	}
 	return false
 }
 
 // An Error says why a request was rejected. Middleware.OnError is called with
-// one, and [Middleware.Authenticate], [Middleware.AuthenticateToken], [CheckScope] and
-// [Recheck] return one. An
-// [Authenticator] may return one to supply a Reason; only its Reason and Err are
+// one, and [Middleware.Authenticate], [Middleware.AuthenticateToken], [CheckScope],
+// [CheckRecent] and [Recheck] return one. An [Authenticator], Middleware.Resolve and a check of
+// [RequireFunc] may return one to supply a Reason; only its exported fields except Scheme are
 // used.
 //
-// StatusCode, Code, Detail and Scopes may be sent to the client. Reason and Err
+// StatusCode, Code, Detail, Scopes and MaxAge may be sent to the client. Reason and Err
 // may not: they distinguish, for example, an expired credential from an unknown
 // one.
 //
@@ -129,6 +137,9 @@ func (r Reason) known() bool {
 type Error struct {
 	Scheme Scheme   // of the credential; empty if there was none
 	Scopes []string // the required scopes, if Err is ErrInsufficientScope
+	// MaxAge is the age at which a sign-in is too old, if Err is ErrReauthenticationRequired.
+	// Clients get it in whole seconds, and at least one. Zero means that they are not told.
+	MaxAge time.Duration
 	Reason Reason
 	Err    error // wraps one of the Err variables, unless StatusCode is 500 or 501; read-only
 
@@ -136,6 +147,7 @@ type Error struct {
 	cause                error      // what went wrong inside; may be logged
 	pendingEvent         bool       // WriteError notifies the Observer
 	inHeader             bool       // the request has a header of Bearer.InHeader
+	decided              bool       // by Resolve, which may choose any condition
 	responder            *responder // of the route; nil outside of routes
 }
 
@@ -200,7 +212,9 @@ var conditions = [...]*condition{
 	newCondition(ErrNoCredential, http.StatusUnauthorized, "missing_credential", "Authentication is required.", ReasonMissing),
 	newCondition(ErrMalformed, http.StatusBadRequest, "malformed_request", "The credential, or another part of the request, is malformed.", ReasonMalformed),
 	newCondition(ErrInvalidCredential, http.StatusUnauthorized, "invalid_credential", "The credential is not valid.", ReasonRejected),
+	newCondition(ErrReauthenticationRequired, http.StatusUnauthorized, "insufficient_user_authentication", "This requires a more recent sign-in.", ReasonAge),
 	newCondition(ErrInsufficientScope, http.StatusForbidden, "insufficient_scope", "The credential lacks a required scope.", ReasonScope),
+	newCondition(ErrForbidden, http.StatusForbidden, "forbidden", "This is not allowed.", ReasonForbidden),
 	newCondition(ErrCrossOrigin, http.StatusForbidden, "cross_origin", "The request comes from another origin.", ReasonCrossOrigin),
 	newCondition(ErrInvalidArgument, http.StatusBadRequest, "invalid_argument", "An argument is not allowed.", ReasonInvalidArgument),
 	newCondition(ErrNotFound, http.StatusNotFound, "not_found", "Not found.", ReasonNotFound),
@@ -213,7 +227,7 @@ var conditionUnavailable = newCondition(ErrUnavailable, http.StatusServiceUnavai
 	"The service is temporarily unavailable. This does not mean that the credential is invalid. Please try again.", ReasonUnavailable)
 
 func newCondition(err error, status int, code, detail string, reason Reason) *condition {
-	return &condition{err, status, code, detail, reason, problem(status, code, detail, nil)}
+	return &condition{err, status, code, detail, reason, problem(status, code, detail, nil, 0)}
 }
 
 // conditionOf treats an error that it does not know as an outage, so that clients

@@ -17,7 +17,7 @@ type EventType string
 // reported to the Observe of a Cookie, for cross-origin requests that CheckOrigin, SignIn
 // and SignOut reject.
 const (
-	EventAccepted  EventType = "accepted"  // a request passed Require, or Optional with a credential; it may still lack a scope
+	EventAccepted  EventType = "accepted"  // a request passed Require, or Optional with a credential; a check inside, for example of a scope, may still reject it
 	EventAnonymous EventType = "anonymous" // Optional let a request through without an identity; Reason is set if it had an invalid credential
 	EventRefused   EventType = "refused"   // a request was rejected; Reason says why
 )
@@ -83,8 +83,8 @@ type Event struct {
 	// their request in any case. If a middleware in front determines the
 	// client's address, take it from the context.
 	Remote string
-	// Err is the error of a store or of Middleware.Resolve that made something unavailable,
-	// or a panic; otherwise nil. Errors of custom authenticators are left out, as they may
+	// Err is the error of a store, of Middleware.Resolve or of a check of RequireFunc that made
+	// something unavailable, or a panic; otherwise nil. Errors of custom authenticators are left out, as they may
 	// contain a credential.
 	Err error
 }

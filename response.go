@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/challenge"
 	"github.com/seed-31c5bcb2/auth/internal/navigation"
@@ -20,12 +21,13 @@ import (
 // credential is invalid.
 //
 // err may be any error of this package. [ErrMalformed] and [ErrInvalidArgument] are
-// answered with 400, [ErrNotFound] with 404, [ErrConflict] and [ErrLimit] with 409,
+// answered with 400, [ErrReauthenticationRequired] with 401 and the challenge of RFC 9470,
+// [ErrForbidden] with 403, [ErrNotFound] with 404, [ErrConflict] and [ErrLimit] with 409,
 // [errors.ErrUnsupported] with 501, any other error with 503, and nil with 500. The response to
 // a HEAD request has no body.
 //
-// The Observer of the surrounding Require is called for errors of [CheckScope] and [Recheck],
-// and for nil. Other errors have been reported by the call that returned them, or are the
+// The Observer of the surrounding Require is called for errors of [CheckScope], [CheckRecent]
+// and [Recheck], and for nil. Other errors have been reported by the call that returned them, or are the
 // caller's to log.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil || isNilError(err) {
@@ -147,13 +149,25 @@ func (e *Error) write(w http.ResponseWriter, r *http.Request, v *errorHeaders) {
 		return
 	}
 	body := c.body
-	if len(e.Scopes) > 0 && c.err == ErrInsufficientScope {
-		body = problem(c.status, c.code, c.detail, e.Scopes)
+	switch {
+	case len(e.Scopes) > 0 && c.err == ErrInsufficientScope:
+		body = problem(c.status, c.code, c.detail, e.Scopes, 0)
+	case e.MaxAge > 0 && c.err == ErrReauthenticationRequired:
+		body = problem(c.status, c.code, c.detail, nil, e.maxAge())
 	}
 	w.Write(body)
 }
 
-func problem(status int, code, detail string, scopes []string) []byte {
+// maxAge is MaxAge in seconds, as RFC 9470 has it, or zero. Less than a second is one, since
+// zero would be no limit.
+func (e *Error) maxAge() int64 {
+	if e.MaxAge <= 0 {
+		return 0
+	}
+	return max(1, int64(e.MaxAge/time.Second))
+}
+
+func problem(status int, code, detail string, scopes []string, maxAge int64) []byte {
 	body, err := json.Marshal(struct {
 		Type   string   `json:"type"`
 		Title  string   `json:"title"`
@@ -161,9 +175,10 @@ func problem(status int, code, detail string, scopes []string) []byte {
 		Code   string   `json:"code"`
 		Detail string   `json:"detail"`
 		Scopes []string `json:"scopes,omitempty"`
-	}{"about:blank", http.StatusText(status), status, code, detail, scopes})
+		MaxAge int64    `json:"max_age,omitempty"`
+	}{"about:blank", http.StatusText(status), status, code, detail, scopes, maxAge})
 	if err != nil {
-		panic(err) // impossible: strings and a number
+		panic(err) // impossible: strings and numbers
 	}
 	return append(body, '\n')
 }
@@ -210,8 +225,8 @@ func newChallenges(realm, metadata string, accepted []Scheme, headers []string) 
 
 // challengeLines returns one challenge for each header scheme of the route (RFC
 // 9110 section 11.6.1), on 401 and on errors for which RFC 6750 section 3.1 has a
-// code. An outage and a cross-origin request have none: another credential would
-// not help.
+// code. An outage, a cross-origin request and ErrForbidden have none: another credential
+// would not help.
 func (e *Error) challengeLines(c *condition) []string {
 	challenges := defaultChallenges
 	if e.responder != nil {
@@ -226,6 +241,8 @@ func (e *Error) challengeLines(c *condition) []string {
 			return challenges.InvalidToken
 		}
 		return challenges.Plain
+	case ErrReauthenticationRequired:
+		return challenges.InsufficientAuthentication(string(e.Scheme), e.maxAge())
 	case ErrMalformed:
 		if bearer || e.Scheme == "" {
 			return challenges.InvalidRequest
@@ -249,8 +266,9 @@ func validScopes(scopes []string) []string {
 // RedirectToSignIn returns a Middleware.OnError for pages. If a person opens a page in a
 // browser and the request is rejected with 401, it redirects (303) to the sign-in page at
 // path, with the address of the requested page in the query parameter "next", which the
-// sign-in page passes to [LocalPath]. If the error has [ReasonAge], whatever its status, the
-// address also has "prompt=login": the user is signed in, and must sign in again.
+// sign-in page passes to [LocalPath]. If the error is [ErrReauthenticationRequired] or has
+// [ReasonAge], whatever its status, the address also has "prompt=login": the user is signed
+// in, and must sign in again.
 //
 // Other errors and requests are answered by [WriteError]: those with an Authorization header
 // or one of [Bearer.InHeader], and all that only a script, an image, a frame, a prefetch, an event stream or a WebSocket
@@ -264,7 +282,7 @@ func RedirectToSignIn(path string) func(w http.ResponseWriter, r *http.Request, 
 	}
 	return func(w http.ResponseWriter, r *http.Request, err error) {
 		e := asError(err)
-		again := e.Reason == ReasonAge
+		again := e.Reason == ReasonAge || conditionOf(err).err == ErrReauthenticationRequired
 		if e.inHeader || !navigation.Is(r) || !again && e.StatusCode() != http.StatusUnauthorized {
 			WriteError(w, r, err)
 			return

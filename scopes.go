@@ -177,14 +177,20 @@ func checkKept(accepted, now Scopes) error {
 
 var errOutsideRequire = errors.New("auth: a check is outside of Require")
 
+// unidentified is the rejection of a request without an identity. If it did not pass through
+// Require or Optional, that is a mistake in the program.
+func (c *identityContext) unidentified() Error {
+	if c.responder() == nil {
+		return *asError(errInternal(errOutsideRequire))
+	}
+	return Error{Reason: ReasonMissing, Err: ErrNoCredential, responder: c.responder()}
+}
+
 func checkScopes(ctx context.Context, scopes []string, enough func(have Scopes, want []string) bool) (Error, bool) {
 	c, id := current(ctx), Identity{}
-	known := c.describe(&id)
 	switch {
-	case !known && c.responder() == nil:
-		return *asError(errInternal(errOutsideRequire)), false
-	case !known:
-		return Error{Reason: ReasonMissing, Err: ErrNoCredential, responder: c.responder()}, false
+	case !c.describe(&id):
+		return c.unidentified(), false
 	case enough(id.Scopes, scopes):
 		return Error{}, true
 	}
@@ -205,32 +211,8 @@ func (m *Middleware) requireScopes(scopes []string, enough func(have Scopes, wan
 			panic("auth: RequireScope: not a scope by RFC 6749 section 3.3: " + s)
 		}
 	}
-	own := responder{onError: m.OnError, observe: m.Observe}
 	scopes = slices.Clone(scopes)
-	return func(next http.Handler) http.Handler {
-		if isNil(next) {
-			panic("auth: RequireScope around a nil handler")
-		}
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			rejection, ok := checkScopes(r.Context(), scopes, enough)
-			if ok {
-				next.ServeHTTP(w, r)
-				return
-			}
-			rs := own.withDefaults(rejection.responder)
-			rs.notifyRefused(r, &rejection)
-			rs.reject(w, r, rejection)
-		})
-	}
-}
-
-// withDefaults returns rs with what it lacks taken from the surrounding route.
-func (rs responder) withDefaults(outer *responder) *responder {
-	if outer != nil && rs.observe == nil {
-		rs.observe = outer.observe
-	}
-	if outer != nil && rs.onError == nil {
-		rs.onError = outer.onError
-	}
-	return &rs
+	return m.restrict("RequireScope", func(r *http.Request) (Error, bool) {
+		return checkScopes(r.Context(), scopes, enough)
+	})
 }
