@@ -131,6 +131,8 @@ type Authenticator interface {
 	//   - ErrCrossOrigin: the credential is valid, but a browser attached it to a
 	//     cross-origin request.
 	//   - ErrInsufficientScope: the credential is valid but lacks a required scope.
+	//   - ErrForbidden: the credential is valid, but the user may not do this.
+	//   - ErrReauthenticationRequired: the user signed in too long ago for this.
 	//
 	// Any other error, and any error that wraps ErrUnavailable, is treated as an outage
 	// and answered with 503, so that clients do not discard credentials while a database

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
@@ -190,7 +191,7 @@ func recoveredError(scheme Scheme, v any) error {
 // have changed, and must return the same user and CredentialID.
 //
 // It returns nil, or an *[Error] to pass to [WriteError]: with [ErrInvalidCredential], with
-// [ErrInsufficientScope], with [ErrUnavailable] if the store or Resolve cannot be asked,
+// [ErrInsufficientScope], as Resolve chooses, with [ErrUnavailable] if the store or Resolve cannot be asked,
 // with [ErrNoCredential] if the request is anonymous, or with the status 500 after a panic,
 // outside of Require and for identities of [NewContext]. The Observer is called when the
 // error is written, not when it is returned. Recheck is safe for concurrent use.
@@ -309,12 +310,17 @@ func (c *identityContext) recheckCustom(ctx context.Context, a Authenticator, id
 	return checkKept(id.Scopes, res.identity.Scopes)
 }
 
-// rejection completes what an authenticator or Resolve returned. A condition that they do
-// not have, such as ErrNotFound, is an outage.
+// rejection completes what an authenticator or resolveUser returned. A condition that
+// authenticators do not have, such as ErrNotFound, is an outage.
 func (rt *route) rejection(ctx context.Context, scheme Scheme, err error) Error {
 	given := asError(err)
+	if given.decided && error(given) == err {
+		e := *given
+		e.Scheme, e.decided, e.responder = scheme, false, &rt.responder
+		return e
+	}
 	e := Error{
-		Scheme: scheme, Reason: given.Reason, Err: err,
+		Scheme: scheme, Scopes: slices.Clone(given.Scopes), MaxAge: given.MaxAge, Reason: given.Reason, Err: err,
 		userID: given.userID, credentialID: given.credentialID, cause: given.cause, responder: &rt.responder,
 	}
 	if error(given) == err && given.Err != nil { // err is an *Error, and does not just wrap one

@@ -28,7 +28,9 @@ type Middleware struct {
 	ResourceMetadata string
 	// Resolve, if not nil, maps an identity to the service's own user, which handlers get
 	// from [User]. If it returns [ErrInvalidCredential], the request is rejected as if the
-	// credential were unknown; any other error is answered with 503. It may return a nil
+	// credential were unknown; [ErrForbidden] is answered with 403, [ErrReauthenticationRequired]
+	// with 401 as in RFC 9470, and an *[Error] by its Err, as [WriteError] answers it. Any other
+	// error, and any that wraps [ErrUnavailable], is answered with 503. It may return a nil
 	// user, but a nil pointer is answered with 500, as it is probably a mistake. It is
 	// called for each authenticated request with the request's context, and must not
 	// modify id.
@@ -74,8 +76,10 @@ func (m *Middleware) Require(first Authenticator, more ...Authenticator) func(ht
 }
 
 // Optional is like Require, but also lets anonymous requests through: requests without a
-// credential, and requests with an invalid credential outside of the Authorization header
-// and those of [Bearer.InHeader], such as a stale or forged cookie, or one whose user Resolve rejects.
+// credential, and requests with an invalid credential outside of the Authorization header and
+// those of [Bearer.InHeader], such as a stale or forged cookie, or one that Resolve rejects with
+// ErrInvalidCredential or ErrReauthenticationRequired: a page on which users sign in stays open
+// to them.
 // The Observer receives the reason. All other requests are answered as by Require, for
 // example a cross-origin request with a valid cookie.
 func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(http.Handler) http.Handler {
@@ -322,20 +326,21 @@ func (rt *route) setUser(ctx context.Context, c *identityContext) (err error) {
 
 var errNilUser = errors.New("auth: Resolve returned a nil pointer and no error")
 
-// resolveUser tells a rejected user from an outage and from a mistake.
+// resolveUser tells a user whom Resolve rejects from an outage and from a mistake.
 func (rt *route) resolveUser(ctx context.Context, id *Identity) (any, error) {
 	user, err := rt.resolve(ctx, id)
 	switch {
-	case isNilError(err):
-		return nil, errInternal(errNilError)
 	case err == nil && isNilPointer(user):
 		return nil, errInternal(errNilUser)
 	case err == nil:
 		return user, nil
-	case errors.Is(err, ErrInvalidCredential) && !errors.Is(err, ErrUnavailable):
-		return nil, &Error{Reason: ReasonDisabled, Err: ErrInvalidCredential, userID: id.UserID, credentialID: id.CredentialID}
 	}
-	return nil, errUnavailable(err)
+	rejected := checkError(ctx, id, err, ErrInvalidCredential, ErrForbidden, ErrReauthenticationRequired)
+	rejected.decided = true
+	if rejected.Reason == ReasonRejected {
+		rejected.Reason = ReasonDisabled
+	}
+	return nil, rejected
 }
 
 // setsHeaders reports whether all responses to admitted requests have headers of the route.

@@ -14,6 +14,7 @@ import (
 	"net/textproto"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -563,4 +564,65 @@ func TestMiddleware_resolve(t *testing.T) {
 	h := m.Require(f.bearer)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got = auth.MustUser[*user](r.Context()).name }))
 	h.ServeHTTP(httptest.NewRecorder(), request("GET", authorization("Bearer "+f.token("ada"))))
 	require.Equal(t, "user ada", got)
+}
+
+// The response follows the condition that Resolve chooses, by Require and by Recheck. An error
+// that is no decision about the user stays an outage.
+func TestMiddleware_resolveChooses(t *testing.T) {
+	t.Parallel()
+	f, events := newFixture(t), new(recorder)
+	token := authorization("Bearer " + f.token("ada"))
+	for _, test := range []struct {
+		err        error
+		status     int
+		code       string
+		reason     auth.Reason
+		challenges []string
+	}{
+		{auth.ErrForbidden, 403, "forbidden", auth.ReasonForbidden, nil},
+		{fmt.Errorf("suspended: %w", auth.ErrForbidden), 403, "forbidden", auth.ReasonForbidden, nil},
+		{&auth.Error{Err: auth.ErrForbidden, Reason: auth.ReasonNetwork}, 403, "forbidden", auth.ReasonNetwork, nil},
+		{&auth.Error{Err: auth.ErrReauthenticationRequired, MaxAge: 10 * time.Minute}, 401, "insufficient_user_authentication", auth.ReasonAge, []string{`Bearer realm="api", ` + oldSignIn}},
+		{&auth.Error{Err: auth.ErrInvalidCredential}, 401, "invalid_credential", auth.ReasonDisabled, []string{badToken}},
+		{&auth.Error{Err: auth.ErrInvalidCredential, Reason: auth.ReasonRevoked}, 401, "invalid_credential", auth.ReasonRevoked, []string{badToken}},
+		{&auth.Error{Err: auth.ErrNotFound}, 404, "not_found", auth.ReasonNotFound, nil},
+		{auth.ErrNotFound, 503, "unavailable", auth.ReasonUnavailable, nil},
+		{errors.Join(auth.ErrForbidden, auth.ErrUnavailable), 503, "unavailable", auth.ReasonUnavailable, nil},
+		{&auth.Error{Err: errors.New("connection refused")}, 503, "unavailable", auth.ReasonUnavailable, nil},
+	} {
+		var err error
+		m := auth.Middleware{Observe: events.observe, Resolve: func(context.Context, *auth.Identity) (any, error) { return nil, err }}
+		h := behind(m.Require(f.bearer))
+		recheck := m.Require(f.bearer)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			err = test.err
+			auth.WriteError(w, r, auth.Recheck(r.Context()))
+		}))
+		w := newRecorder()
+		recheck.ServeHTTP(w, request("GET", token))
+		refusedCode(t, w, test.status, test.code, test.challenges...)
+		events.take()
+		refusedCode(t, h.get(token), test.status, test.code, test.challenges...)
+		require.Zero(t, h.served.Load())
+		got := events.take()
+		require.Equal(t, []auth.EventType{auth.EventRefused}, eventTypes(got))
+		require.Equal(t, test.reason, got[0].Reason, test.err)
+		require.Equal(t, test.status != 503, got[0].UserID == "ada", test.err)
+	}
+}
+
+// Behind Optional, a cookie whose sign-in is too old for Resolve is like a stale one, so that its
+// user can reach the sign-in page. A user who is forbidden is not, and neither is a token.
+func TestOptional_resolveChooses(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var err error
+	m := auth.Middleware{Resolve: func(context.Context, *auth.Identity) (any, error) { return nil, err }}
+	h := behind(m.Optional(f.bearer, f.cookie))
+	cookie, token := withCookie(f.signIn("ada")), authorization("Bearer "+f.token("ada"))
+	err = auth.ErrReauthenticationRequired
+	require.Equal(t, "anonymous", h.get(cookie).Body.String())
+	refusedCode(t, h.get(token), 401, "insufficient_user_authentication", `Bearer realm="api", error="insufficient_user_authentication"`)
+	err = auth.ErrForbidden
+	refusedCode(t, h.get(cookie), 403, "forbidden")
+	refusedCode(t, h.get(token), 403, "forbidden")
 }
