@@ -51,6 +51,11 @@ func (r *request) takeBack(c auth.Credential) error {
 	return err
 }
 
+// checked is an error of auth.CheckRecent, which knows the request's challenges and event.
+type checked struct{ error }
+
+func (e *checked) Unwrap() error { return e.error }
+
 // ended is an error of auth.Recheck, which knows the request's challenges and event.
 type ended struct{ error }
 

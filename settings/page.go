@@ -154,7 +154,7 @@ func (h *handler) rejectPage(w http.ResponseWriter, r *http.Request, err error) 
 	}
 	if p.Status == http.StatusUnauthorized && navigation.Is(r) {
 		w.Header().Del("WWW-Authenticate")
-		h.redirectToSignIn(w, r, rt, false)
+		h.redirectToSignIn(w, r, rt, p.Code == codeAge)
 		return
 	}
 	h.showProblem(w, r, p, rt)
@@ -187,6 +187,7 @@ func writePage(r *request, p *problem) {
 	switch {
 	case r.route.failed != nil && r.route.failed(r, p):
 	case p.Code == codeAge && navigation.Is(r.Request):
+		r.w.Header().Del("WWW-Authenticate")
 		r.redirectToSignIn(r.w, r.Request, r.route, true)
 	default:
 		r.showProblem(r.w, r.Request, p, r.route)
@@ -197,11 +198,13 @@ func writePage(r *request, p *problem) {
 func (h *handler) showProblem(w http.ResponseWriter, r *http.Request, p *problem, rt route) {
 	key := cmp.Or(p.text, "problem."+string(p.Code))
 	v := problemView{Text: h.texts.get(key)}
-	heading := h.texts.get("problem.heading")
+	heading, status := h.texts.get("problem.heading"), p.Status
 	switch p.Code {
 	case codeMissingCredential, codeInvalidCredential:
 		v.SignIn = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), false)
-	case codeAge:
+	case codeAge: // for a person this is a step on the way, and not a challenge
+		w.Header().Del("WWW-Authenticate")
+		status = http.StatusForbidden
 		heading = h.texts.get("problem.again")
 		v.SignIn, v.Again = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), true), true
 	default:
@@ -209,5 +212,5 @@ func (h *handler) showProblem(w http.ResponseWriter, r *http.Request, p *problem
 			v.Retry = relativeRoot(r) + strings.TrimPrefix(rt.comeBack(r), "/")
 		}
 	}
-	h.render(w, r, p.Status, "problem", view{Heading: heading, Problem: !v.Again, Data: v})
+	h.render(w, r, status, "problem", view{Heading: heading, Problem: !v.Again, Data: v})
 }

@@ -15,9 +15,10 @@ type code string
 const (
 	codeMissingCredential code = "missing_credential"               // 401
 	codeInvalidCredential code = "invalid_credential"               // 401
-	codeAge               code = "insufficient_user_authentication" // 403: the name of RFC 9470
+	codeAge               code = "insufficient_user_authentication" // 401: the name of RFC 9470; pages have 403
 	codeSession           code = "session_required"                 // 403: a token or client secret was sent
 	codeActor             code = "actor_not_allowed"                // 403: someone else acts as the user
+	codeForbidden         code = "forbidden"                        // 403: Middleware.Resolve does not allow it
 	codeScope             code = "insufficient_scope"               // 403: the session has less access than this requires
 	codeCrossOrigin       code = "cross_origin"                     // 403
 	codeDeveloper         code = "developer_required"               // 403: the user may not have a client secret
@@ -98,13 +99,6 @@ var (
 	errMediaType     = &problem{Status: http.StatusUnsupportedMediaType, Code: codeMediaType, Detail: "The Content-Type of the body is not supported here."}
 )
 
-func signInTooOld(maxAge time.Duration) *problem {
-	return &problem{
-		Status: http.StatusForbidden, Code: codeAge, MaxAge: int(maxAge / time.Second),
-		Detail: "This requires a more recent sign-in.",
-	}
-}
-
 func insufficientScope(missing []string) *problem {
 	return &problem{
 		Status: http.StatusForbidden, Code: codeScope, Scopes: missing,
@@ -134,7 +128,12 @@ func problemOf(err error) *problem {
 	case codeUnavailable:
 		return unavailable()
 	}
-	return &problem{Status: e.StatusCode(), Code: code(e.Code()), Detail: e.Detail()}
+	p = &problem{Status: e.StatusCode(), Code: code(e.Code()), Detail: e.Detail()}
+	var given *auth.Error
+	if p.Code == codeAge && errors.As(err, &given) {
+		p.MaxAge = int(given.MaxAge / time.Second)
+	}
+	return p
 }
 
 // Durations are seconds in the API, and null is NoExpiry.

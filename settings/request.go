@@ -55,20 +55,23 @@ func recovered(where string, v any) error {
 }
 
 // checkSession rejects tokens and client secrets. For a recent route, which hands out a
-// credential, it also rejects sessions that are too old, and those with an Actor: the credential
-// would outlive the session, and with it the permission to act as the user.
+// credential, it also rejects sessions with an Actor, as the credential would outlive the session
+// and with it the permission to act as the user, and sessions that are too old.
+// auth.WriteError notifies the Observer of the latter.
 func (r *request) checkSession() error {
 	if r.id.Scheme != auth.SchemeCookie {
 		r.notify(auth.ReasonScheme, nil)
 		return errSession
 	}
-	if r.route.recent && r.id.Actor != "" {
+	if !r.route.recent {
+		return nil
+	}
+	if r.id.Actor != "" {
 		r.notify(auth.ReasonActor, nil)
 		return errActor
 	}
-	if r.route.recent && r.now.Sub(r.id.AuthenticatedAt) > r.maxAge {
-		r.notify(auth.ReasonAge, nil)
-		return signInTooOld(r.maxAge)
+	if err := auth.CheckRecent(r.Context(), r.maxAge); err != nil {
+		return &checked{err}
 	}
 	return nil
 }

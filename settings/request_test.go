@@ -179,9 +179,11 @@ func (h *populatedUser) requireSignInAgain(e endpoint, got *answer) {
 	h.t.Helper()
 	require.NotContains(h.t, got.Body.String(), h.secret)
 	if isAPI(e) {
-		got.problem(http.StatusForbidden, "insufficient_user_authentication")
+		got.problem(http.StatusUnauthorized, "insufficient_user_authentication")
 		require.EqualValues(h.t, 600, got.object()["max_age"])
-		require.Empty(h.t, got.Header()["Www-Authenticate"], "another credential would not help")
+		require.Equal(h.t, []string{
+			`Bearer realm="api"`, `Secret realm="api"`, `Cookie realm="api", error="insufficient_user_authentication", max_age="600"`,
+		}, got.Header()["Www-Authenticate"], "RFC 9470 section 3")
 		return
 	}
 	back := map[string]string{"/tokens": "/tokens/new", "/secret/create": "/secret", "/secret/reveal": "/secret"}[e.path]
@@ -190,11 +192,13 @@ func (h *populatedUser) requireSignInAgain(e endpoint, got *answer) {
 	}
 	if e.method == "GET" {
 		require.Equal(h.t, http.StatusSeeOther, got.Code)
+		require.Empty(h.t, got.Header()["Www-Authenticate"])
 		require.Equal(h.t, "/signin?next="+url.QueryEscape(mount+back)+"&prompt=login", got.Header().Get("Location"))
 		fetched := h.do("GET", e.path, "", field("Sec-Fetch-Mode", "cors"), field("Sec-Fetch-Dest", "empty"))
 		got = fetched // a script gets the page that a form gets
 		h.events.take()
 	}
+	require.Empty(h.t, got.Header()["Www-Authenticate"])
 	next, query := signInLink(h.t, got.page(http.StatusForbidden, "Please sign in again"))
 	require.Equal(h.t, "login", query.Get("prompt"))
 	path, _, _ := strings.Cut(next, "?")
@@ -451,4 +455,23 @@ func TestAccess_redirectsOnlyPages(t *testing.T) {
 			require.NotEmpty(t, got.Header().Get("WWW-Authenticate"))
 		})
 	}
+}
+
+// The service's Resolve may require a recent sign-in for everything, or forbid it.
+func TestAccess_resolveChooses(t *testing.T) {
+	t.Parallel()
+	var rejected error
+	s := newService(t, func(c *configs) {
+		c.settings.Middleware.Resolve = func(context.Context, *auth.Identity) (any, error) { return nil, rejected }
+	})
+	ada := s.signIn("ada")
+	rejected = &auth.Error{Err: auth.ErrReauthenticationRequired, MaxAge: time.Hour}
+	got := ada.get("/api/tokens").problem(http.StatusUnauthorized, "insufficient_user_authentication")
+	require.EqualValues(t, 3600, got.object()["max_age"])
+	require.Contains(t, got.Header().Values("WWW-Authenticate"), `Cookie realm="api", error="insufficient_user_authentication", max_age="3600"`)
+	require.Equal(t, "/signin?next="+url.QueryEscape(mount+"/")+"&prompt=login", ada.get("/").status(http.StatusSeeOther).Header().Get("Location"))
+	ada.post("/tokens", nil).page(http.StatusForbidden, "Please sign in again")
+	rejected = auth.ErrForbidden
+	ada.get("/api/tokens").problem(http.StatusForbidden, "forbidden")
+	ada.get("/").page(http.StatusForbidden, "You may not use these settings.")
 }

@@ -93,7 +93,8 @@ func (h *handler) serve(rt route, fail errorWriter) http.Handler {
 		}
 		p := problemOf(err)
 		var e *ended
-		if errors.As(err, &e) {
+		var c *checked
+		if errors.As(err, &e) || errors.As(err, &c) {
 			auth.WriteError(headersOnly{w}, r, err)
 		}
 		if !rt.reads && !isRead(r) {
