@@ -58,7 +58,8 @@ func RequireFunc(check func(r *http.Request, id *Identity) error) func(http.Hand
 // The age is that of the session: SignIn creates a new one. A use of the session does not renew
 // it. A session without a sign-in time is never recent, and neither is one from over a minute in
 // the future. Only sessions are recent: other schemes are answered with 403, since the
-// creation of a token or a secret is no sign-in.
+// creation of a token or a secret is no sign-in. So are sessions with an Actor: its user has not
+// signed in.
 //
 // As RequireScope, it must be inside of Require: outside it answers 500, and inside of Optional
 // it answers 401 to anonymous requests. If m has no Observe or OnError, those of the surrounding
@@ -81,7 +82,7 @@ func RequireRecent(maxAge time.Duration) func(http.Handler) http.Handler {
 // CheckRecent reports whether the user has signed in within maxAge. It is
 // [Middleware.RequireRecent] for use inside of a handler. It returns nil, or an *[Error] to
 // pass to [WriteError]: with [ErrReauthenticationRequired] and MaxAge, with [ErrForbidden] if the
-// credential is not a session, with [ErrNoCredential] if the request is anonymous, or with the
+// credential is not a session or has an Actor, with [ErrNoCredential] if the request is anonymous, or with the
 // status 500 outside of Require and if maxAge is not positive. The Observer is called when the
 // error is written, not when it is returned. Outside of Require there is no Observer, and the
 // mistake is logged to slog.Default(). CheckRecent is safe for concurrent use.
@@ -113,6 +114,8 @@ func checkRecent(ctx context.Context, maxAge time.Duration) (Error, bool) {
 		rejection.Reason, rejection.Err, rejection.cause = internal.Reason, internal.Err, internal.cause
 	case id.Scheme != SchemeCookie: // the creation of a token is no sign-in
 		rejection.Reason, rejection.Err = ReasonScheme, ErrForbidden
+	case id.Actor != "": // it was the actor who signed in
+		rejection.Reason, rejection.Err = ReasonActor, ErrForbidden
 	case id.AuthenticatedAt.IsZero(), age > maxAge, age < -maxAhead:
 		rejection.Reason, rejection.Err, rejection.MaxAge = ReasonAge, ErrReauthenticationRequired, maxAge
 	default:

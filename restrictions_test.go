@@ -461,3 +461,17 @@ func TestRestrictions_observerAndOnError(t *testing.T) {
 		require.Equal(t, []auth.EventType{auth.EventRefused}, eventTypes(inner.take()))
 	}
 }
+
+// An actor has signed in, and not the user.
+func TestRequireRecent_actor(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	events := new(recorder)
+	m := auth.Middleware{Observe: events.observe}
+	h := behind(func(next http.Handler) http.Handler { return m.Require(f.cookie)(m.RequireRecent(time.Hour)(next)) })
+	require.Equal(t, 200, h.get(withCookie(f.signIn("ada"))).Code)
+	events.take()
+	require.Equal(t, 403, h.get(withCookie(f.signIn("ada", auth.SessionOptions{Actor: "grace"}))).Code)
+	seen := events.take()
+	require.Equal(t, auth.ReasonActor, seen[len(seen)-1].Reason)
+}
