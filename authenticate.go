@@ -191,10 +191,10 @@ func recoveredError(scheme Scheme, v any) error {
 // have changed, and must return the same user and CredentialID.
 //
 // It returns nil, or an *[Error] to pass to [WriteError]: with [ErrInvalidCredential], with
-// [ErrInsufficientScope], as Resolve chooses, with [ErrUnavailable] if the store or Resolve cannot be asked,
-// with [ErrNoCredential] if the request is anonymous, or with the status 500 after a panic,
-// outside of Require and for identities of [NewContext]. The Observer is called when the
-// error is written, not when it is returned. Recheck is safe for concurrent use.
+// [ErrInsufficientScope], with what Resolve chooses, with [ErrUnavailable] if the store or Resolve
+// cannot be asked, with [ErrNoCredential] if the request is anonymous, or with the status 500
+// after a panic, outside of Require and for identities of [NewContext]. The Observer is called
+// when the error is written, not when it is returned. Recheck is safe for concurrent use.
 func Recheck(ctx context.Context) error {
 	var until validity
 	return recheck(ctx, &until)

@@ -79,8 +79,7 @@ func (m *Middleware) Require(first Authenticator, more ...Authenticator) func(ht
 // credential, and requests with an invalid credential outside of the Authorization header and
 // those of [Bearer.InHeader], such as a stale or forged cookie, or one that Resolve rejects with
 // ErrInvalidCredential or ErrReauthenticationRequired: a page on which users sign in stays open
-// to them.
-// The Observer receives the reason. All other requests are answered as by Require, for
+// to them. The Observer receives the reason. All other requests are answered as by Require, for
 // example a cross-origin request with a valid cookie.
 func (m *Middleware) Optional(first Authenticator, more ...Authenticator) func(http.Handler) http.Handler {
 	return newRoute(*m, true, first, more).wrap
