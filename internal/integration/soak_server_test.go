@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"runtime"
@@ -34,6 +35,8 @@ type soakConfig struct {
 	Redis    string // an address
 	Prefix   string // of keys in Redis
 	Key      []byte // of cookies
+
+	FillCaches bool // see fillCookieCache
 }
 
 // A soakServer has routes that use credentials, which are behind Require, and routes that
@@ -125,7 +128,31 @@ func (s *soakServer) authenticators(cfg soakConfig) error {
 	s.cookie, errs[1] = auth.NewCookie(s.store, auth.CookieConfig{
 		Keys: auth.Keys{cfg.Key}, Insecure: true, IdleTimeout: 10 * time.Minute, Observe: s.observe})
 	s.secret, errs[2] = auth.NewSecret(s.store, auth.SecretConfig{Observe: s.observe})
-	return errors.Join(errs[:]...)
+	if err := errors.Join(errs[:]...); err != nil || !cfg.FillCaches {
+		return err
+	}
+	return s.fillCookieCache(cfg.Key)
+}
+
+// fillCookieCache presents as many cookies as a Cookie keeps decrypted values. Otherwise sign-ins
+// would fill that cache for hours, and its growth would look like a leak, or hide one.
+func (s *soakServer) fillCookieCache(key []byte) error {
+	other, err := auth.NewCookie(auth.NewMemoryStore(), auth.CookieConfig{Keys: auth.Keys{key}, Insecure: true})
+	if err != nil {
+		return err
+	}
+	for range 17_000 {
+		w := httptest.NewRecorder()
+		if _, err := other.SignIn(w, httptest.NewRequest("POST", "/", nil), "user", auth.SessionOptions{}); err != nil {
+			return err
+		}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.AddCookie(w.Result().Cookies()[0])
+		if _, err := s.cookie.Authenticate(r); !errors.Is(err, auth.ErrInvalidCredential) && !errors.Is(err, auth.ErrUnavailable) {
+			return fmt.Errorf("a session of another store: %w", err)
+		}
+	}
+	return nil
 }
 
 func (s *soakServer) observe(_ context.Context, e auth.Event) {
