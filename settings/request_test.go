@@ -205,7 +205,7 @@ func (h *populatedUser) requireSignInAgain(e endpoint, got *answer) {
 	require.Equal(h.t, back, path)
 }
 
-// What support staff made in the name of a user would outlive their session.
+// What support staff made for a user would outlive their session.
 func TestAccess_actor(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
