@@ -48,7 +48,7 @@ func TestOpenAPI_everyOperation(t *testing.T) {
 	d2.get("/policy", 200)
 	d2.get("/secret", 403)
 	for _, path := range []string{"/tokens", "/tokens/x/rotate", "/secret", "/secret/reveal", "/secret/rotate"} {
-		d2.post(path, "{}", 403)
+		d2.post(path, "{}", 401)
 	}
 	d.requireSeen()
 }
