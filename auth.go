@@ -168,7 +168,7 @@ func HeaderCredential(r *http.Request, s Scheme) (string, error) {
 // database. To rotate, add a new one at the front, and remove the last one when nothing
 // that it encrypted is needed anymore. If several processes share the keys, first add the new
 // one at the end everywhere, so that each can decrypt what another encrypts: see
-// docs/integration.md.
+// docs/guides/rotating-keys.md.
 //
 // Keys print, log and marshal as their count, for example auth.Keys(2). That holds where
 // their methods can be called: fmt does not call the methods of an unexported field of a

@@ -183,8 +183,8 @@ func recoveredError(scheme Scheme, v any) error {
 // something that outlives the request, such as a new token, since a request can be held
 // open over a revocation; before something that cannot be undone, such as the deletion of an
 // account, since a cache in front of the store may return a credential for some time after it
-// was revoked; and now and then while a response is streamed. See docs/integration.md for the
-// order of steps.
+// was revoked; and now and then while a response is streamed. See
+// docs/guides/handing-out-credentials.md for the order of steps.
 //
 // It asks the store itself, not a cache in front of it, and does not count as a use. A
 // custom authenticator is called again with the request, whose header the handler must not

@@ -266,7 +266,7 @@ type clientAddrKey struct{}
 //
 // The package reads neither header fields nor http.Request.RemoteAddr by itself: a client can send
 // any X-Forwarded-For, and behind a proxy RemoteAddr is the proxy's. A service without a proxy
-// uses [RemoteAddr]; docs/integration.md shows the middleware for one proxy and for several.
+// uses [RemoteAddr]; docs/guides/networks.md shows the middleware for one proxy and for several.
 func WithClientAddr(ctx context.Context, addr netip.Addr) context.Context {
 	addr = addr.Unmap()
 	return context.WithValue(ctx, clientAddrKey{}, &addr)

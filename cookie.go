@@ -99,7 +99,7 @@ type CookieConfig struct {
 	// cookie, such as "https://app.example.com": scheme, host and port, without
 	// wildcards, exactly as browsers write them in the Origin header. http origins are
 	// allowed on loopback hosts, or if Insecure is set. The package does not answer CORS
-	// preflights: see docs/integration.md.
+	// preflights: see docs/guides/cors.md.
 	TrustedOrigins []string
 	// Observe, if not nil, is called when users sign in or out, when sessions are revoked,
 	// and when a call or the recording of last uses fails. If it is nil, outages and internal

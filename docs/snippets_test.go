@@ -164,10 +164,28 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestErrorCode requires integration.md to list the code and status of every error.
+// TestGuides requires each guide to be short, and to have a line in the index.
+func TestGuides(t *testing.T) {
+	t.Parallel()
+	root := repository(t)
+	guides := filepath.Join("docs", "guides")
+	index := read(t, root, filepath.Join(guides, "README.md"))
+	for _, document := range documents(t, root) {
+		dir, name := filepath.Split(document)
+		if filepath.Clean(dir) != guides {
+			continue
+		}
+		require.Less(t, strings.Count(read(t, root, document), "\n"), 200, "lines of %s", document)
+		if name != "README.md" {
+			require.Regexp(t, `(?m)^\* \[[^]]+\]\(`+regexp.QuoteMeta(name)+`\): .+\?$`, index, "the question of %s, in one line of the index", document)
+		}
+	}
+}
+
+// TestErrorCode requires the guide on errors to list the code and status of every error.
 func TestErrorCode(t *testing.T) {
 	t.Parallel()
-	text := read(t, repository(t), "docs/integration.md")
+	text := read(t, repository(t), "docs/guides/errors.md")
 	for _, err := range []error{
 		auth.CheckScope(t.Context()), // outside of Require
 		auth.ErrNoCredential, auth.ErrMalformed, auth.ErrInvalidCredential, auth.ErrInsufficientScope, auth.ErrCrossOrigin,
@@ -269,10 +287,13 @@ func repository(t *testing.T) string {
 func documents(t *testing.T, root string) []string {
 	t.Helper()
 	names := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"}
-	docs, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	require.NoError(t, err)
-	for _, doc := range docs {
-		names = append(names, filepath.Join("docs", filepath.Base(doc)))
+	for _, dir := range []string{"docs", filepath.Join("docs", "guides")} {
+		found, err := filepath.Glob(filepath.Join(root, dir, "*.md"))
+		require.NoError(t, err)
+		require.NotEmpty(t, found, dir)
+		for _, file := range found {
+			names = append(names, filepath.Join(dir, filepath.Base(file)))
+		}
 	}
 	return names
 }
