@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/gob"
+	"flag"
 	"fmt"
 	"log"
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -59,7 +61,19 @@ func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	log.SetOutput(os.Stderr)
 	log.SetFlags(log.LstdFlags)
+	shareWaits()
 	os.Exit(m.Run())
+}
+
+// shareWaits runs at least five tests at a time, unless -parallel says otherwise: most of them
+// wait for servers to start, and to notice that another one has failed.
+func shareWaits() {
+	flag.Parse()
+	chosen := runtime.GOMAXPROCS(0) >= 5
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		_ = flag.Set("test.parallel", "5")
+	}
 }
 
 func beVictim(text string) error {
