@@ -51,7 +51,8 @@ const (
 // guardFor is longer than an answer is used after it was requested (see isFresh).
 const guardFor = cacheFor + time.Second
 
-const minPrune = 1024
+// minPrune is small, so that a process with few changes holds few old guards.
+const minPrune = 64
 
 // shared has the guards of all Stores in use.
 var shared = struct {

@@ -21,6 +21,7 @@ type soakClient struct {
 	pace    *pacer
 	users   []*soakUser
 	counts  soakCounts
+	quiet   sync.RWMutex // is locked while memory is measured, so that no request is in flight
 
 	mu   sync.Mutex
 	past []*soakCredential // a ring of those that have ended, or expire soon
@@ -133,6 +134,8 @@ func (s *soakClient) send(ctx context.Context, server int, method, path, query, 
 	if err := s.pace.wait(ctx); err != nil {
 		return a, nil, "", err
 	}
+	s.quiet.RLock()
+	defer s.quiet.RUnlock()
 	a = soakAnswer{server: server, recheck: path == "recheck", sent: time.Now()}
 	res, err := s.http.Do(r)
 	if err != nil {

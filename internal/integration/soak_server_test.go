@@ -105,8 +105,9 @@ func (s *soakServer) openRedis(cfg soakConfig) error {
 	client, err := rueidis.NewClient(rueidis.ClientOption{
 		InitAddress: []string{cfg.Redis}, ConnWriteTimeout: 2 * time.Second,
 		// The client keeps expired answers too, until its cache is full. With the default, which is
-		// 128 MiB for each connection, memory would grow for days.
-		CacheSizeEachConn: 1 << 20,
+		// 128 MiB for each connection, memory would grow for days. The default of both buffers is
+		// 512 KiB, and the number of connections changes.
+		CacheSizeEachConn: 256 << 10, ReadBufferEachConn: 32 << 10, WriteBufferEachConn: 32 << 10,
 	})
 	if err != nil {
 		return err

@@ -30,7 +30,8 @@ import (
 // requests per second, 300 by default. Over 10 minutes, less than 0.02 % of the requests may
 // be answered with 503. Over 20 minutes, memory must be flat: the medians of the last 5
 // minutes are at most 5 % above those of minutes 6 to 10, and 4 goroutines, 1 MiB of heap or 3 MiB
-// of memory that the heap had once. The cache of decrypted cookies is filled before.
+// of memory that the heap had once. They are measured between requests, and the cache of
+// decrypted cookies is filled before.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	s := soak{duration: 6 * time.Second, rate: 300}
@@ -105,7 +106,6 @@ func (s *soak) run(t *testing.T) {
 	s.disturb(ctx, t)
 	wg.Wait()
 	s.report(t, s.duration)
-	s.client.http.CloseIdleConnections()
 	s.client.counts.log(t)
 	s.judge(t)
 }
@@ -165,6 +165,9 @@ const soakHeader = "minute  requests  503 (share)  wrong  cuts | median  p99  sl
 func (s *soak) report(t *testing.T, at time.Duration) {
 	t.Helper()
 	r := soakReport{at: at}
+	s.client.quiet.Lock()
+	defer s.client.quiet.Unlock()
+	s.client.http.CloseIdleConnections()
 	for _, address := range s.client.servers {
 		res, err := s.client.http.Get("http://" + address + "/memory")
 		require.NoError(t, err)
