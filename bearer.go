@@ -402,9 +402,11 @@ func (u *TokenUpdate) apply(c Credential, known []string) (Credential, error) {
 	if u.Networks != nil {
 		c.Networks, networksErr = newNetworks(*u.Networks)
 	}
-	text, fault := metadata.Change(string(c.Metadata), u.Metadata)
-	if c.Metadata = Metadata(text); fault != "" {
-		metadataErr = argumentError("Metadata", "%s", fault)
+	if len(u.Metadata) > 0 { // otherwise it stays as it is, even if another program has written it
+		text, fault := metadata.Change(string(c.Metadata), u.Metadata)
+		if c.Metadata = Metadata(text); fault != "" {
+			metadataErr = argumentError("Metadata", "%s", fault)
+		}
 	}
 	return c, errors.Join(nameErr, scopesErr, networksErr, metadataErr)
 }

@@ -55,6 +55,26 @@ func TestUpdate_keepsTheRest(t *testing.T) {
 	require.Equal(t, 200, h.get(authorization("Bearer "+token)).Code)
 }
 
+// Another program may have written metadata that this package would not. A new name neither
+// fails because of it nor changes it.
+func TestUpdate_keepsForeignMetadata(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
+	require.NoError(t, err)
+	for _, metadata := range []auth.Metadata{"Tenant=acme", "z=1\na=2", "a=1\na=2", "no separator", auth.Metadata("a=" + repeated("v", 257))} {
+		foreign := c
+		foreign.Metadata = metadata
+		require.NoError(t, f.store.Update(t.Context(), c, foreign))
+		got, err := f.bearer.Update(t.Context(), "ada", c.ID, auth.TokenUpdate{Name: ptr("y")})
+		require.NoError(t, err)
+		require.Equal(t, metadata, got.Metadata)
+		c, err = f.bearer.Get(t.Context(), "ada", c.ID)
+		require.NoError(t, err)
+		require.Equal(t, metadata, c.Metadata)
+	}
+}
+
 func TestUpdate_errors(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *configs) { c.bearer.Scopes = []string{"read", "write"} })
