@@ -85,8 +85,8 @@ func NewUserContext(ctx context.Context, user any) context.Context {
 // its own.
 //
 // If the token is rejected, the context is nil and the error an *[Error] that wraps
-// [ErrNoCredential] if plaintext is empty, [ErrMalformed], [ErrInvalidCredential], or
-// [ErrUnavailable], or that has the StatusCode 500 after a panic. Code that returns an error of
+// [ErrNoCredential] if plaintext is empty, [ErrMalformed], [ErrInvalidCredential],
+// [ErrUnavailable], or what Resolve chooses, or that has the StatusCode 500 after a panic. Code that returns an error of
 // a gRPC call sends its text to the client. Therefore this one has no Reason and wraps nothing
 // of a store, so that all of it may be sent: only the Observer learns more. Errors of CheckScope
 // and Recheck have a Reason. Send their Code and Detail, and log them, as the Observer is
@@ -101,7 +101,10 @@ func (m *Middleware) AuthenticateToken(ctx context.Context, plaintext string, b 
 	switch {
 	case c == nil:
 		rt.observe.notify(ctx, rejection.event())
-		return nil, &Error{Scheme: rejection.Scheme, Err: conditionOf(rejection.Err).err, responder: &rt.responder}
+		return nil, &Error{
+			Scheme: rejection.Scheme, Scopes: rejection.Scopes, MaxAge: rejection.MaxAge,
+			Err: conditionOf(rejection.Err).err, responder: &rt.responder,
+		}
 	case rt.observe != nil:
 		rt.observe(ctx, Event{Type: EventAccepted, Scheme: SchemeBearer, UserID: c.credential.UserID, CredentialID: c.credential.ID})
 	}

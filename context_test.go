@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -220,6 +221,12 @@ func TestAuthenticateToken_errors(t *testing.T) {
 			return nil, errors.New("canary: dial tcp 10.0.0.1")
 		case "panic":
 			panic("canary")
+		case "suspended":
+			return nil, fmt.Errorf("canary: %w", auth.ErrForbidden)
+		case "away":
+			return nil, &auth.Error{Err: auth.ErrReauthenticationRequired, MaxAge: time.Hour, Reason: auth.ReasonAge}
+		case "trial":
+			return nil, &auth.Error{Err: auth.ErrInsufficientScope, Scopes: []string{"paid"}}
 		}
 		return id.UserID, nil
 	}}
@@ -246,6 +253,9 @@ func TestAuthenticateToken_errors(t *testing.T) {
 		{"with space around", " " + token, 400, auth.ErrMalformed, auth.ReasonMalformed},
 		{"two", token + "," + token, 400, auth.ErrMalformed, auth.ReasonMalformed},
 		{"too long", repeated("a", 513), 400, auth.ErrMalformed, auth.ReasonTooLong},
+		{"of a user who may not", f.token("suspended"), 403, auth.ErrForbidden, auth.ReasonForbidden},
+		{"of a user who signed in too long ago", f.token("away"), 401, auth.ErrReauthenticationRequired, auth.ReasonAge},
+		{"of a user without a scope", f.token("trial"), 403, auth.ErrInsufficientScope, auth.ReasonScope},
 		{"an outage", f.token("down"), 503, auth.ErrUnavailable, auth.ReasonUnavailable},
 		{"a panic", f.token("panic"), 500, nil, auth.ReasonInternal},
 	} {
