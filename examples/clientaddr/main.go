@@ -21,6 +21,7 @@ func direct(next http.Handler) http.Handler {
 }
 
 // behind is for a service behind one proxy or several, whose addresses are in the networks.
+// No client may be in them: it could send any address.
 func behind(proxies []netip.Prefix, next http.Handler) http.Handler {
 	isProxy := func(a netip.Addr) bool {
 		return slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(a) })
@@ -32,6 +33,9 @@ func behind(proxies []netip.Prefix, next http.Handler) http.Handler {
 			comma := strings.LastIndexByte(hops, ',')
 			addr, _ = netip.ParseAddr(strings.TrimSpace(hops[comma+1:]))
 			addr, hops = addr.Unmap(), hops[:max(comma, 0)]
+		}
+		if isProxy(addr) {
+			addr = netip.Addr{} // no proxy has said who the client is
 		}
 		next.ServeHTTP(w, r.WithContext(auth.WithClientAddr(r.Context(), addr)))
 	})
@@ -50,7 +54,7 @@ func notes(w http.ResponseWriter, r *http.Request) {
 }
 
 func main() {
-	proxy := flag.String("proxy", "", "the network of the proxies in front, for example 10.0.0.0/8")
+	proxy := flag.String("proxy", "", "the network of the proxies in front, and of nothing else, for example 10.0.0.5/32")
 	flag.Parse()
 	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{})
 	if err != nil {

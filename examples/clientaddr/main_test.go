@@ -65,3 +65,41 @@ func TestClientAddr(t *testing.T) {
 		})
 	}
 }
+
+// A proxy can lose the header that it has set: a client may name it in Connection, as one of
+// the headers that end at the next hop (CVE-2022-31813). The proxy's own address must not pass
+// as a client's address in the same network.
+func TestClientAddr_proxiesAlone(t *testing.T) {
+	t.Parallel()
+	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{})
+	require.NoError(t, err)
+	token, _, err := bearer.Issue(t.Context(), "alice", auth.TokenOptions{
+		Name: "cluster", Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry,
+		Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+	})
+	require.NoError(t, err)
+	handler := behind([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}, routes(bearer))
+	for _, test := range []struct {
+		name      string
+		remote    string
+		forwarded []string
+		want      int
+	}{
+		{"a client in the same network", "10.0.0.1", []string{"10.7.7.7"}, 200},
+		{"past the proxies", "10.7.7.7", nil, 200},
+		{"no header", "10.0.0.1", nil, 401},
+		{"an empty header", "10.0.0.1", []string{""}, 401},
+		{"another proxy alone", "10.0.0.1", []string{"10.0.0.2"}, 401},
+		{"proxies alone, in two headers", "10.0.0.1", []string{"10.0.0.3, 10.0.0.2", "10.0.0.2"}, 401},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/notes", nil)
+			r.RemoteAddr = test.remote + ":1234"
+			r.Header["X-Forwarded-For"] = test.forwarded
+			r.Header.Set("Authorization", "Bearer "+token)
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			require.Equal(t, test.want, w.Code)
+		})
+	}
+}
