@@ -271,7 +271,7 @@ type clientAddrKey struct{}
 // any X-Forwarded-For, and behind a proxy RemoteAddr is the proxy's. A service without a proxy
 // uses [RemoteAddr]; docs/guides/networks.md shows the middleware for one proxy and for several.
 func WithClientAddr(ctx context.Context, addr netip.Addr) context.Context {
-	addr = addr.Unmap()
+	addr = unmap(addr)
 	return context.WithValue(ctx, clientAddrKey{}, &addr)
 }
 
@@ -292,7 +292,16 @@ func RemoteAddr(r *http.Request) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	return addr.Addr().Unmap()
+	return unmap(addr.Addr())
+}
+
+// unmap returns an IPv4-mapped address as IPv4. With a zone, which IPv4 does not have and
+// Addr.Unmap would drop, it is no address of a client.
+func unmap(addr netip.Addr) netip.Addr {
+	if addr.Is4In6() && addr.Zone() != "" {
+		return netip.Addr{}
+	}
+	return addr.Unmap()
 }
 
 // recordedAddr is the client's address as records keep it: without a zone.

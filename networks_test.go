@@ -63,6 +63,7 @@ func TestRequire_networks(t *testing.T) {
 		{"2001:db9::1", 401},
 		{"::192.0.2.7", 401}, // IPv4-compatible, which is not IPv4-mapped
 		{"fe80::1%eth0", 401},
+		{"::ffff:192.0.2.7%eth0", 401},
 		{"", 401},
 	} {
 		for _, header := range []string{"Bearer " + token, "Bearer " + rotated, "Secret " + secret} {
@@ -179,19 +180,22 @@ func TestClientAddr(t *testing.T) {
 	require.Equal(t, netip.MustParseAddr("192.0.2.7"), addr)
 	_, ok = auth.ClientAddr(auth.WithClientAddr(ctx, netip.Addr{}))
 	require.False(t, ok, "the inner one hides the outer one")
+	_, ok = auth.ClientAddr(auth.WithClientAddr(ctx, netip.MustParseAddr("::ffff:192.0.2.7%eth0")))
+	require.False(t, ok, "IPv4 has no zones")
 }
 
 func TestRemoteAddr(t *testing.T) {
 	t.Parallel()
 	for remote, want := range map[string]netip.Addr{
-		"192.0.2.7:1234":          netip.MustParseAddr("192.0.2.7"),
-		"[2001:db8::1]:1234":      netip.MustParseAddr("2001:db8::1"),
-		"[::ffff:192.0.2.7]:1234": netip.MustParseAddr("192.0.2.7"),
-		"[fe80::1%eth0]:1234":     netip.MustParseAddr("fe80::1%eth0"),
-		"@":                       {},
-		"":                        {},
-		"192.0.2.7":               {},
-		"localhost:1234":          {},
+		"192.0.2.7:1234":               netip.MustParseAddr("192.0.2.7"),
+		"[2001:db8::1]:1234":           netip.MustParseAddr("2001:db8::1"),
+		"[::ffff:192.0.2.7]:1234":      netip.MustParseAddr("192.0.2.7"),
+		"[fe80::1%eth0]:1234":          netip.MustParseAddr("fe80::1%eth0"),
+		"[::ffff:192.0.2.7%eth0]:1234": {},
+		"@":                            {},
+		"":                             {},
+		"192.0.2.7":                    {},
+		"localhost:1234":               {},
 	} {
 		require.Equal(t, want, auth.RemoteAddr(&http.Request{RemoteAddr: remote}), remote)
 	}

@@ -24,7 +24,7 @@ func direct(next http.Handler) http.Handler {
 // No client may be in them: it could send any address.
 func behind(proxies []netip.Prefix, next http.Handler) http.Handler {
 	isProxy := func(a netip.Addr) bool {
-		return slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(a) })
+		return slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		addr := auth.RemoteAddr(r)
@@ -32,7 +32,7 @@ func behind(proxies []netip.Prefix, next http.Handler) http.Handler {
 		for isProxy(addr) && hops != "" {
 			comma := strings.LastIndexByte(hops, ',')
 			addr, _ = netip.ParseAddr(strings.TrimSpace(hops[comma+1:]))
-			addr, hops = addr.Unmap(), hops[:max(comma, 0)]
+			hops = hops[:max(comma, 0)]
 		}
 		if isProxy(addr) {
 			addr = netip.Addr{} // no proxy has said who the client is

@@ -46,6 +46,10 @@ func TestClientAddr(t *testing.T) {
 		{"with a port", true, proxy, []string{inside + ":1234"}, 401},
 		{"IPv4-mapped", true, "::ffff:10.0.0.1", []string{"::ffff:192.0.2.7"}, 200},
 		{"commas alone", true, proxy, []string{",,,"}, 401},
+		{"IPv4-mapped with a zone", true, proxy, []string{"::ffff:192.0.2.7%eth0"}, 401},
+		{"brackets", true, proxy, []string{"[::ffff:192.0.2.7]"}, 401},
+		{"an empty element at the end", true, proxy, []string{inside + ","}, 401},
+		{"two proxies, IPv4-mapped", true, proxy, []string{inside + ", ::ffff:10.9.9.9"}, 200},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			handler := direct(routes(bearer))

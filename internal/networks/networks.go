@@ -53,6 +53,9 @@ func unmap(p netip.Prefix) (netip.Prefix, string) {
 // Contain reports whether one of the networks of a list contains an address. An IPv4-mapped
 // address is an IPv4 address. One with a zone, or the zero Addr, is in no network.
 func Contain(list string, a netip.Addr) bool {
+	if a.Zone() != "" { // which Unmap would drop
+		return false
+	}
 	a = a.Unmap()
 	for text := range strings.SplitSeq(list, " ") {
 		if p, err := netip.ParsePrefix(text); err == nil && p.Contains(a) {
