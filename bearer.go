@@ -246,9 +246,9 @@ func (b *Bearer) authenticate(ctx context.Context, presented header.Authorizatio
 // 9110 section 5.6.2 of at most 63 bytes, or if something other than the client's own code
 // sets the header: those of HTTP itself (Authorization, Host, Connection, Accept-*, Content-*),
 // of browsers (Cookie, Origin, Sec-*), and of well-known proxies (Forwarded, X-Forwarded-*,
-// X-Real-IP, X-Request-ID). They would be taken for tokens of requests that have none, proxies
-// remove, replace, join or log them, and browsers send some to other origins without a
-// preflight.
+// X-Real-IP, X-Request-ID), also with "_" for "-". They would be taken for tokens of requests
+// that have none, proxies remove, replace, join or log them, and browsers send some to other
+// origins without a preflight.
 //
 // The Authenticator is safe for concurrent use. Last uses are b's, and written by b.Close.
 func (b *Bearer) InHeader(name string) Authenticator {

@@ -31,7 +31,8 @@ func ParseField(h http.Header, name string) (a Authorization, found bool) {
 // header, in any case: HTTP, browsers, or proxies. The list of proxies' headers is not
 // complete, as anybody can invent one.
 func IsReserved(name string) bool {
-	name = strings.ToLower(name)
+	// Gateways that pass headers on as variables, as CGI does, take "_" for "-".
+	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
 	for _, prefix := range reservedPrefixes {
 		if strings.HasPrefix(name, prefix) {
 			return true
@@ -42,7 +43,9 @@ func IsReserved(name string) bool {
 
 var reservedPrefixes = []string{
 	"accept-", "access-control-", "content-", "if-", "proxy-", "sec-",
-	"cf-", "ssl-client-", "x-amzn-", "x-appengine-", "x-azure-", "x-b3-", "x-envoy-", "x-forwarded-", "x-original-", "x-ssl-",
+	"attribution-reporting-", "cf-", "cloudfront-", "fastly-", "fly-", "ssl-client-", "x-amz-cf-", "x-amzn-", "x-appengine-", "x-arr-",
+	"x-auth-request-", "x-azure-", "x-b3-", "x-datadog-", "x-envoy-", "x-forwarded-", "x-goog-authenticated-user-", "x-goog-iap-",
+	"x-ms-client-principal", "x-nf-", "x-original-", "x-ssl-", "x-vercel-",
 }
 
 var reserved = func() map[string]bool {
@@ -54,11 +57,11 @@ var reserved = func() map[string]bool {
 		// Its extensions: RFC 7540, RFC 7838, RFC 8470, RFC 8586, RFC 9218 and RFC 9440.
 		`alt-used cdn-loop client-cert client-cert-chain early-data http2-settings priority`,
 		// What browsers and their libraries set.
-		`cookie cookie2 device-memory dnt downlink dpr ect last-event-id origin ping-from ping-to purpose rtt
+		`available-dictionary cookie cookie2 device-memory dictionary-id dnt downlink dpr ect last-event-id origin ping-from ping-to purpose rtt
 		save-data service-worker service-worker-navigation-preload set-cookie set-cookie2 upgrade-insecure-requests
 		viewport-width width x-http-method x-http-method-override x-method-override x-moz x-purpose x-requested-with`,
 		// What proxies set: the address of the client, its user, the original request, and traces.
-		`b3 baggage client-ip fastly-client-ip fly-client-ip forwarded remote-user traceparent tracestate true-client-ip
+		`b3 baggage client-ip forwarded remote-user sentry-trace traceparent tracestate true-client-ip uber-trace-id
 		x-client-ip x-cloud-trace-context x-cluster-client-ip x-correlation-id x-forwarded x-real-ip x-remote-user
 		x-request-id x-rewrite-url x-trace-id x-varnish`,
 	} {

@@ -75,6 +75,10 @@ func TestIsReserved(t *testing.T) {
 	for name, want := range map[string]bool{
 		"Authorization": true, "COOKIE": true, "x-forwarded-for": true, "X-Forwarded": true, "Accept": true, "Accept-Charset": true, "TE": true,
 		"Sec-Fetch-Site": true, "Proxy-Anything": true, "Content-Anything": true, "X-Real-IP": true,
+		"X_Forwarded_For": true, "content_length": true, "REMOTE_USER": true, // which gateways take for the names with hyphens
+		"X-Amz-Cf-Id": true, "CloudFront-Viewer-Address": true, "Fly-Region": true, "X-Auth-Request-Access-Token": true,
+		"X-MS-Client-Principal": true, "X-Goog-IAP-JWT-Assertion": true, "Sentry-Trace": true, "Attribution-Reporting-Eligible": true,
+		"X_API_Key": false, "X-Amz-Key": false, "Flyer": false,
 		"X-API-Key": false, "Acceptance": false, "Cookies": false, "Section": false, "X-Forward": false, "Api-Key": false, "": false,
 	} {
 		require.Equal(t, want, header.IsReserved(name), name)
