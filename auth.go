@@ -86,7 +86,8 @@ func (s Scheme) canonical() Scheme {
 }
 
 // An Identity says which user sent a request, and by which credential. It may be shown to
-// the user and written to logs.
+// the user and written to logs. Its JSON leaves out the Metadata; fmt and slog.TextHandler
+// print all fields.
 type Identity struct {
 	UserID          string    `json:"user_id"`                   // the user that the credential belongs to
 	Scheme          Scheme    `json:"scheme"`                    // by which the credential was presented

@@ -82,15 +82,16 @@ func NewUserContext(ctx context.Context, user any) context.Context {
 //
 // The plaintext is the token alone, byte for byte: remove the scheme from a value such as
 // "Bearer <token>" first. Any Bearer can be passed, as to Require: a Middleware has none of
-// its own.
+// its own. A token with Networks is rejected unless ctx has the client's address: see
+// [WithClientAddr].
 //
 // If the token is rejected, the context is nil and the error an *[Error] that wraps
 // [ErrNoCredential] if plaintext is empty, [ErrMalformed], [ErrInvalidCredential],
-// [ErrUnavailable], or what Resolve chooses, or that has the StatusCode 500 after a panic. Code that returns an error of
-// a gRPC call sends its text to the client. Therefore this one has no Reason and wraps nothing
-// of a store, so that all of it may be sent: only the Observer learns more. Errors of CheckScope
-// and Recheck have a Reason. Send their Code and Detail, and log them, as the Observer is
-// called for these only by [WriteError].
+// [ErrUnavailable], or what Resolve chooses, or that has the StatusCode 500 after a panic. Code
+// that returns an error of a gRPC call sends its text to the client. Therefore this one has no
+// Reason and wraps nothing of a store, so that all of it may be sent: only the Observer learns
+// more. Errors of CheckScope and Recheck have a Reason. Send their Code and Detail, and log
+// them, as the Observer is called for these only by [WriteError].
 //
 // AuthenticateToken is safe for concurrent use. It panics if b is nil or was not made by
 // [NewBearer], and for the fields of m for which Require panics.
@@ -265,7 +266,8 @@ type clientAddrKey struct{}
 
 // WithClientAddr returns a copy of ctx with the address of the client that the service has
 // determined, for [Credential].Networks, CreatedFrom and LastUsedFrom. Call it in a middleware
-// outside of Require. The zero Addr means that the address is unknown.
+// outside of Require. The zero Addr means that the address is unknown, as does an IPv4-mapped
+// address with a zone.
 //
 // The package reads neither header fields nor http.Request.RemoteAddr by itself: a client can send
 // any X-Forwarded-For, and behind a proxy RemoteAddr is the proxy's. A service without a proxy

@@ -170,7 +170,9 @@ type Notifier interface {
 	Notify(f func(kind Kind, userID string)) (stop func(), err error)
 }
 
-// A Credential is the record of a token, a session or a secret. It has no plaintext.
+// A Credential is the record of a token, a session or a secret. It has no plaintext. Its JSON is
+// for its user, and leaves out the Metadata, the Digest and Sealed; fmt and slog.TextHandler
+// print all fields.
 type Credential struct {
 	// ID names the record in public. This package makes ULIDs of 26 characters, which sort
 	// by creation, or by when the TokenOptions.Idempotency was made.
