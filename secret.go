@@ -106,13 +106,18 @@ func (s *Secret) Authenticate(r *http.Request) (*Identity, error) {
 func (s *Secret) authenticate(r *http.Request, presented header.Authorization) (*Credential, error) {
 	now := time.Now()
 	c, err := s.authenticatePlaintext(r.Context(), presented, now)
-	if err != nil {
-		return nil, err
-	}
 	// Only browsers send Sec-Fetch-Site: scripts can neither set nor remove it. It is
 	// checked last, so that the event names the user whose secret has leaked.
-	if _, browser := r.Header["Sec-Fetch-Site"]; browser {
+	_, browser := r.Header["Sec-Fetch-Site"]
+	e, rejected := err.(*Error)
+	switch {
+	case browser && err == nil:
 		return nil, errRejected(c, ReasonBrowser, ErrInvalidCredential)
+	case browser && rejected && e.Reason == ReasonNetwork:
+		// Browsers are in other networks than servers, and the secret has leaked.
+		return nil, &Error{Reason: ReasonBrowser, Err: e.Err, userID: e.userID, credentialID: e.credentialID}
+	case err != nil:
+		return nil, err
 	}
 	s.used(r.Context(), c, now, false)
 	return c, nil

@@ -92,6 +92,41 @@ func TestSecret_fromABrowser(t *testing.T) {
 	accepted(t, h.get(authorization("Secret "+secret)), "ada", auth.SchemeSecret)
 }
 
+// A secret that is bound to the networks of servers has leaked too if a browser sends it, and
+// browsers are in other networks.
+func TestSecret_fromABrowserInAnotherNetwork(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	m := auth.Middleware{Observe: f.events.observe}
+	h := behind(m.Require(f.secret))
+	o := fullSecret
+	o.Networks = prefixes("192.0.2.0/24")
+	secret, c, err := f.secret.Issue(t.Context(), "ada", o)
+	require.NoError(t, err)
+	unknown := h.get(authorization("Secret " + repeated("a", 32)))
+	for _, test := range []struct {
+		edits []edit
+		want  auth.Reason
+	}{
+		{[]edit{from("192.0.2.7"), field("Sec-Fetch-Site", "cross-site")}, auth.ReasonBrowser},
+		{[]edit{from("198.51.100.7"), field("Sec-Fetch-Site", "cross-site")}, auth.ReasonBrowser},
+		{[]edit{field("Sec-Fetch-Site", "cross-site")}, auth.ReasonBrowser},
+		{[]edit{from("198.51.100.7")}, auth.ReasonNetwork},
+	} {
+		f.events.take()
+		w := h.get(append(test.edits, authorization("Secret "+secret))...)
+		require.Equal(t, unknown.Code, w.Code)
+		require.Equal(t, unknown.Header(), w.Header())
+		require.Equal(t, unknown.Body.String(), w.Body.String())
+		events := f.events.take()
+		require.Len(t, events, 1)
+		require.Equal(t, test.want, events[0].Reason)
+		require.Equal(t, "ada", events[0].UserID)
+		require.Equal(t, c.ID, events[0].CredentialID)
+	}
+	require.Zero(t, h.served.Load())
+}
+
 // A leak is reported even if another Secret of the route does not know the secret.
 func TestSecret_fromABrowserAndUnknownToAnother(t *testing.T) {
 	t.Parallel()
