@@ -244,7 +244,7 @@ func (c *identityContext) recheck(ctx context.Context, id *Identity, until *vali
 // rejection is that of the route, for the identity that it had accepted.
 func (c *identityContext) rejection(ctx context.Context, id *Identity, err error) Error {
 	e := c.route.rejection(ctx, id.Scheme, err)
-	e.userID, e.credentialID = id.UserID, id.CredentialID
+	e.subject = id.subject()
 	return e
 }
 
@@ -321,7 +321,7 @@ func (rt *route) rejection(ctx context.Context, scheme Scheme, err error) Error 
 	}
 	e := Error{
 		Scheme: scheme, Scopes: slices.Clone(given.Scopes), MaxAge: given.MaxAge, Reason: given.Reason, Err: err,
-		userID: given.userID, credentialID: given.credentialID, cause: given.cause, responder: &rt.responder,
+		subject: given.subject, cause: given.cause, responder: &rt.responder,
 	}
 	if error(given) == err && given.Err != nil { // err is an *Error, and does not just wrap one
 		e.Err = given.Err

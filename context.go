@@ -76,8 +76,8 @@ func NewUserContext(ctx context.Context, user any) context.Context {
 
 // AuthenticateToken authenticates a token that no HTTP request carries: of a gRPC call, or of
 // a message in a queue. It decides as a route that requires b does: it looks the token up,
-// calls m.Resolve, records the use and notifies m.Observe, whose events have no address of a
-// client. m's other fields are for responses. In the context that it returns, which is derived
+// calls m.Resolve, records the use and notifies m.Observe, whose events have the address that
+// [WithClientAddr] has set in ctx. m's other fields are for responses. In the context that it returns, which is derived
 // from ctx, [FromContext], [User], [CheckScope] and [Recheck] work as in a handler.
 //
 // The plaintext is the token alone, byte for byte: remove the scheme from a value such as
@@ -101,13 +101,13 @@ func (m *Middleware) AuthenticateToken(ctx context.Context, plaintext string, b 
 	c := rt.decideToken(ctx, plaintext, b, &rejection)
 	switch {
 	case c == nil:
-		rt.observe.notify(ctx, rejection.event())
+		rt.observe.notify(ctx, nil, rejection.event())
 		return nil, &Error{
 			Scheme: rejection.Scheme, Scopes: rejection.Scopes, MaxAge: rejection.MaxAge,
 			Err: conditionOf(rejection.Err).err, responder: &rt.responder,
 		}
-	case rt.observe != nil:
-		rt.observe(ctx, Event{Type: EventAccepted, Scheme: SchemeBearer, UserID: c.credential.UserID, CredentialID: c.credential.ID})
+	default:
+		rt.observe.notify(c, nil, newEvent(EventAccepted, SchemeBearer, subjectOf(c.credential)))
 	}
 	return c, nil
 }
@@ -265,9 +265,9 @@ func (a *admitted) Value(key any) any {
 type clientAddrKey struct{}
 
 // WithClientAddr returns a copy of ctx with the address of the client that the service has
-// determined, for [Credential].Networks, CreatedFrom and LastUsedFrom. Call it in a middleware
-// outside of Require. The zero Addr means that the address is unknown, as does an IPv4-mapped
-// address with a zone.
+// determined, for [Credential].Networks, CreatedFrom and LastUsedFrom, and for [Event]. Call it in
+// a middleware outside of Require. The zero Addr means that the address is unknown, as does an
+// IPv4-mapped address with a zone.
 //
 // The package reads neither header fields nor http.Request.RemoteAddr by itself: a client can send
 // any X-Forwarded-For, and behind a proxy RemoteAddr is the proxy's. A service without a proxy
@@ -306,16 +306,14 @@ func unmap(addr netip.Addr) netip.Addr {
 	return addr.Unmap()
 }
 
-// recordedAddr is the client's address as records keep it: without a zone.
+// recordedAddr is the client's address as records and events have it: without a zone.
 func recordedAddr(ctx context.Context) netip.Addr {
 	addr, _ := ClientAddr(ctx)
 	return addr.WithZone("")
 }
 
-// remoteAddr is the address of the request that ctx belongs to, or empty.
-func remoteAddr(ctx context.Context) string {
-	if r, ok := ctx.Value(requestKey{}).(*http.Request); ok {
-		return r.RemoteAddr
-	}
-	return ""
+// requestOf is the request that ctx belongs to, or nil.
+func requestOf(ctx context.Context) *http.Request {
+	r, _ := ctx.Value(requestKey{}).(*http.Request)
+	return r
 }

@@ -281,7 +281,7 @@ func TestAuthenticateToken_errors(t *testing.T) {
 			require.Len(t, events, 1)
 			require.Equal(t, auth.EventRefused, events[0].Type)
 			require.Equal(t, test.reason, events[0].Reason)
-			require.Empty(t, events[0].Remote)
+			require.Empty(t, events[0].Method)
 
 			// Over HTTP, the response is the same as that of Require.
 			edits := []edit{authorization("Bearer " + test.plaintext)}

@@ -83,7 +83,7 @@ func (cs *credentials) touch(ctx context.Context, batch []lastuse.Use) (err erro
 // notifyUseLost recovers too: a panic of the Observer would also end the process.
 func (cs *credentials) notifyUseLost(err error) {
 	defer func() { _ = recover() }()
-	cs.notify(context.Background(), Event{Type: EventUseLost, Reason: ReasonUnavailable, Err: err})
+	cs.notify(context.Background(), nil, Event{Type: EventUseLost, Reason: ReasonUnavailable, Err: err})
 }
 
 // lookup returns the record with the digest, unless it has expired or may not be used from the
@@ -284,12 +284,17 @@ func (cs *credentials) revokeAll(ctx context.Context, userID string, except ...s
 	return n, storeError(err)
 }
 
-func (cs *credentials) notify(ctx context.Context, e Event) {
+// notify reports an event of the authenticator. r is the request of a SignIn or SignOut, and
+// otherwise nil.
+func (cs *credentials) notify(ctx context.Context, r *http.Request, e Event) {
 	e.Scheme = cs.kind.scheme()
-	if e.Remote == "" {
-		e.Remote = remoteAddr(ctx)
+	if id := (Identity{}); e.Actor == "" && current(ctx).describe(&id) {
+		e.Actor = id.Actor
 	}
-	cs.observe.notify(ctx, e)
+	if e.Actor == e.UserID {
+		e.Actor = "" // for example a session of the actor's own, which SignIn replaces
+	}
+	cs.observe.notify(ctx, r, e)
 }
 
 // An issuer is what Bearer and Secret share: credentials whose plaintext clients

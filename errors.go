@@ -143,13 +143,21 @@ type Error struct {
 	Reason Reason
 	Err    error // wraps one of the Err variables, unless StatusCode is 500 or 501; read-only
 
-	userID, credentialID string     // the credential's, if known; for the event
-	cause                error      // what went wrong inside; may be logged
-	pendingEvent         bool       // WriteError notifies the Observer
-	inHeader             bool       // the request has a header of Bearer.InHeader
-	decided              bool       // by Resolve, which may choose any condition
-	responder            *responder // of the route; nil outside of routes
+	subject                 // for the event
+	cause        error      // what went wrong inside; may be logged
+	pendingEvent bool       // WriteError notifies the Observer
+	inHeader     bool       // the request has a header of Bearer.InHeader
+	decided      bool       // by Resolve, which may choose any condition
+	responder    *responder // of the route; nil outside of routes
 }
+
+// A subject is whom an event is about, as far as that is known.
+type subject struct {
+	userID, credentialID, actor string
+}
+
+func (id *Identity) subject() subject { return subject{id.UserID, id.CredentialID, id.Actor} }
+func subjectOf(c *Credential) subject { return subject{c.UserID, c.ID, c.Actor} }
 
 // Error returns the condition, the scheme and the reason, without a credential.
 func (e *Error) Error() string {
@@ -263,7 +271,7 @@ var (
 
 // errRejected is for a credential whose user is known.
 func errRejected(c *Credential, reason Reason, err error) error {
-	return &Error{Reason: reason, Err: err, userID: c.UserID, credentialID: c.ID}
+	return &Error{Reason: reason, Err: err, subject: subjectOf(c)}
 }
 
 // errUnavailable is for a store or a Resolve that fails. Neither ever receives a

@@ -1,11 +1,14 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
+	"github.com/seed-31c5bcb2/auth/internal/requestinfo"
 	"github.com/seed-31c5bcb2/auth/internal/text"
 	"github.com/seed-31c5bcb2/auth/internal/token"
 )
@@ -76,13 +79,34 @@ type Event struct {
 	// credential that was sent in place of one. Of a RevokePlaintext that failed, it is the
 	// token that was found.
 	CredentialID string
-	Reason       Reason // of EventRefused, EventFailed, EventRevoked, EventRevokedAll and EventUseLost, and of EventAnonymous if a credential was invalid
-	// Remote is the request's RemoteAddr: behind a proxy, the proxy's address. For a
-	// change, it is that of the request in whose context the change was made, if that
-	// is behind Require or Optional; else empty. Sign-ins and sign-outs have the address of
-	// their request in any case. If a middleware in front determines the
-	// client's address, take it from the context.
-	Remote string
+	// Actor is the user who acts as UserID, if that is another: [Identity].Actor of the request's
+	// session. A SignIn has the one of its SessionOptions, and a session that SignIn or SignOut
+	// ends because it came with the request has its own. Any other change has that of the identity
+	// in its context. It is empty if the user acts, and if the session is unknown.
+	Actor  string
+	Reason Reason // of EventRefused, EventFailed, EventRevoked, EventRevokedAll and EventUseLost, and of EventAnonymous if a credential was invalid
+	// Method, Pattern and Origin are those of the request. A change belongs to the request in whose
+	// context it was made, if that is behind Require or Optional; a SignIn, a SignOut and a
+	// CheckOrigin belong to their request in any case. They are empty if there is no request, as
+	// for EventUseLost. A goroutine that makes a change in the context of a request reads the
+	// request, so the handler must not modify it meanwhile.
+	//
+	// Method is the request's method. The client chooses it: it is a token of at most 20 bytes,
+	// and empty if the request has another.
+	Method string
+	// Pattern is the http.Request.Pattern at that moment: the pattern of the route, for example
+	// "GET /users/{id}", and never the path, which may contain a credential. If there are several
+	// routers, it is that of the last one that has run. It is empty if the router is inside of
+	// Require and has not run yet, or sets no Pattern.
+	Pattern string
+	// Origin is the request's Origin header: the site whose page made a browser send the request.
+	// It is client input: a program can send any. It is "null" or scheme://host or
+	// scheme://host:port in lower case, in at most 256 bytes, and empty if the request has no
+	// Origin header, several, or another value.
+	Origin string
+	// ClientAddr is the address that [WithClientAddr] has set in the context of the request or
+	// change, without a zone. It is the zero Addr if the service has set none.
+	ClientAddr netip.Addr
 	// Err is the error of a store, of Middleware.Resolve or of a check of RequireFunc that made
 	// something unavailable, or a panic; otherwise nil. Errors of custom authenticators are left out, as they may
 	// contain a credential.
@@ -91,15 +115,23 @@ type Event struct {
 
 // LogValue returns a group of the fields that are not empty.
 func (e Event) LogValue() slog.Value {
-	attrs := make([]slog.Attr, 0, 8)
+	var clientAddr string
+	if e.ClientAddr.IsValid() {
+		clientAddr = e.ClientAddr.String()
+	}
+	attrs := make([]slog.Attr, 0, 12)
 	for _, a := range [...]slog.Attr{
 		slog.String("type", string(e.Type)),
 		slog.String("operation", e.Operation),
 		slog.String("scheme", string(e.Scheme)),
 		slog.String("user_id", e.UserID),
 		slog.String("credential_id", e.CredentialID),
+		slog.String("actor", e.Actor),
 		slog.String("reason", string(e.Reason)),
-		slog.String("remote", e.Remote),
+		slog.String("method", e.Method),
+		slog.String("pattern", e.Pattern),
+		slog.String("origin", e.Origin),
+		slog.String("client_addr", clientAddr),
 	} {
 		if a.Value.String() != "" {
 			attrs = append(attrs, a)
@@ -114,6 +146,12 @@ func (e Event) LogValue() slog.Value {
 // An Observer is called synchronously, on the goroutine that caused the event: for a
 // request, before the handler runs or the error is written. It must be safe for concurrent
 // use, and must neither block nor panic.
+//
+// ctx is the context of the request or call. For an EventAccepted it is the handler's: in it,
+// [FromContext] returns the identity and [User] the user that Middleware.Resolve returned, for
+// example for a log line or a span. They do so for an EventRefused of a check inside of Require
+// too, such as RequireScope, but not if Require itself has rejected the request, and for a
+// change that a handler makes with its context.
 //
 // A nil Observer costs nothing, but the causes of 5xx responses are not lost: events with
 // [ReasonUnavailable] or [ReasonInternal] are logged to [slog.Default] as by [LogTo]. During
@@ -152,25 +190,40 @@ func (e Event) level() slog.Level {
 
 var logDefault = LogTo(nil)
 
-// notify calls o. If o is nil, it logs what operators have to repair.
-func (o Observer) notify(ctx context.Context, e Event) {
-	switch {
-	case o != nil:
-		o(ctx, e)
-	case e.Reason == ReasonUnavailable, e.Reason == ReasonInternal:
-		logDefault(ctx, e)
+// newEvent returns an event about a credential.
+func newEvent(t EventType, scheme Scheme, about subject) Event {
+	return Event{Type: t, Scheme: scheme, UserID: about.userID, CredentialID: about.credentialID, Actor: about.actor}
+}
+
+// notify completes e with the request, and calls o. If r is nil, the request is that of ctx, if
+// there is one. If o is nil, it logs what operators have to repair.
+func (o Observer) notify(ctx context.Context, r *http.Request, e Event) {
+	if o == nil {
+		if e.Reason != ReasonUnavailable && e.Reason != ReasonInternal {
+			return
+		}
+		o = logDefault
 	}
+	if r == nil {
+		r = requestOf(ctx)
+	}
+	if r != nil {
+		e.Method, e.Pattern, e.Origin = requestinfo.Method(r), requestinfo.Pattern(r), requestinfo.Origin(r)
+	}
+	e.ClientAddr = recordedAddr(ctx)
+	o(ctx, e)
 }
 
 // An operation is one call that creates, changes, lists or reveals credentials. Its events
-// go through it, so that all have its name and address, and that no failure is missed: each
+// go through it, so that all have its name and request, and that no failure is missed: each
 // such method calls begin and defers done. It lives as long as the call, and holds its ctx.
 type operation struct {
 	*credentials
 	ctx        context.Context
 	name       string
-	userID, id string // of EventFailed; empty if unknown
-	remote     string // of the request of a SignIn or SignOut; otherwise that of ctx
+	userID, id string        // of EventFailed; empty if unknown
+	request    *http.Request // of a SignIn or SignOut; otherwise nil
+	actor      string        // of the session that a SignIn starts
 }
 
 // begin drops arguments that must not get into a log. A program may pass on an ID from a URL
@@ -187,8 +240,8 @@ func (cs *credentials) begin(ctx context.Context, name, userID, id string) *oper
 }
 
 func (op *operation) notify(e Event) {
-	e.Operation, e.Remote = op.name, op.remote
-	op.credentials.notify(op.ctx, e)
+	e.Operation, e.Actor = op.name, cmp.Or(e.Actor, op.actor)
+	op.credentials.notify(op.ctx, op.request, e)
 }
 
 // done reports the error that the operation returns, if any, or the panic that ends it.

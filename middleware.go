@@ -250,13 +250,14 @@ func (rt *route) admit(r *http.Request, rejection *Error) *admitted {
 	case a == nil:
 		rt.notifyRefused(r, rejection)
 	case rt.observe != nil:
-		e := Event{Type: EventAnonymous}
+		e := newEvent(EventAnonymous, "", subject{})
 		if id := new(Identity); a.describe(id) {
-			e = Event{Type: EventAccepted, Scheme: id.Scheme, UserID: id.UserID, CredentialID: id.CredentialID}
+			e = newEvent(EventAccepted, id.Scheme, id.subject())
 		} else if rejection.Reason != ReasonMissing {
-			e.Scheme, e.Reason, e.UserID, e.CredentialID = rejection.Scheme, rejection.Reason, rejection.userID, rejection.credentialID
+			e = newEvent(EventAnonymous, rejection.Scheme, rejection.subject)
+			e.Reason = rejection.Reason
 		}
-		rt.notify(r, e)
+		rt.observe.notify(a, r, e) // in the handler's context
 	}
 	return a
 }

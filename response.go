@@ -72,19 +72,15 @@ func (rs *responder) callOnError(w http.ResponseWriter, r *http.Request, e Error
 	rs.onError(w, r, &e)
 }
 
-func (rs *responder) notifyRefused(r *http.Request, e *Error) { rs.notify(r, e.event()) }
+func (rs *responder) notifyRefused(r *http.Request, e *Error) {
+	rs.observe.notify(r.Context(), r, e.event())
+}
 
 // event is what the Observer gets for a rejection.
 func (e *Error) event() Event {
-	return Event{
-		Type: EventRefused, Scheme: e.Scheme, UserID: e.userID, CredentialID: e.credentialID,
-		Reason: e.Reason, Err: e.cause,
-	}
-}
-
-func (rs *responder) notify(r *http.Request, e Event) {
-	e.Remote = r.RemoteAddr
-	rs.observe.notify(r.Context(), e)
+	refused := newEvent(EventRefused, e.Scheme, e.subject)
+	refused.Reason, refused.Err = e.Reason, e.cause
+	return refused
 }
 
 // errorHeaders are the header values of an error response, in one allocation.

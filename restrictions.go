@@ -106,7 +106,7 @@ func checkRecent(ctx context.Context, maxAge time.Duration) (Error, bool) {
 	if !c.describe(&id) {
 		return c.unidentified(), false
 	}
-	rejection := Error{Scheme: id.Scheme, userID: id.UserID, credentialID: id.CredentialID, responder: c.responder()}
+	rejection := Error{Scheme: id.Scheme, subject: id.subject(), responder: c.responder()}
 	age := time.Since(id.AuthenticatedAt)
 	switch {
 	case maxAge <= 0:
@@ -137,7 +137,7 @@ func checkError(ctx context.Context, id *Identity, err error, conditions ...erro
 	}
 	e := &Error{
 		Scheme: id.Scheme, Scopes: slices.Clone(given.Scopes), MaxAge: given.MaxAge, Reason: given.Reason, Err: err,
-		userID: id.UserID, credentialID: id.CredentialID, cause: given.cause,
+		subject: id.subject(), cause: given.cause,
 	}
 	if error(given) == err { // and does not just wrap one
 		e.Err = given.Err

@@ -254,7 +254,7 @@ func TestRequireRecent_stolenSession(t *testing.T) {
 			require.Len(t, got, 2)
 			require.Equal(t, auth.Event{
 				Type: auth.EventRefused, Scheme: auth.SchemeCookie, UserID: "ada", CredentialID: session.ID,
-				Reason: auth.ReasonAge, Remote: "192.0.2.1:1234",
+				Reason: auth.ReasonAge, Method: "GET",
 			}, got[1])
 		}
 		require.Equal(t, served, h.served.Load())

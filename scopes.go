@@ -198,7 +198,7 @@ func checkScopes(ctx context.Context, scopes []string, enough func(have Scopes, 
 		Scheme: id.Scheme,
 		Scopes: slices.Clone(scopes), // the route keeps using its own slice
 		Reason: ReasonScope, Err: ErrInsufficientScope,
-		userID: id.UserID, credentialID: id.CredentialID, responder: c.responder(),
+		subject: id.subject(), responder: c.responder(),
 	}, false
 }
 

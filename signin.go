@@ -53,6 +53,9 @@ func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, o
 	if err := c.checkOrigin(r, op); err != nil {
 		return Credential{}, err
 	}
+	if checkActor(o.Actor, userID) == nil {
+		op.actor = o.Actor
+	}
 	session, lifetime, err := c.newSession(r.Context(), userID, o)
 	if err != nil {
 		return Credential{}, err
@@ -75,10 +78,10 @@ func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, o
 	return session, nil
 }
 
-// beginRequest is begin with the address of the request, which need not be behind Require.
+// beginRequest is begin with the request, which need not be behind Require.
 func (c *Cookie) beginRequest(r *http.Request, name, userID string) *operation {
 	op := c.begin(r.Context(), name, userID, "")
-	op.remote = r.RemoteAddr
+	op.request = r
 	return op
 }
 
@@ -108,7 +111,7 @@ func (c *Cookie) SignOut(w http.ResponseWriter, r *http.Request) (err error) {
 	for _, s := range sessions {
 		switch revokeErr := c.store.Revoke(r.Context(), s.Ref()); {
 		case revokeErr == nil:
-			op.notify(Event{Type: EventSignedOut, UserID: s.UserID, CredentialID: s.ID})
+			op.notify(Event{Type: EventSignedOut, UserID: s.UserID, CredentialID: s.ID, Actor: s.Actor})
 		case !isNotFound(revokeErr):
 			err = errors.Join(err, storeError(revokeErr))
 		}
@@ -242,7 +245,11 @@ func (c *Cookie) endAll(op *operation, olds []*Credential) error {
 func (c *Cookie) end(op *operation, old Credential, reason Reason) error {
 	switch err := c.store.Revoke(op.ctx, old.Ref()); {
 	case err == nil:
-		op.notify(Event{Type: EventRevoked, UserID: old.UserID, CredentialID: old.ID, Reason: reason})
+		e := Event{Type: EventRevoked, UserID: old.UserID, CredentialID: old.ID, Reason: reason}
+		if reason == ReasonReplaced { // it was presented, so its actor is the one who acts
+			e.Actor = old.Actor
+		}
+		op.notify(e)
 	case !isNotFound(err):
 		return storeError(err)
 	}
@@ -255,7 +262,7 @@ func (c *Cookie) replace(op *operation, old *Credential, session Credential) err
 	err := c.store.Rotate(op.ctx, *old, session, time.Time{})
 	switch {
 	case err == nil:
-		op.notify(Event{Type: EventRevoked, UserID: old.UserID, CredentialID: old.ID, Reason: ReasonReplaced})
+		op.notify(Event{Type: EventRevoked, UserID: old.UserID, CredentialID: old.ID, Actor: old.Actor, Reason: ReasonReplaced})
 	case isNotFound(err):
 		return c.create(op, session) // old has ended in the meantime
 	}

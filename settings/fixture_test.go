@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -116,6 +117,13 @@ func (s *service) startSession(w *httptest.ResponseRecorder, r *http.Request, us
 type edit func(*http.Request)
 
 func field(name, value string) edit { return func(r *http.Request) { r.Header.Set(name, value) } }
+
+var clientAddr = netip.MustParseAddr("198.51.100.7")
+
+// fromAddr is what a middleware of the service does.
+func fromAddr(r *http.Request) {
+	*r = *r.WithContext(auth.WithClientAddr(r.Context(), clientAddr))
+}
 
 func without(name string) edit { return func(r *http.Request) { r.Header.Del(name) } }
 

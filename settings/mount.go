@@ -87,6 +87,6 @@ func (m *mount) possibleRemainder(r *http.Request, external string) func(string)
 // rejectMount answers a request if the mount is wrong. The text is for the developer
 // who sees it on the first request.
 func (h *handler) rejectMount(w http.ResponseWriter, r *http.Request, err error) {
-	h.observe(r.Context(), auth.Event{Type: auth.EventRefused, Reason: auth.ReasonInternal, Remote: r.RemoteAddr, Err: err})
+	h.observe(r.Context(), refused(r, auth.ReasonInternal, err))
 	http.Error(w, err.Error(), http.StatusInternalServerError)
 }

@@ -31,7 +31,7 @@ func TestNewTokenPage_create(t *testing.T) {
 	form["access"], form["scope"] = []string{"scopes"}, []string{"notes:read"}
 	s.events.take()
 
-	got := ada.post("/tokens", form)
+	got := ada.post("/tokens", form, fromAddr)
 	text := got.page(http.StatusOK, "Token “deploy” created", "It will not be shown again", "readonly", "in 30 days", "notes:read")
 	token := plaintext(text)
 	require.True(t, s.works(auth.SchemeBearer, token))
@@ -41,7 +41,8 @@ func TestNewTokenPage_create(t *testing.T) {
 	require.Len(t, ada.tokens(), 1)
 	made := ada.tokens()[0]
 	require.Equal(t, 30*24*time.Hour, made.ExpiresAt.Sub(made.CreatedAt))
-	require.Equal(t, []auth.Event{{Type: auth.EventIssued, Operation: "issue", Scheme: auth.SchemeBearer, UserID: "ada", CredentialID: made.ID, Remote: "192.0.2.1:1234"}}, s.events.take())
+	require.Equal(t, []auth.Event{{Type: auth.EventIssued, Operation: "issue", Scheme: auth.SchemeBearer, UserID: "ada", CredentialID: made.ID,
+		Method: "POST", Pattern: "POST /tokens", Origin: origin, ClientAddr: clientAddr}}, s.events.take())
 
 	// The plaintext is not shown again.
 	for _, path := range []string{"/", "/tokens/new", "/tokens/" + made.ID + "/revoke", "/api/tokens", "/api/tokens/" + made.ID} {

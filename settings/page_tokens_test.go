@@ -145,7 +145,8 @@ func TestTokensPage_revoke(t *testing.T) {
 	require.True(t, s.works(auth.SchemeBearer, first))
 	s.events.take()
 	ada.post("/tokens/"+c.ID+"/revoke", nil).redirects("../../?done=token_revoked")
-	require.Equal(t, []auth.Event{{Type: auth.EventRevoked, Operation: "revoke", Scheme: auth.SchemeBearer, UserID: "ada", CredentialID: c.ID, Reason: auth.ReasonRevoked, Remote: "192.0.2.1:1234"}}, s.events.take())
+	require.Equal(t, []auth.Event{{Type: auth.EventRevoked, Operation: "revoke", Scheme: auth.SchemeBearer, UserID: "ada", CredentialID: c.ID, Reason: auth.ReasonRevoked,
+		Method: "POST", Pattern: "POST /tokens/{id}/revoke", Origin: origin}}, s.events.take())
 	require.False(t, s.works(auth.SchemeBearer, first))
 	ada.post("/tokens/"+c.ID+"/revoke", nil).page(http.StatusNotFound, "It may have been revoked already")
 

@@ -65,7 +65,8 @@ func (h *populatedUser) requireOutage(e endpoint, got *answer) {
 	}
 	require.ErrorIs(h.t, events[0].Err, errDisk)
 	require.Equal(h.t, "ada", events[0].UserID)
-	require.NotEmpty(h.t, events[0].Remote)
+	require.Equal(h.t, e.method, events[0].Method)
+	require.True(h.t, strings.HasPrefix(events[0].Pattern, e.method+" /"), events[0].Pattern)
 	if isAPI(e) {
 		got.problem(http.StatusServiceUnavailable, "unavailable")
 	} else {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/requestinfo"
 )
 
 // A request is one that the middleware has authenticated, and what is needed to
@@ -105,10 +106,19 @@ func (r *request) notifyOutage(err error) {
 
 // notify reports a rejection that happened behind the middleware to its Observer.
 func (r *request) notify(reason auth.Reason, err error) {
-	r.observe(r.Context(), auth.Event{
-		Type: auth.EventRefused, Scheme: r.id.Scheme, UserID: r.id.UserID,
-		CredentialID: r.id.CredentialID, Reason: reason, Remote: r.RemoteAddr, Err: err,
-	})
+	e := refused(r.Request, reason, err)
+	e.Scheme, e.UserID, e.CredentialID, e.Actor = r.id.Scheme, r.id.UserID, r.id.CredentialID, r.id.Actor
+	r.observe(r.Context(), e)
+}
+
+// refused returns the event of a rejected request, as package auth does.
+func refused(r *http.Request, reason auth.Reason, err error) auth.Event {
+	addr, _ := auth.ClientAddr(r.Context())
+	return auth.Event{
+		Type: auth.EventRefused, Reason: reason, Err: err,
+		Method: requestinfo.Method(r), Pattern: requestinfo.Pattern(r), Origin: requestinfo.Origin(r),
+		ClientAddr: addr.WithZone(""),
+	}
 }
 
 // observer returns o or, if it is nil, an Observer that logs the causes of 5xx responses, as

@@ -49,7 +49,7 @@ func TestAccess_tokensAndSecrets(t *testing.T) {
 	}{{auth.SchemeBearer, h.token}, {auth.SchemeSecret, h.secret}} {
 		h.each(t, func(t *testing.T, e endpoint, body, contentType string) {
 			s.events.take()
-			got := s.do(e.method, e.path, body, field("Content-Type", contentType),
+			got := s.do(e.method, e.path, body, field("Content-Type", contentType), field("Origin", origin), fromAddr,
 				field("Authorization", string(credential.scheme)+" "+credential.plaintext))
 			if isAPI(e) {
 				got.problem(http.StatusForbidden, "session_required")
@@ -61,8 +61,9 @@ func TestAccess_tokensAndSecrets(t *testing.T) {
 			require.Equal(t, auth.Event{
 				Type: auth.EventRefused, Scheme: credential.scheme, UserID: "ada", Reason: auth.ReasonScheme,
 				CredentialID: map[auth.Scheme]string{auth.SchemeBearer: h.tokenID, auth.SchemeSecret: h.secretID}[credential.scheme],
-				Remote:       "192.0.2.1:1234",
+				Method:       e.method, Pattern: events[0].Pattern, Origin: origin, ClientAddr: clientAddr,
 			}, events[0])
+			require.True(t, strings.HasPrefix(events[0].Pattern, e.method+" /"), "the route in the settings: %s", events[0].Pattern)
 		})
 	}
 }
@@ -228,6 +229,7 @@ func TestAccess_actor(t *testing.T) {
 		events := s.events.take()
 		require.Len(t, events, 1)
 		require.Equal(t, auth.ReasonActor, events[0].Reason)
+		require.Equal(t, "grace", events[0].Actor)
 		require.Equal(t, support.session.ID, events[0].CredentialID)
 	}
 	require.Equal(t, 13, rejected)
@@ -236,8 +238,16 @@ func TestAccess_actor(t *testing.T) {
 
 	support = s.actAs("ada", "grace")
 	support.get("/").page(http.StatusOK)
+	s.events.take()
 	support.do("DELETE", "/api/secret?id="+h.secretID, "").status(http.StatusNoContent)
 	support.post("/tokens/"+h.tokenID+"/revoke", nil).status(http.StatusSeeOther)
+	events := s.events.take()
+	require.Len(t, events, 2)
+	for _, e := range events {
+		require.Equal(t, auth.EventRevoked, e.Type)
+		require.Equal(t, "ada", e.UserID)
+		require.Equal(t, "grace", e.Actor)
+	}
 }
 
 // Showing a plaintext requires a recent sign-in. Revoking does not.

@@ -2,26 +2,24 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"log"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/seed-31c5bcb2/auth"
 )
 
-type addressKey struct{}
-
 // clientAddress reads the client's address from the last entry of X-Forwarded-For,
 // which the proxy has added. It is correct only if there is one proxy, and no client
-// can connect to this service directly.
+// can connect to this service directly. If the entry is no address, the client's is unknown.
 func clientAddress(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		address := lastEntry(r.Header.Values("X-Forwarded-For"))
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), addressKey{}, address)))
+		addr, _ := netip.ParseAddr(lastEntry(r.Header.Values("X-Forwarded-For")))
+		next.ServeHTTP(w, r.WithContext(auth.WithClientAddr(r.Context(), addr)))
 	})
 }
 
@@ -34,22 +32,12 @@ func lastEntry(lines []string) string {
 	return strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
 }
 
-// withAddress replaces the proxy's address in events by the client's.
-func withAddress(o auth.Observer) auth.Observer {
-	return func(ctx context.Context, e auth.Event) {
-		if address, _ := ctx.Value(addressKey{}).(string); address != "" {
-			e.Remote = address
-		}
-		o(ctx, e)
-	}
-}
-
 func newCookie(store auth.Store, keys auth.Keys) (*auth.Cookie, error) {
 	return auth.NewCookie(store, auth.CookieConfig{Keys: keys}) // Secure, even though the proxy uses plain HTTP
 }
 
 func routes(cookie *auth.Cookie, observe auth.Observer) http.Handler {
-	m := &auth.Middleware{Observe: withAddress(observe)}
+	m := &auth.Middleware{Observe: observe}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /session", signIn(cookie))
 	mux.Handle("/notes", m.Require(cookie)(http.HandlerFunc(greet)))

@@ -5,7 +5,6 @@ import (
 	"context"
 	"html"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -22,21 +21,21 @@ import (
 	"github.com/seed-31c5bcb2/auth/settings"
 )
 
-// remotes collects the values of Event.Remote.
-type remotes struct {
+// A recorder keeps all events.
+type recorder struct {
 	mu  sync.Mutex
-	all []string
+	all []auth.Event
 }
 
-func (rs *remotes) observe(_ context.Context, e auth.Event) {
+func (rs *recorder) observe(_ context.Context, e auth.Event) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	rs.all = append(rs.all, e.Remote)
+	rs.all = append(rs.all, e)
 }
 
 // start returns a TLS proxy in front of a service that uses plain HTTP, and a client
 // that is signed in.
-func start(t *testing.T, seen *remotes, keepHost bool) (*httptest.Server, *http.Client) {
+func start(t *testing.T, seen *recorder, keepHost bool) (*httptest.Server, *http.Client) {
 	t.Helper()
 	store := auth.NewMemoryStore()
 	cookie, err := newCookie(store, exampletest.Keys())
@@ -78,7 +77,7 @@ func TestSettings_curlBehindProxy(t *testing.T) {
 	for name, keepHost := range map[string]bool{"proxy keeps Host": true, "proxy changes Host": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			proxy, client := start(t, new(remotes), keepHost)
+			proxy, client := start(t, new(recorder), keepHost)
 			_, form := exampletest.Send(t, client, "GET", proxy.URL+"/settings/tokens/new")
 			fields := exampletest.FillIn(form, url.Values{"name": {"Deploy"}, "expires": {"720h0m0s"}, "access": {"full"}})
 			r, err := http.NewRequestWithContext(t.Context(), "POST", proxy.URL+"/settings/tokens", strings.NewReader(fields.Encode()))
@@ -121,7 +120,7 @@ func TestRequire_originBehindProxy(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			proxy, client := start(t, new(remotes), tt.keepHost)
+			proxy, client := start(t, new(recorder), tt.keepHost)
 			origin := cmp.Or(tt.origin, proxy.URL)
 			require.Equal(t, tt.status, post(t, client, proxy.URL+"/notes", "Origin", origin, "Sec-Fetch-Site", tt.site))
 		})
@@ -136,6 +135,8 @@ func TestClientAddress_lastEntry(t *testing.T) {
 	}{
 		{nil, ""},
 		{[]string{""}, ""},
+		{[]string{"unknown"}, ""},
+		{[]string{"192.0.2.1, acme_pat_x"}, ""},
 		{[]string{"192.0.2.1"}, "192.0.2.1"},
 		{[]string{"203.0.113.9, 192.0.2.1"}, "192.0.2.1"},
 		{[]string{"203.0.113.9", "203.0.113.8 ,\t192.0.2.1 "}, "192.0.2.1"},
@@ -147,7 +148,9 @@ func TestClientAddress_lastEntry(t *testing.T) {
 		r.Header["X-Forwarded-For"] = tt.lines
 		var got string
 		h := clientAddress(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			got, _ = r.Context().Value(addressKey{}).(string)
+			if addr, known := auth.ClientAddr(r.Context()); known {
+				got = addr.String()
+			}
 		}))
 		h.ServeHTTP(nil, r)
 		require.Equal(t, tt.want, got)
@@ -158,12 +161,11 @@ func TestClientAddress_lastEntry(t *testing.T) {
 
 func TestEvent_clientAddress(t *testing.T) {
 	t.Parallel()
-	seen := new(remotes)
+	seen := new(recorder)
 	proxy, client := start(t, seen, true)
 	require.Equal(t, 200, post(t, client, proxy.URL+"/notes"))
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
 	require.Len(t, seen.all, 1)
-	require.NotNil(t, net.ParseIP(seen.all[0]), "not an address without a port: %s", seen.all[0])
-	require.True(t, net.ParseIP(seen.all[0]).IsLoopback())
+	require.True(t, seen.all[0].ClientAddr.IsLoopback(), "the proxy's client, and not what it claims: %s", seen.all[0].ClientAddr)
 }

@@ -76,7 +76,8 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	// PostForm, not Form: passwords in URLs end up in logs.
 	view := signInView{Name: r.PostForm.Get("username"), Next: auth.LocalPath(r.PostForm.Get("next"), "")}
-	u, err := s.users.signIn(r.Context(), front.ClientAddress(r, s.proxied), view.Name, r.PostForm.Get("password"))
+	addr, _ := auth.ClientAddr(r.Context())
+	u, err := s.users.signIn(r.Context(), front.ClientNetwork(addr), view.Name, r.PostForm.Get("password"))
 	if err == nil {
 		err = s.startSession(w, r, u)
 	}

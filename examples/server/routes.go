@@ -41,7 +41,7 @@ func (s *server) routes() http.Handler {
 	secret := s.api.Require(s.secret)
 	mux.Handle("GET /api/v1/usage", secret(http.HandlerFunc(s.usage.show)))
 
-	return withSecurityHeaders(withTimeout(mux))
+	return withSecurityHeaders(s.withClientAddr(withTimeout(mux)))
 }
 
 // The scopes of this service.

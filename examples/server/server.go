@@ -123,6 +123,13 @@ func withTimeout(next http.Handler) http.Handler {
 	})
 }
 
+// withClientAddr says where requests come from, in events and in the records of credentials.
+func (s *server) withClientAddr(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(auth.WithClientAddr(r.Context(), front.ClientAddr(r, s.proxied))))
+	})
+}
+
 // withSecurityHeaders sets headers on all responses. The referrer policy is not
 // no-referrer, with which browsers send our own forms with "Origin: null": without
 // Sec-Fetch-Site, they could then not be told apart from those of other sites.

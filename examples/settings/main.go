@@ -54,7 +54,14 @@ func (s *service) routes() (http.Handler, error) {
 		return nil, err
 	}
 	mux.Handle("/settings/", http.StripPrefix("/settings", developer))
-	return mux, nil
+	return withClientAddr(mux), nil
+}
+
+// withClientAddr is for a service with no proxy in front.
+func withClientAddr(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(auth.WithClientAddr(r.Context(), auth.RemoteAddr(r))))
+	})
 }
 
 func user(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +85,7 @@ func (s *service) notify(ctx context.Context, e auth.Event) {
 	if _, byUser := auth.FromContext(ctx); !byUser {
 		return // by the service itself, not by a request
 	}
-	text := fmt.Sprintf("Credentials of your account: %s %s %s, from %s.", e.Scheme, e.CredentialID, change, e.Remote)
+	text := fmt.Sprintf("Credentials of your account: %s %s %s, from %s.", e.Scheme, e.CredentialID, change, e.ClientAddr)
 	select {
 	case s.mails <- mail{e.UserID, text}:
 	default:

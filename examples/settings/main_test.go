@@ -63,7 +63,7 @@ func TestSettings_mailAboutNewToken(t *testing.T) {
 	go s.send(ctx, func(m mail) { sent <- m })
 	got := <-sent
 	require.Equal(t, "alice", got.to)
-	require.True(t, strings.HasPrefix(got.text, "Credentials of your account: Bearer "+tokens[0].ID+" was created, from 127.0.0.1:"), got.text)
+	require.True(t, strings.HasPrefix(got.text, "Credentials of your account: Bearer "+tokens[0].ID+" was created, from 127.0.0.1."), got.text)
 
 	// Changes by the service itself cause no mail.
 	_, err = s.bearer.RevokeAll(t.Context(), "alice")

@@ -90,14 +90,14 @@ func TestFront_onlyOwnNames(t *testing.T) {
 }
 
 // A client can send a list of any length.
-func TestClientAddress_longList(t *testing.T) {
+func TestClientAddr_longList(t *testing.T) {
 	r := httptest.NewRequestWithContext(t.Context(), "POST", "/signin", nil)
 	r.Header.Set("X-Forwarded-For", strings.Repeat(",", 1<<20)+"192.0.2.1")
-	require.Equal(t, "192.0.2.1/32", ClientAddress(r, true).String())
-	require.Zero(t, testing.AllocsPerRun(10, func() { ClientAddress(r, true) }), "the list is not copied")
+	require.Equal(t, "192.0.2.1/32", ClientNetwork(ClientAddr(r, true)).String())
+	require.Zero(t, testing.AllocsPerRun(10, func() { ClientNetwork(ClientAddr(r, true)) }), "the list is not copied")
 }
 
-func TestClientAddress(t *testing.T) {
+func TestClientNetwork(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		proxied   bool
@@ -123,7 +123,7 @@ func TestClientAddress(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), "POST", "/signin", nil)
 		r.RemoteAddr = row.remote
 		r.Header["X-Forwarded-For"] = row.forwarded
-		require.Equal(t, row.want, ClientAddress(r, row.proxied).String(), "%+v", row)
+		require.Equal(t, row.want, ClientNetwork(ClientAddr(r, row.proxied)).String(), "%+v", row)
 	}
 }
 

@@ -91,11 +91,10 @@ func lastEntry(lines []string) string {
 	return strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
 }
 
-// ClientAddress returns the address that attempts to sign in are counted for: of IPv6 a
-// /64, in which a host can pick its address. Behind a proxy it is in the entry of
+// ClientAddr returns the client's address. Behind a proxy it is in the entry of
 // X-Forwarded-For that the proxy has added, the last one; the others come from the
-// client, which can write anything. Addresses that cannot be read count as one.
-func ClientAddress(r *http.Request, proxied bool) netip.Prefix {
+// client, which can write anything. It is the zero Addr if it cannot be read.
+func ClientAddr(r *http.Request, proxied bool) netip.Addr {
 	text := r.RemoteAddr
 	if proxied {
 		text = lastEntry(r.Header.Values("X-Forwarded-For"))
@@ -105,8 +104,14 @@ func ClientAddress(r *http.Request, proxied bool) netip.Prefix {
 		withPort, _ := netip.ParseAddrPort(text)
 		ip = withPort.Addr()
 	}
+	return ip.Unmap().WithZone("")
+}
+
+// ClientNetwork returns the network that attempts to sign in are counted for: of IPv6 a
+// /64, in which a host can pick its address. Addresses that cannot be read count as one.
+func ClientNetwork(ip netip.Addr) netip.Prefix {
 	bits := 32
-	if ip = ip.Unmap().WithZone(""); ip.Is6() {
+	if ip.Is6() {
 		bits = 64
 	}
 	prefix, _ := ip.Prefix(bits)
