@@ -688,10 +688,15 @@ func TestEvent_fieldsOfChanges(t *testing.T) {
 			f := newFixture(t)
 			call := lifecycleCalls(t, f)[name]
 			support := withCookie(f.signIn("ada", auth.SessionOptions{Actor: "bob"}))
-			h := onRoute(auth.Require(f.cookie)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-				if outage {
-					f.store.fail = func(string) error { return errors.New("connection refused") }
+			var failingNow atomic.Bool // uses are written in the background
+			f.store.fail = func(string) error {
+				if failingNow.Load() {
+					return errors.New("connection refused")
 				}
+				return nil
+			}
+			h := onRoute(auth.Require(f.cookie)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				failingNow.Store(outage)
 				_, err := call(auth.NewUserContext(r.Context(), "any user"))
 				require.Equal(t, outage, errors.Is(err, auth.ErrUnavailable), name)
 			})))

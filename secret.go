@@ -115,7 +115,7 @@ func (s *Secret) authenticate(r *http.Request, presented header.Authorization) (
 		return nil, errRejected(c, ReasonBrowser, ErrInvalidCredential)
 	case browser && rejected && e.Reason == ReasonNetwork:
 		// Browsers are in other networks than servers, and the secret has leaked.
-		return nil, &Error{Reason: ReasonBrowser, Err: e.Err, userID: e.userID, credentialID: e.credentialID}
+		return nil, &Error{Reason: ReasonBrowser, Err: e.Err, subject: e.subject}
 	case err != nil:
 		return nil, err
 	}
