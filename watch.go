@@ -114,6 +114,8 @@ func (c *identityContext) sourceOf(a Authenticator) (s source, ok bool) {
 	switch a := a.(type) {
 	case *Bearer:
 		return a.source(), c.credential != nil
+	case *headerBearer:
+		return a.bearer.source(), c.credential != nil
 	case *Secret:
 		return a.source(), c.credential != nil
 	case *Cookie:

@@ -197,6 +197,32 @@ func TestWatch_revoked(t *testing.T) {
 	}
 }
 
+// The store of a token in a header of its own is listened to as well, next to another Bearer or alone.
+func TestWatch_inHeader(t *testing.T) {
+	t.Parallel()
+	for name, more := range map[string]func() []auth.Authenticator{
+		"alone":                   func() []auth.Authenticator { return nil },
+		"next to another store's": func() []auth.Authenticator { return []auth.Authenticator{over(t, auth.NewMemoryStore()).bearer} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := over(t, auth.NewMemoryStore())
+				plaintext, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
+				require.NoError(t, err)
+				ctx := open(t, auth.Require(f.bearer.InHeader("X-API-Key"), more()...), time.Hour, field("X-API-Key", plaintext))
+				time.Sleep(10 * time.Hour)
+				watched(t, ctx)
+				start := time.Now()
+				require.NoError(t, f.bearer.Revoke(t.Context(), "ada", c.ID))
+				<-ctx.Done()
+				require.Zero(t, time.Since(start), "the store reports changes")
+				hasEnded(t, ctx, auth.ErrInvalidCredential, auth.ReasonRevoked)
+			})
+		})
+	}
+}
+
 // A revocation between the authentication and Watch was reported before anything listened.
 func TestWatch_revokedBefore(t *testing.T) {
 	t.Parallel()
