@@ -273,7 +273,7 @@ func (c *identityContext) recheckEach(ctx context.Context, id *Identity, until *
 				idle = a.idleAt(record)
 			}
 		default:
-			err = c.recheckCustom(ctx, a, id)
+			err = c.recheckCustom(ctx, a, id, until)
 		}
 		switch {
 		case err == nil && record != nil:
@@ -296,7 +296,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-func (c *identityContext) recheckCustom(ctx context.Context, a Authenticator, id *Identity) error {
+func (c *identityContext) recheckCustom(ctx context.Context, a Authenticator, id *Identity, until *validity) error {
 	if c.principal == nil || c.principal.request == nil {
 		return errNotAccepted // one of ours has accepted the request, or NewContext made the identity
 	}
@@ -307,6 +307,7 @@ func (c *identityContext) recheckCustom(ctx context.Context, a Authenticator, id
 	if res.identity.UserID != id.UserID || res.identity.CredentialID != id.CredentialID {
 		return errUnknown
 	}
+	until.expires = res.identity.ExpiresAt // which may be later than when the request was accepted
 	return checkKept(id.Scopes, res.identity.Scopes)
 }
 

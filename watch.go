@@ -67,6 +67,8 @@ func Watch(ctx context.Context, every time.Duration) (watched context.Context, c
 	o := watch.Options{Every: max(every, minWatch)}
 	if c := w.identity.credential; c != nil {
 		o.Subject, o.Expires = watch.Subject{Kind: uint8(c.Kind), UserID: c.UserID}, c.ExpiresAt
+	} else { // of a custom authenticator
+		o.Expires = w.identity.principal.identity.ExpiresAt
 	}
 	var all []*watch.Watch
 	for _, s := range sources {
@@ -172,7 +174,7 @@ func (w *watcher) Ask() (a watch.Answer) {
 
 // Expired implements watch.Watched.
 func (w *watcher) Expired() {
-	w.end(w.rejection(errRejected(w.identity.credential, ReasonExpired, ErrInvalidCredential)))
+	w.end(w.rejection(&Error{Reason: ReasonExpired, Err: ErrInvalidCredential}))
 }
 
 // Unanswered implements watch.Watched.

@@ -631,6 +631,53 @@ func TestWatch_customAuthenticator(t *testing.T) {
 	})
 }
 
+// A prolonging authenticator changes the expiry of its identity, and can become unavailable.
+type prolonging struct {
+	expires     atomic.Pointer[time.Time]
+	unavailable atomic.Bool
+}
+
+func (a *prolonging) Scheme() auth.Scheme { return auth.SchemeBearer }
+
+func (a *prolonging) Authenticate(*http.Request) (*auth.Identity, error) {
+	if a.unavailable.Load() {
+		return nil, errors.New("reset")
+	}
+	return &auth.Identity{UserID: "ada", CredentialID: "1", ExpiresAt: *a.expires.Load()}, nil
+}
+
+// The ExpiresAt of a custom authenticator ends a watch too, even if it cannot be asked then. It is
+// that of the last answer.
+func TestWatch_customAuthenticatorExpires(t *testing.T) {
+	t.Parallel()
+	for _, asked := range []bool{true, false} {
+		for _, available := range []bool{true, false} {
+			t.Run(fmt.Sprintf("it has answered: %t, and is available: %t", asked, available), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					early := time.Now().Add(time.Minute + 7*time.Nanosecond)
+					late := early.Add(time.Minute)
+					a, want := new(prolonging), early
+					a.expires.Store(&early)
+					ctx := open(t, auth.Require(a), every, authorization("Bearer abc"))
+					if asked {
+						time.Sleep(every)
+						a.expires.Store(&late)
+						time.Sleep(every)
+						want = late
+					}
+					watched(t, ctx)
+					a.unavailable.Store(!available)
+					time.Sleep(time.Until(want) - time.Nanosecond)
+					watched(t, ctx)
+					time.Sleep(time.Nanosecond)
+					hasEnded(t, ctx, auth.ErrInvalidCredential, auth.ReasonExpired)
+				})
+			})
+		}
+	}
+}
+
 // A LookupStore is a function, which cannot be compared.
 func TestWatch_lookupStore(t *testing.T) {
 	t.Parallel()
