@@ -250,8 +250,9 @@ func (c *identityContext) rejection(ctx context.Context, id *Identity, err error
 
 var errNotAccepted = errors.New("auth: Recheck of an identity that no authenticator of the route has accepted")
 
-// recheckEach asks the authenticators of the identity's scheme until one accepts it. An
-// outage is more than a rejection: the one that is unavailable may know the credential.
+// recheckEach asks the authenticators of the identity's scheme until one accepts it. Of several
+// Cookies it asks only the one that has accepted the request. An outage is more than a
+// rejection: the one that is unavailable may know the credential.
 func (c *identityContext) recheckEach(ctx context.Context, id *Identity, until *validity) error {
 	rejected := errInternal(errNotAccepted)
 	for i, a := range c.route.authenticators {
@@ -269,6 +270,9 @@ func (c *identityContext) recheckEach(ctx context.Context, id *Identity, until *
 		case *Secret:
 			record, err = a.recheck(ctx, c.credential)
 		case *Cookie:
+			if p := c.principal; p != nil && p.cookie != nil && p.cookie != a {
+				continue // it may have another idle timeout
+			}
 			if record, err = a.recheck(ctx, c.credential); err == nil {
 				idle = a.idleAt(record)
 			}

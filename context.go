@@ -68,7 +68,8 @@ func NewUserContext(ctx context.Context, user any) context.Context {
 	if outer := current(ctx); outer != nil {
 		c.credential, c.route = outer.credential, outer.route
 		if outer.principal != nil {
-			c.principal.identity, c.principal.request = outer.principal.identity, outer.principal.request
+			*c.principal = *outer.principal
+			c.principal.user = user
 		}
 	}
 	return c
@@ -157,6 +158,9 @@ type principal struct {
 	// request, if not nil, is a copy of the one that a custom authenticator has accepted, for
 	// Recheck. The handler has another one, which it may change meanwhile.
 	request *http.Request
+	// cookie, if not nil, is the one of the route's several Cookies that has accepted the
+	// request. They can have other idle timeouts.
+	cookie *Cookie
 }
 
 func newPrincipal(id Identity) *principal {

@@ -120,6 +120,7 @@ type route struct {
 	schemes        []Scheme // schemes[i] is authenticators[i].Scheme().canonical()
 	headers        []string // headers[i] is the one that authenticators[i] reads by Bearer.InHeader; empty for all others
 	inHeaders      bool     // headers are not all empty
+	cookies        int      // how many of authenticators are a *Cookie
 	unspecified    []bool   // unspecified[i] means that authenticators[i] may read anything
 }
 
@@ -134,6 +135,9 @@ func newRoute(m Middleware, optional bool, first Authenticator, more []Authentic
 		rt.schemes = append(rt.schemes, scheme)
 		rt.takesCookie = rt.takesCookie || scheme == SchemeCookie
 		rt.unspecified = append(rt.unspecified, rt.addFields(a, scheme))
+		if _, ok := a.(*Cookie); ok {
+			rt.cookies++
+		}
 		var name string
 		if own, ok := a.(*headerBearer); ok {
 			name, rt.inHeaders = own.name, true
@@ -303,6 +307,8 @@ func (rt *route) identify(r *http.Request, res *result) (*admitted, error) {
 		a.principal = newPrincipal(*res.identity)
 		a.principal.identity.Scheme = res.scheme         // the route's, whatever the identity claims
 		a.principal.request = r.WithContext(r.Context()) // share writes to r
+	} else if cookie, ok := rt.authenticators[res.tried].(*Cookie); ok && rt.cookies > 1 {
+		a.principal = &principal{cookie: cookie}
 	}
 	if err := rt.setUser(r.Context(), &a.identityContext); err != nil {
 		return nil, err
@@ -316,9 +322,13 @@ func (rt *route) setUser(ctx context.Context, c *identityContext) (err error) {
 	if rt.resolve == nil {
 		return nil
 	}
-	if c.principal == nil {
-		c.principal = newPrincipal(Identity{})
-		c.credential.describe(c.principal.identity)
+	if c.principal == nil || c.principal.identity == nil {
+		p := newPrincipal(Identity{})
+		c.credential.describe(p.identity)
+		if c.principal != nil {
+			p.cookie = c.principal.cookie
+		}
+		c.principal = p
 	}
 	c.principal.user, err = rt.resolveUser(ctx, c.principal.identity)
 	return err

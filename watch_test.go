@@ -347,6 +347,39 @@ func TestWatch_idle(t *testing.T) {
 	})
 }
 
+// A route may accept sessions of two Cookies, for example those of support staff under a shorter
+// IdleTimeout. The one that accepted the session decides, whatever their order.
+func TestWatch_idleOfSeveralCookies(t *testing.T) {
+	t.Parallel()
+	resolve := func(context.Context, *auth.Identity) (any, error) { return "ada", nil }
+	for name, m := range map[string]*auth.Middleware{"without Resolve": {}, "with Resolve": {Resolve: resolve}} {
+		for _, supportFirst := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, support first: %t", name, supportFirst), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					store := auth.NewMemoryStore()
+					users := over(t, store, func(c *configs) { c.cookie.IdleTimeout = time.Hour })
+					support := over(t, store, func(c *configs) { c.cookie.Name, c.cookie.IdleTimeout = "__Host-support", 2*time.Minute })
+					wrap := m.Require(users.cookie, support.cookie)
+					if supportFirst {
+						wrap = m.Require(support.cookie, users.cookie)
+					}
+					own := open(t, wrap, 24*time.Hour, withSameOrigin(users.signIn("ada")))
+					acting := open(t, wrap, 24*time.Hour, withSameOrigin(support.signIn("ada", auth.SessionOptions{Actor: "grace"})))
+					time.Sleep(2*time.Minute - time.Nanosecond)
+					watched(t, acting)
+					time.Sleep(time.Nanosecond)
+					hasEnded(t, acting, auth.ErrInvalidCredential, auth.ReasonIdle)
+					time.Sleep(58*time.Minute - time.Nanosecond)
+					watched(t, own)
+					time.Sleep(time.Nanosecond)
+					hasEnded(t, own, auth.ErrInvalidCredential, auth.ReasonIdle)
+				})
+			})
+		}
+	}
+}
+
 // A user that the service disables keeps no stream.
 func TestWatch_resolve(t *testing.T) {
 	t.Parallel()
