@@ -39,7 +39,7 @@ func (s *service) routes() http.Handler {
 	signedIn := m.Require(s.cookie) // sessions only: a leaked token must not be able to do these
 	mux.Handle("POST /tokens", bodyFirst(signedIn(http.HandlerFunc(s.createToken))))
 	mux.Handle("POST /password", bodyFirst(signedIn(http.HandlerFunc(s.changePassword))))
-	mux.Handle("DELETE /account", signedIn(http.HandlerFunc(s.deleteAccount)))
+	mux.Handle("DELETE /account", signedIn(auth.RequireRecent(maxAge)(http.HandlerFunc(s.deleteAccount))))
 	return mux
 }
 

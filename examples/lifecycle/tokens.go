@@ -13,10 +13,8 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// maxAge is how long after a sign-in a session can create tokens.
+// maxAge is how long after a sign-in a session can create tokens, and delete the account.
 const maxAge = 10 * time.Minute
-
-var errSignInAgain = errors.New("sign in again to create a token")
 
 // bodyFirst reads the request's body before next authenticates the request. Otherwise a
 // client could send all but the last byte, and create a token after its session has ended.
@@ -45,8 +43,6 @@ func (s *service) createToken(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.As(err, &invalid):
 		http.Error(w, invalid.Argument+" "+invalid.Fault, http.StatusBadRequest)
-	case errors.Is(err, errSignInAgain):
-		http.Error(w, err.Error(), http.StatusForbidden)
 	case err != nil:
 		auth.WriteError(w, r, err)
 	default:
@@ -58,13 +54,13 @@ func (s *service) createToken(w http.ResponseWriter, r *http.Request) {
 // issue creates a token, if the session may do so. It revokes the token unless the session
 // is still valid then.
 func (s *service) issue(ctx context.Context, o auth.TokenOptions) (plaintext string, err error) {
-	id, _ := auth.FromContext(ctx)
-	if time.Since(id.AuthenticatedAt) > maxAge {
-		return "", errSignInAgain
+	if err := auth.CheckRecent(ctx, maxAge); err != nil {
+		return "", err // also if another user acts in the session
 	}
 	if err := auth.CheckScope(ctx, o.Scopes...); err != nil {
 		return "", err // the session lacks a scope that the token would have
 	}
+	id, _ := auth.FromContext(ctx)
 	plaintext, token, err := s.bearer.Issue(ctx, id.UserID, o)
 	if err != nil {
 		return "", err

@@ -95,7 +95,19 @@ func TestIssue_scopesOfSession(t *testing.T) {
 	}
 }
 
-// A session that was stolen some time after the sign-in cannot create a token.
+// A token of support staff would outlive the session in which they act as the user.
+func TestIssue_actor(t *testing.T) {
+	t.Parallel()
+	s, _ := start(t)
+	w := httptest.NewRecorder()
+	_, err := s.cookie.SignIn(w, httptest.NewRequest("POST", "/support", nil), "alice", auth.SessionOptions{Actor: "grace"})
+	require.NoError(t, err)
+	w = s.createTokenIn(t, w.Result().Cookies()[0], []string{"*"})
+	require.Equal(t, 403, w.Code)
+	s.requireNoTokens(t)
+}
+
+// A session that was stolen some time after the sign-in cannot create a token or delete the account.
 func TestIssue_recentSignIn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -108,8 +120,14 @@ func TestIssue_recentSignIn(t *testing.T) {
 		require.Equal(t, 200, s.createTokenIn(t, session, []string{"*"}).Code)
 		time.Sleep(time.Microsecond)
 		w := s.createTokenIn(t, session, []string{"*"})
-		require.Equal(t, 403, w.Code)
-		require.Equal(t, errSignInAgain.Error()+"\n", w.Body.String())
+		require.Equal(t, 401, w.Code)
+		require.Contains(t, w.Body.String(), "insufficient_user_authentication")
+		r := httptest.NewRequest("DELETE", "/account", nil)
+		r.AddCookie(session)
+		w = httptest.NewRecorder()
+		s.routes().ServeHTTP(w, r)
+		require.Equal(t, 401, w.Code)
+		require.Contains(t, w.Body.String(), "insufficient_user_authentication")
 		require.Equal(t, 200, s.createTokenIn(t, s.session(t, nil), []string{"*"}).Code)
 		require.NoError(t, s.cookie.Close(t.Context()))
 	})
