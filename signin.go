@@ -29,7 +29,10 @@ type SessionOptions struct {
 	NonPersistent bool
 	// Actor, if not empty, is the user who acts as userID, for example a member of the support
 	// staff: another user ID. It is in the [Identity] of each request. Use a [Cookie] with a Name
-	// of its own for such sessions, so that the actor's own session stays.
+	// of its own for such sessions, so that the actor's own session stays. A session that replaces
+	// one with an Actor does not keep it: a handler that calls SignIn again for the user of a
+	// request must pass on the Actor of its Identity, or the actor becomes the user. MaxPerUser
+	// counts these sessions as userID's.
 	Actor string
 	// Metadata is the service's own data about the session: see TokenOptions.
 	Metadata map[string]string

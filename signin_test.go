@@ -726,6 +726,15 @@ func TestSignIn_actor(t *testing.T) {
 	require.Equal(t, "ada", id.UserID)
 	require.Equal(t, "grace", id.Actor)
 
+	renamed := *own
+	renamed.Name = acting.Name
+	refused(t, behind(auth.Require(support)).get(withCookie(&renamed)), 401, `Cookie realm="api"`)
+	w = httptest.NewRecorder()
+	c, err = support.SignIn(w, request("POST", withSameOrigin(acting)), "ada", auth.SessionOptions{})
+	require.NoError(t, err)
+	require.Empty(t, c.Actor, "a session that replaces it does not keep it")
+	refused(t, behind(auth.Require(support)).get(withCookie(acting)), 401, `Cookie realm="api"`)
+
 	for _, actor := range []string{"ada", "\x00", repeated("x", 256)} {
 		w := httptest.NewRecorder()
 		_, err := support.SignIn(w, request("POST"), "ada", auth.SessionOptions{Actor: actor})
