@@ -12,6 +12,7 @@ import (
 const (
 	defaultWatch = 30 * time.Second
 	minWatch     = time.Second
+	maxWatch     = time.Hour
 	askTimeout   = 10 * time.Second // of one Recheck, in case Resolve waits for longer
 )
 
@@ -30,8 +31,8 @@ var watches watch.Registry
 // that [Middleware.Resolve] rejects. At ExpiresAt the context ends without asking the store. A
 // session that becomes idle ends at that time: an open stream is not a use of its session.
 //
-// Zero or a negative every means 30 seconds. The minimum is one second; a shorter one counts as
-// one second. At most 8 calls of Recheck are in progress for a store, so a slow store delays
+// Zero or a negative every means 30 seconds. Less than a second counts as a second, and more than
+// an hour as an hour: a store that reports changes can miss some. At most 8 calls of Recheck are in progress for a store, so a slow store delays
 // the next ones. Each has 10 seconds.
 //
 // An outage, of the store or of Resolve, says nothing about the credential. The context does
@@ -64,7 +65,7 @@ func Watch(ctx context.Context, every time.Duration) (watched context.Context, c
 	if watched.Err() != nil {
 		return watched, func() { end(nil) }
 	}
-	o := watch.Options{Every: max(every, minWatch)}
+	o := watch.Options{Every: min(max(every, minWatch), maxWatch)}
 	if c := w.identity.credential; c != nil {
 		o.Subject, o.Expires = watch.Subject{Kind: uint8(c.Kind), UserID: c.UserID}, c.ExpiresAt
 	} else { // of a custom authenticator

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"runtime"
 	"strings"
@@ -425,6 +426,55 @@ func TestWatch_panic(t *testing.T) {
 			require.NotContains(t, e.Error(), "canary")
 		})
 	}
+}
+
+// A Resolve that calls runtime.Goexit, for example by t.FailNow, takes no goroutine away from the
+// watches of other users.
+func TestWatch_goexit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newNews()
+		f := over(t, store)
+		var exits atomic.Bool
+		m := &auth.Middleware{Resolve: func(_ context.Context, id *auth.Identity) (any, error) {
+			if id.UserID == "eve" && exits.Load() {
+				runtime.Goexit()
+			}
+			return 1, nil
+		}}
+		var eves []context.Context
+		for range 20 {
+			eves = append(eves, open(t, m.Require(f.bearer), every, authorization("Bearer "+f.token("eve"))))
+		}
+		plaintext, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
+		require.NoError(t, err)
+		ctx := open(t, m.Require(f.bearer), time.Hour, authorization("Bearer "+plaintext))
+		exits.Store(true)
+		time.Sleep(2 * every)
+		require.NoError(t, f.bearer.Revoke(t.Context(), "ada", c.ID))
+		store.tell(auth.KindToken, "ada")
+		time.Sleep(time.Millisecond)
+		hasEnded(t, ctx, auth.ErrInvalidCredential, auth.ReasonRevoked)
+		time.Sleep(6 * time.Minute)
+		for _, ctx := range eves {
+			hasEnded(t, ctx, auth.ErrUnavailable, auth.ReasonUnavailable)
+		}
+	})
+}
+
+// A store that reports changes may miss one without noticing.
+func TestWatch_longInterval(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := over(t, newNews())
+		plaintext, c, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
+		require.NoError(t, err)
+		ctx := open(t, auth.Require(f.bearer), math.MaxInt64, authorization("Bearer "+plaintext))
+		time.Sleep(time.Minute)
+		require.NoError(t, f.bearer.Revoke(t.Context(), "ada", c.ID))
+		time.Sleep(time.Hour)
+		hasEnded(t, ctx, auth.ErrInvalidCredential, auth.ReasonRevoked)
+	})
 }
 
 // The store has read the record when it is revoked, so the answer is older than the report.

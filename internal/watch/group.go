@@ -175,9 +175,17 @@ func (g *group) enqueue(w *Watch, urgent bool) {
 	}
 }
 
-// work asks until no watch is queued.
+// work asks until no watch is queued. If an ask calls runtime.Goexit, another goroutine takes
+// over: the group must not run out of them.
 func (g *group) work() {
-	for w := g.next(); w != nil; w = g.next() {
+	var w *Watch
+	defer func() {
+		if w != nil {
+			go g.work()
+			w.settle(Answer{Unknown: true})
+		}
+	}()
+	for w = g.next(); w != nil; w = g.next() {
 		w.settle(w.watched.Ask())
 	}
 }
