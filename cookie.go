@@ -92,8 +92,8 @@ type CookieConfig struct {
 	// IdleTimeout ends a session that has not been used for that long. It is at least 2
 	// minutes and less than Lifetime. Zero means that idle sessions do not end.
 	IdleTimeout time.Duration
-	// MaxPerUser is how many sessions a user may have: a new one ends the oldest. Zero
-	// means no limit.
+	// MaxPerUser is how many sessions a user may have: a new one ends the oldest, first of those
+	// with an Actor. Zero means no limit.
 	MaxPerUser int
 	// TrustedOrigins are other origins whose pages may send any request with the
 	// cookie, such as "https://app.example.com": scheme, host and port, without

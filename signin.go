@@ -31,8 +31,8 @@ type SessionOptions struct {
 	// staff: another user ID. It is in the [Identity] of each request. Use a [Cookie] with a Name
 	// of its own for such sessions, so that the actor's own session stays. A session that replaces
 	// one with an Actor does not keep it: a handler that calls SignIn again for the user of a
-	// request must pass on the Actor of its Identity, or the actor becomes the user. MaxPerUser
-	// counts these sessions as userID's.
+	// request must pass on the Actor of its Identity, or the actor becomes the user. Such a sign-in
+	// ends no other session for the sake of MaxPerUser.
 	Actor string
 	// Metadata is the service's own data about the session: see TokenOptions.
 	Metadata map[string]string
@@ -274,10 +274,15 @@ func (c *Cookie) replace(op *operation, old *Credential, session Credential) err
 
 // create stores a session, and evicts the oldest ones while there are too many. Each
 // failed attempt means that another sign-in of the same user succeeded, so a hundred
-// are more than users cause.
+// are more than users cause. An actor's sign-in evicts none: support staff must not sign the
+// user out.
 func (c *Cookie) create(op *operation, session Credential) (err error) {
+	limit := c.maxPerUser
+	if session.Actor != "" {
+		limit = 0
+	}
 	for range 100 {
-		err = createError(c.store.Create(op.ctx, session, c.maxPerUser), c.maxPerUser)
+		err = createError(c.store.Create(op.ctx, session, limit), limit)
 		if !errors.Is(err, ErrLimit) || errors.Is(err, ErrUnavailable) {
 			return err
 		}
@@ -293,6 +298,8 @@ func (c *Cookie) evictOldest(op *operation, session Credential) error {
 	if err != nil {
 		return err
 	}
+	// The store counts an actor's session as the user's, so it ends before the user's own.
+	slices.SortStableFunc(live, func(a, b Credential) int { return min(len(a.Actor), 1) - min(len(b.Actor), 1) })
 	// Not RevokeAll: a concurrent sign-in may have created a session that is not in
 	// the list and must not end.
 	for _, old := range live[min(len(live), c.maxPerUser-1):] {
