@@ -114,11 +114,12 @@ type Store interface {
 // [errors.ErrUnsupported].
 type Scanner interface {
 	// Scan returns a page of records that are not revoked, in no particular order.
-	// Superseded and expired ones are among them. A record that matches q and does not
-	// change from the first page to the last is in at least one page. It may be in several. A
-	// page before the last may have fewer records than the limit, or none. If the Cursor is
-	// not from a page of the same query, Scan returns an error that wraps ErrInvalidArgument.
-	// The result is the caller's.
+	// Superseded and expired ones are among them. A record that matches q, and is neither
+	// revoked nor rotated from the first page to the last, is in at least one page, even if it
+	// is used or updated in the meantime. It may be in several. One that is created in the
+	// meantime may be missing. A page before the last may have fewer records than the limit, or
+	// none. If the Cursor is not from a page of the same Kind, ExpiresFrom and ExpiresBefore,
+	// Scan returns an error that wraps ErrInvalidArgument. The result is the caller's.
 	Scan(ctx context.Context, q ScanQuery) (ScanPage, error)
 }
 

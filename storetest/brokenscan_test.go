@@ -3,6 +3,8 @@ package storetest_test
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -96,6 +98,28 @@ func (s *sorted) Scan(ctx context.Context, q auth.ScanQuery) (auth.ScanPage, err
 	page.Next = strconv.Itoa(first + len(page.Credentials))
 	if !s.offset {
 		page.Next = strconv.FormatInt(page.Credentials[len(page.Credentials)-1].ExpiresAt.UnixMicro(), 10)
+	}
+	return page, nil
+}
+
+// recentFirst scans the records that were used last before others.
+type recentFirst struct{ *auth.MemoryStore }
+
+func (s *recentFirst) Scan(ctx context.Context, q auth.ScanQuery) (auth.ScanPage, error) {
+	all := q
+	all.Cursor, all.Limit = "", 1000
+	page, err := s.MemoryStore.Scan(ctx, all)
+	if err != nil {
+		return page, err
+	}
+	key := func(c auth.Credential) string {
+		return fmt.Sprintf("%020d%s", math.MaxInt32-max(c.LastUsedAt.Unix(), 0), c.ID)
+	}
+	slices.SortFunc(page.Credentials, func(a, b auth.Credential) int { return cmp.Compare(key(a), key(b)) })
+	page.Credentials = slices.DeleteFunc(page.Credentials, func(c auth.Credential) bool { return key(c) <= q.Cursor })
+	if len(page.Credentials) > q.Max() {
+		page.Credentials = page.Credentials[:q.Max()]
+		page.Next = key(page.Credentials[q.Max()-1])
 	}
 	return page, nil
 }

@@ -97,6 +97,7 @@ var brokenStores = map[string]struct {
 	"Scan ignores the limit":                           {"Scan_pages", func() auth.Store { return &scanning{auth.NewMemoryStore(), anyLimit, nil} }},
 	"Scan continues after the last expiry":             {"Scan_pages", func() auth.Store { return &sorted{auth.NewMemoryStore(), false} }},
 	"Scan pages by offset":                             {"Scan_changesBetweenPages", func() auth.Store { return &sorted{auth.NewMemoryStore(), true} }},
+	"Scan begins with the last used records":           {"Scan_changesBetweenPages", func() auth.Store { return &recentFirst{auth.NewMemoryStore()} }},
 	"Scan begins again after a bad cursor":             {"Scan_badCursor", func() auth.Store { return &restarting{auth.NewMemoryStore()} }},
 	"Scan returns revoked records":                     {"Scan_leavesOutRevoked", func() auth.Store { return &resurrecting{MemoryStore: auth.NewMemoryStore()} }},
 	"Notify misses a Revoke":                           {"Notify_ofRevoke", func() auth.Store { return &muted{MemoryStore: auth.NewMemoryStore(), method: "Revoke"} }},

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -125,7 +126,7 @@ var scanCases = []testCase{
 	},
 	{
 		name: "Scan_changesBetweenPages",
-		why:  "a record that does not change is in a page, whatever is created, updated, used, rotated or revoked in the meantime. A record that was revoked before a page was requested is not in that page.",
+		why:  "a record that is neither rotated nor revoked is in a page, even if it is updated or used, whatever happens to others in the meantime. A record that was revoked before a page was requested is not in that page.",
 		run:  scanDuringChanges,
 	},
 	{
@@ -208,6 +209,12 @@ func scanDuringChanges(t *run) {
 			stay = append(stay, c)
 		}
 	}
+	var used []auth.Credential
+	for i := range 5 {
+		c := record(kinds[i%2], user())
+		c.ExpiresAt = from.Add(time.Duration(2*i) * time.Microsecond)
+		used = append(used, t.create(c))
+	}
 	q := auth.ScanQuery{ExpiresFrom: from, ExpiresBefore: from.Add(time.Second), Limit: 3}
 	revoked := make(map[string]bool)
 	rounds := 0
@@ -223,6 +230,9 @@ func scanDuringChanges(t *run) {
 		c := record(auth.KindToken, user())
 		c.ExpiresAt = from.Add(time.Duration(rounds) * time.Microsecond)
 		t.create(c)
+		for i := range used {
+			t.use(&used[i], rounds)
+		}
 		leave = lastFirst(leave, page)
 		for i := range min(2, len(leave)) {
 			t.changeFor(rounds+i, leave[i], revoked)
@@ -234,6 +244,21 @@ func scanDuringChanges(t *run) {
 			t.fail("no page has %s, which did not change", c.ID)
 		}
 	}
+	for _, c := range used {
+		if !slices.ContainsFunc(got, func(other auth.Credential) bool { return c.Ref() == other.Ref() }) {
+			t.fail("no page has %s, which was used and updated", c.ID)
+		}
+	}
+}
+
+// use uses c for the nth time, and updates its name.
+func (t *run) use(c *auth.Credential, n int) {
+	t.Helper()
+	at := c.CreatedAt.Add(time.Duration(n) * time.Minute)
+	t.ok(t.store.Touch(t.Context(), []auth.Use{{Ref: c.Ref(), Digest: c.Digest, At: at}}))
+	next := renamed(*c, fmt.Sprint("used ", n))
+	t.ok(t.store.Update(t.Context(), *c, next))
+	c.Name = next.Name
 }
 
 // lastFirst moves the last record of the page, where the cursor points, to the front of leave, if
