@@ -18,7 +18,6 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "github.com/ncruces/go-sqlite3/driver"
 	"github.com/stretchr/testify/require"
-	_ "modernc.org/sqlite"
 
 	"github.com/seed-31c5bcb2/auth/sqlstore"
 )
@@ -37,7 +36,6 @@ type database struct {
 type source struct{ driver, dsn string }
 
 var databases = []database{
-	{"SQLite by modernc", sqlstore.SQLite, func(t testing.TB) source { return sqlite(t, "sqlite") }},
 	{"SQLite by ncruces", sqlstore.SQLite, func(t testing.TB) source { return sqlite(t, "sqlite3") }},
 	{"PostgreSQL", sqlstore.PostgreSQL, postgres},
 	{"MariaDB or MySQL", sqlstore.MySQL, mariadb},
