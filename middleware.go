@@ -55,8 +55,9 @@ type Middleware struct {
 // answered with 400 next to an Authorization header.
 //
 // If there is no such header, or it names another scheme, all authenticators are tried in
-// order, by the same rule: a stale cookie does not stop the next one. Two headers, or one
-// over 64 KiB, are answered with 400 on all routes.
+// order, by the same rule: a stale cookie does not stop the next one. A valid credential that
+// [Middleware.Resolve] rejects does: none is tried after it. Two headers, or one over 64 KiB, are
+// answered with 400 on all routes.
 //
 // Responses have a Vary header with the headers other than Authorization that the
 // authenticators read: see [Authenticator]. If the credential was not in an Authorization

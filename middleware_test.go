@@ -566,6 +566,34 @@ func TestMiddleware_resolve(t *testing.T) {
 	require.Equal(t, "user ada", got)
 }
 
+// A request with two valid cookies has the first one's identity. If Resolve rejects that, the
+// request is not one of the other user's.
+func TestMiddleware_resolveRejectsFirstCookie(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	support, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, Name: "__Host-support"})
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	session, err := support.SignIn(w, httptest.NewRequest("POST", "/signin", nil), "ada", auth.SessionOptions{Actor: "grace"})
+	require.NoError(t, err)
+	cookies := withCookie(w.Result().Cookies()[0], f.signIn("grace"))
+	var rejected bool
+	m := auth.Middleware{Resolve: func(_ context.Context, id *auth.Identity) (any, error) {
+		if rejected && id.Actor != "" {
+			return nil, auth.ErrInvalidCredential
+		}
+		return nil, nil
+	}}
+	h, optional := behind(m.Require(support, f.cookie)), behind(m.Optional(support, f.cookie))
+	accepted(t, h.get(cookies), "ada", auth.SchemeCookie)
+	rejected = true
+	require.Equal(t, 401, h.get(cookies).Code)
+	require.Equal(t, "anonymous", optional.get(cookies).Body.String())
+	rejected = false
+	require.NoError(t, support.Revoke(t.Context(), "ada", session.ID))
+	accepted(t, h.get(cookies), "grace", auth.SchemeCookie)
+}
+
 // The response follows the condition that Resolve chooses, by Require and by Recheck. An error
 // that is no decision about the user stays an outage.
 func TestMiddleware_resolveChooses(t *testing.T) {
