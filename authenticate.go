@@ -188,7 +188,8 @@ func recoveredError(scheme Scheme, v any) error {
 //
 // It asks the store itself, not a cache in front of it, and does not count as a use. A
 // custom authenticator is called again with the request, whose header the handler must not
-// have changed, and must return the same user and CredentialID.
+// have changed, and must return the same user and CredentialID. Recheck does not compare Metadata,
+// and does not call the checks of [Middleware.RequireFunc] again.
 //
 // It returns nil, or an *[Error] to pass to [WriteError]: with [ErrInvalidCredential], with
 // [ErrInsufficientScope], with what Resolve chooses, with [ErrUnavailable] if the store or Resolve

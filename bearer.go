@@ -78,9 +78,9 @@ type TokenOptions struct {
 	// length. If nil, it may be used from anywhere. An empty slice that is not nil is an error. The
 	// service must call [WithClientAddr]: otherwise the token is rejected everywhere.
 	Networks []netip.Prefix
-	// Metadata is the service's own data, such as a tenant or a role, which Rotate keeps. It has at
-	// most 16 entries. Keys are 1 to 64 of [a-z0-9_.-], and values at most 256 bytes of UTF-8 without
-	// control characters. It is copied.
+	// Metadata is the service's own data, such as a tenant or a role, which Rotate keeps. Requests
+	// are not checked against it: see [RequireFunc]. It has at most 16 entries. Keys are 1 to 64 of
+	// [a-z0-9_.-], and values at most 256 bytes of UTF-8 without control characters. It is copied.
 	Metadata map[string]string
 	// Idempotency, if not empty, is a value of [NewIdempotency] of at most 24 hours ago. Of
 	// two calls with the same value for the same user, in any process, the second returns
@@ -362,11 +362,12 @@ type TokenUpdate struct {
 
 // Update changes a token and returns it as it is then. Its plaintext and its times stay. A change
 // takes effect in other processes as a revocation does. A request that is already accepted
-// hears of removed scopes and networks by [Recheck]. Fields that other calls change at the same time are
+// hears of removed scopes and networks by [Recheck], and not of metadata. Fields that other calls change at the same time are
 // kept. Update returns [ErrInvalidArgument] if u violates the configuration, [ErrNotFound]
 // if the user has no such token, [ErrConflict] if the token has been rotated, or
 // [ErrUnavailable]. An expired token can be updated. A token that this one has replaced, and that
-// is in its grace period, stays as it is.
+// is in its grace period, stays as it is: if u takes something away, revoke that one too. Its ID is
+// c.Previous.
 func (b *Bearer) Update(ctx context.Context, userID, id string, u TokenUpdate) (c Credential, err error) {
 	op := b.begin(ctx, opUpdate, userID, id)
 	defer op.done(&err)

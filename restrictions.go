@@ -22,7 +22,8 @@ import (
 // As RequireScope, it must be inside of Require: outside it answers 500, and inside of Optional
 // it answers 401 to anonymous requests, without calling check. If m has no Observe or OnError,
 // those of the surrounding Require are used; its other fields are not. RequireFunc panics if
-// check is nil. check must be safe for concurrent use. Its decision holds for one request.
+// check is nil. check must be safe for concurrent use. Its decision holds for one request:
+// [Recheck] and [Watch] do not repeat it.
 func (m *Middleware) RequireFunc(check func(r *http.Request, id *Identity) error) func(http.Handler) http.Handler {
 	if check == nil {
 		panic("auth: RequireFunc without a check")

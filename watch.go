@@ -29,7 +29,8 @@ var watches watch.Registry
 // missed, all of its watches call Recheck again, spread over every. So a revocation ends the
 // context in milliseconds if the store reports it, and otherwise within every, as does a user
 // that [Middleware.Resolve] rejects. At ExpiresAt the context ends without asking the store. A
-// session that becomes idle ends at that time: an open stream is not a use of its session.
+// session that becomes idle ends at that time: an open stream is not a use of its session. A check
+// of [Middleware.RequireFunc], for example of a role in a tenant, is the handler's to repeat.
 //
 // Zero or a negative every means 30 seconds. Less than a second counts as a second, and more than
 // an hour as an hour: a store that reports changes can miss some. At most 8 calls of Recheck are in progress for a store, so a slow store delays
