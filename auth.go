@@ -36,7 +36,8 @@
 // Create the store, then the authenticators, then the routes. Call [Store].Purge
 // periodically, for example once a day. At shutdown, call http.Server.Shutdown, then Close
 // of each authenticator, which writes pending last-use times, and then close the store and
-// its database.
+// its database. Shutdown waits for open streams unless http.Server.RegisterOnShutdown ends
+// them. The context of Close must not be one that Shutdown has used up.
 //
 // # What it does not do
 //

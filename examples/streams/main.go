@@ -8,7 +8,11 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
@@ -21,12 +25,16 @@ type service struct {
 	cookie *auth.Cookie
 	every  time.Duration // see auth.Watch
 	news   chan string   // stands for the events of the service
+
+	closing    context.Context // ends when the service shuts down
+	endStreams context.CancelFunc
 }
 
 func newService(store auth.Store, keys auth.Keys, every time.Duration) (*service, error) {
 	bearer, errBearer := auth.NewBearer(store, auth.BearerConfig{Prefix: "acme_pat"})
 	cookie, errCookie := auth.NewCookie(store, auth.CookieConfig{Keys: keys})
 	s := &service{bearer: bearer, cookie: cookie, every: every, news: make(chan string)}
+	s.closing, s.endStreams = context.WithCancel(context.Background())
 	return s, errors.Join(errBearer, errCookie)
 }
 
@@ -41,6 +49,7 @@ func (s *service) routes() http.Handler {
 func (s *service) events(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := auth.Watch(r.Context(), s.every)
 	defer cancel()
+	defer context.AfterFunc(s.closing, cancel)()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	for event := ""; send(w, event) == nil; {
@@ -93,6 +102,7 @@ func (s *service) socket(w http.ResponseWriter, r *http.Request) {
 	open := conn.CloseRead(r.Context())
 	ctx, cancel := auth.Watch(open, s.every)
 	defer cancel()
+	defer context.AfterFunc(s.closing, cancel)()
 	for {
 		text, err := s.next(ctx)
 		if err != nil {
@@ -109,6 +119,26 @@ func (s *service) socket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// serve handles requests until ctx is done. Shutdown waits for open streams, so they end when it
+// begins. Close has a context of its own: after one that has ended, last uses would be lost.
+func (s *service) serve(ctx context.Context, l net.Listener) error {
+	srv := &http.Server{Handler: s.routes(), ReadHeaderTimeout: 5 * time.Second}
+	srv.RegisterOnShutdown(s.endStreams)
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(l) }()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		requests, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		err = srv.Shutdown(requests)
+	}
+	uses, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return errors.Join(err, s.bearer.Close(uses), s.cookie.Close(uses))
+}
+
 func main() {
 	key := make([]byte, 32) // a real service loads a permanent key
 	rand.Read(key)
@@ -116,5 +146,13 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", s.routes()))
+	listener, err := net.Listen("tcp", "127.0.0.1:8080")
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := s.serve(ctx, listener); err != nil {
+		log.Print(err)
+	}
 }

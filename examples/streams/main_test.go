@@ -160,6 +160,27 @@ func TestEvents_endOnRevocation(t *testing.T) {
 	}
 }
 
+// An open stream does not delay the shutdown.
+func TestServe_shutdown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := newService(auth.NewMemoryStore(), exampletest.Keys(), interval)
+		require.NoError(t, err)
+		listener := &pipes{make(chan net.Conn), make(chan struct{})}
+		ctx, stop := context.WithCancel(t.Context())
+		served := make(chan error)
+		go func() { served <- s.serve(ctx, listener) }()
+		client := &http.Client{Transport: &http.Transport{DialContext: listener.dial}}
+		resp := openEvents(t, client, "Authorization", bearerToken(t, s))
+		go io.Copy(io.Discard, resp.Body)
+		synctest.Wait()
+		start := time.Now()
+		stop()
+		require.NoError(t, <-served)
+		require.Less(t, time.Since(start), 5*time.Second)
+	})
+}
+
 // A client that stops reading does not keep its stream after the revocation.
 func TestEvents_stalledClient(t *testing.T) {
 	t.Parallel()
