@@ -341,8 +341,8 @@ func (b *Bearer) Get(ctx context.Context, userID, id string) (Credential, error)
 	return b.get(ctx, userID, id)
 }
 
-// Rotate replaces a token with a new one that has the same name, scopes and lifetime, up
-// to MaxLifetime from now. The old one keeps working for overlap, 0 to MaxOverlap, but not
+// Rotate replaces a token with a new one that has the same name, scopes, networks, metadata and
+// lifetime, up to MaxLifetime from now. The old one keeps working for overlap, 0 to MaxOverlap, but not
 // beyond its own expiry; if overlap is 0, it is revoked. If the token itself replaced one that
 // is still in its grace period, that one is revoked. MaxPerUser does not apply, and scopes are kept
 // even if the configuration no longer lists them. Rotate returns [ErrNotFound] if the user

@@ -183,8 +183,8 @@ func (s *Secret) Reveal(ctx context.Context, userID, id string) (plaintext strin
 	return plaintext, nil
 }
 
-// Rotate replaces a user's current secret with a new one that has the same scopes and
-// lifetime. The old one keeps working for overlap, 0 to MaxOverlap, but not beyond its own
+// Rotate replaces a user's current secret with a new one that has the same scopes, networks,
+// metadata and lifetime. The old one keeps working for overlap, 0 to MaxOverlap, but not beyond its own
 // expiry; if overlap is 0, it is revoked. If the secret itself replaced one that is still in
 // its grace period, that one is revoked. Rotate returns [ErrNotFound] if the user
 // has no such secret or it has expired, and [ErrConflict] if it has been rotated
