@@ -5,10 +5,12 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -153,6 +155,20 @@ func (s *service) deleteAccount(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// parseKeys reads keys from a configuration: in base64, newest first, separated by commas.
+// NewCookie and NewSecret reject keys that are too short.
+func parseKeys(list string) (auth.Keys, error) {
+	var keys auth.Keys
+	for text := range strings.SplitSeq(list, ",") {
+		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+		if err != nil {
+			return nil, fmt.Errorf("key %d is not base64", len(keys)+1)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
 }
 
 // rotation returns the Keys of each deployment, in order.
