@@ -55,7 +55,7 @@ func (s *service) createToken(w http.ResponseWriter, r *http.Request) {
 // is still valid then.
 func (s *service) issue(ctx context.Context, o auth.TokenOptions) (plaintext string, err error) {
 	if err := auth.CheckRecent(ctx, maxAge); err != nil {
-		return "", err // also if another user acts in the session
+		return "", err // an old session, one of staff who act as the user, or no session
 	}
 	if err := auth.CheckScope(ctx, o.Scopes...); err != nil {
 		return "", err // the session lacks a scope that the token would have
