@@ -1,128 +1,129 @@
-// Support lets members of the support staff act in the accounts of users.
+// Support is a service whose staff can act as a customer.
 package main
 
 import (
-	"context"
 	"crypto/rand"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/settings"
 )
 
+// A user is a customer or a member of the staff.
 type user struct {
-	ID    string
-	Staff bool
+	id    string
+	staff bool
 }
 
 type service struct {
-	cookie  *auth.Cookie // sessions of users and of staff in their own accounts
-	support *auth.Cookie // sessions of staff in accounts of users
-	// user returns auth.ErrInvalidCredential if there is no such user or the user is disabled.
-	user func(ctx context.Context, id string) (*user, error)
+	m       *auth.Middleware
+	bearer  *auth.Bearer
+	session *auth.Cookie // of customers and of staff
+	support *auth.Cookie // of staff who act as a customer
+
+	checkPassword func(userID, password string) bool
+
+	mu    sync.Mutex
+	users map[string]user
 }
 
-func newService(store auth.Store, keys auth.Keys, find func(context.Context, string) (*user, error)) (*service, error) {
-	cookie, errCookie := auth.NewCookie(store, auth.CookieConfig{Keys: keys})
-	support, errSupport := auth.NewCookie(store, auth.CookieConfig{
-		Keys: keys, Name: "__Host-support", Lifetime: time.Hour, IdleTimeout: 15 * time.Minute,
+func newService(store auth.Store, keys auth.Keys, observe auth.Observer) (*service, error) {
+	s := &service{users: map[string]user{}}
+	var errBearer, errSession, errSupport error
+	s.m = &auth.Middleware{Resolve: s.resolve, Observe: observe}
+	s.bearer, errBearer = auth.NewBearer(store, auth.BearerConfig{Prefix: "acme_pat", Observe: observe})
+	s.session, errSession = auth.NewCookie(store, auth.CookieConfig{Keys: keys, Observe: observe})
+	s.support, errSupport = auth.NewCookie(store, auth.CookieConfig{
+		Keys: keys, Observe: observe,
+		Name:     "__Host-support", // the staff member's own session keeps its cookie
+		Lifetime: 30 * time.Minute,
 	})
-	return &service{cookie, support, find}, errors.Join(errCookie, errSupport)
+	return s, errors.Join(errBearer, errSession, errSupport)
 }
 
-func (s *service) routes() http.Handler {
-	m := &auth.Middleware{Resolve: s.resolve}
-	own, either := m.Require(s.cookie), m.Require(s.support, s.cookie)
-	mux := http.NewServeMux()
-	mux.Handle("GET /notes", either(http.HandlerFunc(s.notes)))
-	mux.Handle("POST /password", own(auth.RequireRecent(10*time.Minute)(http.HandlerFunc(s.changePassword))))
-	mux.Handle("POST /support/enter/{user}", own(auth.RequireRecent(10*time.Minute)(http.HandlerFunc(s.enter))))
-	mux.HandleFunc("POST /support/leave", s.leave)
-	mux.HandleFunc("POST /sign-out", s.signOut)
-	return mux
+func (s *service) setUser(u user) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users[u.id] = u
 }
 
-// resolve loads the user. If another user acts, that one must be allowed to, on each
-// request: revoking the sessions of a member of the staff does not end those in accounts
-// of others.
-func (s *service) resolve(ctx context.Context, id *auth.Identity) (any, error) {
-	if id.Actor != "" {
-		actor, err := s.user(ctx, id.Actor)
-		if err != nil {
-			return nil, err
-		}
-		if !actor.Staff {
-			return nil, auth.ErrInvalidCredential
-		}
-	}
-	u, err := s.user(ctx, id.UserID)
-	if err != nil {
+func (s *service) user(id string) (u user, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u, known = s.users[id]
+	return u, known
+}
+
+func (s *service) routes() (http.Handler, error) {
+	own, errOwn := settings.New(settings.Config{Bearer: s.bearer, Cookie: s.session, Middleware: *s.m, SignInPath: "/sign-in"})
+	acting, errActing := settings.New(settings.Config{Bearer: s.bearer, Cookie: s.support, Middleware: *s.m, SignInPath: "/sign-in"})
+	if err := errors.Join(errOwn, errActing); err != nil {
 		return nil, err
 	}
-	return u, nil
+	owner, recent := auth.RequireFunc(ownerOnly), auth.RequireRecent(10*time.Minute)
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /sign-in", s.signIn)
+	mux.HandleFunc("POST /sign-out", s.signOut)
+	mux.Handle("GET /{$}", s.account(http.HandlerFunc(showNotes)))
+	mux.Handle("POST /notes", s.account(http.HandlerFunc(addNote)))
+	mux.Handle("POST /payments", s.account(owner(http.HandlerFunc(done))))
+	mux.Handle("POST /password", s.account(recent(http.HandlerFunc(done))))
+	mux.Handle("/settings/", s.choose(http.StripPrefix("/settings", own), http.StripPrefix("/settings", acting)))
+	s.supportRoutes(mux)
+	return http.MaxBytesHandler(mux, 16<<10), nil
 }
 
-// enter starts a session of a member of the staff in the account of a user.
-func (s *service) enter(w http.ResponseWriter, r *http.Request) {
-	staff := auth.MustUser[*user](r.Context())
-	customer, err := s.user(r.Context(), r.PathValue("user"))
-	switch {
-	case !staff.Staff:
-		err = auth.ErrForbidden
-	case errors.Is(err, auth.ErrInvalidCredential):
-		err = auth.ErrNotFound
-	case err == nil && customer.Staff: // or staff could act as staff with more rights
-		err = auth.ErrForbidden
-	case err == nil:
-		_, err = s.support.SignIn(w, r, customer.ID, auth.SessionOptions{Actor: staff.ID, NonPersistent: true})
-	}
-	if err != nil {
+func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
+	if err := s.session.CheckOrigin(r); err != nil {
 		auth.WriteError(w, r, err)
 		return
 	}
-	w.WriteHeader(http.StatusNoContent)
-}
-
-func (s *service) leave(w http.ResponseWriter, r *http.Request) {
-	if err := s.support.SignOut(w, r); err != nil {
+	userID := r.PostFormValue("user")
+	if !s.checkPassword(userID, r.PostFormValue("password")) {
+		http.Error(w, "wrong user or password", http.StatusForbidden)
+		return
+	}
+	if _, err := s.session.SignIn(w, r, userID, auth.SessionOptions{}); err != nil {
 		auth.WriteError(w, r, err)
 		return
 	}
-	w.WriteHeader(http.StatusNoContent)
+	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// signOut ends both sessions.
 func (s *service) signOut(w http.ResponseWriter, r *http.Request) {
-	if err := errors.Join(s.support.SignOut(w, r), s.cookie.SignOut(w, r)); err != nil {
+	if err := errors.Join(s.support.SignOut(w, r), s.session.SignOut(w, r)); err != nil {
 		auth.WriteError(w, r, err)
 		return
 	}
-	w.WriteHeader(http.StatusNoContent)
+	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-func (s *service) notes(w http.ResponseWriter, r *http.Request) {
-	id, _ := auth.FromContext(r.Context())
-	if id.Actor != "" {
-		fmt.Fprintf(w, "%s reads notes of %s\n", id.Actor, id.UserID)
-		return
-	}
-	fmt.Fprintf(w, "notes of %s\n", id.UserID)
-}
-
-func (s *service) changePassword(w http.ResponseWriter, _ *http.Request) {
-	w.WriteHeader(http.StatusNoContent)
-}
+func done(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 
 func main() {
 	key := make([]byte, 32) // a real service loads a permanent key
 	rand.Read(key)
-	find := func(_ context.Context, id string) (*user, error) { return &user{id, id == "grace"}, nil } // a real service asks its database
-	s, err := newService(auth.NewMemoryStore(), auth.Keys{key}, find)
+	s, err := newService(auth.NewMemoryStore(), auth.Keys{key}, auth.LogTo(nil))
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", s.routes()))
+	password := rand.Text()
+	s.checkPassword = func(userID, given string) bool { // a real service has a hash for each user
+		_, known := s.user(userID)
+		return known && subtle.ConstantTimeCompare([]byte(given), []byte(password)) == 1
+	}
+	s.setUser(user{id: "alice"})
+	s.setUser(user{id: "grace", staff: true})
+	routes, err := s.routes()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("The password of alice, and of grace, who is staff, is", password)
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", routes))
 }
