@@ -162,6 +162,7 @@ func TestStart_record(t *testing.T) {
 	require.Equal(t, auth.EventSignedIn, last.Type)
 	require.Equal(t, "alice", last.UserID)
 	require.Equal(t, list[0].ID, last.CredentialID)
+	require.Equal(t, "grace", last.Actor)
 
 	require.NoError(t, f.session.Revoke(t.Context(), "alice", list[0].ID), "and can end it")
 	require.Equal(t, http.StatusUnauthorized, f.do("GET", "/", nil, "Cookie", own+"; "+cookieOf(w)).Code)
@@ -245,6 +246,7 @@ func TestSupportSession_mayNot(t *testing.T) {
 		require.Greater(t, len(f.events), before)
 		require.Equal(t, auth.ReasonActor, last.Reason, test.path)
 		require.Equal(t, "alice", last.UserID, test.path)
+		require.Equal(t, "grace", last.Actor, test.path)
 	}
 	require.Equal(t, http.StatusOK, f.do("GET", "/settings/", nil, "Cookie", support).Code)
 }
