@@ -1,5 +1,7 @@
 // Package requestinfo reads from a request what an event says about it. Events are logged, and a
-// client chooses its request, so nothing here is long, unprintable, or can be a credential.
+// client chooses its request, so nothing here is long, unprintable, or can be a credential. An
+// observer may keep an event, so nothing shares memory with the request, which other servers than
+// net/http reuse.
 package requestinfo
 
 import (
@@ -16,12 +18,20 @@ const (
 	maxOrigin = 256
 )
 
+var methods = [...]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch,
+	http.MethodHead, http.MethodOptions, http.MethodConnect, http.MethodTrace}
+
 // Method returns the request's method, or "" if it is not a token of at most 20 bytes.
 func Method(r *http.Request) string {
 	if len(r.Method) > maxMethod || !header.IsToken(r.Method) {
 		return ""
 	}
-	return r.Method
+	for _, known := range methods {
+		if r.Method == known {
+			return known
+		}
+	}
+	return strings.Clone(r.Method)
 }
 
 // Pattern returns the pattern of the route. For a CONNECT that it redirects, http.ServeMux puts
@@ -40,12 +50,12 @@ func Origin(r *http.Request) string {
 	if len(lines) != 1 || !isOrigin(lines[0]) {
 		return ""
 	}
-	return lines[0]
+	return strings.Clone(lines[0])
 }
 
 // isOrigin reports whether s is "null", or scheme://host or scheme://host:port as browsers
 // serialize an origin: in lower case, without a default port, and with a host in Punycode. The
-// scheme may be of a browser extension or an app. A valid origin costs no allocation.
+// scheme may be of a browser extension or an app.
 func isOrigin(s string) bool {
 	if s == "null" {
 		return true

@@ -35,8 +35,9 @@ func CheckName(name string, max int) (fault string) {
 	return ""
 }
 
-// Sanitize returns s without the characters that CheckName rejects, cut to max bytes. It is
-// for user agents.
+// Sanitize returns a copy of s without the characters that CheckName rejects, cut to max bytes.
+// It is for user agents, which are stored: other servers than net/http reuse the memory of a
+// request.
 func Sanitize(s string, max int) string {
 	s = s[:min(len(s), 4*max)]
 	s = strings.Map(func(r rune) rune {
@@ -49,7 +50,7 @@ func Sanitize(s string, max int) string {
 		_, size := utf8.DecodeLastRuneInString(s)
 		s = s[:len(s)-size]
 	}
-	return s
+	return strings.Clone(s)
 }
 
 func isDisruptive(r rune) bool {

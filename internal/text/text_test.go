@@ -5,6 +5,7 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -82,6 +83,15 @@ func TestSanitize(t *testing.T) {
 	} {
 		require.Equal(t, want, text.Sanitize(sent, maxName))
 	}
+}
+
+// The memory of a request may be reused while what it contained is stored.
+func TestSanitize_copies(t *testing.T) {
+	t.Parallel()
+	memory := []byte("Mozilla/5.0")
+	got := text.Sanitize(unsafe.String(&memory[0], len(memory)), 100)
+	clear(memory)
+	require.Equal(t, "Mozilla/5.0", got)
 }
 
 func TestIsKey(t *testing.T) {
