@@ -195,7 +195,7 @@ func recoveredError(scheme Scheme, v any) error {
 // [ErrInsufficientScope], with what Resolve chooses, with [ErrUnavailable] if the store or Resolve
 // cannot be asked, with [ErrNoCredential] if the request is anonymous, or with the status 500
 // after a panic, outside of Require and for identities of [NewContext]. The Observer is called
-// when the error is written, not when it is returned. Recheck is safe for concurrent use.
+// when the error is passed to WriteError or [Report], not when it is returned. Recheck is safe for concurrent use.
 func Recheck(ctx context.Context) error {
 	var until validity
 	return recheck(ctx, &until)

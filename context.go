@@ -91,8 +91,8 @@ func NewUserContext(ctx context.Context, user any) context.Context {
 // [ErrUnavailable], or what Resolve chooses, or that has the StatusCode 500 after a panic. Code
 // that returns an error of a gRPC call sends its text to the client. Therefore this one has no
 // Reason and wraps nothing of a store, so that all of it may be sent: only the Observer learns
-// more. Errors of CheckScope and Recheck have a Reason. Send their Code and Detail, and log
-// them, as the Observer is called for these only by [WriteError].
+// more. Errors of CheckScope and Recheck have a Reason. Send their Code and Detail, and pass
+// them to [Report].
 //
 // AuthenticateToken is safe for concurrent use. It panics if b is nil or was not made by
 // [NewBearer], and for the fields of m for which Require panics.

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -26,8 +27,8 @@ import (
 // [errors.ErrUnsupported] with 501, any other error with 503, and nil with 500. The response to
 // a HEAD request has no body.
 //
-// The Observer of the surrounding Require is called for errors of [CheckScope], [CheckRecent]
-// and [Recheck], and for nil. Other errors have been reported by the call that returned them, or are the
+// The Observer of the surrounding Require is called for errors of [CheckScope], [CheckRecent],
+// [Recheck] and [Watch], and for nil. Other errors have been reported by the call that returned them, or are the
 // caller's to log.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil || isNilError(err) {
@@ -42,6 +43,20 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		cmp.Or(e.responder, new(responder)).notifyRefused(r, &e)
 	}
 	e.write(w, r, new(errorHeaders).fill())
+}
+
+// Report calls the Observer of the surrounding Require, or of [Middleware.AuthenticateToken], for
+// an error of [CheckScope], [CheckRecent], [Recheck] or [Watch] that cannot be passed to
+// WriteError: a gRPC call has no ResponseWriter, and a stream has sent its headers. ctx is the
+// context of the request or call. Report does nothing for other errors, since the call that
+// returned them has reported them, nor for nil. Call it once for each error.
+func Report(ctx context.Context, err error) {
+	e := asError(err)
+	if !e.pendingEvent {
+		return
+	}
+	rs := cmp.Or(e.responder, current(ctx).responder(), new(responder))
+	rs.observe.notify(ctx, nil, e.event())
 }
 
 var errNothingToWrite = errors.New("auth: WriteError without an error")

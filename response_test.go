@@ -2,13 +2,16 @@ package auth_test
 
 import (
 	"compress/gzip"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -402,4 +405,49 @@ func TestRedirectToSignIn_edgeCases(t *testing.T) {
 	t.Parallel()
 	require.NotPanics(t, func() { auth.RedirectToSignIn("/signin")(newRecorder(), request("GET"), (*auth.Error)(nil)) })
 	require.Panics(t, func() { auth.RedirectToSignIn("/signin#top") })
+}
+
+// A gRPC call has no response, and a stream has sent its headers: Report tells the Observer.
+func TestReport(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	m := &auth.Middleware{Observe: f.events.observe}
+	plaintext := f.token("ada", "read")
+	reported := func(report func(ctx context.Context)) []auth.Event {
+		ctx, err := m.AuthenticateToken(t.Context(), plaintext, f.bearer)
+		require.NoError(t, err)
+		f.events.take()
+		report(ctx)
+		return f.events.take()
+	}
+	refused := auth.Event{Type: auth.EventRefused, Scheme: "Bearer", UserID: "ada"}
+	for name, test := range map[string]struct {
+		report func(ctx context.Context)
+		reason auth.Reason // empty if there is no event
+	}{
+		"CheckScope": {func(ctx context.Context) { auth.Report(ctx, auth.CheckScope(ctx, "write")) }, auth.ReasonScope},
+		"wrapped": {func(ctx context.Context) {
+			auth.Report(ctx, fmt.Errorf("add a note: %w", auth.CheckScope(ctx, "write")))
+		}, auth.ReasonScope},
+		"CheckRecent": {func(ctx context.Context) { auth.Report(ctx, auth.CheckRecent(ctx, time.Hour)) }, auth.ReasonScheme},
+		"nil":         {func(ctx context.Context) { auth.Report(ctx, auth.CheckScope(ctx, "read")) }, ""},
+		"of a call that has reported it": {func(ctx context.Context) {
+			_, err := f.bearer.Get(ctx, "ada", "unknown")
+			require.Error(t, err)
+			auth.Report(ctx, err)
+		}, ""},
+		"of the service": {func(ctx context.Context) { auth.Report(ctx, errors.New("canary")) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := reported(test.report)
+			if test.reason == "" {
+				require.Empty(t, got)
+				return
+			}
+			require.Len(t, got, 1)
+			refused.CredentialID, refused.Reason = got[0].CredentialID, test.reason
+			require.NotEmpty(t, got[0].CredentialID)
+			require.Equal(t, refused, got[0])
+		})
+	}
 }

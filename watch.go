@@ -51,7 +51,7 @@ var watches watch.Registry
 //
 // The caller must call cancel when the handler returns, as with [context.WithCancel]; the end
 // of ctx releases everything too. A watch has no goroutine. The Observer is called only if the
-// error is passed to [WriteError]. Watch does not block, and both functions are safe for
+// error is passed to [WriteError] or [Report]. Watch does not block, and both functions are safe for
 // concurrent use.
 func Watch(ctx context.Context, every time.Duration) (watched context.Context, cancel context.CancelFunc) {
 	if every <= 0 {

@@ -53,6 +53,7 @@ func (interceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) conne
 		err := next(ctx, conn)
 		var rejected *auth.Error
 		if errors.As(context.Cause(ctx), &rejected) {
+			auth.Report(ctx, rejected)
 			return connectError(rejected) // whatever the handler returned
 		}
 		return err

@@ -19,7 +19,7 @@ import (
 
 // An authenticator has the interceptors of a server.
 type authenticator struct {
-	middleware *auth.Middleware // must have an Observe
+	middleware *auth.Middleware
 	bearer     *auth.Bearer
 	scopes     map[string][]string // by method; a method that is in neither map is closed
 	public     map[string]bool     // methods that need no token
@@ -47,7 +47,7 @@ func (a *authenticator) authenticate(ctx context.Context, method string) (contex
 		return nil, statusOf(err)
 	}
 	if err := auth.CheckScope(ctx, scopes...); err != nil {
-		return nil, a.reject(ctx, err)
+		return nil, reject(ctx, err)
 	}
 	return ctx, nil
 }
@@ -75,16 +75,8 @@ func peerAddr(ctx context.Context) netip.Addr {
 
 // reject returns the status for an error of CheckScope, Recheck or Watch, and reports the error,
 // which these do not.
-func (a *authenticator) reject(ctx context.Context, err error) error {
-	event := auth.Event{Type: auth.EventRefused, Scheme: auth.SchemeBearer}
-	if id, ok := auth.FromContext(ctx); ok {
-		event.UserID, event.CredentialID = id.UserID, id.CredentialID
-	}
-	var rejected *auth.Error
-	if errors.As(err, &rejected) {
-		event.Reason = rejected.Reason
-	}
-	a.middleware.Observe(ctx, event)
+func reject(ctx context.Context, err error) error {
+	auth.Report(ctx, err)
 	return statusOf(err)
 }
 

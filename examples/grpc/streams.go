@@ -22,7 +22,7 @@ func (a *authenticator) stream(srv any, ss grpc.ServerStream, info *grpc.StreamS
 	err = handler(srv, &watchedStream{ss, ctx})
 	var rejected *auth.Error
 	if errors.As(context.Cause(ctx), &rejected) {
-		return a.reject(ctx, rejected) // whatever the handler returned
+		return reject(ctx, rejected) // whatever the handler returned
 	}
 	return err
 }

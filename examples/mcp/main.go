@@ -35,7 +35,7 @@ type note struct {
 // addNote is a tool. The client gets the text of its error.
 func addNote(ctx context.Context, _ *mcp.CallToolRequest, in note) (*mcp.CallToolResult, any, error) {
 	if err := auth.CheckScope(ctx, "notes:write"); err != nil {
-		return nil, nil, clientError(err)
+		return nil, nil, clientError(ctx, err)
 	}
 	id, _ := auth.FromContext(ctx)
 	text := fmt.Sprintf("%s notes %q", id.UserID, in.Text)
@@ -43,7 +43,8 @@ func addNote(ctx context.Context, _ *mcp.CallToolRequest, in note) (*mcp.CallToo
 }
 
 // clientError returns an error whose text the client may see. That of err may have a reason.
-func clientError(err error) error {
+func clientError(ctx context.Context, err error) error {
+	auth.Report(ctx, err)
 	text := "internal: An internal error occurred."
 	var rejected *auth.Error
 	if errors.As(err, &rejected) {

@@ -55,6 +55,7 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 	for event := ""; send(w, event) == nil; {
 		text, err := s.next(ctx)
 		if err != nil {
+			auth.Report(ctx, context.Cause(ctx)) // to the Observer, if Watch has ended the stream
 			return
 		}
 		event = "data: " + text + "\n\n"
@@ -106,6 +107,7 @@ func (s *service) socket(w http.ResponseWriter, r *http.Request) {
 	for {
 		text, err := s.next(ctx)
 		if err != nil {
+			auth.Report(ctx, context.Cause(ctx))
 			conn.Close(websocket.StatusPolicyViolation, "signed out")
 			return
 		}
