@@ -443,7 +443,6 @@ func TestSend_mailServerDown(t *testing.T) {
 // changing makes changes between the pages of a scan, and limits pages to 7 records.
 type changing struct {
 	testStore
-	largest int
 	between func(page int)
 	pages   int
 }
