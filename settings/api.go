@@ -1,39 +1,47 @@
 package settings
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// maxPage is the maximum and the default number of records in a page of a list.
-const maxPage = 100
-
 func (h *handler) apiRoutes() []route {
 	routes := []route{
 		{method: "GET", path: "/api/policy", serve: (*request).getPolicy},
-		{method: "GET", path: "/api/tokens", serve: (*request).getTokens},
+		{method: "GET", path: "/api/tokens", serve: (*request).getTokens, query: tokenParameters},
 		{method: "POST", path: "/api/tokens", recent: true, serve: (*request).postToken},
 		{method: "DELETE", path: "/api/tokens", serve: (*request).deleteTokens},
 		{method: "GET", path: "/api/tokens/{id}", serve: (*request).getToken},
+		{method: "PATCH", path: "/api/tokens/{id}", noActor: true, serve: (*request).patchToken},
 		{method: "DELETE", path: "/api/tokens/{id}", serve: (*request).deleteToken},
 		{method: "POST", path: "/api/tokens/{id}/rotate", recent: true, serve: (*request).postTokenRotation},
-		{method: "GET", path: "/api/sessions", serve: (*request).getSessions},
+		{method: "GET", path: "/api/sessions", serve: (*request).getSessions, query: sessionParameters},
 		{method: "DELETE", path: "/api/sessions", serve: (*request).deleteSessions},
+		{method: "GET", path: "/api/sessions/{id}", serve: (*request).getSession},
 		{method: "DELETE", path: "/api/sessions/{id}", serve: (*request).deleteSession},
 	}
 	if h.secret != nil {
 		routes = append(routes,
 			route{method: "GET", path: "/api/secret", serve: (*request).getSecret},
 			route{method: "POST", path: "/api/secret", recent: true, serve: (*request).postSecret},
-			route{method: "DELETE", path: "/api/secret", serve: (*request).deleteSecret},
+			route{method: "DELETE", path: "/api/secret", serve: (*request).deleteSecret, query: parameters{"id": nil}},
 			route{method: "POST", path: "/api/secret/reveal", recent: true, serve: (*request).postSecretReveal, reads: true},
 			route{method: "POST", path: "/api/secret/rotate", recent: true, serve: (*request).postSecretRotation},
 			route{method: "DELETE", path: "/api/secret/previous/{id}", serve: (*request).deletePreviousSecret},
 		)
+	}
+	if h.privateDocument != nil {
+		routes = append(routes, route{method: "GET", path: "/api/openapi.json", serve: (*request).getDocument})
+	}
+	for i := range routes {
+		routes[i].api = true
 	}
 	return routes
 }
@@ -45,11 +53,47 @@ func (h *handler) rejectAPI(w http.ResponseWriter, _ *http.Request, err error) {
 
 func writeAPI(r *request, p *problem) { p.write(r.w) }
 
+// writeJSON answers with something that must not be kept.
 func (r *request) writeJSON(status int, v any) error {
 	r.w.Header().Set("Content-Type", "application/json")
 	r.w.WriteHeader(status)
 	json.NewEncoder(r.w).Encode(v) // fails only if the client has disconnected
 	return nil
+}
+
+// writeRead answers a GET. The client may keep the answer, and asks each time whether it is still
+// the same.
+func (r *request) writeRead(v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return r.writeText(append(text, '\n'))
+}
+
+// writeText is writeRead for a text that is JSON already.
+func (r *request) writeText(text []byte) error {
+	r.w.Header().Set("Cache-Control", "private, no-cache")
+	r.w.Header().Set("Content-Type", "application/json")
+	writeTagged(r.w, r.Request, text)
+	return nil
+}
+
+// writeTagged writes a text with its entity tag, or 304 if the client has it.
+func writeTagged(w http.ResponseWriter, r *http.Request, text []byte) {
+	sum := sha256.Sum256(text)
+	tag := `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
+	w.Header().Set("ETag", tag)
+	for held := range strings.SplitSeq(strings.Join(r.Header["If-None-Match"], ","), ",") {
+		held = strings.TrimPrefix(strings.TrimSpace(held), "W/") // RFC 9110 section 13.1.2: the weak comparison
+		if held == tag || held == "*" {
+			w.Header().Del("Content-Type")
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.Write(text)
 }
 
 // writeNoContent answers with 204, or returns err.
@@ -66,140 +110,6 @@ func (r *request) writeCount(revoked int, err error) error {
 		return err
 	}
 	return r.writeJSON(http.StatusOK, map[string]int{"revoked": revoked})
-}
-
-// A tokenJSON is a token in the API.
-type tokenJSON struct {
-	ID         string     `json:"id"`
-	Name       string     `json:"name"`
-	Hint       string     `json:"hint"`
-	Scopes     []string   `json:"scopes"` // ["*"] for full access
-	State      state      `json:"state"`
-	CreatedAt  time.Time  `json:"created_at"`
-	ExpiresAt  *time.Time `json:"expires_at"`   // null if never
-	LastUsedAt *time.Time `json:"last_used_at"` // null if not yet used
-	Plaintext  string     `json:"token,omitempty"`
-}
-
-func (r *request) tokenJSON(t auth.Credential, plaintext string) tokenJSON {
-	return tokenJSON{
-		ID: t.ID, Name: t.Name, Hint: t.Hint, Scopes: t.Scopes.List(), State: stateOf(t, r.now),
-		CreatedAt: t.CreatedAt, ExpiresAt: timeOrNull(t.ExpiresAt), LastUsedAt: timeOrNull(t.LastUsedAt), Plaintext: plaintext,
-	}
-}
-
-func timeOrNull(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
-
-// listPage lists the page that the query asks for, without the records that keep rejects.
-// next is the ID after which the following page begins, nil for the last page.
-func (r *request) listPage(list lister, keep func(auth.Credential) bool) (records []auth.Credential, next *string, err error) {
-	page := auth.Page{After: r.after(), Limit: maxPage}
-	if text := r.URL.Query().Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxPage {
-			return nil, nil, invalidArgument(fieldError{"limit", "must be 1 to " + strconv.Itoa(maxPage)})
-		}
-		page.Limit = n
-	}
-	p, err := r.collect(list, page, keep)
-	if err == nil && p.next != "" {
-		next = &p.next
-	}
-	return p.records, next, err
-}
-
-func (r *request) getTokens() error {
-	list, next, err := r.listPage(r.bearer.List, func(auth.Credential) bool { return true })
-	if err != nil {
-		return err
-	}
-	tokens := make([]tokenJSON, len(list))
-	for i, t := range list {
-		tokens[i] = r.tokenJSON(t, "")
-	}
-	return r.writeJSON(http.StatusOK, map[string]any{"tokens": tokens, "next": next})
-}
-
-func (r *request) getToken() error {
-	t, err := r.pathToken()
-	if err != nil {
-		return err
-	}
-	return r.writeJSON(http.StatusOK, r.tokenJSON(t, ""))
-}
-
-func (r *request) postToken() error {
-	o, err := r.readTokenJSON()
-	if err != nil {
-		return err
-	}
-	plaintext, made, err := r.issue(o)
-	if err != nil {
-		return err
-	}
-	r.w.Header().Set("Location", "tokens/"+made.ID)
-	return r.writeJSON(http.StatusCreated, r.tokenJSON(made, plaintext))
-}
-
-// readTokenJSON reads a request for a token. All fields are required, so that the
-// most access and the longest lifetime have to be asked for.
-func (r *request) readTokenJSON() (auth.TokenOptions, error) {
-	o := auth.TokenOptions{Lifetime: auth.NoExpiry}
-	var seconds *int64
-	err := readJSON(r.Request, field{"name", &o.Name, false}, field{"scopes", &o.Scopes, false}, field{"expires_in", &seconds, true})
-	if err != nil || seconds == nil {
-		return o, err
-	}
-	var ok bool
-	if o.Lifetime, ok = inSeconds(*seconds); !ok {
-		return o, invalidArgument(fieldError{"expires_in", lifetimeDetail})
-	}
-	return o, nil
-}
-
-// inSeconds returns a duration of n seconds. It reports false if n is negative or
-// the duration would overflow.
-func inSeconds(n int64) (time.Duration, bool) {
-	d := time.Duration(n) * time.Second
-	return d, n >= 0 && d/time.Second == time.Duration(n)
-}
-
-// readOverlap reads a body with the field overlap, and the other fields given.
-func (r *request) readOverlap(others ...field) (time.Duration, error) {
-	var seconds int64
-	if err := readJSON(r.Request, append(others, field{"overlap", &seconds, false})...); err != nil {
-		return 0, err
-	}
-	overlap, ok := inSeconds(seconds)
-	if !ok {
-		return 0, invalidArgument(fieldError{"overlap", overlapDetail})
-	}
-	return overlap, nil
-}
-
-func (r *request) postTokenRotation() error {
-	overlap, err := r.readOverlap()
-	if err != nil {
-		return err
-	}
-	plaintext, made, err := r.rotateToken(r.PathValue("id"), overlap)
-	if err != nil {
-		return err
-	}
-	return r.writeJSON(http.StatusOK, r.tokenJSON(made, plaintext))
-}
-
-func (r *request) deleteToken() error {
-	return r.writeNoContent(r.bearer.Revoke(r.Context(), r.id.UserID, r.PathValue("id")))
-}
-
-func (r *request) deleteTokens() error {
-	return r.writeCount(r.bearer.RevokeAll(r.Context(), r.id.UserID))
 }
 
 // A secretJSON is a client secret in the API.
@@ -227,7 +137,7 @@ func (r *request) getSecret() error {
 	if err != nil {
 		return err
 	}
-	return r.writeJSON(http.StatusOK, map[string]any{"current": newSecretJSON(current, ""), "previous": newSecretJSON(previous, "")})
+	return r.writeRead(map[string]any{"current": newSecretJSON(current, ""), "previous": newSecretJSON(previous, "")})
 }
 
 func (r *request) postSecret() error {
@@ -249,7 +159,7 @@ func (r *request) postSecretReveal() error {
 		return err
 	}
 	var id string
-	if err := readJSON(r.Request, field{"id", &id, false}); err != nil {
+	if err := readJSON(r.Request, field{name: "id", into: &id}); err != nil {
 		return err
 	}
 	plaintext, err := r.revealSecret(id)
@@ -264,7 +174,7 @@ func (r *request) postSecretRotation() error {
 		return err
 	}
 	var id string
-	overlap, err := r.readOverlap(field{"id", &id, false})
+	overlap, err := r.readOverlap(field{name: "id", into: &id})
 	if err != nil {
 		return err
 	}
@@ -278,11 +188,7 @@ func (r *request) postSecretRotation() error {
 // deleteSecret and deletePreviousSecret do not call checkDeveloper: a user who may
 // no longer have a secret can still revoke it.
 func (r *request) deleteSecret() error {
-	q := r.URL.Query()
-	if len(q["id"]) > 1 {
-		return invalidArgument(fieldError{"id", "is repeated"})
-	}
-	return r.writeNoContent(r.revokeSecret(q.Get("id")))
+	return r.writeNoContent(r.revokeSecret(r.URL.Query().Get("id")))
 }
 
 func (r *request) deletePreviousSecret() error {
@@ -291,27 +197,48 @@ func (r *request) deletePreviousSecret() error {
 
 // A sessionJSON is a session in the API.
 type sessionJSON struct {
-	ID         string     `json:"id"`
-	Current    bool       `json:"current"` // the session of this request
-	UserAgent  string     `json:"user_agent"`
-	Scopes     []string   `json:"scopes"`
-	CreatedAt  time.Time  `json:"created_at"`
-	ExpiresAt  *time.Time `json:"expires_at"`
-	LastUsedAt *time.Time `json:"last_used_at"`
+	ID           string     `json:"id"`
+	Current      bool       `json:"current"` // the session of this request
+	UserAgent    string     `json:"user_agent"`
+	Scopes       []string   `json:"scopes"`
+	Actor        *string    `json:"actor"` // null if it is the user
+	CreatedAt    time.Time  `json:"created_at"`
+	CreatedFrom  *string    `json:"created_from"`
+	ExpiresAt    *time.Time `json:"expires_at"`
+	LastUsedAt   *time.Time `json:"last_used_at"`
+	LastUsedFrom *string    `json:"last_used_from"`
+}
+
+func (r *request) sessionJSON(s auth.Credential) sessionJSON {
+	return sessionJSON{
+		ID: s.ID, Current: s.ID == r.id.CredentialID, UserAgent: s.Name, Scopes: s.Scopes.List(), Actor: stringOrNull(s.Actor),
+		CreatedAt: s.CreatedAt, ExpiresAt: timeOrNull(s.ExpiresAt), LastUsedAt: timeOrNull(s.LastUsedAt),
+		CreatedFrom: addrOrNull(s.CreatedFrom), LastUsedFrom: addrOrNull(s.LastUsedFrom),
+	}
 }
 
 func (r *request) getSessions() error {
-	list, next, err := r.listPage(r.cookie.List, r.isLive)
+	found, err := r.listPage(r.cookie.List, sessionSorts, r.isLive)
 	if err != nil {
 		return err
 	}
-	sessions := []sessionJSON{}
-	for _, s := range list {
-		sessions = append(sessions, sessionJSON{
-			s.ID, s.ID == r.id.CredentialID, s.Name, s.Scopes.List(), s.CreatedAt, timeOrNull(s.ExpiresAt), timeOrNull(s.LastUsedAt),
-		})
+	sessions := make([]sessionJSON, len(found.records))
+	for i, s := range found.records {
+		sessions[i] = r.sessionJSON(s)
 	}
-	return r.writeJSON(http.StatusOK, map[string]any{"sessions": sessions, "next": next})
+	return r.writeRead(map[string]any{"sessions": sessions, "next": found.next, "total": found.total})
+}
+
+// getSession answers 404 for a session that the list leaves out.
+func (r *request) getSession() error {
+	s, err := r.cookie.Get(r.Context(), r.id.UserID, r.PathValue("id"))
+	switch {
+	case err != nil:
+		return err
+	case !r.isLive(s):
+		return auth.ErrNotFound
+	}
+	return r.writeRead(r.sessionJSON(s))
 }
 
 func (r *request) deleteSession() error { return r.writeNoContent(r.revokeSession(r.PathValue("id"))) }
@@ -320,25 +247,27 @@ func (r *request) deleteSessions() error { return r.writeCount(r.revokeOtherSess
 
 // getPolicy returns what a user interface needs to offer only valid choices.
 func (r *request) getPolicy() error {
-	p := r.bearer.Policy()
 	may, err := r.mayHaveSecret()
 	if err != nil {
 		return err
 	}
 	answer := map[string]any{
 		"scopes": r.scopesJSON(),
-		"token":  map[string]any{"max_lifetime": seconds(p.MaxLifetime), "max_overlap": seconds(p.MaxOverlap), "max_per_user": p.MaxPerUser},
+		"token":  r.tokenPolicy(),
 		"secret": nil,
 		"authentication": map[string]any{
-			"max_age": seconds(r.maxAge), "authenticated_at": r.id.AuthenticatedAt, "scopes": r.id.Scopes.List(),
+			"max_age": seconds(r.maxAge), "authenticated_at": timeOrNull(r.id.AuthenticatedAt), "scopes": r.id.Scopes.List(),
+			"actor": stringOrNull(r.id.Actor),
 		},
 	}
 	if may {
 		s := r.secret.Policy()
 		answer["secret"] = map[string]any{"max_overlap": seconds(s.MaxOverlap), "revealable": s.Revealable}
 	}
-	return r.writeJSON(http.StatusOK, answer)
+	return r.writeRead(answer)
 }
+
+func (r *request) getDocument() error { return r.writeText(r.privateDocument) }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 

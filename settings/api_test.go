@@ -29,7 +29,7 @@ func TestAPI_createToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t)
 		ada := s.signIn("ada")
-		require.JSONEq(t, `{"tokens": [], "next": null}`, ada.get("/api/tokens").status(http.StatusOK).Body.String())
+		require.JSONEq(t, `{"tokens": [], "next": null, "total": null}`, ada.get("/api/tokens").status(http.StatusOK).Body.String())
 
 		got := ada.json("POST", "/api/tokens", `{"name": "deploy", "scopes": ["notes:read", "notes:write"], "expires_in": 86400}`).status(http.StatusCreated)
 		require.Equal(t, "no-store", got.Header().Get("Cache-Control"))
@@ -38,6 +38,7 @@ func TestAPI_createToken(t *testing.T) {
 		id := made["id"].(string)
 		require.Equal(t, "tokens/"+id, got.Header().Get("Location"))
 		require.Equal(t, map[string]any{
+			"networks": nil, "metadata": map[string]any{}, "created_from": nil, "last_used_from": nil, "previous_id": nil,
 			"id": id, "name": "deploy", "hint": "acme_pat_…" + token[len(token)-4:], "state": "active",
 			"scopes":     []any{"notes:read", "notes:write"},
 			"created_at": ada.tokens()[0].CreatedAt.Format(time.RFC3339Nano), "last_used_at": nil,
@@ -288,10 +289,10 @@ func TestAPI_policy(t *testing.T) {
 			map[string]any{"name": "notes:write", "group": "Notes", "description": "change them"},
 			map[string]any{"name": "notes:read", "group": "", "description": ""},
 		},
-		"token":  map[string]any{"max_lifetime": 3600.0, "max_overlap": 604800.0, "max_per_user": 3.0},
+		"token":  map[string]any{"max_lifetime": 3600.0, "max_overlap": 604800.0, "max_per_user": 3.0, "networks": false, "metadata": []any{}},
 		"secret": map[string]any{"max_overlap": 604800.0, "revealable": true},
 		"authentication": map[string]any{
-			"max_age": 600.0, "scopes": []any{"*"}, "authenticated_at": ada.session.CreatedAt.Format(time.RFC3339Nano),
+			"actor": nil, "max_age": 600.0, "scopes": []any{"*"}, "authenticated_at": ada.session.CreatedAt.Format(time.RFC3339Nano),
 		},
 	}, ada.get("/api/policy").status(http.StatusOK).object())
 }
@@ -340,9 +341,9 @@ var invalidTokens = []struct {
 	{"a fraction", tokenBody(validName, validScopes, "1.5"), []string{"expires_in"}},
 	{"a number in a string", tokenBody(validName, validScopes, `"3600"`), []string{"expires_in"}},
 	{"all invalid", tokenBody(`""`, "[]", "31536001"), []string{"name", "scopes", "expires_in"}},
-	{"unknown field", `{"name": "x", "admin": true}`, []string{"admin"}},
-	{"field in another case", `{"Name": "x"}`, []string{"Name"}},
-	{"a repeated field", `{"name": "x", "name": "y"}`, []string{"name"}},
+	{"unknown field", `{"name": "x", "admin": true}`, []string{"scopes", "expires_in", "admin"}},
+	{"field in another case", `{"Name": "x"}`, []string{"name", "scopes", "expires_in", "Name"}},
+	{"a repeated field", `{"name": "x", "name": "y"}`, []string{"name", "scopes", "expires_in"}},
 }
 
 // Errors name the invalid field, and nothing is created.

@@ -10,7 +10,6 @@ import (
 	"math"
 	"net/http"
 	"slices"
-	"strconv"
 	texttemplate "text/template"
 )
 
@@ -68,8 +67,7 @@ func (a asset) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Cache-Control", a.cacheControl)
 	w.Header().Set("Content-Type", a.contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
-	w.Write(a.body)
+	writeTagged(w, r, a.body)
 }
 
 func styleFor(accent string) []byte {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/metadata"
 )
 
 const (
@@ -61,6 +62,7 @@ func (cfg *Config) check() error {
 	}
 	cfg.checkBrand(&e)
 	cfg.checkScopes(&e)
+	cfg.checkMetadataKeys(&e)
 	if err := checkPlural(cfg.Plural); err != nil {
 		e.add("Plural", "%w", err)
 	}
@@ -112,6 +114,22 @@ func (cfg *Config) checkScopes(e *configErrors) {
 			}
 			seen[s.Name] = true
 		}
+	}
+}
+
+func (cfg *Config) checkMetadataKeys(e *configErrors) {
+	seen := make(map[string]bool)
+	for _, k := range cfg.MetadataKeys {
+		_, fault := metadata.Format(map[string]string{k.Key: ""})
+		switch {
+		case fault != "":
+			e.add("MetadataKeys", "%s", fault)
+		case seen[k.Key]:
+			e.add("MetadataKeys", "%q is repeated", k.Key)
+		case k.Label == "":
+			e.add("MetadataKeys", "%q has no Label", k.Key)
+		}
+		seen[k.Key] = true
 	}
 }
 

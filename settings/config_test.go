@@ -39,6 +39,9 @@ var invalidConfigs = []struct {
 	{"scopes", func(c *settings.Config) {
 		c.Scopes = []settings.ScopeGroup{{Scopes: []settings.Scope{{Name: "notes:read"}, {Name: "notes:read"}, {Name: "notes:admin"}, {Name: "a b"}, {Name: "*"}, {}}}}
 	}, []string{`"notes:read" is repeated`, `"notes:admin" is not among`, `"a b" is not a scope name`, `"*" is not a scope name`, `"" is not a scope name`}},
+	{"metadata", func(c *settings.Config) {
+		c.MetadataKeys = []settings.MetadataKey{{Key: "team", Label: "Team"}, {Key: "team", Label: "Team"}, {Key: "Team", Label: "Team"}, {Key: "env"}}
+	}, []string{`"team" is repeated`, `the key "Team" must be 1 to 64`, `"env" has no Label`}},
 	{"texts", func(c *settings.Config) {
 		c.Texts = map[string]string{"nothing": "x", "cancel": " ", "time.in.day.other": "in {tyme}"}
 	}, []string{`"nothing" is not a key`, `"cancel" is blank`, `"time.in.day.other" has {tyme}`}},

@@ -3,6 +3,7 @@ package settings
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -79,6 +80,58 @@ func (r *request) rotateToken(id string, overlap time.Duration) (plaintext strin
 		return "", auth.Credential{}, err
 	}
 	return r.release(r.bearer.Rotate(r.Context(), r.id.UserID, id, overlap))
+}
+
+// updateToken changes a token. A change that gives it more access needs a recent sign-in, and a
+// session that has that access itself. A session with an Actor changes nothing.
+func (r *request) updateToken(id string, u auth.TokenUpdate) (auth.Credential, error) {
+	if r.id.Actor != "" {
+		r.notify(auth.ReasonActor, nil)
+		return auth.Credential{}, errActor
+	}
+	old, err := r.bearer.Get(r.Context(), r.id.UserID, id)
+	if err != nil {
+		return auth.Credential{}, err
+	}
+	if granted := grantedBy(old, u); granted != nil {
+		if err := r.checkRecent(); err != nil {
+			return auth.Credential{}, err
+		}
+		if err := r.checkScopes(granted); err != nil {
+			return auth.Credential{}, err
+		}
+	}
+	return r.bearer.Update(r.Context(), r.id.UserID, id, u)
+}
+
+// grantedBy returns the scopes that a token gets by an update, or with which it gets more access:
+// from other networks, or by metadata, whose meaning only the service knows. It is nil if there is
+// no more access.
+func grantedBy(old auth.Credential, u auth.TokenUpdate) []string {
+	scopes := old.Scopes.List()
+	if u.Scopes != nil {
+		scopes = *u.Scopes
+	}
+	if len(u.Metadata) > 0 || u.Networks != nil && !within(*u.Networks, old.Networks.Prefixes()) {
+		return append([]string{}, scopes...)
+	}
+	var added []string
+	for _, s := range scopes {
+		if !old.Scopes.Has(s) {
+			added = append(added, s)
+		}
+	}
+	return added
+}
+
+// within reports whether each of some networks is a part of one of the others. None are anywhere.
+func within(networks, others []netip.Prefix) bool {
+	if others == nil {
+		return true
+	}
+	return len(networks) > 0 && !slices.ContainsFunc(networks, func(n netip.Prefix) bool {
+		return !slices.ContainsFunc(others, func(o netip.Prefix) bool { return o.Bits() <= n.Bits() && o.Contains(n.Addr()) })
+	})
 }
 
 // checkDeveloper rejects users who may not have a client secret.

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -20,11 +21,13 @@ type field struct {
 	name     string
 	into     any // a pointer to where its value is stored
 	nullable bool
+	present  *bool                 // if not nil, the member may be absent, and this says whether it is there
+	check    func() (fault string) // of the value that was stored; may be nil
 }
 
-// readJSON reads the JSON object in a request's body. It must have each of the
-// fields exactly once, and no others. json.Unmarshal alone would also accept
-// repeated fields, names in another case and invalid UTF-8, which other parsers of
+// readJSON reads the JSON object in a request's body. It must have each of the required
+// fields exactly once, and no others. The error has every fault. json.Unmarshal alone would also
+// accept repeated fields, names in another case and invalid UTF-8, which other parsers of
 // the same body may interpret differently.
 func readJSON(r *http.Request, fields ...field) error {
 	body, err := readBody(r, "application/json")
@@ -45,14 +48,71 @@ func readEmptyJSON(r *http.Request) error {
 	return readJSON(r)
 }
 
+// decode returns the faults of the fields, in their order, and then the unknown members.
 func decode(body []byte, fields []field) error {
-	d := json.NewDecoder(bytes.NewReader(body))
+	faults := make(map[string]string)
+	seen := make(map[string]bool)
+	var unknown []fieldError
+	err := eachMember(body, func(name string, value json.RawMessage) error {
+		i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
+		switch {
+		case seen[name] && i >= 0:
+			faults[name] = "is repeated"
+		case seen[name]:
+		case i < 0:
+			unknown = append(unknown, fieldError{name, "is unknown"})
+		case string(value) == "null" && !fields[i].nullable || json.Unmarshal(value, fields[i].into) != nil:
+			faults[name] = "has the wrong type"
+		}
+		seen[name] = true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var all []fieldError
+	for _, f := range fields {
+		if fault := cmp.Or(faults[f.name], f.fault(seen[f.name])); fault != "" {
+			all = append(all, fieldError{f.name, fault})
+		}
+	}
+	if all = append(all, unknown...); all != nil {
+		return invalidArgument(all...)
+	}
+	return nil
+}
+
+// fault returns what is wrong with a field whose value was stored, or that is absent.
+func (f field) fault(seen bool) string {
+	if f.present != nil {
+		*f.present = seen
+	}
+	switch {
+	case !seen && f.present == nil:
+		return "is missing"
+	case !seen || f.check == nil:
+		return ""
+	}
+	return f.check()
+}
+
+// eachMember calls f for each member of a JSON object, in their order.
+func eachMember(object []byte, f func(name string, value json.RawMessage) error) error {
+	d := json.NewDecoder(bytes.NewReader(object))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return malformed("The body is not a JSON object.")
 	}
-	seen := make(map[string]bool)
 	for d.More() {
-		if err := decodeMember(d, fields, seen); err != nil {
+		key, err := d.Token()
+		if err != nil {
+			return malformed("The body is not valid JSON.")
+		}
+		name, _ := key.(string)
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return malformed("The body is not valid JSON.")
+		}
+		if err := f(name, value); err != nil {
 			return err
 		}
 	}
@@ -62,38 +122,6 @@ func decode(body []byte, fields []field) error {
 	if _, err := d.Token(); err != io.EOF {
 		return malformed("The body has data after the JSON object.")
 	}
-	var missing []fieldError
-	for _, f := range fields {
-		if !seen[f.name] {
-			missing = append(missing, fieldError{f.name, "is missing"})
-		}
-	}
-	if missing != nil {
-		return invalidArgument(missing...)
-	}
-	return nil
-}
-
-func decodeMember(d *json.Decoder, fields []field, seen map[string]bool) error {
-	key, err := d.Token()
-	if err != nil {
-		return malformed("The body is not valid JSON.")
-	}
-	name, _ := key.(string)
-	var value json.RawMessage
-	if err := d.Decode(&value); err != nil {
-		return malformed("The body is not valid JSON.")
-	}
-	i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
-	switch {
-	case seen[name]:
-		return invalidArgument(fieldError{name, "is repeated"})
-	case i < 0:
-		return invalidArgument(fieldError{name, "is unknown"})
-	case string(value) == "null" && !fields[i].nullable || json.Unmarshal(value, fields[i].into) != nil:
-		return invalidArgument(fieldError{name, "has the wrong type"})
-	}
-	seen[name] = true
 	return nil
 }
 

@@ -95,10 +95,15 @@ type user struct {
 
 func (s *service) signIn(userID string, scopes ...string) *user {
 	s.t.Helper()
-	w := httptest.NewRecorder()
+	return s.startSessionOf(userID, "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", scopes...)
+}
+
+// startSessionOf signs a user in with a browser.
+func (s *service) startSessionOf(userID, userAgent string, scopes ...string) *user {
+	s.t.Helper()
 	r := httptest.NewRequest("POST", origin+"/signin", nil)
-	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
-	return s.startSession(w, r, userID, auth.SessionOptions{Scopes: scopes})
+	r.Header.Set("User-Agent", userAgent)
+	return s.startSession(httptest.NewRecorder(), r, userID, auth.SessionOptions{Scopes: scopes})
 }
 
 // actAs signs a member of the support staff in as a user.
@@ -258,17 +263,17 @@ func endpoints(token, secret, previous, session string) (pages, api []endpoint) 
 	}
 	api = []endpoint{
 		{"GET", "/api/policy"}, {"GET", "/api/tokens"}, {"POST", "/api/tokens"}, {"DELETE", "/api/tokens"},
-		{"GET", "/api/tokens/" + token}, {"DELETE", "/api/tokens/" + token}, {"POST", "/api/tokens/" + token + "/rotate"},
+		{"GET", "/api/tokens/" + token}, {"PATCH", "/api/tokens/" + token}, {"DELETE", "/api/tokens/" + token}, {"POST", "/api/tokens/" + token + "/rotate"},
 		{"GET", "/api/secret"}, {"POST", "/api/secret"}, {"DELETE", "/api/secret?id=" + secret}, {"POST", "/api/secret/reveal"},
 		{"POST", "/api/secret/rotate"}, {"DELETE", "/api/secret/previous/" + previous},
-		{"GET", "/api/sessions"}, {"DELETE", "/api/sessions"}, {"DELETE", "/api/sessions/" + session},
+		{"GET", "/api/sessions"}, {"DELETE", "/api/sessions"}, {"GET", "/api/sessions/" + session}, {"DELETE", "/api/sessions/" + session},
 	}
 	return pages, api
 }
 
 // filled returns a body that the endpoint accepts, and its media type.
 func filled(e endpoint, secret string) (body, contentType string) {
-	if e.method != "POST" {
+	if e.method != "POST" && e.method != "PATCH" {
 		return "", ""
 	}
 	if !strings.HasPrefix(e.path, "/api/") {
@@ -277,6 +282,8 @@ func filled(e endpoint, secret string) (body, contentType string) {
 	switch {
 	case e.path == "/api/tokens":
 		body = `{"name": "deploy", "scopes": ["notes:read"], "expires_in": 3600}`
+	case e.method == "PATCH":
+		body = `{"name": "renamed"}`
 	case e.path == "/api/secret/reveal":
 		body = `{"id": "` + secret + `"}`
 	case e.path == "/api/secret/rotate":
@@ -319,6 +326,7 @@ func (h *populatedUser) untouched() {
 	require.Len(h.t, h.tokens(), 1)
 	require.Equal(h.t, h.tokenID, h.tokens()[0].ID)
 	require.False(h.t, h.tokens()[0].Superseded)
+	require.Equal(h.t, "deploy", h.tokens()[0].Name)
 	require.Len(h.t, h.secrets(), 2)
 	require.Equal(h.t, h.secretID, h.secrets()[0].ID)
 	require.Len(h.t, h.sessions(), 2)

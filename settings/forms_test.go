@@ -213,7 +213,7 @@ func TestForms_outageOfAnyChange(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	h := newPopulatedUser(t, s, "ada")
-	s.store.setFailing("Create", "Rotate", "Revoke", "RevokeAll")
+	s.store.setFailing("Create", "Update", "Rotate", "Revoke", "RevokeAll")
 	failed := 0
 	for _, e := range h.endpoints() {
 		body, contentType := filled(e, h.secretID)
@@ -232,10 +232,10 @@ func TestForms_outageOfAnyChange(t *testing.T) {
 			require.NoError(t, err)
 			s.store.setFailing()
 			h.get(strings.TrimPrefix(back.RequestURI(), mount)).page(http.StatusOK)
-			s.store.setFailing("Create", "Rotate", "Revoke", "RevokeAll")
+			s.store.setFailing("Create", "Update", "Rotate", "Revoke", "RevokeAll")
 		}
 	}
-	require.Equal(t, 20, failed)
+	require.Equal(t, 21, failed)
 	h.untouched()
 
 	// Requests that change nothing make no such claim.

@@ -86,7 +86,7 @@ func unavailable() *problem {
 
 var (
 	errSession       = &problem{Status: http.StatusForbidden, Code: codeSession, Detail: "Only a signed-in session can manage credentials."}
-	errActor         = &problem{Status: http.StatusForbidden, Code: codeActor, Detail: "In this session another user acts as the owner of the account. It cannot create, reveal or rotate credentials."}
+	errActor         = &problem{Status: http.StatusForbidden, Code: codeActor, Detail: "In this session another user acts as the owner of the account. It cannot create, reveal, rotate or change credentials."}
 	errDeveloper     = &problem{Status: http.StatusForbidden, Code: codeDeveloper, Detail: "This user cannot have a client secret."}
 	errMethod        = &problem{Status: http.StatusMethodNotAllowed, Code: codeMethod, Detail: "The method is not allowed. See the Allow header."}
 	errNotRevealable = &problem{Status: http.StatusConflict, Code: codeNotRevealable, Detail: "The secret was shown once and cannot be shown again."}
@@ -138,7 +138,7 @@ func problemOf(err error) *problem {
 
 // Durations are seconds in the API, and null is NoExpiry.
 const (
-	lifetimeDetail = "must be a number of seconds, from 60 to max_lifetime of the policy, or null for never if that is 0"
+	lifetimeDetail = "must be a number of seconds, from 60 to max_lifetime of the policy, or null for never if that is null"
 	overlapDetail  = "must be a number of seconds, from 0 to max_overlap of the policy"
 )
 
@@ -146,8 +146,8 @@ const (
 // An empty Detail stands for the one of the error.
 var argumentFields = map[string]fieldError{
 	"Name": {Field: "name"}, "Scopes": {Field: "scopes"}, "After": {Field: "after"},
-	"Idempotency": {Field: "idempotency"},
-	"Lifetime":    {"expires_in", lifetimeDetail}, "overlap": {"overlap", overlapDetail},
+	"Idempotency": {Field: "idempotency"}, "Networks": {Field: "networks"}, "Metadata": {Field: "metadata"},
+	"Lifetime": {"expires_in", lifetimeDetail}, "overlap": {"overlap", overlapDetail},
 }
 
 // fieldErrors returns the fields named by the argument errors within err.

@@ -22,6 +22,9 @@ type route struct {
 	back         string                        // the page that has the form; if empty, the path is that of both
 	keeps        []string                      // the fields that were typed or chosen there
 	reads        bool                          // the route changes nothing, although its method is not GET
+	noActor      bool                          // sessions with an Actor are rejected, as they are if recent is set
+	api          bool                          // the query may have nothing but the parameters in query
+	query        parameters
 }
 
 // An errorWriter answers a request that was not fulfilled.

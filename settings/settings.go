@@ -12,7 +12,7 @@
 // Only signed-in sessions can manage credentials. Tokens and client secrets are
 // answered with 403, so that a leaked one cannot create others. A session with
 // limited scopes cannot grant more than it has. A session with an Actor, in which staff act as
-// the user, creates, reveals and rotates nothing: that would outlive it. Creating, revealing and rotating,
+// the user, creates, reveals, rotates and changes nothing: that would outlive it. Creating, revealing and rotating,
 // which return a plaintext, also require a recent sign-in: see Config.MaxAge. A request
 // that is held open over the end of its session gets no plaintext: its body is read before
 // it is authenticated, and the session is checked again before the plaintext is sent.
@@ -43,8 +43,12 @@
 // # The API
 //
 // The API is under api/ and is described by the OpenAPI 3.1 document
-// api/openapi.json. Errors are problem documents (RFC 9457) with a code and the
-// invalid fields. For a user interface on another origin, see [auth.CookieConfig]
+// api/openapi.json. Errors are problem documents (RFC 9457) with a code and every
+// invalid field. Unknown parameters and members are errors. Lists have a search, filters, an order
+// and a total, and read at most 10,000 records of a user for these. A change that gives a token more
+// access, such as more scopes, other networks or any metadata, requires a recent sign-in and a session
+// that has the access. Answers to GET have an ETag, and browsers may keep them; all others are not
+// stored. For a user interface on another origin, see [auth.CookieConfig]
 // and wrap the handler in CORS middleware. To offer the API without the page, mount
 // only its path.
 //
@@ -61,6 +65,7 @@ import (
 	"context"
 	"html/template"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -103,6 +108,15 @@ type Config struct {
 	// name only. If the policy allows any scope, the page offers only these.
 	Scopes []ScopeGroup
 
+	// MetadataKeys lists the entries of a token's metadata that users may see, set and delete. The
+	// service must not trust their values. If nil, users see no metadata. All other entries stay
+	// as they are.
+	MetadataKeys []MetadataKey
+
+	// PrivateDocument makes api/openapi.json a part of the API that only signed-in sessions can
+	// read. Otherwise everyone can.
+	PrivateDocument bool
+
 	// Title is the heading of the page and part of its title, for example the name
 	// of the service. If empty, it is the text "title" of Texts or DefaultTexts.
 	Title string
@@ -143,6 +157,12 @@ type Scope struct {
 	Description string // what it allows, for users
 }
 
+// A MetadataKey is an entry of a token's metadata.
+type MetadataKey struct {
+	Key   string // as in TokenOptions.Metadata
+	Label string // what it is, for users
+}
+
 // A Link is a link in the page's header.
 type Link struct {
 	Text string
@@ -167,10 +187,10 @@ func New(cfg Config) (http.Handler, error) {
 		observe: observer(cfg.Middleware.Observe), isDeveloper: cfg.Developer,
 		signInPath: cfg.SignInPath, maxAge: cfg.MaxAge,
 		tokenExample: cfg.TokenExampleURL, secretExample: cfg.SecretExampleURL,
-		scopes: cfg.scopeGroups(), texts: cfg.texts(),
+		scopes: cfg.scopeGroups(), metadataKeys: slices.Clone(cfg.MetadataKeys), texts: cfg.texts(),
 	}
 	h.loadAssets(cfg)
-	h.assets["/api/openapi.json"] = h.openAPI()
+	h.addDocument(cfg.PrivateDocument)
 	h.mount = newMount(h.assets, append(h.pageRoutes(), h.apiRoutes()...)...)
 	h.buildRoutes(cfg.Middleware)
 	return h, nil
@@ -189,6 +209,9 @@ type handler struct {
 	signInPath string
 	maxAge     time.Duration
 	scopes     []ScopeGroup
+
+	metadataKeys    []MetadataKey
+	privateDocument []byte // nil if the OpenAPI document is an asset
 
 	tokenExample, secretExample string // the URLs or paths of the curl commands
 

@@ -119,6 +119,13 @@ func (s *faultyStore) List(ctx context.Context, kind auth.Kind, userID string, p
 	return s.Store.List(ctx, kind, userID, page)
 }
 
+func (s *faultyStore) Update(ctx context.Context, old, next auth.Credential) error {
+	if err := s.failing("Update"); err != nil {
+		return err
+	}
+	return s.Store.Update(ctx, old, next)
+}
+
 func (s *faultyStore) Rotate(ctx context.Context, old, next auth.Credential, oldUntil time.Time) error {
 	if err := s.failing("Rotate"); err != nil {
 		return err

@@ -1,0 +1,244 @@
+package settings_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/settings"
+)
+
+// withTeams lets users set one entry of the metadata.
+func withTeams(c *configs) {
+	c.settings.MetadataKeys = []settings.MetadataKey{{Key: "team", Label: "Team"}}
+}
+
+// patch changes a token with the API.
+func (u *user) patch(id, body string, edits ...edit) *answer {
+	u.t.Helper()
+	return u.json("PATCH", "/api/tokens/"+id, body, append([]edit{fromAddr}, edits...)...)
+}
+
+func TestAPI_updateToken(t *testing.T) {
+	t.Parallel()
+	s := newService(t, withTeams)
+	ada := s.signIn("ada")
+	plaintext, c, err := s.bearer.Issue(t.Context(), "ada", auth.TokenOptions{
+		Name: "deploy", Scopes: []string{"notes:read"}, Lifetime: time.Hour, Metadata: map[string]string{"tenant": "acme"},
+	})
+	require.NoError(t, err)
+	before := ada.get("/api/tokens/" + c.ID).object()
+	require.Empty(t, before["metadata"], "the tenant is the service's own")
+
+	for _, step := range []struct {
+		body   string
+		change map[string]any
+	}{
+		{`{}`, nil},
+		{`{"name": "release"}`, map[string]any{"name": "release"}},
+		{`{"scopes": ["notes:read", "notes:write"]}`, map[string]any{"scopes": []any{"notes:read", "notes:write"}}},
+		{`{"networks": ["198.51.100.0/24", "2001:db8::1"]}`, map[string]any{"networks": []any{"198.51.100.0/24", "2001:db8::1/128"}}},
+		{`{"metadata": {"team": "web"}}`, map[string]any{"metadata": map[string]any{"team": "web"}}},
+		{`{"metadata": {}}`, nil},
+		{`{"metadata": {"team": null}, "networks": null, "scopes": ["*"], "name": "all"}`,
+			map[string]any{"metadata": map[string]any{}, "networks": nil, "scopes": []any{"*"}, "name": "all"}},
+	} {
+		for member, value := range step.change {
+			before[member] = value
+		}
+		got := ada.patch(c.ID, step.body).status(http.StatusOK)
+		require.Equal(t, before, got.object(), step.body)
+		require.Equal(t, "no-store", got.Header().Get("Cache-Control"))
+		require.Equal(t, before, ada.get("/api/tokens/"+c.ID).object(), step.body)
+		require.Equal(t, "acme", ada.tokens()[0].Metadata.Get("tenant"), step.body)
+	}
+	require.True(t, s.works(auth.SchemeBearer, plaintext))
+}
+
+func TestAPI_invalidUpdate(t *testing.T) {
+	t.Parallel()
+	s := newService(t, withTeams)
+	ada := s.signIn("ada")
+	_, c := ada.issue("deploy", time.Hour, "notes:read")
+	for body, fields := range map[string]string{
+		`{"name": null}`: "name", `{"name": ""}`: "name", `{"name": 1}`: "name", `{"name": "a", "name": "b"}`: "name",
+		`{"scopes": null}`: "scopes", `{"scopes": []}`: "scopes", `{"scopes": ["*", "notes:read"]}`: "scopes", `{"scopes": ["notes:admin"]}`: "scopes",
+		`{"networks": []}`: "networks", `{"networks": [null]}`: "networks", `{"networks": ["x"]}`: "networks", `{"networks": ["192.0.2.1/24"]}`: "networks",
+		`{"networks": ["fe80::1%eth0"]}`: "networks", `{"networks": "192.0.2.1"}`: "networks",
+		`{"networks": [` + strings.Repeat(`"192.0.2.1",`, 16) + `"192.0.2.2"]}`: "networks",
+		`{"metadata": null}`: "metadata", `{"metadata": {"tenant": "evil"}}`: "metadata", `{"metadata": {"tenant": null}}`: "metadata",
+		`{"metadata": {"team": 1}}`: "metadata", `{"metadata": {"team": "a", "team": "b"}}`: "metadata", `{"metadata": {"team": "a\nb"}}`: "metadata",
+		`{"metadata": {"team": "` + strings.Repeat("x", 257) + `"}}`: "metadata", `{"metadata": []}`: "metadata",
+		`{"expires_in": 60}`: "expires_in", `{"Name": "x"}`: "Name", `{"id": "x"}`: "id",
+		`{"name": "", "scopes": "x", "networks": ["x"], "metadata": {"x": ""}, "expires_in": null, "state": "active"}`: "name scopes networks metadata expires_in state",
+	} {
+		ada.patch(c.ID, body).problem(http.StatusBadRequest, "invalid_argument").fields(strings.Fields(fields)...)
+	}
+	// All other faults are found too if the JSON has one.
+	ada.json("POST", "/api/tokens", `{"name": "", "scopes": 1, "expires_in": 59, "networks": ["192.0.2.1"], "metadata": {"x": "y"}, "n": 1}`).
+		problem(http.StatusBadRequest, "invalid_argument").fields("name", "scopes", "expires_in", "networks", "metadata", "n")
+	require.Equal(t, []auth.Credential{c}, ada.tokens())
+
+	ada.patch("absent", `{"name": "x"}`).problem(http.StatusNotFound, "not_found")
+	_, _, err := s.bearer.Rotate(t.Context(), "ada", c.ID, time.Minute)
+	require.NoError(t, err)
+	ada.patch(c.ID, `{"name": "x"}`).problem(http.StatusConflict, "conflict")
+}
+
+// A token with networks would be rejected everywhere if the service does not know addresses.
+func TestAPI_networksNeedAddresses(t *testing.T) {
+	t.Parallel()
+	ada := newService(t).signIn("ada")
+	_, c := ada.token("deploy")
+	ada.json("PATCH", "/api/tokens/"+c.ID, `{"networks": ["192.0.2.1"]}`).problem(http.StatusBadRequest, "invalid_argument").fields("networks")
+	ada.json("PATCH", "/api/tokens/"+c.ID, `{"networks": null}`).status(http.StatusOK)
+	body := `{"name": "x", "scopes": ["*"], "expires_in": 60, "networks": ["192.0.2.1"]}`
+	ada.json("POST", "/api/tokens", body).problem(http.StatusBadRequest, "invalid_argument").fields("networks")
+	made := ada.json("POST", "/api/tokens", body, fromAddr).status(http.StatusCreated).object()
+	require.Equal(t, []any{"192.0.2.1/32"}, made["networks"])
+	require.Equal(t, clientAddr.String(), made["created_from"])
+	require.Equal(t, true, ada.get("/api/policy", fromAddr).object()["token"].(map[string]any)["networks"])
+}
+
+func TestAPI_createWithMetadata(t *testing.T) {
+	t.Parallel()
+	ada := newService(t, withTeams).signIn("ada")
+	_, made := ada.createToken(`{"name": "x", "scopes": ["*"], "expires_in": 60, "networks": null, "metadata": {"team": "web"}}`)
+	require.Equal(t, map[string]any{"team": "web"}, made["metadata"])
+	id, made := ada.createToken(`{"name": "x", "scopes": ["*"], "expires_in": 60, "metadata": {"team": null}}`)
+	require.Empty(t, made["metadata"])
+	c, err := ada.bearer.Get(t.Context(), "ada", id)
+	require.NoError(t, err)
+	require.Empty(t, c.Metadata)
+	require.Equal(t, []any{map[string]any{"key": "team", "label": "Team"}}, ada.get("/api/policy").object()["token"].(map[string]any)["metadata"])
+}
+
+// restricted are the networks of a token in the tests of what an update grants.
+var restricted = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8::/32")}
+
+// updates are changes of a token with the scope notes:read and the networks restricted, by
+// whether they give it more access.
+var updates = map[bool][]string{
+	false: {
+		`{"name": "x"}`, `{"scopes": ["notes:read"]}`, `{"metadata": {}}`, `{"networks": ["198.51.100.0/24"]}`, `{"networks": ["198.51.100.7", "2001:db8:1::/48"]}`,
+		`{"networks": ["198.51.100.0/24", "2001:db8::/32"], "scopes": ["notes:read"], "name": "x"}`,
+	},
+	true: {
+		`{"scopes": ["*"]}`, `{"scopes": ["notes:write"]}`, `{"scopes": ["notes:read", "notes:write"]}`, `{"name": "x", "scopes": ["*"]}`,
+		`{"networks": null}`, `{"networks": ["198.51.100.0/23"]}`, `{"networks": ["192.0.2.1"]}`, `{"networks": ["198.51.100.7", "0.0.0.0/0"]}`,
+		`{"networks": ["::/0"]}`, `{"networks": ["2001:db8::/31"]}`, `{"metadata": {"team": "x"}}`, `{"metadata": {"team": null}}`,
+	},
+}
+
+func (u *user) restrictedToken(name string) auth.Credential {
+	u.t.Helper()
+	_, c, err := u.bearer.Issue(context.Background(), u.userID, auth.TokenOptions{
+		Name: name, Scopes: []string{"notes:read"}, Lifetime: auth.NoExpiry, Networks: restricted,
+	})
+	require.NoError(u.t, err)
+	return c
+}
+
+// An attacker with an old session cannot give more access to a token that they know.
+func TestAPI_updateNeedsRecentSignIn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, withTeams)
+		ada := s.signIn("ada")
+		time.Sleep(10*time.Minute + time.Nanosecond)
+		for grants, bodies := range updates {
+			for _, body := range bodies {
+				c := ada.restrictedToken("deploy")
+				s.events.take()
+				got := ada.patch(c.ID, body)
+				if !grants {
+					got.status(http.StatusOK)
+					continue
+				}
+				problem := got.problem(http.StatusUnauthorized, "insufficient_user_authentication").object()
+				require.EqualValues(t, 600, problem["max_age"])
+				require.NotEmpty(t, got.Header()["Www-Authenticate"])
+				require.Equal(t, auth.ReasonAge, s.events.refusal(t).Reason)
+				now, err := s.bearer.Get(t.Context(), "ada", c.ID)
+				require.NoError(t, err)
+				require.Equal(t, c, now)
+				s.signIn("ada").patch(c.ID, body).status(http.StatusOK)
+			}
+		}
+		require.NoError(t, s.cookie.Close(t.Context()))
+	})
+}
+
+// A session cannot give a token access that it does not have itself.
+func TestAPI_limitedSessionUpdates(t *testing.T) {
+	t.Parallel()
+	s := newService(t, withTeams)
+	ada := s.signIn("ada")
+	limited := s.signIn("ada", "notes:write")
+	for grants, bodies := range updates {
+		for _, body := range bodies {
+			c := ada.restrictedToken("deploy")
+			if !grants || body == `{"scopes": ["notes:write"]}` || body == `{"scopes": ["notes:read", "notes:write"]}` {
+				limited.patch(c.ID, body).status(http.StatusOK)
+				continue
+			}
+			s.events.take()
+			problem := limited.patch(c.ID, body).problem(http.StatusForbidden, "insufficient_scope").object()
+			require.NotEmpty(t, problem["scopes"])
+			require.Equal(t, auth.ReasonScope, s.events.refusal(t).Reason)
+			now, err := s.bearer.Get(t.Context(), "ada", c.ID)
+			require.NoError(t, err)
+			require.Equal(t, c, now)
+		}
+	}
+}
+
+func TestAPI_entityTags(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, testEntityTags)
+}
+
+func testEntityTags(t *testing.T) {
+	s := newService(t)
+	h := newPopulatedUser(t, s, "ada")
+	time.Sleep(time.Second) // so that their policies differ
+	eve := newPopulatedUser(t, s, "eve")
+	h.get("/api/policy").status(http.StatusOK)
+	synctest.Wait() // until this use of the session is recorded, which is in its list
+	for _, e := range h.api {
+		if e.method != "GET" {
+			continue
+		}
+		got := h.get(e.path).status(http.StatusOK)
+		tag := got.Header().Get("ETag")
+		require.Equal(t, "private, no-cache", got.Header().Get("Cache-Control"), e)
+		require.Contains(t, strings.Join(got.Header()["Vary"], ", "), "Cookie", e)
+		require.Equal(t, fmt.Sprint(got.Body.Len()), got.Header().Get("Content-Length"), e)
+		for _, held := range []string{tag, "W/" + tag, `"other", ` + tag, "*"} {
+			same := h.get(e.path, field("If-None-Match", held)).status(http.StatusNotModified)
+			require.Empty(t, same.Body.String(), e)
+			require.Equal(t, tag, same.Header().Get("ETag"), e)
+			require.Equal(t, "private, no-cache", same.Header().Get("Cache-Control"), e)
+			require.Contains(t, strings.Join(same.Header()["Vary"], ", "), "Cookie", e)
+		}
+		h.do("HEAD", e.path, "", field("If-None-Match", tag)).status(http.StatusNotModified)
+		require.Equal(t, tag, h.do("HEAD", e.path, "").status(http.StatusOK).Header().Get("ETag"), e)
+		h.get(e.path, field("If-None-Match", `"other"`)).status(http.StatusOK)
+		h.get(e.path, field("If-None-Match", strings.Trim(tag, `"`))).status(http.StatusOK)
+		// Without the session, a tag gets nothing.
+		s.do("GET", e.path, "", field("If-None-Match", tag)).problem(http.StatusUnauthorized, "missing_credential")
+		require.NotEqual(t, http.StatusNotModified, eve.get(e.path, field("If-None-Match", tag)).Code, e)
+	}
+	tag := h.get("/api/tokens").Header().Get("ETag")
+	h.patch(h.tokenID, `{"name": "renamed"}`).status(http.StatusOK)
+	require.NotEqual(t, tag, h.get("/api/tokens", field("If-None-Match", tag)).status(http.StatusOK).Header().Get("ETag"))
+	require.NoError(t, s.cookie.Close(t.Context()))
+}
