@@ -289,7 +289,7 @@ func TestAPI_policy(t *testing.T) {
 			map[string]any{"name": "notes:write", "group": "Notes", "description": "change them"},
 			map[string]any{"name": "notes:read", "group": "", "description": ""},
 		},
-		"token":  map[string]any{"max_lifetime": 3600.0, "max_overlap": 604800.0, "max_per_user": 3.0, "networks": false, "metadata": []any{}},
+		"token":  map[string]any{"max_lifetime": 3600.0, "max_overlap": 604800.0, "max_per_user": 3.0, "networks": false, "metadata": []any{}, "updatable": []any{"name", "scopes"}},
 		"secret": map[string]any{"max_overlap": 604800.0, "revealable": true},
 		"authentication": map[string]any{
 			"actor": nil, "max_age": 600.0, "scopes": []any{"*"}, "authenticated_at": ada.session.CreatedAt.Format(time.RFC3339Nano),

@@ -137,7 +137,7 @@ func (r *request) tokenPolicy() map[string]any {
 	p := r.bearer.Policy()
 	policy := map[string]any{
 		"max_lifetime": nil, "max_overlap": seconds(p.MaxOverlap), "max_per_user": nil,
-		"networks": r.knowsAddresses(), "metadata": r.metadataJSON(),
+		"networks": r.knowsAddresses(), "metadata": r.metadataJSON(), "updatable": r.updatable(),
 	}
 	if p.MaxLifetime > 0 {
 		policy["max_lifetime"] = seconds(p.MaxLifetime)
@@ -146,6 +146,21 @@ func (r *request) tokenPolicy() map[string]any {
 		policy["max_per_user"] = p.MaxPerUser
 	}
 	return policy
+}
+
+// updatable returns the members of a token that can be changed.
+func (r *request) updatable() []string {
+	members := []string{"name"}
+	if r.fillToken == nil || r.fillUpdate != nil {
+		members = append(members, "scopes")
+		if r.knowsAddresses() {
+			members = append(members, "networks")
+		}
+	}
+	if len(r.metadataKeys) > 0 {
+		members = append(members, "metadata")
+	}
+	return members
 }
 
 // A metadataKeyJSON is an entry of the metadata that users may set.

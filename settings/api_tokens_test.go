@@ -128,7 +128,7 @@ var restricted = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.
 // whether they give it more access.
 var updates = map[bool][]string{
 	false: {
-		`{"name": "x"}`, `{"scopes": ["notes:read"]}`, `{"metadata": {}}`, `{"networks": ["198.51.100.0/24"]}`, `{"networks": ["198.51.100.7", "2001:db8:1::/48"]}`,
+		`{"name": "x"}`, `{"scopes": ["notes:read"]}`, `{"metadata": {}}`, `{"metadata": {"team": "web"}}`, `{"networks": ["198.51.100.0/24"]}`, `{"networks": ["198.51.100.7", "2001:db8:1::/48"]}`,
 		`{"networks": ["198.51.100.0/24", "2001:db8::/32"], "scopes": ["notes:read"], "name": "x"}`,
 	},
 	true: {
@@ -142,6 +142,7 @@ func (u *user) restrictedToken(name string) auth.Credential {
 	u.t.Helper()
 	_, c, err := u.bearer.Issue(context.Background(), u.userID, auth.TokenOptions{
 		Name: name, Scopes: []string{"notes:read"}, Lifetime: auth.NoExpiry, Networks: restricted,
+		Metadata: map[string]string{"team": "web"},
 	})
 	require.NoError(u.t, err)
 	return c

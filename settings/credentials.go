@@ -64,6 +64,9 @@ func (e *ended) Unwrap() error { return e.error }
 
 // issue creates a token with no more access than the session has.
 func (r *request) issue(o auth.TokenOptions) (plaintext string, c auth.Credential, err error) {
+	if err := r.beforeIssue(&o); err != nil {
+		return "", auth.Credential{}, err
+	}
 	if err := r.checkScopes(o.Scopes); err != nil {
 		return "", auth.Credential{}, err
 	}
@@ -82,7 +85,7 @@ func (r *request) rotateToken(id string, overlap time.Duration) (plaintext strin
 	return r.release(r.bearer.Rotate(r.Context(), r.id.UserID, id, overlap))
 }
 
-// updateToken changes a token. A change that gives it more access needs a recent sign-in, and a
+// updateToken changes a token, if it changes anything. A change that gives it more access needs a recent sign-in, and a
 // session that has that access itself. A session with an Actor changes nothing.
 func (r *request) updateToken(id string, u auth.TokenUpdate) (auth.Credential, error) {
 	if r.id.Actor != "" {
@@ -91,6 +94,12 @@ func (r *request) updateToken(id string, u auth.TokenUpdate) (auth.Credential, e
 	}
 	old, err := r.bearer.Get(r.Context(), r.id.UserID, id)
 	if err != nil {
+		return auth.Credential{}, err
+	}
+	if u = changed(old, u); changesNothing(u) {
+		return old, nil
+	}
+	if err := r.beforeUpdate(old, &u); err != nil {
 		return auth.Credential{}, err
 	}
 	if granted := grantedBy(old, u); granted != nil {

@@ -1,9 +1,11 @@
 package settings_test
 
 import (
+	"context"
 	"crypto/rand"
 	"log"
 	"net/http"
+	"time"
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/settings"
@@ -34,4 +36,18 @@ func Example() {
 		log.Fatal(err)
 	}
 	http.Handle("/settings/", http.StripPrefix("/settings", developer))
+}
+
+// Bind each token to the tenant of its user, and limit its lifetime.
+func ExampleConfig_beforeIssue() {
+	type account struct{ Tenant string } // what Config.Middleware's Resolve returns
+	_ = settings.Config{
+		BeforeIssue: func(ctx context.Context, id *auth.Identity, o *auth.TokenOptions) error {
+			if o.Lifetime > 90*24*time.Hour {
+				return &auth.ArgumentError{Argument: "Lifetime", Fault: "must be at most 90 days in your organization"}
+			}
+			o.Metadata = map[string]string{"tenant": auth.MustUser[*account](ctx).Tenant}
+			return nil
+		},
+	}
 }

@@ -167,7 +167,7 @@ func (r *request) showFailedToken(p *problem) bool {
 		for _, e := range p.Errors {
 			if e.Field == "idempotency" {
 				text = "new.old"
-			} else {
+			} else if p.said == "" {
 				f.Errors[e.Field] = r.texts.fieldError(e.Field, form)
 			}
 		}
@@ -185,6 +185,9 @@ func (r *request) showFailedToken(p *problem) bool {
 	}
 	if text != "" {
 		f.Problem = r.texts.get(text)
+	}
+	if p.said != "" {
+		f.Problem = p.said
 	}
 	r.showTokenForm(p.Status, f)
 	return true

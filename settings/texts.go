@@ -308,6 +308,7 @@ var defaultTexts = map[string]string{
 	"unknown.internal":   "Something went wrong on our side, and it is not known whether the change was made. Look at the list before you try again.",
 	"unknown.signed_out": "You were signed out in the meantime. Sign in again, and look at the list to see what has changed.",
 
+	"refused":         "The service does not allow this.",
 	"problem.heading": "That did not work",
 	"problem.again":   "Please sign in again",
 	"problem.sign_in": "Sign in",

@@ -1,0 +1,158 @@
+package settings_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
+)
+
+// tenantTokens sets the tenant and the networks of each token.
+func tenantTokens(c *configs) {
+	withTeams(c)
+	c.settings.BeforeIssue = func(_ context.Context, id *auth.Identity, o *auth.TokenOptions) error {
+		id.Scopes = auth.FullAccess // its own copy
+		if o.Metadata == nil {
+			o.Metadata = make(map[string]string)
+		}
+		o.Metadata["tenant"] = "acme"
+		o.Networks = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
+		return nil
+	}
+}
+
+func TestBeforeIssue_fillsTokens(t *testing.T) {
+	t.Parallel()
+	ada := newService(t, tenantTokens).signIn("ada")
+	id, made := ada.createToken(`{"name": "x", "scopes": ["*"], "expires_in": null, "metadata": {"team": "web"}}`)
+	require.Equal(t, map[string]any{"team": "web"}, made["metadata"])
+	require.Equal(t, []any{"198.51.100.0/24"}, made["networks"])
+	c, err := ada.bearer.Get(t.Context(), "ada", id)
+	require.NoError(t, err)
+	require.Equal(t, "acme", c.Metadata.Get("tenant"))
+
+	// A form too, and it still creates one token only.
+	form := newToken(ada.get("/tokens/new").page(http.StatusOK))
+	ada.post("/tokens", form).page(http.StatusOK)
+	ada.post("/tokens", form).page(http.StatusConflict)
+	require.Len(t, ada.tokens(), 2)
+	for _, c := range ada.tokens() {
+		require.Equal(t, "acme", c.Metadata.Get("tenant"))
+	}
+}
+
+// What BeforeIssue adds is limited by the session, and what it has set cannot be undone.
+func TestBeforeIssue_limits(t *testing.T) {
+	t.Parallel()
+	s := newService(t, tenantTokens, func(c *configs) {
+		fill := c.settings.BeforeIssue
+		c.settings.BeforeIssue = func(ctx context.Context, id *auth.Identity, o *auth.TokenOptions) error {
+			if o.Name == "greedy" {
+				o.Scopes = append(o.Scopes, "notes:write")
+			}
+			o.Idempotency = ""
+			return fill(ctx, id, o)
+		}
+	})
+	limited := s.signIn("ada", "notes:read")
+	limited.json("POST", "/api/tokens", tokenBody(`"greedy"`, validScopes, validExpiry)).problem(http.StatusForbidden, "insufficient_scope")
+	require.Empty(t, limited.tokens())
+
+	ada := s.signIn("ada")
+	id, made := ada.createToken(tokenBody(validName, validScopes, validExpiry))
+	require.Equal(t, []any{"name", "metadata"}, ada.get("/api/policy", fromAddr).object()["token"].(map[string]any)["updatable"])
+	for _, body := range []string{`{"networks": null}`, `{"networks": ["198.51.100.7"]}`, `{"scopes": ["*"]}`, `{"name": "x", "scopes": ["notes:write"]}`} {
+		s.events.take()
+		ada.patch(id, body).problem(http.StatusForbidden, "forbidden")
+		require.Equal(t, auth.ReasonForbidden, s.events.refusal(t).Reason)
+	}
+	// What stays as it is, and the rest, can be sent.
+	got := ada.patch(id, `{"networks": ["198.51.100.0/24"], "scopes": ["notes:read"], "name": "x", "metadata": {"team": "web"}}`).status(http.StatusOK).object()
+	require.Equal(t, "x", got["name"])
+	require.Equal(t, made["networks"], got["networks"])
+	require.Equal(t, map[string]any{"team": "web"}, got["metadata"])
+}
+
+func TestBeforeUpdate(t *testing.T) {
+	t.Parallel()
+	s := newService(t, tenantTokens, func(c *configs) {
+		c.settings.BeforeUpdate = func(_ context.Context, id *auth.Identity, token auth.Credential, u *auth.TokenUpdate) error {
+			if u.Networks != nil {
+				return fmt.Errorf("%w: %s", auth.ErrForbidden, token.ID)
+			}
+			by := id.UserID
+			u.Metadata["changed_by"] = &by
+			return nil
+		}
+	})
+	ada := s.signIn("ada")
+	id, _ := ada.createToken(tokenBody(validName, validScopes, validExpiry))
+	require.Equal(t, []any{"name", "scopes", "networks", "metadata"}, ada.get("/api/policy", fromAddr).object()["token"].(map[string]any)["updatable"])
+	ada.patch(id, `{"scopes": ["*"]}`).status(http.StatusOK)
+	c, err := s.bearer.Get(t.Context(), "ada", id)
+	require.NoError(t, err)
+	require.Equal(t, "ada", c.Metadata.Get("changed_by"))
+	require.Equal(t, "acme", c.Metadata.Get("tenant"))
+	ada.patch(id, `{"networks": null}`).problem(http.StatusForbidden, "forbidden")
+}
+
+// The service can refuse a token. Whatever else it returns is an outage, with an event.
+func TestBeforeIssue_errors(t *testing.T) {
+	t.Parallel()
+	var fails func() error
+	s := newService(t, func(c *configs) {
+		c.settings.BeforeIssue = func(context.Context, *auth.Identity, *auth.TokenOptions) error { return fails() }
+		c.settings.BeforeUpdate = func(context.Context, *auth.Identity, auth.Credential, *auth.TokenUpdate) error { return fails() }
+	})
+	ada := s.signIn("ada")
+	_, c := ada.issue("deploy", time.Hour, "notes:read")
+	fault := func(argument, text string) error { return &auth.ArgumentError{Argument: argument, Fault: text} }
+	for _, test := range []struct {
+		name   string
+		fails  func() error
+		status int
+		code   string
+		fields []string
+		reason auth.Reason
+	}{
+		{"forbidden", func() error { return fmt.Errorf("%w: no", auth.ErrForbidden) }, 403, "forbidden", nil, auth.ReasonForbidden},
+		{"limit", func() error { return auth.ErrLimit }, 409, "limit_reached", nil, ""},
+		{"invalid", func() error {
+			return errors.Join(fault("Name", "must begin with <acme>."), fault("Team", "has no seats left."))
+		}, 400, "invalid_argument", []string{"name", "Team"}, ""},
+		{"outage", func() error { return errDirectory }, 503, "unavailable", nil, auth.ReasonUnavailable},
+		{"an outage that wraps others", func() error { return fmt.Errorf("%w: %w", auth.ErrUnavailable, auth.ErrForbidden) }, 503, "unavailable", nil, auth.ReasonUnavailable},
+		{"another condition", func() error { return auth.ErrNotFound }, 503, "unavailable", nil, auth.ReasonUnavailable},
+		{"panic", func() error { panic("secret") }, 503, "unavailable", nil, auth.ReasonUnavailable},
+	} {
+		fails = test.fails
+		form := newToken(ada.get("/tokens/new").page(http.StatusOK))
+		for name, do := range map[string]func() *answer{
+			"create": func() *answer { return ada.json("POST", "/api/tokens", tokenBody(validName, validScopes, validExpiry)) },
+			"update": func() *answer { return ada.patch(c.ID, `{"name": "x"}`) },
+		} {
+			s.events.take()
+			got := do().problem(test.status, test.code)
+			got.fields(test.fields...)
+			require.NotContains(t, got.Body.String(), "directory", name)
+			require.NotContains(t, got.Body.String(), "secret", name)
+			if test.reason != "" {
+				require.Equal(t, test.reason, s.events.refusal(t).Reason, "%s %s", test.name, name)
+			} else {
+				require.Empty(t, s.events.take())
+			}
+		}
+		text := ada.post("/tokens", form).page(test.status)
+		if test.name == "invalid" {
+			require.Contains(t, text, "must begin with &lt;acme&gt;. has no seats left.")
+		}
+		require.Equal(t, []auth.Credential{c}, ada.tokens(), test.name)
+	}
+}
