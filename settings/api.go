@@ -22,10 +22,6 @@ func (h *handler) apiRoutes() []route {
 		{method: "PATCH", path: "/api/tokens/{id}", noActor: true, serve: (*request).patchToken},
 		{method: "DELETE", path: "/api/tokens/{id}", serve: (*request).deleteToken},
 		{method: "POST", path: "/api/tokens/{id}/rotate", recent: true, serve: (*request).postTokenRotation},
-		{method: "GET", path: "/api/sessions", serve: (*request).getSessions, query: sessionParameters},
-		{method: "DELETE", path: "/api/sessions", serve: (*request).deleteSessions},
-		{method: "GET", path: "/api/sessions/{id}", serve: (*request).getSession},
-		{method: "DELETE", path: "/api/sessions/{id}", serve: (*request).deleteSession},
 	}
 	if h.secret != nil {
 		routes = append(routes,
@@ -35,6 +31,14 @@ func (h *handler) apiRoutes() []route {
 			route{method: "POST", path: "/api/secret/reveal", recent: true, serve: (*request).postSecretReveal, reads: true},
 			route{method: "POST", path: "/api/secret/rotate", recent: true, serve: (*request).postSecretRotation},
 			route{method: "DELETE", path: "/api/secret/previous/{id}", serve: (*request).deletePreviousSecret},
+		)
+	}
+	if h.cookie != nil {
+		routes = append(routes,
+			route{method: "GET", path: "/api/sessions", serve: (*request).getSessions, query: sessionParameters},
+			route{method: "DELETE", path: "/api/sessions", serve: (*request).deleteSessions},
+			route{method: "GET", path: "/api/sessions/{id}", serve: (*request).getSession},
+			route{method: "DELETE", path: "/api/sessions/{id}", serve: (*request).deleteSession},
 		)
 	}
 	if h.privateDocument != nil {

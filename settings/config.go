@@ -48,9 +48,7 @@ func (cfg *Config) check() error {
 	if cfg.Bearer == nil {
 		e.add("Bearer", "is nil: use auth.NewBearer")
 	}
-	if cfg.Cookie == nil {
-		e.add("Cookie", "is nil: use auth.NewCookie, since only signed-in sessions can manage credentials")
-	}
+	cfg.checkSession(&e)
 	if auth.LocalPath(cfg.SignInPath, "") == "" || strings.Contains(cfg.SignInPath, "#") {
 		e.add("SignInPath", "%q is not a path on this site, such as /signin", cfg.SignInPath)
 	}

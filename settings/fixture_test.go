@@ -65,7 +65,10 @@ func newService(t testing.TB, change ...func(*configs)) *service {
 	require.NoError(t, err)
 	s.secret, err = auth.NewSecret(s.store, cfg.secret)
 	require.NoError(t, err)
-	cfg.settings.Bearer, cfg.settings.Cookie = s.bearer, s.cookie
+	cfg.settings.Bearer = s.bearer
+	if cfg.settings.Session == nil {
+		cfg.settings.Cookie = s.cookie
+	}
 	if cfg.settings.Secret == nil {
 		cfg.settings.Secret = s.secret
 	} else {

@@ -22,11 +22,6 @@ func (h *handler) pageRoutes() []route {
 		{method: "POST", path: "/tokens/{id}/revoke", serve: (*request).revokeTokenForm},
 		{method: "GET", path: "/tokens/revoke", serve: (*request).revokeTokensPage},
 		{method: "POST", path: "/tokens/revoke", serve: (*request).revokeTokensForm},
-		{method: "GET", path: "/sessions", serve: (*request).sessionsPage},
-		{method: "GET", path: "/sessions/{id}/end", serve: (*request).endSessionPage},
-		{method: "POST", path: "/sessions/{id}/end", serve: (*request).endSessionForm},
-		{method: "GET", path: "/sessions/end", serve: (*request).endSessionsPage},
-		{method: "POST", path: "/sessions/end", serve: (*request).endSessionsForm},
 	}
 	if h.secret != nil {
 		routes = append(routes,
@@ -41,6 +36,15 @@ func (h *handler) pageRoutes() []route {
 			route{method: "POST", path: "/secret/previous/{id}/revoke", serve: (*request).revokePreviousForm},
 		)
 	}
+	if h.cookie != nil {
+		routes = append(routes,
+			route{method: "GET", path: "/sessions", serve: (*request).sessionsPage},
+			route{method: "GET", path: "/sessions/{id}/end", serve: (*request).endSessionPage},
+			route{method: "POST", path: "/sessions/{id}/end", serve: (*request).endSessionForm},
+			route{method: "GET", path: "/sessions/end", serve: (*request).endSessionsPage},
+			route{method: "POST", path: "/sessions/end", serve: (*request).endSessionsForm},
+		)
+	}
 	return routes
 }
 
@@ -52,9 +56,10 @@ type view struct {
 	Notice  string // the change that was just made
 	Data    any
 
-	Root    string // the relative path to the mount
-	Account string // of the forms
-	Secret  bool   // whether the navigation has the client secret
+	Root     string // the relative path to the mount
+	Account  string // of the forms
+	Secret   bool   // whether the navigation has the client secret
+	Sessions bool   // and the sessions
 }
 
 // show answers a request with a page. It does not return an error, even if
@@ -62,6 +67,7 @@ type view struct {
 // navigation then has no client secret.
 func (r *request) show(status int, page string, v view) error {
 	v.Secret, _ = r.mayHaveSecret()
+	v.Sessions = r.cookie != nil
 	v.Account = r.account()
 	r.render(r.w, r.Request, status, page, v)
 	return nil

@@ -34,7 +34,7 @@ type errorWriter func(*request, *problem)
 // scheme, so that a token is answered with 403 and not as if there were none.
 func (h *handler) buildRoutes(m auth.Middleware) {
 	var others []auth.Authenticator
-	others = append(others, h.cookie)
+	others = append(others, h.session)
 	if h.secret != nil {
 		others = append(others, h.secret)
 	}

@@ -71,11 +71,30 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A Config configures the handler. Bearer, Cookie and SignInPath are required. New
-// copies the slices and maps.
+// A Config configures the handler. Bearer, SignInPath and one of Cookie and Session are required.
+// New copies the slices and maps.
 type Config struct {
 	Bearer *auth.Bearer
+	// Cookie has the sessions of the users. It is nil if there is a Session.
 	Cookie *auth.Cookie
+	// Session replaces Cookie in a service that has sessions of another package, or of an identity
+	// provider. It returns the identity of the signed-in user: the UserID and the Scopes, which are
+	// often auth.FullAccess; a CredentialID that names the session, and is not its key, since it is in
+	// events; and AuthenticatedAt, which is when
+	// the user has signed in, and not when the session was renewed. If that is zero, the sign-in is
+	// never recent, and users can create nothing. It must return ErrNoCredential or
+	// ErrInvalidCredential if there is no session. It is called again before a plaintext is sent, and
+	// must be safe for concurrent use.
+	//
+	// Cross-origin requests are rejected as auth.Cookie rejects them, so Session need not check this,
+	// and TrustedOrigins are required. In identities and events its scheme is SchemeCookie. The
+	// sessions themselves remain the service's: there is no list of them, in the page or in the API,
+	// and no sign-out.
+	Session auth.Authenticator
+	// TrustedOrigins are the origin of the service and those of other user interfaces, whose pages
+	// may send any request with the session: "https://app.example.com". They are required with
+	// Session, and an error without it. Plain http is allowed for loopback addresses only.
+	TrustedOrigins []string
 	// Secret adds client secrets. If nil, there are none.
 	Secret *auth.Secret
 
@@ -205,6 +224,11 @@ func New(cfg Config) (http.Handler, error) {
 		tokenExample: cfg.TokenExampleURL, secretExample: cfg.SecretExampleURL,
 		scopes: cfg.scopeGroups(), metadataKeys: slices.Clone(cfg.MetadataKeys), texts: cfg.texts(),
 	}
+	if cfg.Session != nil {
+		h.session = newHostSession(cfg)
+	} else {
+		h.session = cfg.Cookie
+	}
 	h.loadAssets(cfg)
 	h.addDocument(cfg.PrivateDocument)
 	h.mount = newMount(h.assets, append(h.pageRoutes(), h.apiRoutes()...)...)
@@ -215,9 +239,10 @@ func New(cfg Config) (http.Handler, error) {
 // A handler serves one configuration. It does not change, except for what mount learns
 // from requests.
 type handler struct {
-	bearer *auth.Bearer
-	cookie *auth.Cookie
-	secret *auth.Secret // nil if there are no client secrets
+	bearer  *auth.Bearer
+	cookie  *auth.Cookie       // nil if the service has its own sessions
+	session auth.Authenticator // cookie, or these
+	secret  *auth.Secret       // nil if there are no client secrets
 
 	observe     auth.Observer // not nil
 	isDeveloper func(context.Context, *auth.Identity) (bool, error)
