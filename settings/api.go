@@ -17,22 +17,22 @@ func (h *handler) apiRoutes() []route {
 		{method: "GET", path: "/api/policy", serve: (*request).getPolicy},
 		{method: "GET", path: "/api/tokens", serve: (*request).getTokens},
 		{method: "POST", path: "/api/tokens", recent: true, serve: (*request).postToken},
-		{method: "DELETE", path: "/api/tokens", serve: (*request).deleteTokens},
+		{method: "DELETE", path: "/api/tokens", revokes: true, serve: (*request).deleteTokens},
 		{method: "GET", path: "/api/tokens/{id}", serve: (*request).getToken},
-		{method: "DELETE", path: "/api/tokens/{id}", serve: (*request).deleteToken},
+		{method: "DELETE", path: "/api/tokens/{id}", revokes: true, serve: (*request).deleteToken},
 		{method: "POST", path: "/api/tokens/{id}/rotate", recent: true, serve: (*request).postTokenRotation},
 		{method: "GET", path: "/api/sessions", serve: (*request).getSessions},
-		{method: "DELETE", path: "/api/sessions", serve: (*request).deleteSessions},
-		{method: "DELETE", path: "/api/sessions/{id}", serve: (*request).deleteSession},
+		{method: "DELETE", path: "/api/sessions", revokes: true, serve: (*request).deleteSessions},
+		{method: "DELETE", path: "/api/sessions/{id}", revokes: true, session: true, serve: (*request).deleteSession},
 	}
 	if h.secret != nil {
 		routes = append(routes,
 			route{method: "GET", path: "/api/secret", serve: (*request).getSecret},
 			route{method: "POST", path: "/api/secret", recent: true, serve: (*request).postSecret},
-			route{method: "DELETE", path: "/api/secret", serve: (*request).deleteSecret},
+			route{method: "DELETE", path: "/api/secret", revokes: true, serve: (*request).deleteSecret},
 			route{method: "POST", path: "/api/secret/reveal", recent: true, serve: (*request).postSecretReveal, reads: true},
 			route{method: "POST", path: "/api/secret/rotate", recent: true, serve: (*request).postSecretRotation},
-			route{method: "DELETE", path: "/api/secret/previous/{id}", serve: (*request).deletePreviousSecret},
+			route{method: "DELETE", path: "/api/secret/previous/{id}", revokes: true, serve: (*request).deletePreviousSecret},
 		)
 	}
 	return routes

@@ -18,15 +18,15 @@ func (h *handler) pageRoutes() []route {
 		{method: "POST", path: "/tokens", recent: true, serve: (*request).createToken, failed: (*request).showFailedToken, back: "/tokens/new", keeps: []string{"name", "expires", "days", "access", "scope"}},
 		{method: "GET", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenPage},
 		{method: "POST", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenForm},
-		{method: "GET", path: "/tokens/{id}/revoke", serve: (*request).revokeTokenPage},
-		{method: "POST", path: "/tokens/{id}/revoke", serve: (*request).revokeTokenForm},
-		{method: "GET", path: "/tokens/revoke", serve: (*request).revokeTokensPage},
-		{method: "POST", path: "/tokens/revoke", serve: (*request).revokeTokensForm},
+		{method: "GET", path: "/tokens/{id}/revoke", revokes: true, serve: (*request).revokeTokenPage},
+		{method: "POST", path: "/tokens/{id}/revoke", revokes: true, serve: (*request).revokeTokenForm},
+		{method: "GET", path: "/tokens/revoke", revokes: true, serve: (*request).revokeTokensPage},
+		{method: "POST", path: "/tokens/revoke", revokes: true, serve: (*request).revokeTokensForm},
 		{method: "GET", path: "/sessions", serve: (*request).sessionsPage},
-		{method: "GET", path: "/sessions/{id}/end", serve: (*request).endSessionPage},
-		{method: "POST", path: "/sessions/{id}/end", serve: (*request).endSessionForm},
-		{method: "GET", path: "/sessions/end", serve: (*request).endSessionsPage},
-		{method: "POST", path: "/sessions/end", serve: (*request).endSessionsForm},
+		{method: "GET", path: "/sessions/{id}/end", revokes: true, session: true, serve: (*request).endSessionPage},
+		{method: "POST", path: "/sessions/{id}/end", revokes: true, session: true, serve: (*request).endSessionForm},
+		{method: "GET", path: "/sessions/end", revokes: true, serve: (*request).endSessionsPage},
+		{method: "POST", path: "/sessions/end", revokes: true, serve: (*request).endSessionsForm},
 	}
 	if h.secret != nil {
 		routes = append(routes,
@@ -35,10 +35,10 @@ func (h *handler) pageRoutes() []route {
 			route{method: "POST", path: "/secret/reveal", recent: true, serve: (*request).revealSecretForm, back: "/secret", reads: true},
 			route{method: "GET", path: "/secret/rotate", recent: true, serve: (*request).rotateSecretPage},
 			route{method: "POST", path: "/secret/rotate", recent: true, serve: (*request).rotateSecretForm},
-			route{method: "GET", path: "/secret/revoke", serve: (*request).revokeSecretPage},
-			route{method: "POST", path: "/secret/revoke", serve: (*request).revokeSecretForm},
-			route{method: "GET", path: "/secret/previous/{id}/revoke", serve: (*request).revokePreviousPage},
-			route{method: "POST", path: "/secret/previous/{id}/revoke", serve: (*request).revokePreviousForm},
+			route{method: "GET", path: "/secret/revoke", revokes: true, serve: (*request).revokeSecretPage},
+			route{method: "POST", path: "/secret/revoke", revokes: true, serve: (*request).revokeSecretForm},
+			route{method: "GET", path: "/secret/previous/{id}/revoke", revokes: true, serve: (*request).revokePreviousPage},
+			route{method: "POST", path: "/secret/previous/{id}/revoke", revokes: true, serve: (*request).revokePreviousForm},
 		)
 	}
 	return routes

@@ -55,8 +55,8 @@ func recovered(where string, v any) error {
 	return fmt.Errorf("settings: %s panicked with a %T\n%s", where, v, debug.Stack())
 }
 
-// checkSession rejects tokens and client secrets. For a recent route, which hands out a
-// credential, it also rejects sessions with an Actor, as the credential would outlive the session
+// checkSession rejects tokens and client secrets. If the request requires a recent sign-in, it
+// also rejects sessions with an Actor, as a credential that they create would outlive the session
 // and with it the permission to act as the user, and sessions that are too old.
 // auth.WriteError notifies the Observer of the latter.
 func (r *request) checkSession() error {
@@ -64,7 +64,7 @@ func (r *request) checkSession() error {
 		r.notify(auth.ReasonScheme, nil)
 		return errSession
 	}
-	if !r.route.recent {
+	if !r.needsRecent() {
 		return nil
 	}
 	if r.id.Actor != "" {
@@ -75,6 +75,12 @@ func (r *request) checkSession() error {
 		return &checked{err}
 	}
 	return nil
+}
+
+// needsRecent reports whether the request requires a recent sign-in. To sign out never does.
+func (r *request) needsRecent() bool {
+	signsOut := r.route.session && r.PathValue("id") == r.id.CredentialID
+	return r.route.recent || r.recentForRevoke && r.route.revokes && !signsOut
 }
 
 // checkScopes rejects a grant of more access than the session itself has.

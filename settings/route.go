@@ -22,6 +22,8 @@ type route struct {
 	back         string                        // the page that has the form; if empty, the path is that of both
 	keeps        []string                      // the fields that were typed or chosen there
 	reads        bool                          // the route changes nothing, although its method is not GET
+	revokes      bool                          // the route revokes something, or asks before it does
+	session      bool                          // the path names a session
 }
 
 // An errorWriter answers a request that was not fulfilled.

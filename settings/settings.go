@@ -13,7 +13,8 @@
 // answered with 403, so that a leaked one cannot create others. A session with
 // limited scopes cannot grant more than it has. A session with an Actor, in which staff act as
 // the user, creates, reveals and rotates nothing: that would outlive it. Creating, revealing and rotating,
-// which return a plaintext, also require a recent sign-in: see Config.MaxAge. A request
+// which return a plaintext, also require a recent sign-in: see Config.MaxAge, and
+// Config.RecentForRevoke for revoking. A request
 // that is held open over the end of its session gets no plaintext: its body is read before
 // it is authenticated, and the session is checked again before the plaintext is sent.
 // Otherwise the rules of package auth apply: cross-origin requests are rejected,
@@ -97,6 +98,12 @@ type Config struct {
 	// MaxAge is how recently a user must have signed in to create, reveal or rotate
 	// a credential. Zero means 10 minutes.
 	MaxAge time.Duration
+	// RecentForRevoke requires a sign-in within MaxAge to revoke tokens and client secrets
+	// and to end sessions too, as OWASP ASVS 5.0 does for sessions (7.5.2): a stolen session
+	// can then not end those of its user. A session with an Actor then revokes nothing. To
+	// sign out of the session of the request never requires one. If false, every session of
+	// the user can revoke.
+	RecentForRevoke bool
 
 	// Scopes describes the scopes that tokens can have, in the order in which they
 	// are shown. Scopes of the Bearer's policy that are missing here are shown by
@@ -165,7 +172,7 @@ func New(cfg Config) (http.Handler, error) {
 	h := &handler{
 		bearer: cfg.Bearer, cookie: cfg.Cookie, secret: cfg.Secret,
 		observe: observer(cfg.Middleware.Observe), isDeveloper: cfg.Developer,
-		signInPath: cfg.SignInPath, maxAge: cfg.MaxAge,
+		signInPath: cfg.SignInPath, maxAge: cfg.MaxAge, recentForRevoke: cfg.RecentForRevoke,
 		tokenExample: cfg.TokenExampleURL, secretExample: cfg.SecretExampleURL,
 		scopes: cfg.scopeGroups(), texts: cfg.texts(),
 	}
@@ -186,9 +193,10 @@ type handler struct {
 	observe     auth.Observer // not nil
 	isDeveloper func(context.Context, *auth.Identity) (bool, error)
 
-	signInPath string
-	maxAge     time.Duration
-	scopes     []ScopeGroup
+	signInPath      string
+	maxAge          time.Duration
+	recentForRevoke bool
+	scopes          []ScopeGroup
 
 	tokenExample, secretExample string // the URLs or paths of the curl commands
 

@@ -316,9 +316,9 @@ var defaultTexts = map[string]string{
 
 	"problem.missing_credential":               "You are not signed in. No changes were made.",
 	"problem.invalid_credential":               "You are no longer signed in. No changes were made.",
-	"problem.insufficient_user_authentication": "Showing a new token or a secret requires a recent sign-in. You will return here afterwards.",
+	"problem.insufficient_user_authentication": "This requires a recent sign-in. You will return here afterwards.",
 	"problem.session_required":                 "Only signed-in users can manage credentials here, not tokens or client secrets.",
-	"problem.actor_not_allowed":                "You act as another user in this session. It cannot create, reveal or rotate credentials.",
+	"problem.actor_not_allowed":                "You act as another user in this session. Only that user can do this.",
 	"problem.forbidden":                        "You may not use these settings.",
 	"problem.insufficient_scope":               "This session does not have the access you are trying to grant.",
 	"problem.cross_origin":                     "Another site sent this request on your behalf, and it was rejected.",
