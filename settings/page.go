@@ -3,6 +3,7 @@ package settings
 import (
 	"bytes"
 	"cmp"
+	"html/template"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -119,8 +120,9 @@ type confirmation struct {
 // A fact is an entry of a description list. It has one of Text, Codes and Time.
 type fact struct {
 	Term, Text string
-	Codes      []string // credentials or scopes
+	Codes      []string // credentials, scopes or addresses
 	Time       *moment
+	From       template.HTML // from which address, with a Time; empty if that is not known
 }
 
 func (r *request) confirm(section, heading string, c confirmation) error {
