@@ -55,6 +55,8 @@ type view struct {
 
 	Root    string // the relative path to the mount
 	Account string // of the forms
+	Name    string // of the account, in the bar; if empty, the bar has no button to sign out
+	Session string // that this button ends
 	Secret  bool   // whether the navigation has the client secret
 }
 
@@ -63,9 +65,14 @@ type view struct {
 // navigation then has no client secret.
 func (r *request) show(status int, page string, v view) error {
 	v.Secret, _ = r.mayHaveSecret()
-	v.Account = r.account()
+	v.addBar(r)
 	r.render(r.w, r.Request, status, page, v)
 	return nil
+}
+
+// addBar adds what the bar of a signed-in user needs.
+func (v *view) addBar(r *request) {
+	v.Account, v.Name, v.Session = r.account(), r.name, r.id.CredentialID
 }
 
 // render executes a template before it writes, so that a failure is a clean 500.
@@ -159,7 +166,7 @@ func (h *handler) rejectPage(w http.ResponseWriter, r *http.Request, err error) 
 		h.redirectToSignIn(w, r, rt, p.Code == codeAge)
 		return
 	}
-	h.showProblem(w, r, p, rt)
+	h.showProblem(w, r, p, rt, view{})
 }
 
 // redirectToSignIn redirects from a page, and not from a form, to the sign-in page.
@@ -192,27 +199,30 @@ func writePage(r *request, p *problem) {
 		r.w.Header().Del("WWW-Authenticate")
 		r.redirectToSignIn(r.w, r.Request, r.route, true)
 	default:
-		r.showProblem(r.w, r.Request, p, r.route)
+		var v view
+		v.addBar(r)
+		r.showProblem(r.w, r.Request, p, r.route, v)
 	}
 }
 
-// showProblem explains a problem with a request to a route.
-func (h *handler) showProblem(w http.ResponseWriter, r *http.Request, p *problem, rt route) {
+// showProblem explains a problem with a request to a route, on a page with the bar of v.
+func (h *handler) showProblem(w http.ResponseWriter, r *http.Request, p *problem, rt route, v view) {
 	key := cmp.Or(p.text, "problem."+string(p.Code))
-	v := problemView{Text: h.texts.get(key)}
+	data := problemView{Text: h.texts.get(key)}
 	heading, status := h.texts.get("problem.heading"), p.Status
 	switch p.Code {
 	case codeMissingCredential, codeInvalidCredential:
-		v.SignIn = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), false)
+		data.SignIn = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), false)
 	case codeAge: // for a person this is a step on the way, and not a challenge
 		w.Header().Del("WWW-Authenticate")
 		status = http.StatusForbidden
 		heading = h.texts.get("problem.again")
-		v.SignIn, v.Again = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), true), true
+		data.SignIn, data.Again = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), true), true
 	default:
 		if !isRead(r) && (p.Code == codeUnavailable || p.text != "") {
-			v.Retry = relativeRoot(r) + strings.TrimPrefix(rt.comeBack(r), "/")
+			data.Retry = relativeRoot(r) + strings.TrimPrefix(rt.comeBack(r), "/")
 		}
 	}
-	h.render(w, r, status, "problem", view{Heading: heading, Problem: !v.Again, Data: v})
+	v.Heading, v.Problem, v.Data = heading, !data.Again, data
+	h.render(w, r, status, "problem", v)
 }

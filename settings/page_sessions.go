@@ -54,7 +54,7 @@ func address(addr netip.Addr) string {
 	if !addr.IsValid() {
 		return ""
 	}
-	return addr.Unmap().WithZone("").String()
+	return addr.WithZone("").String()
 }
 
 // isOther reports whether s is another session than that of this request, and can be used.

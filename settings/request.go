@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -23,6 +24,7 @@ type request struct {
 	route route
 
 	developer answer // of Config.Developer
+	name      string // of Config.Account
 }
 
 // An answer is what a callback of the service has returned.
@@ -40,6 +42,10 @@ func (r *request) run() (err error) {
 			r.notify(auth.ReasonInternal, recovered(r.route.method+" "+r.route.path, v))
 		}
 	}()
+	// Here, because nothing may come between the last check of the session and a plaintext.
+	if r.nameOf != nil && r.id.Scheme == auth.SchemeCookie && !strings.HasPrefix(r.route.path, "/api/") {
+		r.name = r.nameOf(r.Context(), r.id)
+	}
 	if err := r.checkSession(); err != nil {
 		return err
 	}

@@ -38,7 +38,8 @@
 // After an outage of a change, it is not known whether the store has made it: the page and the
 // API say so.
 //
-// Config sets the title, a color, links back to the service, and every text.
+// Config sets the title, a color, links back to the service, the name of the account, and every
+// text. [Handler.Summary] is for a page of the service, such as a profile.
 // A service in several languages creates one handler per language.
 //
 // # The API
@@ -115,6 +116,11 @@ type Config struct {
 	Title string
 	// Links lead back to the service.
 	Links []Link
+	// Account returns the name of an account, such as an e-mail address, for the bar of each
+	// page, where a button to sign out stands next to it. It is called with the request's
+	// context, so that [auth.User] works, once for each page; a panic is reported to the
+	// Observer and answered with 500. If it is nil, or returns "", the bar has neither.
+	Account func(ctx context.Context, id *auth.Identity) string
 	// Accent is the color of buttons, as #rrggbb. If empty, it is a blue. Text on it
 	// is black or white, whichever is easier to read.
 	Accent string
@@ -156,22 +162,27 @@ type Link struct {
 	URL  string // a path on this site, or an http or https URL
 }
 
+// A Handler serves the page and the API. It is safe for concurrent use.
+type Handler struct{ handler *handler }
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.handler.ServeHTTP(w, r) }
+
 // New returns the handler of the page and the API, or an error that lists every mistake
 // in cfg. As [auth.Middleware.Require] does, it panics if an authenticator was not made by
 // its constructor, or if the Middleware's Realm or ResourceMetadata cannot be sent. The
 // handler expects the mount prefix to have been stripped from the path: mount it under a
 // path that ends in a slash, with http.StripPrefix and the prefix without that slash.
 // Requests that show another mount are answered with 500 and a text that names the
-// mistake, which Config.Middleware's Observe receives too. The handler is safe for
-// concurrent use.
-func New(cfg Config) (http.Handler, error) {
+// mistake, which Config.Middleware's Observe receives too.
+func New(cfg Config) (*Handler, error) {
 	cfg.setDefaults()
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
 	h := &handler{
 		bearer: cfg.Bearer, cookie: cfg.Cookie, secret: cfg.Secret,
-		observe: observer(cfg.Middleware.Observe), isDeveloper: cfg.Developer,
+		observe: observer(cfg.Middleware.Observe), isDeveloper: cfg.Developer, nameOf: cfg.Account,
 		signInPath: cfg.SignInPath, maxAge: cfg.MaxAge, recentForRevoke: cfg.RecentForRevoke,
 		tokenExample: cfg.TokenExampleURL, secretExample: cfg.SecretExampleURL,
 		scopes: cfg.scopeGroups(), texts: cfg.texts(),
@@ -180,7 +191,7 @@ func New(cfg Config) (http.Handler, error) {
 	h.assets["/api/openapi.json"] = h.openAPI()
 	h.mount = newMount(h.assets, append(h.pageRoutes(), h.apiRoutes()...)...)
 	h.buildRoutes(cfg.Middleware)
-	return h, nil
+	return &Handler{h}, nil
 }
 
 // A handler serves one configuration. It does not change, except for what mount learns
@@ -192,6 +203,7 @@ type handler struct {
 
 	observe     auth.Observer // not nil
 	isDeveloper func(context.Context, *auth.Identity) (bool, error)
+	nameOf      func(context.Context, *auth.Identity) string // Config.Account
 
 	signInPath      string
 	maxAge          time.Duration

@@ -98,6 +98,7 @@ var defaultTexts = map[string]string{
 	"title.problem": "Error: {heading} – {title}",
 
 	"skip":         "Skip to content",
+	"bar.sign_out": "Sign out",
 	"nav.service":  "Back to the service",
 	"nav.sections": "Developer Settings",
 	"cancel":       "Cancel",

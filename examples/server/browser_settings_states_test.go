@@ -29,6 +29,8 @@ func (b *browser) eachSettingsState(t *testing.T, visit func(state string)) {
 	b.rotationStates(t, visit)
 	b.secretStates(t, visit)
 	b.sessionStates(t, visit)
+	b.open(t, "/profile")
+	visit("profile")
 	b.openState(t, "not-found", "tokens/absent/revoke", visit)
 	cfg := b.settingsConfig()
 	cfg.MaxAge, cfg.Language = time.Nanosecond, act(t, b, chromedp.Evaluate[string]("document.documentElement.lang"))
@@ -140,7 +142,7 @@ func (b *browser) importExpired(t *testing.T, name string) {
 // submitInvalid submits an incomplete form, without the validation of the browser.
 func (b *browser) submitInvalid(t *testing.T) {
 	t.Helper()
-	act(t, b, chromedp.Evaluate[chromedp.Void](`document.querySelector("form").noValidate = true`))
+	act(t, b, chromedp.Evaluate[chromedp.Void](`document.querySelector("main form").noValidate = true`))
 	b.press(t, `main form button`)
 }
 
