@@ -175,9 +175,9 @@ func TestConfig_account(t *testing.T) {
 		}
 	})
 	ada := newPopulatedUser(t, s, "ada")
-	const name = "<bdi>ada&lt;@example.com&gt;</bdi>"
+	const name = ">ada&lt;@example.com&gt;</bdi>"
 	for _, path := range []string{"/", "/sessions", "/tokens/" + ada.tokenID + "/revoke"} {
-		require.Equal(t, 1, strings.Count(ada.get(path).page(http.StatusOK, name), "<bdi>ada"))
+		require.Equal(t, 1, strings.Count(ada.get(path).page(http.StatusOK, name), name))
 	}
 	ada.get("/nothing").page(http.StatusNotFound, name)
 	require.NotContains(t, s.do("GET", "/", "", field("Authorization", "Bearer "+ada.token)).page(http.StatusForbidden), `class="account"`)

@@ -21,19 +21,6 @@ func TestBrowserProfile_reveal(t *testing.T) {
 	require.NotContains(t, act(t, b, chromedp.Location()), b.Secret)
 }
 
-// The button in the bar of the settings signs out.
-func TestBrowserSettings_signOut(t *testing.T) {
-	t.Parallel()
-	b := startBrowser(t)
-	b.signedIn(t, "ada")
-	b.open(t, developer)
-	require.Equal(t, "ada", b.text(t, ".bar .account bdi"))
-	b.press(t, ".bar .account button")
-	require.Equal(t, "Signed out", b.text(t, "h1"))
-	require.Empty(t, b.cookies(t))
-	require.Empty(t, b.sessionsOf(t, "ada"))
-}
-
 // frame is what must not change between the profile and the settings: where the bar, its parts and
 // the content are, and their colors.
 const frame = `(() => {

@@ -119,6 +119,8 @@ func (b *browser) sessionStates(t *testing.T, visit func(state string)) {
 	} {
 		b.newSession(t, b.idOf(t, "grace"), agent)
 	}
+	b.newSessionFrom(t, b.idOf(t, "grace"), "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+		"2001:db8:85a3:8d3:1319:8a2e:370:7348", auth.SessionOptions{Actor: b.idOf(t, "ada")})
 	b.openState(t, "sessions", "sessions", visit)
 	b.openState(t, "session-end", "sessions/"+b.sessionsOf(t, "grace")[0].ID+"/end", visit)
 	b.openState(t, "sessions-end-all", "sessions/end", visit)
