@@ -17,28 +17,28 @@ func (h *handler) apiRoutes() []route {
 		{method: "GET", path: "/api/policy", serve: (*request).getPolicy},
 		{method: "GET", path: "/api/tokens", serve: (*request).getTokens, query: tokenParameters},
 		{method: "POST", path: "/api/tokens", recent: true, serve: (*request).postToken},
-		{method: "DELETE", path: "/api/tokens", serve: (*request).deleteTokens},
+		{method: "DELETE", path: "/api/tokens", revokes: true, serve: (*request).deleteTokens},
 		{method: "GET", path: "/api/tokens/{id}", serve: (*request).getToken},
 		{method: "PATCH", path: "/api/tokens/{id}", noActor: true, serve: (*request).patchToken},
-		{method: "DELETE", path: "/api/tokens/{id}", serve: (*request).deleteToken},
+		{method: "DELETE", path: "/api/tokens/{id}", revokes: true, serve: (*request).deleteToken},
 		{method: "POST", path: "/api/tokens/{id}/rotate", recent: true, serve: (*request).postTokenRotation},
 	}
 	if h.secret != nil {
 		routes = append(routes,
 			route{method: "GET", path: "/api/secret", serve: (*request).getSecret},
 			route{method: "POST", path: "/api/secret", recent: true, serve: (*request).postSecret},
-			route{method: "DELETE", path: "/api/secret", serve: (*request).deleteSecret, query: parameters{"id": nil}},
+			route{method: "DELETE", path: "/api/secret", revokes: true, serve: (*request).deleteSecret, query: parameters{"id": nil}},
 			route{method: "POST", path: "/api/secret/reveal", recent: true, serve: (*request).postSecretReveal, reads: true},
 			route{method: "POST", path: "/api/secret/rotate", recent: true, serve: (*request).postSecretRotation},
-			route{method: "DELETE", path: "/api/secret/previous/{id}", serve: (*request).deletePreviousSecret},
+			route{method: "DELETE", path: "/api/secret/previous/{id}", revokes: true, serve: (*request).deletePreviousSecret},
 		)
 	}
 	if h.cookie != nil {
 		routes = append(routes,
 			route{method: "GET", path: "/api/sessions", serve: (*request).getSessions, query: sessionParameters},
-			route{method: "DELETE", path: "/api/sessions", serve: (*request).deleteSessions},
+			route{method: "DELETE", path: "/api/sessions", revokes: true, serve: (*request).deleteSessions},
 			route{method: "GET", path: "/api/sessions/{id}", serve: (*request).getSession},
-			route{method: "DELETE", path: "/api/sessions/{id}", serve: (*request).deleteSession},
+			route{method: "DELETE", path: "/api/sessions/{id}", revokes: true, session: true, serve: (*request).deleteSession},
 		)
 	}
 	if h.privateDocument != nil {

@@ -41,6 +41,15 @@ func (ts texts) device(userAgent string) string {
 	return ts.get("session.unknown")
 }
 
+// isMobile reports whether a User-Agent header names a phone or a tablet.
+func isMobile(userAgent string) bool {
+	switch findProduct(systems, userAgent) {
+	case "iPhone", "iPad", "Android":
+		return true
+	}
+	return false
+}
+
 func findProduct(products []product, userAgent string) string {
 	for _, p := range products {
 		if strings.Contains(userAgent, p.pattern) {

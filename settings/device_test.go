@@ -3,6 +3,7 @@ package settings_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,4 +42,5 @@ func TestSessionsPage_devices(t *testing.T) {
 	for userAgent, device := range devices {
 		require.Contains(t, text, `class="name">`+device+`<`, userAgent)
 	}
+	require.Equal(t, 3, strings.Count(text, `<rect x="7"`), "phones and tablets")
 }

@@ -34,7 +34,7 @@ type service struct {
 	secret *auth.Secret
 	events *recorder
 
-	settings http.Handler
+	settings *settings.Handler
 	http.Handler
 }
 

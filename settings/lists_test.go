@@ -69,7 +69,7 @@ func TestLists_liveBehindExpired(t *testing.T) {
 	text := ada.get("/").page(http.StatusOK, "record-0<", "Of the expired tokens, only the newest are shown.")
 	require.Less(t, strings.Index(text, "record-0<"), strings.Index(text, "record-1200<"), "before the expired ones")
 	ada.get("/tokens/revoke").page(http.StatusOK, "record-0 (")
-	text = ada.get("/sessions").page(http.StatusOK, "Sign out all others", "This session")
+	text = ada.get("/sessions").page(http.StatusOK, "End all other sessions", "This device")
 	require.Equal(t, 2, strings.Count(text, `class="name"`))
 	require.Equal(t, 1, strings.Count(ada.get("/sessions/end").page(http.StatusOK), "<li>record-0, last seen"))
 
@@ -125,7 +125,7 @@ func TestLists_boundedWork(t *testing.T) {
 	t.Parallel()
 	ada := newService(t).signIn("ada")
 	ada.fill(auth.KindSession, 10_500, 1)
-	text := ada.get("/sessions").page(http.StatusOK, "Sign out all others", "There are older ones")
+	text := ada.get("/sessions").page(http.StatusOK, "End all other sessions", "There are older ones")
 	require.Equal(t, 1, strings.Count(text, `class="name"`))
 	require.Len(t, ada.shownOn("/sessions", `class="name">`, "<"), 2)
 	first := ada.get("/api/sessions").status(http.StatusOK).object()

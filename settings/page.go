@@ -3,6 +3,7 @@ package settings
 import (
 	"bytes"
 	"cmp"
+	"html/template"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -18,10 +19,10 @@ func (h *handler) pageRoutes() []route {
 		{method: "POST", path: "/tokens", recent: true, serve: (*request).createToken, failed: (*request).showFailedToken, back: "/tokens/new", keeps: []string{"name", "expires", "days", "access", "scope"}},
 		{method: "GET", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenPage},
 		{method: "POST", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenForm},
-		{method: "GET", path: "/tokens/{id}/revoke", serve: (*request).revokeTokenPage},
-		{method: "POST", path: "/tokens/{id}/revoke", serve: (*request).revokeTokenForm},
-		{method: "GET", path: "/tokens/revoke", serve: (*request).revokeTokensPage},
-		{method: "POST", path: "/tokens/revoke", serve: (*request).revokeTokensForm},
+		{method: "GET", path: "/tokens/{id}/revoke", revokes: true, serve: (*request).revokeTokenPage},
+		{method: "POST", path: "/tokens/{id}/revoke", revokes: true, serve: (*request).revokeTokenForm},
+		{method: "GET", path: "/tokens/revoke", revokes: true, serve: (*request).revokeTokensPage},
+		{method: "POST", path: "/tokens/revoke", revokes: true, serve: (*request).revokeTokensForm},
 	}
 	if h.secret != nil {
 		routes = append(routes,
@@ -30,19 +31,19 @@ func (h *handler) pageRoutes() []route {
 			route{method: "POST", path: "/secret/reveal", recent: true, serve: (*request).revealSecretForm, back: "/secret", reads: true},
 			route{method: "GET", path: "/secret/rotate", recent: true, serve: (*request).rotateSecretPage},
 			route{method: "POST", path: "/secret/rotate", recent: true, serve: (*request).rotateSecretForm},
-			route{method: "GET", path: "/secret/revoke", serve: (*request).revokeSecretPage},
-			route{method: "POST", path: "/secret/revoke", serve: (*request).revokeSecretForm},
-			route{method: "GET", path: "/secret/previous/{id}/revoke", serve: (*request).revokePreviousPage},
-			route{method: "POST", path: "/secret/previous/{id}/revoke", serve: (*request).revokePreviousForm},
+			route{method: "GET", path: "/secret/revoke", revokes: true, serve: (*request).revokeSecretPage},
+			route{method: "POST", path: "/secret/revoke", revokes: true, serve: (*request).revokeSecretForm},
+			route{method: "GET", path: "/secret/previous/{id}/revoke", revokes: true, serve: (*request).revokePreviousPage},
+			route{method: "POST", path: "/secret/previous/{id}/revoke", revokes: true, serve: (*request).revokePreviousForm},
 		)
 	}
 	if h.cookie != nil {
 		routes = append(routes,
 			route{method: "GET", path: "/sessions", serve: (*request).sessionsPage},
-			route{method: "GET", path: "/sessions/{id}/end", serve: (*request).endSessionPage},
-			route{method: "POST", path: "/sessions/{id}/end", serve: (*request).endSessionForm},
-			route{method: "GET", path: "/sessions/end", serve: (*request).endSessionsPage},
-			route{method: "POST", path: "/sessions/end", serve: (*request).endSessionsForm},
+			route{method: "GET", path: "/sessions/{id}/end", revokes: true, session: true, serve: (*request).endSessionPage},
+			route{method: "POST", path: "/sessions/{id}/end", revokes: true, session: true, serve: (*request).endSessionForm},
+			route{method: "GET", path: "/sessions/end", revokes: true, serve: (*request).endSessionsPage},
+			route{method: "POST", path: "/sessions/end", revokes: true, serve: (*request).endSessionsForm},
 		)
 	}
 	return routes
@@ -58,6 +59,8 @@ type view struct {
 
 	Root     string // the relative path to the mount
 	Account  string // of the forms
+	Name     string // of the account, in the bar; if empty, the bar has no button to sign out
+	Session  string // that this button ends
 	Secret   bool   // whether the navigation has the client secret
 	Sessions bool   // and the sessions
 }
@@ -68,9 +71,14 @@ type view struct {
 func (r *request) show(status int, page string, v view) error {
 	v.Secret, _ = r.mayHaveSecret()
 	v.Sessions = r.cookie != nil
-	v.Account = r.account()
+	v.addBar(r)
 	r.render(r.w, r.Request, status, page, v)
 	return nil
+}
+
+// addBar adds what the bar of a signed-in user needs.
+func (v *view) addBar(r *request) {
+	v.Account, v.Name, v.Session = r.account(), r.name, r.id.CredentialID
 }
 
 // render executes a template before it writes, so that a failure is a clean 500.
@@ -125,8 +133,9 @@ type confirmation struct {
 // A fact is an entry of a description list. It has one of Text, Codes and Time.
 type fact struct {
 	Term, Text string
-	Codes      []string // credentials or scopes
+	Codes      []string // credentials, scopes or addresses
 	Time       *moment
+	From       template.HTML // from which address, with a Time; empty if that is not known
 }
 
 func (r *request) confirm(section, heading string, c confirmation) error {
@@ -163,7 +172,7 @@ func (h *handler) rejectPage(w http.ResponseWriter, r *http.Request, err error) 
 		h.redirectToSignIn(w, r, rt, p.Code == codeAge)
 		return
 	}
-	h.showProblem(w, r, p, rt)
+	h.showProblem(w, r, p, rt, view{})
 }
 
 // redirectToSignIn redirects from a page, and not from a form, to the sign-in page.
@@ -196,27 +205,30 @@ func writePage(r *request, p *problem) {
 		r.w.Header().Del("WWW-Authenticate")
 		r.redirectToSignIn(r.w, r.Request, r.route, true)
 	default:
-		r.showProblem(r.w, r.Request, p, r.route)
+		var v view
+		v.addBar(r)
+		r.showProblem(r.w, r.Request, p, r.route, v)
 	}
 }
 
-// showProblem explains a problem with a request to a route.
-func (h *handler) showProblem(w http.ResponseWriter, r *http.Request, p *problem, rt route) {
+// showProblem explains a problem with a request to a route, on a page with the bar of v.
+func (h *handler) showProblem(w http.ResponseWriter, r *http.Request, p *problem, rt route, v view) {
 	key := cmp.Or(p.text, "problem."+string(p.Code))
-	v := problemView{Text: h.texts.get(key)}
+	data := problemView{Text: h.texts.get(key)}
 	heading, status := h.texts.get("problem.heading"), p.Status
 	switch p.Code {
 	case codeMissingCredential, codeInvalidCredential:
-		v.SignIn = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), false)
+		data.SignIn = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), false)
 	case codeAge: // for a person this is a step on the way, and not a challenge
 		w.Header().Del("WWW-Authenticate")
 		status = http.StatusForbidden
 		heading = h.texts.get("problem.again")
-		v.SignIn, v.Again = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), true), true
+		data.SignIn, data.Again = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), true), true
 	default:
 		if !isRead(r) && (p.Code == codeUnavailable || p.text != "") {
-			v.Retry = relativeRoot(r) + strings.TrimPrefix(rt.comeBack(r), "/")
+			data.Retry = relativeRoot(r) + strings.TrimPrefix(rt.comeBack(r), "/")
 		}
 	}
-	h.render(w, r, status, "problem", view{Heading: heading, Problem: !v.Again, Data: v})
+	v.Heading, v.Problem, v.Data = heading, !data.Again, data
+	h.render(w, r, status, "problem", v)
 }

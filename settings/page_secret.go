@@ -3,23 +3,41 @@ package settings
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A secretRow is a client secret on its page.
-type secretRow struct {
-	ID, Hint string
-	Created  moment
-	Expires  *moment // of the previous one: the end of the grace period
-	Used     *moment
+// A secretCard is a client secret on its page.
+type secretCard struct {
+	ID    string
+	Facts []fact
 }
 
-func (r *request) secretRow(s *auth.Credential) *secretRow {
+func (r *request) secretCard(s *auth.Credential) *secretCard {
 	if s == nil {
 		return nil
 	}
-	return &secretRow{s.ID, s.Hint, r.texts.moment(s.CreatedAt, r.now), r.optionalMoment(s.ExpiresAt), r.optionalMoment(s.LastUsedAt)}
+	return &secretCard{s.ID, r.secretFacts(s)}
+}
+
+// secretFacts describes a client secret. What most have, full access from all networks without
+// an end, is not mentioned.
+func (r *request) secretFacts(s *auth.Credential) []fact {
+	facts := []fact{{Term: r.texts.get("field.secret"), Codes: []string{s.Hint}}}
+	if s.Scopes != auth.FullAccess {
+		facts = append(facts, fact{Term: r.texts.get("field.scopes"), Codes: s.Scopes.List()})
+	}
+	if s.Networks != "" {
+		facts = append(facts, fact{Term: r.texts.get("field.networks"), Codes: strings.Fields(string(s.Networks))})
+	}
+	created, used := r.timeFact("field.created", s.CreatedAt, ""), r.timeFact("field.used", s.LastUsedAt, "time.unused")
+	created.From, used.From = r.texts.from(s.CreatedFrom), r.texts.from(s.LastUsedFrom)
+	facts = append(facts, created, used)
+	if !s.ExpiresAt.IsZero() {
+		facts = append(facts, r.timeFact("field.expires", s.ExpiresAt, ""))
+	}
+	return facts
 }
 
 func (r *request) secretPage() error {
@@ -33,7 +51,7 @@ func (r *request) secretPage() error {
 	return r.show(http.StatusOK, "secret", view{
 		Section: "secret", Heading: r.texts.get("secret.heading"), Notice: r.notice(),
 		Data: map[string]any{
-			"Current": r.secretRow(current), "Previous": r.secretRow(previous),
+			"Current": r.secretCard(current), "Previous": r.secretCard(previous),
 			"Revealable": r.revealable(current), "Full": r.id.Scopes.Has(auth.FullAccess),
 			"Idempotency": auth.NewIdempotency(),
 		},
@@ -145,12 +163,12 @@ func (r *request) revokeSecretPage() error {
 	case current == nil:
 		return auth.ErrNotFound
 	}
-	names := []string{current.Hint}
-	if previous != nil {
-		names = append(names, previous.Hint)
+	facts := r.secretFacts(current)
+	if previous != nil { // it is revoked too
+		facts = append(facts, fact{Term: r.texts.get("field.replaced"), Codes: []string{previous.Hint}})
 	}
 	return r.confirm("secret", r.texts.get("revoke.secret.heading"), confirmation{
-		Text: r.texts.get("revoke.secret.text"), ID: current.ID, Names: names,
+		Text: r.texts.get("revoke.secret.text"), ID: current.ID, Facts: facts,
 		Button: r.texts.get("revoke.secret.button"), Back: "secret",
 	})
 }
@@ -171,11 +189,7 @@ func (r *request) revokePreviousPage() error {
 	}
 	return r.confirm("secret", r.texts.get("revoke.previous.heading"), confirmation{
 		Text: r.texts.get("revoke.previous.text"), Button: r.texts.get("revoke.previous.button"), Back: "secret",
-		Facts: []fact{
-			{Term: r.texts.get("field.secret"), Codes: []string{previous.Hint}},
-			r.timeFact("field.used", previous.LastUsedAt, "time.unused"),
-			r.timeFact("field.expires", previous.ExpiresAt, "time.never"),
-		},
+		Facts: r.secretFacts(previous),
 	})
 }
 

@@ -2,6 +2,8 @@ package settings_test
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"testing"
 	"testing/synctest"
@@ -155,6 +157,39 @@ func TestSecretPage_expired(t *testing.T) {
 		ada.get("/secret/rotate").page(http.StatusNotFound)
 		ada.get("/secret/revoke").page(http.StatusNotFound)
 		require.NotEmpty(t, plaintext(ada.post("/secret/create", newSecret()).page(http.StatusOK)))
+	})
+}
+
+// A card says where a secret was created and last used, and what is unusual about it.
+func TestSecretPage_facts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		ada := s.signIn("ada")
+		_, c := ada.createSecret()
+		text := ada.get("/secret").page(http.StatusOK)
+		for _, term := range []string{">Expires<", ">Networks<", ">Access<", `class="from"`} {
+			require.NotContains(t, text, term, "full access, from anywhere, without an end")
+		}
+		require.NoError(t, s.secret.Revoke(t.Context(), "ada", c.ID))
+
+		ctx := auth.WithClientAddr(t.Context(), clientAddr)
+		plaintext, c, err := s.secret.Issue(ctx, "ada", auth.SecretOptions{
+			Scopes: []string{"notes:read"}, Lifetime: 30 * 24 * time.Hour, Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
+		})
+		require.NoError(t, err)
+		time.Sleep(5 * time.Minute)
+		r := httptest.NewRequest("GET", origin+"/api", nil).WithContext(ctx)
+		r.Header.Set("Authorization", "Secret "+plaintext)
+		_, err = new(auth.Middleware).Authenticate(r, s.secret)
+		require.NoError(t, err)
+		require.NoError(t, s.secret.Close(t.Context()))
+		for _, path := range []string{"/secret", "/secret/revoke"} {
+			text := ada.get(path).page(http.StatusOK, "<code>notes:read</code>", "<code>198.51.100.0/24</code>", ">in 30 days<")
+			require.Regexp(t, `Created</dt><dd><time[^>]*>5 minutes ago</time> <span class="from">from <code>198\.51\.100\.7</code>`, text)
+			require.Regexp(t, `Last used</dt><dd><time[^>]*>just now</time> <span class="from">from <code>198\.51\.100\.7</code>`, text)
+		}
+		require.NoError(t, s.cookie.Close(t.Context()))
 	})
 }
 

@@ -1,7 +1,10 @@
 package settings
 
 import (
+	"cmp"
+	"html/template"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 
@@ -12,7 +15,10 @@ import (
 type sessionRow struct {
 	ID      string
 	Device  string
-	Current bool // the session of this request
+	Mobile  bool   // the device is a phone or tablet
+	Address string // from which it was last used, or signed in; empty if neither is known
+	Acted   bool   // another user acts in it
+	Current bool   // the session of this request
 	Started moment
 	Seen    *moment
 	Expires *moment
@@ -20,15 +26,35 @@ type sessionRow struct {
 
 func (r *request) sessionRow(s auth.Credential) sessionRow {
 	row := sessionRow{
-		ID: s.ID, Device: r.texts.device(s.Name), Current: s.ID == r.id.CredentialID,
+		ID: s.ID, Device: r.texts.device(s.Name), Mobile: isMobile(s.Name), Acted: s.Actor != "",
+		Current: s.ID == r.id.CredentialID, Address: address(cmp.Or(s.LastUsedFrom, s.CreatedFrom)),
 		Started: r.texts.moment(s.CreatedAt, r.now), Expires: r.optionalMoment(s.ExpiresAt),
 	}
 	seen := lastSeen(s)
-	if row.Current {
-		seen = r.now // this request: its use has not been recorded yet
+	if row.Current { // this request: its use has not been recorded yet
+		seen = r.now
+		if addr, ok := auth.ClientAddr(r.Context()); ok {
+			row.Address = address(addr)
+		}
 	}
 	row.Seen = r.optionalMoment(seen)
 	return row
+}
+
+// from returns the words "from" and an address; empty for the zero Addr.
+func (ts texts) from(addr netip.Addr) template.HTML {
+	if !addr.IsValid() {
+		return ""
+	}
+	return ts.withElement("field.from", "address", template.HTML("<code>"+template.HTMLEscapeString(address(addr))+"</code>"))
+}
+
+// address returns the text of an address, empty for the zero Addr.
+func address(addr netip.Addr) string {
+	if !addr.IsValid() {
+		return ""
+	}
+	return addr.WithZone("").String()
 }
 
 // isOther reports whether s is another session than that of this request, and can be used.
@@ -71,18 +97,27 @@ func (r *request) endSessionPage() error {
 		return err
 	}
 	row := r.sessionRow(s)
-	c := confirmation{
+	heading, c := "end.session.heading", confirmation{
 		Text: r.texts.get("end.session.text"), Button: r.texts.get("end.session.button"), Back: "sessions",
-		Facts: []fact{
-			{Term: r.texts.get("field.device"), Text: row.Device},
-			{Term: r.texts.get("field.started"), Time: &row.Started},
-			{Term: r.texts.get("field.seen"), Time: row.Seen},
-		},
+		Facts: r.sessionFacts(row),
 	}
 	if row.Current {
-		c.Text, c.Button = r.texts.get("end.this.text"), r.texts.get("end.this.button")
+		heading, c.Text, c.Button = "end.this.heading", r.texts.get("end.this.text"), r.texts.get("end.this.button")
 	}
-	return r.confirm("sessions", r.texts.get("end.session.heading", "device", row.Device), c)
+	return r.confirm("sessions", r.texts.get(heading), c)
+}
+
+// sessionFacts describes a session on the page that asks before it ends.
+func (r *request) sessionFacts(row sessionRow) []fact {
+	facts := []fact{{Term: r.texts.get("field.device"), Text: row.Device}}
+	if row.Acted {
+		facts = append(facts, fact{Term: r.texts.get("field.actor"), Text: r.texts.get("end.session.actor")})
+	}
+	if row.Address != "" {
+		facts = append(facts, fact{Term: r.texts.get("field.address"), Codes: []string{row.Address}})
+	}
+	return append(facts,
+		fact{Term: r.texts.get("field.started"), Time: &row.Started}, fact{Term: r.texts.get("field.seen"), Time: row.Seen})
 }
 
 func (r *request) endSessionForm() error {

@@ -2,12 +2,16 @@ package settings_test
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth"
 )
 
 func TestSessionsPage_signOut(t *testing.T) {
@@ -20,11 +24,11 @@ func TestSessionsPage_signOut(t *testing.T) {
 	text := ada.get("/sessions").page(http.StatusOK)
 	first := between(t, text, "<tbody", "</tr>")
 	require.Contains(t, first, "Firefox on Linux")
-	require.Contains(t, first, "This session")
-	require.Equal(t, 1, strings.Count(text, "This session"))
+	require.Contains(t, first, "This device")
+	require.Equal(t, 1, strings.Count(text, "This device"))
 
 	other := s.signIn("ada")
-	ada.get("/sessions/"+other.session.ID+"/end").page(http.StatusOK, "Sign out Firefox on Linux?")
+	ada.get("/sessions/"+other.session.ID+"/end").page(http.StatusOK, "End this session?", "Firefox on Linux")
 	other.get("/").page(http.StatusOK)
 	ada.post("/sessions/"+other.session.ID+"/end", nil).redirects("../../sessions?done=session_ended")
 	other.get("/").status(http.StatusSeeOther)
@@ -34,7 +38,7 @@ func TestSessionsPage_signOut(t *testing.T) {
 	require.NotContains(t, names, "Firefox on Linux", "the current session is kept")
 	ada.post("/sessions/end", nil).redirects("../sessions?done=sessions_ended")
 	require.Len(t, ada.sessions(), 1)
-	require.NotContains(t, ada.get("/sessions").page(http.StatusOK), "Sign out all others")
+	require.NotContains(t, ada.get("/sessions").page(http.StatusOK), "End all other sessions")
 
 	got := ada.post("/sessions/"+ada.session.ID+"/end", nil)
 	got.page(http.StatusOK, "Signed out", `<a class="button" href="/signin">`)
@@ -65,7 +69,7 @@ func TestSessionsPage_currentIsSeenNow(t *testing.T) {
 		s.store.setFailing("Touch")
 		ada := s.signIn("ada")
 		time.Sleep(30 * time.Minute)
-		row := between(t, ada.get("/sessions").page(http.StatusOK), "This session", "</tr>")
+		row := between(t, ada.get("/sessions").page(http.StatusOK), "This device", "</tr>")
 		require.Contains(t, row, ">just now<")
 		require.Contains(t, row, ">30 minutes ago<", "the sign-in")
 		s.cookie.Close(t.Context())
@@ -101,4 +105,29 @@ func TestSessionsPage_shorterLifetime(t *testing.T) {
 		require.Len(t, ada.get("/api/sessions").object()["sessions"], 1)
 		require.NoError(t, after.cookie.Close(t.Context()))
 	})
+}
+
+// Sessions name where they come from, and those that support staff have started.
+func TestSessionsPage_origin(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	ada := s.signIn("ada")
+	require.NotContains(t, ada.get("/sessions").page(http.StatusOK), `class="address"`, "unknown without WithClientAddr")
+	require.NotContains(t, ada.get("/sessions/"+ada.session.ID+"/end").page(http.StatusOK), "Address")
+	staff := netip.MustParseAddr("::ffff:203.0.113.9")
+	r := httptest.NewRequest("POST", origin+"/support", nil)
+	support := s.startSession(httptest.NewRecorder(), r.WithContext(auth.WithClientAddr(r.Context(), staff)), "ada", auth.SessionOptions{Actor: "grace@example.com"})
+
+	text := ada.get("/sessions", fromAddr).page(http.StatusOK)
+	own, others, _ := strings.Cut(between(t, text, "<tbody", "</tbody>"), "</tr>")
+	require.Contains(t, own, `class="address"><code>198.51.100.7</code>`, "the address of this request")
+	require.NotContains(t, own, "support")
+	require.Contains(t, others, `class="address"><code>203.0.113.9</code>`)
+	require.Contains(t, others, "Signed in for you by support")
+	require.NotContains(t, text, "grace", "who it is is up to the service")
+
+	asked := ada.get("/sessions/"+support.session.ID+"/end").page(http.StatusOK, "203.0.113.9", "Support, for you")
+	require.NotContains(t, asked, "grace")
+	own = ada.get("/sessions/"+ada.session.ID+"/end").page(http.StatusOK, "<h1>Sign out?</h1>", "You will be signed out")
+	require.NotContains(t, own, "Support, for you")
 }

@@ -87,7 +87,7 @@ func unavailable() *problem {
 
 var (
 	errSession       = &problem{Status: http.StatusForbidden, Code: codeSession, Detail: "Only a signed-in session can manage credentials."}
-	errActor         = &problem{Status: http.StatusForbidden, Code: codeActor, Detail: "In this session another user acts as the owner of the account. It cannot create, reveal, rotate or change credentials."}
+	errActor         = &problem{Status: http.StatusForbidden, Code: codeActor, Detail: "In this session another user acts as the owner of the account. Only the owner can do this."}
 	errDeveloper     = &problem{Status: http.StatusForbidden, Code: codeDeveloper, Detail: "This user cannot have a client secret."}
 	errMethod        = &problem{Status: http.StatusMethodNotAllowed, Code: codeMethod, Detail: "The method is not allowed. See the Allow header."}
 	errNotRevealable = &problem{Status: http.StatusConflict, Code: codeNotRevealable, Detail: "The secret was shown once and cannot be shown again."}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -23,6 +24,7 @@ type request struct {
 	route route
 
 	developer answer // of Config.Developer
+	name      string // of Config.Account
 }
 
 // An answer is what a callback of the service has returned.
@@ -40,6 +42,10 @@ func (r *request) run() (err error) {
 			r.notify(auth.ReasonInternal, recovered(r.route.method+" "+r.route.path, v))
 		}
 	}()
+	// Here, because nothing may come between the last check of the session and a plaintext.
+	if r.nameOf != nil && r.id.Scheme == auth.SchemeCookie && !strings.HasPrefix(r.route.path, "/api/") {
+		r.name = r.nameOf(r.Context(), r.id)
+	}
 	if err := r.checkSession(); err != nil {
 		return err
 	}
@@ -58,8 +64,8 @@ func recovered(where string, v any) error {
 	return fmt.Errorf("settings: %s panicked with a %T\n%s", where, v, debug.Stack())
 }
 
-// checkSession rejects tokens and client secrets. For a recent route, which hands out a
-// credential, it also rejects sessions with an Actor, as the credential would outlive the session
+// checkSession rejects tokens and client secrets. If the request requires a recent sign-in, it
+// also rejects sessions with an Actor, as a credential that they create would outlive the session
 // and with it the permission to act as the user, and sessions that are too old.
 // auth.WriteError notifies the Observer of the latter. A session with an Actor changes no token
 // either.
@@ -68,11 +74,15 @@ func (r *request) checkSession() error {
 		r.notify(auth.ReasonScheme, nil)
 		return errSession
 	}
-	if (r.route.recent || r.route.noActor) && r.id.Actor != "" {
+	recent := r.needsRecent()
+	if !recent && !r.route.noActor {
+		return nil
+	}
+	if r.id.Actor != "" {
 		r.notify(auth.ReasonActor, nil)
 		return errActor
 	}
-	if !r.route.recent {
+	if !recent {
 		return nil
 	}
 	return r.checkRecent()
@@ -84,6 +94,12 @@ func (r *request) checkRecent() error {
 		return &checked{err}
 	}
 	return nil
+}
+
+// needsRecent reports whether the request requires a recent sign-in. To sign out never does.
+func (r *request) needsRecent() bool {
+	signsOut := r.route.session && r.PathValue("id") == r.id.CredentialID
+	return r.route.recent || r.recentForRevoke && r.route.revokes && !signsOut
 }
 
 // checkScopes rejects a grant of more access than the session itself has.

@@ -286,6 +286,52 @@ func TestAccess_oldSignIn(t *testing.T) {
 	})
 }
 
+// revokes reports whether an endpoint revokes something, or asks before it does.
+func revokes(e endpoint) bool {
+	return e.method == "DELETE" || strings.HasSuffix(e.path, "/revoke") || strings.HasSuffix(e.path, "/end")
+}
+
+// With RecentForRevoke, a stolen session cannot end those of its user (ASVS 5.0, 7.5.2). It can
+// end itself.
+func TestAccess_recentForRevoke(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, func(c *configs) { c.settings.RecentForRevoke = true })
+		h := newPopulatedUser(t, s, "ada")
+		support := s.actAs("ada", "grace")
+		time.Sleep(10*time.Minute + time.Nanosecond)
+		rejected := 0
+		for _, e := range h.endpoints() {
+			body, contentType := filled(e, h.secretID)
+			if !revokes(e) {
+				continue
+			}
+			rejected++
+			s.events.take()
+			got := h.do(e.method, e.path, body, field("Content-Type", contentType))
+			events := s.events.take()
+			h.requireSignInAgain(e, got)
+			require.Len(t, events, 1)
+			require.Equal(t, auth.ReasonAge, events[0].Reason)
+			got = support.do(e.method, e.path, body, field("Content-Type", contentType))
+			require.Equal(t, http.StatusForbidden, got.Code, e)
+			require.Equal(t, auth.ReasonActor, s.events.take()[0].Reason)
+		}
+		require.Equal(t, 18, rejected)
+		h.do("DELETE", "/api/sessions/"+support.session.ID, "").problem(http.StatusUnauthorized, "insufficient_user_authentication")
+		support.do("DELETE", "/api/sessions/"+support.session.ID, "").status(http.StatusNoContent)
+		h.untouched()
+		h.get("/sessions/"+h.session.ID+"/end").page(http.StatusOK, "You will be signed out")
+		h.post("/sessions/"+h.session.ID+"/end", nil).page(http.StatusOK, "Signed out")
+
+		again := s.signIn("ada")
+		again.get("/sessions/" + h.sessionID + "/end").page(http.StatusOK)
+		again.post("/sessions/end", nil).redirects("../sessions?done=sessions_ended")
+		again.do("DELETE", "/api/tokens", "").status(http.StatusOK)
+		require.Empty(t, h.tokens())
+	})
+}
+
 // A session cannot grant more access than it has.
 func TestAccess_limitedSessionCreates(t *testing.T) {
 	t.Parallel()

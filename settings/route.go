@@ -25,6 +25,8 @@ type route struct {
 	noActor      bool                          // sessions with an Actor are rejected, as they are if recent is set
 	api          bool                          // the query may have nothing but the parameters in query
 	query        parameters
+	revokes      bool // the route revokes something, or asks before it does
+	session      bool // the path names a session
 }
 
 // An errorWriter answers a request that was not fulfilled.

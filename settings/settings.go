@@ -12,8 +12,9 @@
 // Only signed-in sessions can manage credentials. Tokens and client secrets are
 // answered with 403, so that a leaked one cannot create others. A session with
 // limited scopes cannot grant more than it has. A session with an Actor, in which staff act as
-// the user, creates, reveals, rotates and changes nothing: that would outlive it. Creating, revealing and rotating,
-// which return a plaintext, also require a recent sign-in: see Config.MaxAge. A request
+// the user, creates, reveals, rotates and changes nothing: that would outlive it. Creating,
+// revealing and rotating, which return a plaintext, also require a recent sign-in: see
+// Config.MaxAge, and Config.RecentForRevoke for revoking. A request
 // that is held open over the end of its session gets no plaintext: its body is read before
 // it is authenticated, and the session is checked again before the plaintext is sent.
 // Otherwise the rules of package auth apply: cross-origin requests are rejected,
@@ -37,7 +38,8 @@
 // After an outage of a change, it is not known whether the store has made it: the page and the
 // API say so.
 //
-// Config sets the title, a color, links back to the service, and every text.
+// Config sets the title, a color, links back to the service, the name of the account, and every
+// text. [Handler.Summary] is for a page of the service, such as a profile.
 // A service in several languages creates one handler per language.
 //
 // # The API
@@ -121,6 +123,12 @@ type Config struct {
 	// MaxAge is how recently a user must have signed in to create, reveal or rotate
 	// a credential. Zero means 10 minutes.
 	MaxAge time.Duration
+	// RecentForRevoke requires a sign-in within MaxAge to revoke tokens and client secrets
+	// and to end sessions too, as OWASP ASVS 5.0 does for sessions (7.5.2): a stolen session
+	// can then not end those of its user. A session with an Actor then revokes nothing. To
+	// sign out of the session of the request never requires one. If false, every session of
+	// the user can revoke.
+	RecentForRevoke bool
 
 	// Scopes describes the scopes that tokens can have, in the order in which they
 	// are shown. Scopes of the Bearer's policy that are missing here are shown by
@@ -156,6 +164,11 @@ type Config struct {
 	Title string
 	// Links lead back to the service.
 	Links []Link
+	// Account returns the name of an account, such as an e-mail address, for the bar of each
+	// page, where a button to sign out stands next to it. It is called with the request's
+	// context, so that [auth.User] works, once for each page; a panic is reported to the
+	// Observer and answered with 500. If it is nil, or returns "", the bar has neither.
+	Account func(ctx context.Context, id *auth.Identity) string
 	// Accent is the color of buttons, as #rrggbb. If empty, it is a blue. Text on it
 	// is black or white, whichever is easier to read.
 	Accent string
@@ -203,24 +216,29 @@ type Link struct {
 	URL  string // a path on this site, or an http or https URL
 }
 
+// A Handler serves the page and the API. It is safe for concurrent use.
+type Handler struct{ handler *handler }
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.handler.ServeHTTP(w, r) }
+
 // New returns the handler of the page and the API, or an error that lists every mistake
 // in cfg. As [auth.Middleware.Require] does, it panics if an authenticator was not made by
 // its constructor, or if the Middleware's Realm or ResourceMetadata cannot be sent. The
 // handler expects the mount prefix to have been stripped from the path: mount it under a
 // path that ends in a slash, with http.StripPrefix and the prefix without that slash.
 // Requests that show another mount are answered with 500 and a text that names the
-// mistake, which Config.Middleware's Observe receives too. The handler is safe for
-// concurrent use.
-func New(cfg Config) (http.Handler, error) {
+// mistake, which Config.Middleware's Observe receives too.
+func New(cfg Config) (*Handler, error) {
 	cfg.setDefaults()
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
 	h := &handler{
 		bearer: cfg.Bearer, cookie: cfg.Cookie, secret: cfg.Secret,
-		observe: observer(cfg.Middleware.Observe), isDeveloper: cfg.Developer,
+		observe: observer(cfg.Middleware.Observe), isDeveloper: cfg.Developer, nameOf: cfg.Account,
 		fillToken: cfg.BeforeIssue, fillUpdate: cfg.BeforeUpdate,
-		signInPath: cfg.SignInPath, maxAge: cfg.MaxAge,
+		signInPath: cfg.SignInPath, maxAge: cfg.MaxAge, recentForRevoke: cfg.RecentForRevoke,
 		tokenExample: cfg.TokenExampleURL, secretExample: cfg.SecretExampleURL,
 		scopes: cfg.scopeGroups(), metadataKeys: slices.Clone(cfg.MetadataKeys), texts: cfg.texts(),
 	}
@@ -233,7 +251,7 @@ func New(cfg Config) (http.Handler, error) {
 	h.addDocument(cfg.PrivateDocument)
 	h.mount = newMount(h.assets, append(h.pageRoutes(), h.apiRoutes()...)...)
 	h.buildRoutes(cfg.Middleware)
-	return h, nil
+	return &Handler{h}, nil
 }
 
 // A handler serves one configuration. It does not change, except for what mount learns
@@ -248,10 +266,12 @@ type handler struct {
 	isDeveloper func(context.Context, *auth.Identity) (bool, error)
 	fillToken   func(context.Context, *auth.Identity, *auth.TokenOptions) error                 // Config.BeforeIssue
 	fillUpdate  func(context.Context, *auth.Identity, auth.Credential, *auth.TokenUpdate) error // Config.BeforeUpdate
+	nameOf      func(context.Context, *auth.Identity) string                                    // Config.Account
 
-	signInPath string
-	maxAge     time.Duration
-	scopes     []ScopeGroup
+	signInPath      string
+	maxAge          time.Duration
+	recentForRevoke bool
+	scopes          []ScopeGroup
 
 	metadataKeys    []MetadataKey
 	privateDocument []byte // nil if the OpenAPI document is an asset

@@ -66,13 +66,13 @@ func newService(store auth.Store, keys auth.Keys, logs io.Writer, verify verifie
 func (s *service) routes() (http.Handler, error) {
 	m := &auth.Middleware{Observe: s.observe, OnError: auth.RedirectToSignIn("/sign-in")}
 	developer, err := settings.New(settings.Config{
-		Bearer: s.bearer, Cookie: s.cookie, SignInPath: "/sign-in", MaxAge: recentSignIn,
+		Bearer: s.bearer, Cookie: s.cookie, SignInPath: "/sign-in",
+		MaxAge: recentSignIn, RecentForRevoke: true, // 7.5.2
 		Middleware: *m, // its decisions are logged too
 	})
 	if err != nil {
 		return nil, err
 	}
-	developer = http.StripPrefix("/settings", developer)
 	recent := func(h http.Handler) http.Handler { return m.Require(s.cookie)(m.RequireRecent(recentSignIn)(h)) }
 
 	mux := http.NewServeMux()
@@ -80,12 +80,7 @@ func (s *service) routes() (http.Handler, error) {
 	mux.HandleFunc("POST /sign-out", s.signOut)
 	mux.Handle("GET /notes", m.Require(s.bearer, s.cookie)(m.RequireScope("notes:read")(http.HandlerFunc(notes))))
 	mux.Handle("POST /email", recent(http.HandlerFunc(changeEmail))) // 7.5.1
-	mux.Handle("/settings/", developer)
-	// 7.5.2: users end sessions after a recent sign-in only, which settings does not require.
-	mux.Handle("/settings/sessions/end", recent(developer))
-	mux.Handle("/settings/sessions/{id}/end", recent(developer))
-	mux.Handle("DELETE /settings/api/sessions", recent(developer))
-	mux.Handle("DELETE /settings/api/sessions/{id}", recent(developer))
+	mux.Handle("/settings/", http.StripPrefix("/settings", developer))
 	return withClientAddr(withHeaders(mux)), nil
 }
 

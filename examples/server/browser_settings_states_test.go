@@ -29,6 +29,8 @@ func (b *browser) eachSettingsState(t *testing.T, visit func(state string)) {
 	b.rotationStates(t, visit)
 	b.secretStates(t, visit)
 	b.sessionStates(t, visit)
+	b.open(t, "/profile")
+	visit("profile")
 	b.openState(t, "not-found", "tokens/absent/revoke", visit)
 	cfg := b.settingsConfig()
 	cfg.MaxAge, cfg.Language = time.Nanosecond, act(t, b, chromedp.Evaluate[string]("document.documentElement.lang"))
@@ -117,6 +119,8 @@ func (b *browser) sessionStates(t *testing.T, visit func(state string)) {
 	} {
 		b.newSession(t, b.idOf(t, "grace"), agent)
 	}
+	b.newSessionFrom(t, b.idOf(t, "grace"), "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+		"2001:db8:85a3:8d3:1319:8a2e:370:7348", auth.SessionOptions{Actor: b.idOf(t, "ada")})
 	b.openState(t, "sessions", "sessions", visit)
 	b.openState(t, "session-end", "sessions/"+b.sessionsOf(t, "grace")[0].ID+"/end", visit)
 	b.openState(t, "sessions-end-all", "sessions/end", visit)
@@ -140,7 +144,7 @@ func (b *browser) importExpired(t *testing.T, name string) {
 // submitInvalid submits an incomplete form, without the validation of the browser.
 func (b *browser) submitInvalid(t *testing.T) {
 	t.Helper()
-	act(t, b, chromedp.Evaluate[chromedp.Void](`document.querySelector("form").noValidate = true`))
+	act(t, b, chromedp.Evaluate[chromedp.Void](`document.querySelector("main form").noValidate = true`))
 	b.press(t, `main form button`)
 }
 

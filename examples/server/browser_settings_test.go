@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -138,9 +139,15 @@ func (b *browser) endSessions(t *testing.T, noScript bool) {
 // newSession signs a user in elsewhere.
 func (b *browser) newSession(t *testing.T, userID, userAgent string) {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/signin", nil)
+	b.newSessionFrom(t, userID, userAgent, "198.51.100.7", auth.SessionOptions{})
+}
+
+func (b *browser) newSessionFrom(t *testing.T, userID, userAgent, addr string, o auth.SessionOptions) {
+	t.Helper()
+	ctx := auth.WithClientAddr(t.Context(), netip.MustParseAddr(addr))
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/signin", nil)
 	r.Header.Set("User-Agent", userAgent)
-	_, err := b.cookie.SignIn(httptest.NewRecorder(), r, userID, auth.SessionOptions{})
+	_, err := b.cookie.SignIn(httptest.NewRecorder(), r, userID, o)
 	require.NoError(t, err)
 }
 

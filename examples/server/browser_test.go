@@ -23,6 +23,7 @@ import (
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
+	"github.com/seed-31c5bcb2/auth/settings"
 )
 
 // The guarantees about cookies and other sites depend on what browsers send and keep.
@@ -203,7 +204,7 @@ type browser struct {
 }
 
 // swap replaces the settings that the server serves.
-func (b *browser) swap(settings http.Handler) {
+func (b *browser) swap(settings *settings.Handler) {
 	changed := *b.server
 	changed.developer = settings
 	h := changed.routes()

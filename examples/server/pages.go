@@ -28,12 +28,26 @@ var (
 )
 
 func page(name string) *template.Template {
-	funcs := template.FuncMap{"machine": machineTime, "human": humanTime}
+	funcs := template.FuncMap{"machine": machineTime, "human": humanTime, "day": day, "count": count}
 	return template.Must(template.New("layout.html").Funcs(funcs).ParseFS(files, "templates/layout.html", name))
 }
 
 func machineTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 func humanTime(t time.Time) string   { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
+func day(t time.Time) string         { return t.UTC().Format("2 Jan 2006") }
+
+// count returns a number with a noun: "None", "1 token", "2 tokens", "more than 1000 tokens".
+func count(n int, more bool, noun string) string {
+	switch {
+	case more:
+		return fmt.Sprintf("more than %d %ss", n, noun)
+	case n == 0:
+		return "None"
+	case n == 1:
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
 
 type signInView struct {
 	Name, Next string
@@ -101,7 +115,7 @@ func (s *server) signInFailed(w http.ResponseWriter, r *http.Request, view signI
 	case errors.Is(err, auth.ErrCrossOrigin):
 		status, view.Problem = http.StatusForbidden, "The request came from another site. If you want to sign in, do so here."
 	case errors.Is(err, limiter.ErrBusy), errors.Is(err, auth.ErrUnavailable):
-		s.logOutage(r, err)
+		s.logOutage(r, "sign-in failed", err)
 		status, view.Problem = http.StatusServiceUnavailable, "Sign-in is temporarily unavailable. Please try again in a minute."
 	case errors.As(err, &limit):
 		seconds := int(math.Ceil(time.Duration(limit).Seconds()))
@@ -115,12 +129,12 @@ func (s *server) signInFailed(w http.ResponseWriter, r *http.Request, view signI
 
 // logOutage does not log the error of a client that has hung up as an outage, because any
 // client could then cause alerts.
-func (s *server) logOutage(r *http.Request, err error) {
+func (s *server) logOutage(r *http.Request, what string, err error) {
 	level := slog.LevelError
 	if errors.Is(r.Context().Err(), context.Canceled) {
 		level = slog.LevelDebug
 	}
-	s.log.Log(context.WithoutCancel(r.Context()), level, "sign-in failed", "error", err)
+	s.log.Log(context.WithoutCancel(r.Context()), level, what, "error", err)
 }
 
 func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
@@ -131,10 +145,16 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 	redirect(w, r, "/")
 }
 
+// profilePage has a section for Developer Settings. Without the summary, which the store may fail
+// to give, it still has the links.
 func (s *server) profilePage(w http.ResponseWriter, r *http.Request) {
 	id, _ := auth.FromContext(r.Context())
+	summary, err := s.developer.Summary(r)
+	if err != nil {
+		s.logOutage(r, "no summary of the settings", err)
+	}
 	s.render(w, http.StatusOK, profileTemplate, map[string]any{
-		"User": currentUser(r), "Identity": id,
+		"User": currentUser(r), "Identity": id, "Summary": summary,
 	})
 }
 

@@ -29,7 +29,7 @@ type server struct {
 	seeding *atomic.Bool // while credentials are issued that are printed
 
 	api       *auth.Middleware
-	developer http.Handler // Developer Settings, where users manage their credentials
+	developer *settings.Handler // Developer Settings, where users manage their credentials
 }
 
 func newServer(log *slog.Logger, storage *demodata.Storage, keys auth.Keys, cfg front.Config) (*server, error) {
@@ -84,7 +84,10 @@ func (s *server) settingsConfig() settings.Config {
 			{Name: readNotes, Description: "read your notes"},
 			{Name: writeNotes, Description: "create and remove notes"},
 		}}},
+		// The bar is that of our own pages.
+		Title:           "Notes demo",
 		Links:           []settings.Link{{Text: "My Profile", URL: "/profile"}},
+		Account:         func(ctx context.Context, _ *auth.Identity) string { return auth.MustUser[*demodata.User](ctx).Name },
 		TokenExampleURL: "/api/v1/me", SecretExampleURL: "/api/v1/usage",
 	}
 }
