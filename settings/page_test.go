@@ -23,7 +23,7 @@ func newToken(page string) url.Values {
 	return url.Values{"idempotency": {idempotency}, "name": {"deploy"}, "expires": {"720h0m0s"}, "access": {"full"}}
 }
 
-var shown = regexp.MustCompile(`id="plaintext"[^>]* value="([^"]+)"`)
+var shown = regexp.MustCompile(`<output id="plaintext"[^>]*>([^<]+)<`)
 
 // plaintext returns the plaintext on a page, or "".
 func plaintext(page string) string {

@@ -58,19 +58,25 @@ func recovered(where string, v any) error {
 // checkSession rejects tokens and client secrets. For a recent route, which hands out a
 // credential, it also rejects sessions with an Actor, as the credential would outlive the session
 // and with it the permission to act as the user, and sessions that are too old.
-// auth.WriteError notifies the Observer of the latter.
+// auth.WriteError notifies the Observer of the latter. A session with an Actor changes no token
+// either.
 func (r *request) checkSession() error {
 	if r.id.Scheme != auth.SchemeCookie {
 		r.notify(auth.ReasonScheme, nil)
 		return errSession
 	}
-	if !r.route.recent {
-		return nil
-	}
-	if r.id.Actor != "" {
+	if (r.route.recent || r.route.noActor) && r.id.Actor != "" {
 		r.notify(auth.ReasonActor, nil)
 		return errActor
 	}
+	if !r.route.recent {
+		return nil
+	}
+	return r.checkRecent()
+}
+
+// checkRecent rejects a session whose sign-in is older than Config.MaxAge.
+func (r *request) checkRecent() error {
 	if err := auth.CheckRecent(r.Context(), r.maxAge); err != nil {
 		return &checked{err}
 	}

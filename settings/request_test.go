@@ -148,7 +148,7 @@ func TestAccess_otherUsers(t *testing.T) {
 		}
 		got.status(http.StatusNotFound)
 	}
-	require.Equal(t, 19, named)
+	require.Equal(t, 22, named)
 	h.untouched()
 	eve.untouched()
 }
