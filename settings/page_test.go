@@ -93,7 +93,7 @@ func TestPage_escapesNames(t *testing.T) {
 	t.Parallel()
 	ada := newService(t).signIn("ada")
 	_, c := ada.token(`<script>alert(1)</script>"onload="`)
-	for _, path := range []string{"/", "/tokens/revoke", "/tokens/" + c.ID + "/revoke", "/tokens/" + c.ID + "/rotate"} {
+	for _, path := range []string{"/", "/tokens/revoke", "/tokens/" + c.ID, "/tokens/" + c.ID + "/edit", "/tokens/" + c.ID + "/revoke", "/tokens/" + c.ID + "/rotate"} {
 		text := ada.get(path).page(http.StatusOK, "&lt;script&gt;")
 		require.NotContains(t, text, "<script>")
 		require.NotRegexp(t, `\sonload="`, text)
