@@ -42,7 +42,7 @@ func (h *handler) loadAssets(cfg Config) {
 		"/script.js": {"text/javascript; charset=utf-8", "public, max-age=86400", script},
 	}
 	h.pages = make(map[string]*template.Template)
-	for _, name := range []string{"tokens", "new", "rotate", "confirm", "plaintext", "secret", "sessions", "signed_out", "problem"} {
+	for _, name := range []string{"tokens", "token", "new", "rotate", "confirm", "plaintext", "secret", "sessions", "signed_out", "problem"} {
 		h.pages[name] = h.parse(name)
 	}
 }

@@ -112,6 +112,20 @@ func (cfg *Config) checkScopes(e *configErrors) {
 			}
 			seen[s.Name] = true
 		}
+		group.checkPresets(e)
+	}
+}
+
+func (g ScopeGroup) checkPresets(e *configErrors) {
+	for _, p := range g.Presets {
+		if strings.TrimSpace(p.Title) == "" || len(p.Scopes) == 0 {
+			e.add("Scopes", "a preset of %q needs a title and scopes", g.Title)
+		}
+		for _, name := range p.Scopes {
+			if !slices.ContainsFunc(g.Scopes, func(s Scope) bool { return s.Name == name }) {
+				e.add("Scopes", "%q, of the preset %q, is not in its group", name, p.Title)
+			}
+		}
 	}
 }
 
@@ -136,7 +150,11 @@ func (cfg *Config) scopeGroups() []ScopeGroup {
 	var groups []ScopeGroup
 	seen := make(map[string]bool)
 	for _, group := range cfg.Scopes {
-		groups = append(groups, ScopeGroup{group.Title, slices.Clone(group.Scopes)})
+		g := ScopeGroup{Title: group.Title, Scopes: slices.Clone(group.Scopes)}
+		for _, p := range group.Presets {
+			g.Presets = append(g.Presets, ScopePreset{p.Title, slices.Clone(p.Scopes)})
+		}
+		groups = append(groups, g)
 		for _, s := range group.Scopes {
 			seen[s.Name] = true
 		}

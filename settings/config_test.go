@@ -94,3 +94,18 @@ func TestNew_branding(t *testing.T) {
 	ada.get("/").page(http.StatusOK, "deploy widerrufen")
 	ada.post("/tokens", newToken(ada.get("/tokens/new").Body.String())).page(http.StatusOK, `&#39;https://api.example.com/it&#39;\&#39;&#39;s&#39;`)
 }
+
+// A preset that names a scope of another group would choose nothing.
+func TestNew_presets(t *testing.T) {
+	t.Parallel()
+	for want, preset := range map[string]settings.ScopePreset{
+		"a preset of \"Notes\" needs a title and scopes":                {Title: " ", Scopes: []string{"notes:read"}},
+		"a preset of \"Notes\" needs a title and scopes ":               {Title: "Read"},
+		"\"notes:write\", of the preset \"Write\", is not in its group": {Title: "Write", Scopes: []string{"notes:read", "notes:write"}},
+	} {
+		_, err := settings.New(settings.Config{Scopes: []settings.ScopeGroup{{
+			Title: "Notes", Scopes: []settings.Scope{{Name: "notes:read"}}, Presets: []settings.ScopePreset{preset},
+		}}})
+		require.ErrorContains(t, err, "settings: Config.Scopes: "+strings.TrimSpace(want))
+	}
+}

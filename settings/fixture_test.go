@@ -255,6 +255,7 @@ type endpoint struct{ method, path string }
 func endpoints(token, secret, previous, session string) (pages, api []endpoint) {
 	pages = []endpoint{
 		{"GET", "/"}, {"GET", "/tokens/new"}, {"POST", "/tokens"},
+		{"GET", "/tokens/" + token}, {"GET", "/tokens/" + token + "/edit"}, {"POST", "/tokens/" + token + "/edit"},
 		{"GET", "/tokens/" + token + "/rotate"}, {"POST", "/tokens/" + token + "/rotate"},
 		{"GET", "/tokens/" + token + "/revoke"}, {"POST", "/tokens/" + token + "/revoke"},
 		{"GET", "/tokens/revoke"}, {"POST", "/tokens/revoke"},

@@ -44,6 +44,11 @@ func (rt route) comeBack(r *http.Request) string {
 				kept[name] = form[name]
 			}
 		}
+		for _, name := range rt.leaves {
+			if form.Get(name) != "" {
+				kept.Add("again", name)
+			}
+		}
 		query = kept.Encode()
 	}
 	if query == "" || len(query) > maxKept {

@@ -45,12 +45,12 @@ type typedForm struct {
 // typedForms are all forms with fields, for a user with a token and a secret.
 func (h *populatedUser) typedForms() []typedForm {
 	limited := url.Values{
-		"name": {`Grüße & <b>100% "+"?</b>`}, "expires": {"custom"}, "days": {"45"},
+		"name": {`Grüße & <b>100% "+"?</b>`}, "expires": {"custom"}, "until": {inDays(45)},
 		"access": {"scopes"}, "scope": {"notes:read", "notes:write"},
 	}
 	return []typedForm{
 		{"/tokens/new", "/tokens", limited, limited},
-		{"/tokens/new", "/tokens", url.Values{"name": {"x"}, "expires": {"never"}, "access": {"full"}}, url.Values{"name": {"x"}}},
+		{"/tokens/new", "/tokens", url.Values{"name": {"x"}, "expires": {"never"}, "access": {"full"}}, url.Values{"name": {"x"}, "expires": {"720h0m0s"}, "access": {"scopes"}}},
 		{"/tokens/" + h.tokenID + "/rotate", "/tokens/" + h.tokenID + "/rotate", url.Values{"overlap": {"24h0m0s"}}, url.Values{}},
 		{"/secret/rotate", "/secret/rotate", url.Values{"overlap": {"168h0m0s"}}, url.Values{}},
 	}
@@ -102,8 +102,8 @@ func TestForms_linkSurvivesSignIn(t *testing.T) {
 	got := s.do("GET", "/tokens/new?name=deploy&scope=notes%3Aread&access=scopes", "").status(http.StatusSeeOther)
 	to, err := url.Parse(got.Header().Get("Location"))
 	require.NoError(t, err)
-	text := s.signIn("ada").get(strings.TrimPrefix(to.Query().Get("next"), mount)).page(http.StatusOK, "This form was filled in")
-	require.Equal(t, url.Values{"name": {"deploy"}, "access": {"scopes"}, "scope": {"notes:read"}}, filledIn(text))
+	text := s.signIn("ada").get(strings.TrimPrefix(to.Query().Get("next"), mount)).page(http.StatusOK, "A link filled in this form")
+	require.Equal(t, url.Values{"name": {"deploy"}, "expires": {"720h0m0s"}, "access": {"scopes"}, "scope": {"notes:read"}}, filledIn(text))
 
 	// What is too long for a URL is left out.
 	long := s.do("GET", "/tokens/new?name="+strings.Repeat("x", 3000), "").Header().Get("Location")
@@ -146,21 +146,31 @@ func TestForms_otherSitesLink(t *testing.T) {
 	h := newPopulatedUser(t, newService(t), "ada")
 	link := "/tokens/new?" + h.typedForms()[1].values.Encode()
 	for _, from := range []edit{field("Sec-Fetch-Site", "same-origin"), field("Sec-Fetch-Site", "cross-site"), field("Sec-Fetch-Site", "same-site"), field("Sec-Fetch-Site", "none"), without("Sec-Fetch-Site")} {
-		text := h.get(link, from).page(http.StatusOK, "by the link that you followed")
-		require.Equal(t, url.Values{"name": {"x"}}, filledIn(text))
+		text := h.get(link, from).page(http.StatusOK, "A link filled in this form")
+		require.Equal(t, url.Values{"name": {"x"}, "expires": {"720h0m0s"}, "access": {"scopes"}}, filledIn(text))
 		text = h.get("/tokens/"+h.tokenID+"/rotate?overlap=1h0m0s", from).page(http.StatusOK)
 		require.Empty(t, filledIn(text))
 	}
 	for _, invalid := range []string{
 		"name=a%00b", "name=a%ff", "name=" + strings.Repeat("x", 256), "expires=1ns", "expires=-1h", "expires=custom2",
-		"days=0", "days=-1", "days=x", "days=367", "days=99999", "expires=custom&days=36500", "name=a%E2%80%AEb", "access=*", "scope=notes:admin", "scope=*", "idempotency=z", "account=z", "overlap=1ns", "",
+		"until=" + inDays(45), "expires=custom", "expires=custom&until=" + inDays(-1), "expires=custom&until=" + inDays(400), "expires=custom&until=x", "name=a%E2%80%AEb", "access=*", "scope=notes:admin", "scope=*", "idempotency=z", "account=z", "overlap=1ns", "",
 	} {
 		text := h.get("/tokens/new?" + invalid).page(http.StatusOK)
-		require.Empty(t, filledIn(text), invalid)
-		require.NotContains(t, text, "This form was filled in", invalid)
+		require.Equal(t, url.Values{"expires": {"720h0m0s"}, "access": {"scopes"}}, filledIn(text), invalid)
+		require.NotContains(t, text, "A link filled in", invalid)
 		require.Equal(t, h.account(), hidden(text).Get("account"))
 		require.NotEqual(t, "z", hidden(text).Get("idempotency"))
 	}
+	// Only the name of a field that no link fills in is kept.
+	form := newToken(h.get("/tokens/new", fromAddr).page(http.StatusOK))
+	form.Set("networks", "203.0.113.0/24")
+	require.NoError(t, h.service.cookie.Revoke(t.Context(), "ada", h.session.ID))
+	next, _ := signInLink(t, h.post("/tokens", form, fromAddr).Body.String())
+	require.NotContains(t, next, "203")
+	h.user = h.signIn("ada")
+	require.NotContains(t, h.get(next, fromAddr).page(http.StatusOK, "Enter the networks again"), ">203")
+	require.NoError(t, h.service.cookie.Revoke(t.Context(), "ada", h.sessions()[0].ID))
+	h.user = h.signIn("ada")
 	text := h.get("/tokens/new?name=" + url.QueryEscape(`"><script>alert(1)</script>`)).page(http.StatusOK)
 	require.NotContains(t, text, "<script>")
 	h.untouched()

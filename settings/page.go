@@ -16,7 +16,10 @@ func (h *handler) pageRoutes() []route {
 	routes := []route{
 		{method: "GET", path: "/{$}", serve: (*request).tokensPage},
 		{method: "GET", path: "/tokens/new", recent: true, serve: (*request).newTokenPage},
-		{method: "POST", path: "/tokens", recent: true, serve: (*request).createToken, failed: (*request).showFailedToken, back: "/tokens/new", keeps: []string{"name", "expires", "days", "access", "scope"}},
+		{method: "POST", path: "/tokens", recent: true, serve: (*request).createToken, failed: (*request).showFailedToken, back: "/tokens/new", keeps: []string{"name", "expires", "until", "access", "scope"}, leaves: []string{"networks"}},
+		{method: "GET", path: "/tokens/{id}", serve: (*request).tokenPage},
+		{method: "GET", path: "/tokens/{id}/edit", noActor: true, serve: (*request).editTokenPage},
+		{method: "POST", path: "/tokens/{id}/edit", noActor: true, serve: (*request).editTokenForm, failed: (*request).showFailedEdit},
 		{method: "GET", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenPage},
 		{method: "POST", path: "/tokens/{id}/rotate", recent: true, serve: (*request).rotateTokenForm},
 		{method: "GET", path: "/tokens/{id}/revoke", revokes: true, serve: (*request).revokeTokenPage},
@@ -57,6 +60,7 @@ type view struct {
 	Notice  string // the change that was just made
 	Data    any
 
+	Shown    bool   // the Notice explains why a plaintext is gone
 	Root     string // the relative path to the mount
 	Account  string // of the forms
 	Name     string // of the account, in the bar; if empty, the bar has no button to sign out
@@ -71,6 +75,7 @@ type view struct {
 func (r *request) show(status int, page string, v view) error {
 	v.Secret, _ = r.mayHaveSecret()
 	v.Sessions = r.cookie != nil
+	v.Shown = v.Notice != "" && shownTexts[r.URL.Query().Get("shown")] != ""
 	v.addBar(r)
 	r.render(r.w, r.Request, status, page, v)
 	return nil
@@ -106,9 +111,12 @@ func (r *request) redirectDone(page, notice string) error {
 	return nil
 }
 
-// notice returns the notice that the query names. It is shown only after our own
-// forms: a link on another site must not make the page claim that something was done.
+// notice returns the notice that the query names. That something was done is shown only after
+// our own forms: a link on another site must not make the page claim it.
 func (r *request) notice() string {
+	if key := shownTexts[r.URL.Query().Get("shown")]; key != "" {
+		return r.texts.get(key)
+	}
 	key := "done." + r.URL.Query().Get("done")
 	if _, known := defaultTexts[key]; !known {
 		return ""

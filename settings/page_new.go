@@ -3,6 +3,7 @@ package settings
 import (
 	"cmp"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -12,27 +13,42 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/networks"
 	"github.com/seed-31c5bcb2/auth/internal/text"
 )
 
-// A tokenForm is the form for a new token, with its choices and what was filled in.
+// A tokenForm is the form for a new token, or for changing one, with its choices and what was
+// filled in.
 type tokenForm struct {
+	Heading string
+	Edits   string // the ID of the token that the form changes; empty if it creates one
+	Version string // of that token: see tokenVersion
 	// Idempotency is the auth.NewIdempotency of the form: sent again, it creates no second token.
 	Idempotency string
 
-	Name       string
-	Expires    string // the value of the choice; "custom" means Days
-	Days       string
-	Access     string // "full" or "scopes"
-	Choices    []lifetimeChoice
-	Custom     bool
-	CustomDays int // the maximum of Days, zero for no limit
-	Never      bool
-	Full       bool
-	Groups     []scopeGroup
-	Filled     bool              // by the query
-	Problem    string            // with the form as a whole
-	Errors     map[string]string // by field
+	Name        string
+	Expires     string // the value of the choice; "custom" means Until
+	Until       string // a date
+	Earliest    string // the minimum of Until
+	Latest      string // the maximum of Until, empty for no limit
+	Access      string // "full" or "scopes"
+	Choices     []lifetimeChoice
+	Custom      bool
+	Never       bool
+	Full        bool
+	Groups      []scopeGroup
+	Networks    string // one on each line
+	AskNetworks bool
+	Address     string // of this request
+
+	Filled  bool              // by the query
+	Retype  bool              // networks were left out of the query, and have to be typed again
+	Count   string            // how many tokens of how many the user has
+	Reached string            // that this is the maximum
+	Note    string            // about the token that the one to change has replaced
+	SignIn  string            // the address to sign in and return from, if some changes require that
+	Problem string            // with the form as a whole
+	Errors  map[string]string // by field
 }
 
 // Invalid reports whether the form has errors.
@@ -45,8 +61,18 @@ type lifetimeChoice struct {
 }
 
 type scopeGroup struct {
-	Title  string
-	Scopes []scopeChoice
+	Title   string
+	Scopes  []scopeChoice
+	Presets []ScopePreset
+}
+
+// Names returns the names of all scopes, as a preset has them.
+func (g scopeGroup) Names() string {
+	var names []string
+	for _, s := range g.Scopes {
+		names = append(names, s.Name)
+	}
+	return strings.Join(names, " ")
 }
 
 type scopeChoice struct {
@@ -54,14 +80,31 @@ type scopeChoice struct {
 	Chosen bool
 }
 
-// tokenForm returns a form with the choices that the policy and the session allow.
+// tokenForm returns a form with the choices that the policy and the session allow, and with the
+// scopes in chosen. 30 days are chosen, or less if that is the limit.
 func (r *request) tokenForm(chosen []string) *tokenForm {
 	limit := r.bearer.Policy().MaxLifetime
-	return &tokenForm{
-		Idempotency: auth.NewIdempotency(),
-		Choices:     r.lifetimes(limit), Custom: limit == 0 || limit >= day, CustomDays: int(limit / day),
+	f := &tokenForm{
+		Heading: r.texts.get("new.heading"), Idempotency: auth.NewIdempotency(),
+		Choices: r.lifetimes(limit), Custom: limit == 0 || limit >= day, Earliest: r.now.UTC().Add(day).Format(time.DateOnly),
 		Never: limit == 0, Full: r.id.Scopes.Has(auth.FullAccess), Groups: r.scopeChoices(chosen), Errors: make(map[string]string),
 	}
+	if limit > 0 {
+		f.Latest = r.now.UTC().Add(limit).Format(time.DateOnly)
+	}
+	for _, c := range f.Choices {
+		if c.lifetime <= 30*day {
+			f.Expires = c.Value
+		}
+	}
+	if f.Groups != nil {
+		f.Access = "scopes"
+	}
+	if addr, known := auth.ClientAddr(r.Context()); known {
+		// Otherwise a token with networks would be rejected everywhere.
+		f.AskNetworks, f.Address = true, addr.Unmap().WithZone("").String()
+	}
+	return f
 }
 
 // scopeChoices returns the scopes that the session may grant.
@@ -72,6 +115,11 @@ func (r *request) scopeChoices(chosen []string) []scopeGroup {
 		for _, s := range group.Scopes {
 			if r.id.Scopes.Has(s.Name) {
 				g.Scopes = append(g.Scopes, scopeChoice{s, slices.Contains(chosen, s.Name)})
+			}
+		}
+		for _, p := range group.Presets {
+			if r.grants(p.Scopes) {
+				g.Presets = append(g.Presets, p)
 			}
 		}
 		if g.Scopes != nil {
@@ -101,41 +149,96 @@ func (r *request) lifetimeChoice(d time.Duration) lifetimeChoice {
 }
 
 func (r *request) newTokenPage() error {
-	return r.showTokenForm(http.StatusOK, r.filledTokenForm(r.URL.Query()))
+	f := r.filledTokenForm(r.URL.Query())
+	var err error
+	if f.Count, f.Reached, err = r.countTokens(); err != nil {
+		return err
+	}
+	return r.showTokenForm(http.StatusOK, f)
+}
+
+// countTokens says how many tokens of how many the user has, and that this is the maximum if it
+// is. Both are empty if there is none, or if the user has too many records to read them all here.
+func (r *request) countTokens() (count, reached string, err error) {
+	const batches = 2
+	limit, n, page := r.bearer.Policy().MaxPerUser, 0, auth.Page{Limit: maxShown}
+	for read, more := 0, limit > 0; more && n < limit; read++ {
+		if read == batches {
+			return "", "", nil
+		}
+		batch, err := r.bearer.List(r.Context(), r.id.UserID, page)
+		if err != nil {
+			return "", "", err
+		}
+		for _, t := range batch {
+			if page.After = t.ID; !t.Superseded && !t.Expired(r.now) {
+				n++
+			}
+		}
+		more = len(batch) == maxShown
+	}
+	if limit == 0 {
+		return "", "", nil
+	}
+	args := []string{"n", strconv.Itoa(min(n, limit)), "limit", strconv.Itoa(limit)}
+	if n >= limit {
+		reached = r.texts.get("new.reached", args...)
+	}
+	return r.texts.get("new.count", args...), reached, nil
 }
 
 // filledTokenForm returns a form that the query has filled in, after a sign-in (see comeBack)
 // or from any link. Another site can only suggest: the user sees the values, and a note, and
-// has to send the form. Even so, a link cannot choose full access or a lifetime of more than a
-// year. After a sign-in the user chooses them again: a link to the sign-in page can lead here
-// too, and looks like one of ours then.
+// has to send the form. Even so, a link cannot choose full access, networks or a lifetime of more
+// than a year. After a sign-in the user chooses them again: a link to the sign-in page can lead
+// here too, and looks like one of ours then.
 func (r *request) filledTokenForm(q url.Values) *tokenForm {
-	f := r.tokenForm(q["scope"])
+	f := r.tokenForm(slices.Concat(q["scope"], strings.FieldsFunc(q.Get("scopes"), isSeparator)))
 	f.Filled = slices.ContainsFunc(f.Groups, func(g scopeGroup) bool {
 		return slices.ContainsFunc(g.Scopes, func(s scopeChoice) bool { return s.Chosen })
 	})
-	fill := func(into *string, field string, valid bool) {
-		if value := q.Get(field); value != "" && valid {
-			*into, f.Filled = value, true
+	if name := q.Get("name"); name != "" && text.CheckName(name, maxName) == "" {
+		f.Name, f.Filled = name, true
+	}
+	f.fillLifetime(r, q)
+	f.Retype = f.AskNetworks && slices.Contains(q["again"], "networks")
+	return f
+}
+
+// isSeparator reports what may stand between the scopes of a link and between networks.
+func isSeparator(c rune) bool { return c == ',' || unicode.IsSpace(c) }
+
+// fillLifetime fills in the lifetime that the query of a link names: a number of days in
+// expires_in, or what the form has.
+func (f *tokenForm) fillLifetime(r *request, q url.Values) {
+	if n, err := strconv.Atoi(q.Get("expires_in")); err == nil && n >= 1 && n <= int(maxSuggested/day) {
+		lifetime := time.Duration(n) * day
+		if limit := r.bearer.Policy().MaxLifetime; limit > 0 && lifetime > limit {
+			return
+		}
+		f.Filled = true
+		i := slices.IndexFunc(f.Choices, func(c lifetimeChoice) bool { return c.lifetime == lifetime })
+		if i >= 0 {
+			f.Expires = f.Choices[i].Value
+			return
+		}
+		f.Expires, f.Until = "custom", r.now.UTC().Add(lifetime).Format(time.DateOnly)
+		return
+	}
+	choice, until := q.Get("expires"), q.Get("until")
+	if lifetime, offered := r.readLifetime(choice, until, ""); offered && lifetime <= maxSuggested {
+		f.Expires, f.Filled = choice, true
+		if choice == "custom" {
+			f.Until = until
 		}
 	}
-	lifetime, offered := r.readLifetime(q.Get("expires"), cmp.Or(q.Get("days"), "1"))
-	offered = offered && lifetime <= maxSuggested
-	days, err := strconv.Atoi(q.Get("days"))
-	fill(&f.Name, "name", text.CheckName(q.Get("name"), maxName) == "")
-	fill(&f.Expires, "expires", offered)
-	fill(&f.Days, "days", err == nil && days >= 1 && time.Duration(days) <= maxSuggested/day)
-	fill(&f.Access, "access", q.Get("access") == "scopes")
-	return f
 }
 
 // maxSuggested is the longest lifetime that a link can choose.
 const maxSuggested = 366 * day
 
 func (r *request) showTokenForm(status int, f *tokenForm) error {
-	return r.show(status, "new", view{
-		Section: "tokens", Heading: r.texts.get("new.heading"), Problem: f.Invalid(), Data: f,
-	})
+	return r.show(status, "new", view{Section: "tokens", Heading: f.Heading, Problem: f.Invalid(), Data: f})
 }
 
 func (r *request) createToken() error {
@@ -159,8 +262,8 @@ func (r *request) createToken() error {
 // corrected there. It reports false for any other problem.
 func (r *request) showFailedToken(p *problem) bool {
 	form := sentForm(r.Request, "scope")
-	f := r.tokenForm(form["scope"])
-	f.Name, f.Expires, f.Days, f.Access = form.Get("name"), form.Get("expires"), form.Get("days"), form.Get("access")
+	f := r.tokenForm(nil)
+	f.refill(form)
 	text := ""
 	switch p.Code {
 	case codeInvalidArgument:
@@ -193,11 +296,28 @@ func (r *request) showFailedToken(p *problem) bool {
 	return true
 }
 
+// refill fills in what was sent.
+func (f *tokenForm) refill(form url.Values) {
+	f.Name, f.Expires, f.Until = form.Get("name"), form.Get("expires"), form.Get("until")
+	f.Access, f.Networks = form.Get("access"), form.Get("networks")
+	for _, g := range f.Groups {
+		for i := range g.Scopes {
+			g.Scopes[i].Chosen = slices.Contains(form["scope"], g.Scopes[i].Name)
+		}
+	}
+}
+
 // fieldError says what to enter in an invalid field. The limit of a name is in bytes,
 // which users cannot count.
 func (ts texts) fieldError(field string, form url.Values) string {
 	if name := strings.TrimSpace(form.Get("name")); field == "name" && len(name) > maxName {
 		return ts.plural("error.name_long", charactersWithin(name, maxName))
+	}
+	if _, wrong, _ := readNetworks(form.Get("networks")); field == "networks" && wrong != "" {
+		if p, err := netip.ParsePrefix(wrong); err == nil {
+			return ts.get("error.network_bits", "network", wrong, "masked", p.Masked().String())
+		}
+		return ts.get("error.network", "network", wrong)
 	}
 	return ts.get("error." + field)
 }
@@ -224,40 +344,65 @@ func charactersWithin(s string, bytes int) (n int) {
 
 // readToken reads the fields of the form. None of them has a default.
 func (r *request) readToken(form url.Values) (o auth.TokenOptions, invalid []fieldError) {
+	_, asked := auth.ClientAddr(r.Context())
+	o, invalid = r.readAccess(form, asked)
 	if o.Idempotency = form.Get("idempotency"); o.Idempotency == "" {
 		invalid = append(invalid, fieldError{Field: "idempotency"})
 	}
-	o.Name = strings.TrimSpace(form.Get("name"))
-	if o.Name == "" {
-		invalid = append(invalid, fieldError{Field: "name"})
-	}
 	var ok bool
-	if o.Lifetime, ok = r.readLifetime(form.Get("expires"), form.Get("days")); !ok {
+	if o.Lifetime, ok = r.readLifetime(form.Get("expires"), form.Get("until"), form.Get("zone")); !ok {
 		invalid = append(invalid, fieldError{Field: "expires_in"})
-	}
-	switch chosen := form["scope"]; {
-	case form.Get("access") == "full" && len(chosen) == 0:
-		o.Scopes = []string{auth.FullAccess}
-	case form.Get("access") == "scopes" && len(chosen) > 0:
-		o.Scopes = chosen
-	default:
-		invalid = append(invalid, fieldError{Field: "scopes"})
 	}
 	return o, invalid
 }
 
+// readAccess reads the name, the scopes and the networks. Networks are invalid unless they were
+// asked for.
+func (r *request) readAccess(form url.Values, networks bool) (o auth.TokenOptions, invalid []fieldError) {
+	o.Name = strings.TrimSpace(form.Get("name"))
+	if text.CheckName(o.Name, maxName) != "" {
+		invalid = append(invalid, fieldError{Field: "name"})
+	}
+	switch chosen := form["scope"]; {
+	case form.Get("access") == "full" && len(chosen) == 0:
+		o.Scopes = []string{auth.FullAccess}
+	case form.Get("access") == "scopes" && len(chosen) > 0 && !slices.Contains(chosen, auth.FullAccess):
+		o.Scopes = chosen
+	default:
+		invalid = append(invalid, fieldError{Field: "scopes"})
+	}
+	var valid bool
+	if o.Networks, _, valid = readNetworks(form.Get("networks")); !valid || o.Networks != nil && !networks {
+		invalid = append(invalid, fieldError{Field: "networks"})
+	}
+	return o, invalid
+}
+
+// readNetworks reads networks and single addresses, and returns nil if there are none. wrong is
+// the first that is not valid.
+func readNetworks(list string) (prefixes []netip.Prefix, wrong string, ok bool) {
+	for _, text := range strings.FieldsFunc(list, isSeparator) {
+		p, err := netip.ParsePrefix(text)
+		if addr, addrErr := netip.ParseAddr(text); addrErr == nil && addr.Zone() == "" {
+			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		canonical, fault := networks.Format([]netip.Prefix{p})
+		if err != nil || fault != "" {
+			return nil, strings.ToValidUTF8(text[:min(len(text), 50)], ""), false
+		}
+		prefixes = append(prefixes, netip.MustParsePrefix(canonical))
+	}
+	return prefixes, "", len(prefixes) <= networks.Max
+}
+
 // readLifetime reads the choice of a lifetime, which must be one that the form offers, except
-// that Issue checks the limit of "never" and of a number of days.
-func (r *request) readLifetime(choice, days string) (time.Duration, bool) {
+// that Issue checks the limit of "never".
+func (r *request) readLifetime(choice, until, zone string) (time.Duration, bool) {
 	switch choice {
 	case "never":
 		return auth.NoExpiry, true
 	case "custom":
-		n, err := strconv.ParseInt(strings.TrimSpace(days), 10, 64)
-		if err != nil || n < 1 || n > 100*365 {
-			return 0, false
-		}
-		return time.Duration(n) * day, true
+		return r.readUntil(until, zone)
 	}
 	for _, offered := range r.lifetimes(r.bearer.Policy().MaxLifetime) {
 		if choice == offered.Value {
@@ -265,4 +410,22 @@ func (r *request) readLifetime(choice, days string) (time.Duration, bool) {
 		}
 	}
 	return 0, false
+}
+
+// readUntil returns the lifetime up to the last minute of a day, within the limit. zone is the
+// number of minutes that the day begins after that of UTC, as JavaScript has it, and is empty
+// without a script.
+func (r *request) readUntil(date, zone string) (time.Duration, bool) {
+	start, err := time.Parse(time.DateOnly, date)
+	if err != nil || start.After(r.now.AddDate(100, 0, 0)) {
+		return 0, false
+	}
+	if minutes, err := strconv.Atoi(zone); err == nil && minutes >= -14*60 && minutes <= 12*60 {
+		start = start.Add(time.Duration(minutes) * time.Minute)
+	}
+	lifetime, limit := start.Add(day-time.Minute).Sub(r.now), r.bearer.Policy().MaxLifetime
+	if limit > 0 && date <= r.now.UTC().Add(limit).Format(time.DateOnly) {
+		lifetime = min(lifetime, limit) // the last day that can be chosen ends after the limit
+	}
+	return lifetime, lifetime >= time.Minute && (limit == 0 || lifetime <= limit)
 }

@@ -18,29 +18,47 @@ type plaintextView struct {
 	Curl        string // a command that tries it; empty without an example
 	Facts       []fact
 	Back        string // relative to Root
+
+	// Later is the page, relative to Root, to which Back and Reload lead, as far as a script can
+	// set that: it explains why the plaintext is gone.
+	Later string
+}
+
+// shownTexts are the keys of the explanations, by the value of "shown" in the query of Later.
+var shownTexts = map[string]string{
+	"token": "shown.token", "secret": "shown.secret", "secret-once": "shown.secret_once",
 }
 
 func (r *request) showToken(heading string, t auth.Credential, plaintext string) error {
 	facts := []fact{
 		{Term: r.texts.get("field.name"), Text: t.Name},
 		r.scopesFact(t.Scopes),
-		r.timeFact("field.expires", t.ExpiresAt, "time.never"),
 	}
+	if t.Networks != "" {
+		facts = append(facts, r.networksFact(t.Networks))
+	}
+	facts = append(facts, r.timeFact("field.expires", t.ExpiresAt, "time.never"))
 	return r.show(http.StatusOK, "plaintext", view{
 		Section: "tokens", Heading: r.texts.get(heading, "name", t.Name),
 		Data: plaintextView{
 			Text: r.texts.get("plaintext.token.text"), Label: r.texts.get("plaintext.token.label"),
-			Plaintext: plaintext, Curl: r.curl(auth.SchemeBearer, plaintext, r.tokenExample), Facts: facts, Back: "",
+			Plaintext: plaintext, Curl: r.curl(auth.SchemeBearer, plaintext, r.tokenExample), Facts: facts,
+			Back: "#token-" + t.ID, Later: "tokens/" + t.ID + "?shown=token",
 		},
 	})
 }
 
 func (r *request) showSecret(heading, text, plaintext string) error {
+	later := "secret?shown=secret-once"
+	if r.secret.Policy().Revealable {
+		later = "secret?shown=secret"
+	}
 	return r.show(http.StatusOK, "plaintext", view{
 		Section: "secret", Heading: r.texts.get(heading),
 		Data: plaintextView{
 			Text: r.texts.get(text), Label: r.texts.get("plaintext.secret.label"),
-			Plaintext: plaintext, Curl: r.curl(auth.SchemeSecret, plaintext, r.secretExample), Back: "secret",
+			Plaintext: plaintext, Curl: r.curl(auth.SchemeSecret, plaintext, r.secretExample),
+			Back: "secret", Later: later,
 		},
 	})
 }
@@ -50,6 +68,14 @@ func (r *request) scopesFact(s auth.Scopes) fact {
 		return fact{Term: r.texts.get("field.scopes"), Text: r.texts.get("scopes.full")}
 	}
 	return fact{Term: r.texts.get("field.scopes"), Codes: s.List()}
+}
+
+func (r *request) networksFact(n auth.Networks) fact {
+	f := fact{Term: r.texts.get("field.networks"), Text: r.texts.get("networks.any")}
+	for _, p := range n.Prefixes() {
+		f.Codes = append(f.Codes, p.String())
+	}
+	return f
 }
 
 // curl returns a command that sends a credential to the example, a URL or a path on

@@ -38,7 +38,7 @@ func TestPlaintextPage_curlOrigin(t *testing.T) {
 			t.Parallel()
 			ada := newService(t, withExamples, func(c *configs) { c.cookie.TrustedOrigins = []string{trusted} }).signIn("ada")
 			page := ada.post("/tokens", newToken(ada.get("/tokens/new").page(http.StatusOK)), test.edits...).page(http.StatusOK)
-			curl := html.UnescapeString(between(t, page, "curl -H ", "</textarea>"))
+			curl := html.UnescapeString(between(t, page, "curl -H ", "</output>"))
 			require.Equal(t, "'Authorization: Bearer "+plaintext(page)+"' '"+test.want+"/token'", curl)
 		})
 	}

@@ -197,7 +197,7 @@ func TestSecretPage_notRevealable(t *testing.T) {
 	t.Parallel()
 	s := newService(t, func(c *configs) { c.secret.RevealKeys = nil })
 	ada := s.signIn("ada")
-	ada.post("/secret/create", newSecret()).page(http.StatusOK, "It will not be shown again")
+	ada.post("/secret/create", newSecret()).page(http.StatusOK, "You won’t be able to see it again")
 	require.NotContains(t, ada.get("/secret").page(http.StatusOK), "Reveal")
 	id := ada.secrets()[0].ID
 	form := url.Values{"id": {id}}

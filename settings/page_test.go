@@ -23,7 +23,7 @@ func newToken(page string) url.Values {
 	return url.Values{"idempotency": {idempotency}, "name": {"deploy"}, "expires": {"720h0m0s"}, "access": {"full"}}
 }
 
-var shown = regexp.MustCompile(`id="plaintext"[^>]* value="([^"]+)"`)
+var shown = regexp.MustCompile(`<output id="plaintext"[^>]*>([^<]+)<`)
 
 // plaintext returns the plaintext on a page, or "".
 func plaintext(page string) string {
@@ -93,7 +93,7 @@ func TestPage_escapesNames(t *testing.T) {
 	t.Parallel()
 	ada := newService(t).signIn("ada")
 	_, c := ada.token(`<script>alert(1)</script>"onload="`)
-	for _, path := range []string{"/", "/tokens/revoke", "/tokens/" + c.ID + "/revoke", "/tokens/" + c.ID + "/rotate"} {
+	for _, path := range []string{"/", "/tokens/revoke", "/tokens/" + c.ID, "/tokens/" + c.ID + "/edit", "/tokens/" + c.ID + "/revoke", "/tokens/" + c.ID + "/rotate"} {
 		text := ada.get(path).page(http.StatusOK, "&lt;script&gt;")
 		require.NotContains(t, text, "<script>")
 		require.NotRegexp(t, `\sonload="`, text)

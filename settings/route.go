@@ -21,6 +21,7 @@ type route struct {
 	failed       func(*request, *problem) bool // may answer a problem with the form that was sent; reports whether it did
 	back         string                        // the page that has the form; if empty, the path is that of both
 	keeps        []string                      // the fields that were typed or chosen there
+	leaves       []string                      // those of them that no link may fill in: only their names are kept
 	reads        bool                          // the route changes nothing, although its method is not GET
 	noActor      bool                          // sessions with an Actor are rejected, as they are if recent is set
 	api          bool                          // the query may have nothing but the parameters in query
@@ -62,10 +63,17 @@ func (h *handler) mux(routes []route, fail errorWriter) *http.ServeMux {
 	for _, rt := range routes {
 		mux.Handle(rt.pattern(), h.serve(rt, fail))
 	}
-	for path, methods := range methodsByPath(routes) {
-		allow := strings.Join(methods, ", ")
-		mux.Handle(path, h.serve(route{serve: func(r *request) error {
-			r.w.Header().Set("Allow", allow)
+	byPath := methodsByPath(routes)
+	for p, methods := range byPath {
+		if byPath[path.Dir(p)+"/{id}"] != nil && !strings.HasSuffix(p, "{id}") {
+			continue // the pattern for any method would conflict with that one, which answers for both
+		}
+		mux.Handle(p, h.serve(route{serve: func(r *request) error {
+			allow := methods
+			if literal := byPath[r.URL.Path]; literal != nil {
+				allow = literal
+			}
+			r.w.Header().Set("Allow", strings.Join(allow, ", "))
 			return errMethod
 		}}, fail))
 	}

@@ -14,7 +14,8 @@
 // limited scopes cannot grant more than it has. A session with an Actor, in which staff act as
 // the user, creates, reveals, rotates and changes nothing: that would outlive it. Creating,
 // revealing and rotating, which return a plaintext, also require a recent sign-in: see
-// Config.MaxAge, and Config.RecentForRevoke for revoking. A request
+// Config.MaxAge, and Config.RecentForRevoke for revoking. So does a change that lets a token do
+// more or be used from more networks. A request
 // that is held open over the end of its session gets no plaintext: its body is read before
 // it is authenticated, and the session is checked again before the plaintext is sent.
 // Otherwise the rules of package auth apply: cross-origin requests are rejected,
@@ -27,14 +28,16 @@
 // Security Policy and has no inline scripts or styles. Its links are relative, so
 // that it also works behind a proxy that strips part of the path; only the page to
 // return to after a sign-in is named by the path that this handler sees. A plaintext is
-// only ever sent in the response to a form, never in a URL or a cookie.
+// only ever sent in the response to a form, never in a URL or a cookie. With JavaScript, Reload and
+// Back lead from there to a page that explains why the plaintext is gone.
 //
 // A form that is sent again, by a reload or to another process, creates nothing. A form contains
 // its user and its credential: it changes nothing if another user has signed
 // in since, or if another secret has taken the place of that one. What was filled in survives a
-// sign-in and an outage, except full access and a lifetime of more than 366 days. For this it is
-// in the query of the form's page, which any link can fill in as well: no link can choose those
-// two, so the user chooses them again.
+// sign-in and an outage, except full access, networks and a lifetime of more than 366 days. For this it is
+// in the query of the form's page, which any link can fill in as well, even as
+// name=CI&scopes=notes:read,notes:write&expires_in=45, in days: no link can choose those three, so the user chooses them again. The form that
+// changes a token is not filled in.
 // After an outage of a change, it is not known whether the store has made it: the page and the
 // API say so.
 //
@@ -196,6 +199,16 @@ type Config struct {
 type ScopeGroup struct {
 	Title  string
 	Scopes []Scope
+	// Presets are buttons that choose some of the scopes at once, for example "Read" and "Write",
+	// next to one that chooses none. They need JavaScript. If nil, there is a button that
+	// chooses all.
+	Presets []ScopePreset
+}
+
+// A ScopePreset is a choice of scopes in a ScopeGroup.
+type ScopePreset struct {
+	Title  string
+	Scopes []string // their names, which must be in the group
 }
 
 // A Scope describes a scope that tokens can have.

@@ -17,10 +17,10 @@ import (
 
 var (
 	placeholder = regexp.MustCompile(`\{[^{}]*\}`)
-	values      = regexp.MustCompile(`(?s)<(input|textarea)[^>]*(readonly|value=)[^>]*>([^<]*)`)
+	values      = regexp.MustCompile(`(?s)<(?:input[^>]*value=[^>]*>|output[^>]*>[^<]*)`)
 	tags        = regexp.MustCompile(`<[^>]*>`)
 	marked      = regexp.MustCompile(`‹[^›]*›`)
-	data        = regexp.MustCompile(`deploy|acme_(pat|cs)_…\w+|Firefox|Linux|Authorization: \w+|curl|notes:\w+`)
+	data        = regexp.MustCompile(`deploy|acme_(pat|cs)_…\w+|Firefox|Linux|Authorization: \w+|curl|notes:\w+|\d UTC`)
 	ofUnit      = regexp.MustCompile(`^(.+)\.([a-z]+)\.(one|other)$`)
 	letters     = regexp.MustCompile(`[A-Za-z]{3,}`)
 )

@@ -37,7 +37,7 @@ func (b *browser) eachSettingsState(t *testing.T, visit func(state string)) {
 	b.open(t, developer+"tokens/new")
 	b.replaceSettings(t, cfg)
 	b.fillToken(t, "Late")
-	b.press(t, "main form button")
+	b.press(t, "main form button[type=submit]")
 	visit("sign-in-again")
 	b.open(t, developer+"sessions/"+b.sessionsOf(t, "grace")[0].ID+"/end")
 	b.press(t, ".confirm button")
@@ -57,9 +57,9 @@ func (b *browser) tokenStates(t *testing.T, visit func(state string)) {
 	b.submitInvalid(t)
 	visit("token-new-wrong")
 	b.fillToken(t, "Nightly backup")
-	b.press(t, `main form button`)
+	b.press(t, "main form button[type=submit]")
 	visit("token-created")
-	b.openState(t, "token-new-filled", "tokens/new?name=Nightly+backup&expires=custom&days=45&access=scopes&scope="+url.QueryEscape(readNotes), visit)
+	b.openState(t, "token-new-filled", "tokens/new?name=Nightly+backup&expires_in=45&scopes="+url.QueryEscape(readNotes), visit)
 	b.openState(t, "tokens-older", "?after=0", visit)
 
 	for _, token := range []auth.TokenOptions{
@@ -76,21 +76,26 @@ func (b *browser) tokenStates(t *testing.T, visit func(state string)) {
 func (b *browser) rotationStates(t *testing.T, visit func(state string)) {
 	grace := b.idOf(t, "grace")
 	id := b.tokenID(t, grace, "Nightly backup")
+	b.openState(t, "token", "tokens/"+id, visit)
+	b.openState(t, "token-shown-once", "tokens/"+id+"?shown=token", visit)
+	b.openState(t, "token-edit", "tokens/"+id+"/edit", visit)
 	b.openState(t, "token-rotate", "tokens/"+id+"/rotate", visit)
 	b.submitInvalid(t)
 	visit("token-rotate-wrong")
 	b.choose(t, `input[value="24h0m0s"]`)
-	b.press(t, `main form button`)
+	b.press(t, "main form button[type=submit]")
 	visit("token-rotated")
 	b.openState(t, "tokens-overlap", "", visit)
+	b.openState(t, "token-overlap", "tokens/"+id, visit)
 	b.openState(t, "token-revoke", "tokens/"+id+"/revoke", visit)
-	b.press(t, `main form button`)
+	b.press(t, "main form button[type=submit]")
 	visit("token-revoked")
 	_, long, err := b.bearer.Issue(t.Context(), grace, auth.TokenOptions{
 		Name: strings.Repeat("w", 255), Scopes: []string{auth.FullAccess}, Lifetime: 24 * time.Hour,
 	})
 	require.NoError(t, err)
 	b.openState(t, "tokens-long-name", "", visit)
+	b.openState(t, "token-long-name", "tokens/"+long.ID, visit)
 	b.openState(t, "token-revoke-long-name", "tokens/"+long.ID+"/revoke", visit)
 	b.openState(t, "tokens-revoke-all", "tokens/revoke", visit)
 }
@@ -101,14 +106,14 @@ func (b *browser) secretStates(t *testing.T, visit func(state string)) {
 	visit("secret-revealed")
 	b.openState(t, "secret-rotate", "secret/rotate", visit)
 	b.choose(t, `input[value="24h0m0s"]`)
-	b.press(t, `main form button`)
+	b.press(t, "main form button[type=submit]")
 	visit("secret-rotated")
 	b.openState(t, "secret-overlap", "secret", visit)
 	secrets, err := b.secret.List(t.Context(), b.idOf(t, "grace"), auth.Page{})
 	require.NoError(t, err)
 	b.openState(t, "secret-end-previous", "secret/previous/"+secrets[1].ID+"/revoke", visit)
 	b.openState(t, "secret-revoke", "secret/revoke", visit)
-	b.press(t, `main form button`)
+	b.press(t, "main form button[type=submit]")
 	visit("secret-empty")
 }
 
@@ -124,7 +129,7 @@ func (b *browser) sessionStates(t *testing.T, visit func(state string)) {
 	b.openState(t, "sessions", "sessions", visit)
 	b.openState(t, "session-end", "sessions/"+b.sessionsOf(t, "grace")[0].ID+"/end", visit)
 	b.openState(t, "sessions-end-all", "sessions/end", visit)
-	b.press(t, `main form button`)
+	b.press(t, "main form button[type=submit]")
 	visit("sessions-ended")
 }
 
@@ -145,7 +150,7 @@ func (b *browser) importExpired(t *testing.T, name string) {
 func (b *browser) submitInvalid(t *testing.T) {
 	t.Helper()
 	act(t, b, chromedp.Evaluate[chromedp.Void](`document.querySelector("main form").noValidate = true`))
-	b.press(t, `main form button`)
+	b.press(t, "main form button[type=submit]")
 }
 
 // press clicks an element that loads another page.

@@ -40,7 +40,7 @@ func (b *browser) createToken(t *testing.T) string {
 	b.open(t, developer)
 	b.press(t, `a[href$="tokens/new"]`)
 	b.fillToken(t, "Nightly backup")
-	b.press(t, "main form button")
+	b.press(t, "main form button[type=submit]")
 	require.Equal(t, "Token “Nightly backup” created", b.text(t, "h1"))
 	token := b.value(t, "#plaintext")
 	require.Equal(t, "plaintext", act(t, b, chromedp.Evaluate[string]("document.activeElement.id")), "it has the focus")
@@ -51,6 +51,7 @@ func (b *browser) createToken(t *testing.T) string {
 	// Neither Done nor Back from there shows the token again.
 	b.press(t, "main .actions a")
 	require.Equal(t, "Access tokens", b.text(t, "h1"))
+	require.Contains(t, act(t, b, chromedp.Location()), "#token-"+b.tokenID(t, b.idOf(t, "ada"), "Nightly backup"))
 	require.NotContains(t, b.source(t), token)
 	b.back(t)
 	require.NotContains(t, b.source(t), token)
@@ -63,7 +64,7 @@ func (b *browser) rotateToken(t *testing.T, old string) (both [2]string) {
 	b.open(t, developer)
 	b.press(t, `a[href$="`+b.tokenID(t, b.idOf(t, "ada"), "Nightly backup")+`/rotate"]`)
 	b.choose(t, `input[value="1h0m0s"]`)
-	b.press(t, "main form button")
+	b.press(t, "main form button[type=submit]")
 	next := b.value(t, "#plaintext")
 	require.NotEqual(t, old, next)
 	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeBearer, old, "/api/v1/me"), "in its grace period")
@@ -96,7 +97,7 @@ func (b *browser) rotateSecret(t *testing.T, noScript bool) string {
 	b.press(t, "main .actions a")
 	b.press(t, `a[href$="secret/rotate"]`)
 	b.choose(t, `input[value="168h0m0s"]`)
-	b.press(t, "main form button")
+	b.press(t, "main form button[type=submit]")
 	secret := b.value(t, "#plaintext")
 	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeSecret, secret, "/api/v1/usage"))
 	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeSecret, b.Secret, "/api/v1/usage"))
@@ -189,15 +190,48 @@ func (b *browser) back(t *testing.T) {
 	}
 }
 
-// Reloading the page that shows a new token submits the form again, after the browser
-// has asked. This neither creates nor shows a token.
+// Reload and Back do not ask whether to send the form again. They lead to a page that explains
+// why the token is gone.
 func TestBrowserSettings_reload(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	b.signedIn(t, "grace")
 	b.open(t, developer+"tokens/new")
 	b.fillToken(t, "Nightly backup")
-	b.press(t, "main form button")
+	b.press(t, "main form button[type=submit]")
+	token := b.value(t, "#plaintext")
+	path := developer + "tokens/" + b.tokenID(t, b.idOf(t, "grace"), "Nightly backup")
+	require.Equal(t, http.StatusOK, b.visit(t, "GET "+path, func() { act(t, b, chromedp.Reload()) }).status)
+	require.Equal(t, "A token is shown only once. If you didn’t copy this one, rotate it to get a new one.", b.text(t, `[role="status"]`))
+	require.NotContains(t, b.source(t), token)
+	require.Equal(t, b.url+path+"?shown=token", act(t, b, chromedp.Location()))
+
+	b.open(t, developer+"tokens/new")
+	b.fillToken(t, "Another")
+	b.press(t, "main form button[type=submit]")
+	another := b.value(t, "#plaintext")
+	for _, link := range []string{"main .actions a", ".tabs a[href$='sessions']"} {
+		require.Equal(t, b.url, strings.SplitAfter(act(t, b, chromedp.Evaluate[string](fmt.Sprintf("document.querySelector(%q).href", link))), b.url)[0])
+	}
+	b.press(t, ".tabs a[href$='sessions']")
+	require.Equal(t, "Sessions", b.text(t, "h1"), "links work although the address has changed")
+	b.back(t)
+	require.Contains(t, b.text(t, `[role="status"]`), "A token is shown only once")
+	require.NotContains(t, b.source(t), another)
+	tokens, err := b.bearer.List(t.Context(), b.idOf(t, "grace"), auth.Page{})
+	require.NoError(t, err)
+	require.Len(t, tokens, 2)
+}
+
+// Without JavaScript the browser asks, and sending the form again neither creates nor shows a token.
+func TestBrowserSettings_reloadWithoutScript(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	call(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	b.signedIn(t, "grace")
+	b.open(t, developer+"tokens/new")
+	b.fillToken(t, "Nightly backup")
+	b.press(t, "main form button[type=submit]")
 	token := b.value(t, "#plaintext")
 	got := b.visit(t, "POST "+developer+"tokens", func() { act(t, b, chromedp.Reload()) })
 	require.Equal(t, http.StatusConflict, got.status)
@@ -222,7 +256,7 @@ func TestBrowserSettings_copy(t *testing.T) {
 	b.signedIn(t, "ada")
 	b.open(t, developer+"secret")
 	b.press(t, `form[action$="reveal"] button`)
-	require.Empty(t, b.text(t, "#copied"))
+	require.Empty(t, b.textContent(t, "#copied"))
 
 	allow("clipboard-write", cdpbrowser.PermissionSettingGranted)
 	allow("clipboard-read", cdpbrowser.PermissionSettingGranted)
@@ -230,11 +264,19 @@ func TestBrowserSettings_copy(t *testing.T) {
 		b.choose(t, `[data-copy="`+button+`"]`)
 		act(t, b, chromedp.Poll[bool](`document.getElementById("copied").textContent === "Copied"`))
 		require.Equal(t, want, act(t, b, chromedp.Evaluate[string]("navigator.clipboard.readText()", chromedp.EvalAwaitPromise)))
+		require.Equal(t, "Copied", b.text(t, `[data-copy="`+button+`"].done`), "the button says so too")
 	}
 
 	act(t, b, chromedp.Evaluate[chromedp.Void](`navigator.clipboard.writeText = () => Promise.reject(new Error("no")); document.execCommand = () => false`))
 	b.choose(t, `[data-copy="plaintext"]`)
-	act(t, b, chromedp.Poll[bool](`document.getElementById("copied").textContent.startsWith("Could not copy")`))
+	act(t, b, chromedp.Poll[bool](`document.getElementById("copied").textContent.startsWith("Couldn’t copy")`))
+	require.Equal(t, b.Secret, act(t, b, chromedp.Evaluate[string]("getSelection().toString()")), "it is selected")
+}
+
+// textContent returns the text of an element, even if it is not visible.
+func (b *browser) textContent(t *testing.T, selector string) string {
+	t.Helper()
+	return act(t, b, chromedp.Evaluate[string](fmt.Sprintf("document.querySelector(%q).textContent", selector)))
 }
 
 // Dialogs can be closed by Escape and Cancel, which change nothing and restore the
@@ -324,23 +366,64 @@ func (b *browser) requireUnchanged(t *testing.T) {
 	require.Len(t, tokens, 1)
 }
 
-// Filling in a field selects the option that it belongs to, and shows the result.
+// Filling in a field selects the option that it belongs to. Presets choose the scopes of their
+// group, and a count says how many are chosen.
 func TestBrowserSettings_tokenForm(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	b.signedIn(t, "ada")
 	b.open(t, developer+"tokens/new")
-	act(t, b, chromedp.SendKeys(chromedp.CSS("#days"), "14"))
-	require.True(t, b.checked(t, "#expires-custom"))
-	require.Regexp(t, `^on [A-Z][a-z]+ \d+, 20\d\d$`, b.text(t, "#days-until"))
-	b.choose(t, `input[value="`+readNotes+`"]`)
+	require.True(t, b.checked(t, `input[value="720h0m0s"]`), "30 days are preselected")
 	require.True(t, b.checked(t, "#access-scopes"))
+	pressed := func() string { return b.textContent(t, `.preset[aria-pressed="true"]`) }
+	count := func() string { return b.textContent(t, "[data-count]") }
+	require.Equal(t, []string{"None", "0 of 2 selected"}, []string{pressed(), count()})
+	b.choose(t, ".preset:nth-child(3)")
+	require.Equal(t, []string{"Read and write", "2 of 2 selected"}, []string{pressed(), count()})
+	b.choose(t, `input[value="`+writeNotes+`"]`)
+	require.Equal(t, []string{"Read", "1 of 2 selected"}, []string{pressed(), count()})
+
 	b.choose(t, "#access-full")
 	require.False(t, b.checked(t, `input[value="`+readNotes+`"]`))
+	require.Contains(t, b.text(t, "#access-full-note"), "Anyone who has this token")
+	act(t, b, chromedp.Evaluate[chromedp.Void](`(e => { e.value = "`+time.Now().AddDate(0, 0, 14).Format(time.DateOnly)+`"; e.dispatchEvent(new Event("input", {bubbles: true})); })(document.getElementById("until"))`))
+	require.True(t, b.checked(t, "#expires-custom"))
 	act(t, b, chromedp.SendKeys(chromedp.CSS("#name"), "Fortnight"))
-	b.press(t, "main form button")
+	b.press(t, "main form button[type=submit]")
 	require.Equal(t, "Token “Fortnight” created", b.text(t, "h1"))
 	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeBearer, b.value(t, "#plaintext"), "/api/v1/notes"))
+}
+
+// A token is renamed and gets another scope on its page.
+func TestBrowserSettings_editToken(t *testing.T) {
+	t.Parallel()
+	for name, noScript := range map[string]bool{"with JavaScript": false, "without JavaScript": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := startBrowser(t)
+			call(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: noScript})
+			b.signedIn(t, "grace")
+			b.createTokenFor(t, "grace", "Nightly backup", readNotes)
+			id := b.tokenID(t, b.idOf(t, "grace"), "Nightly backup")
+			b.open(t, developer+"tokens/"+id)
+			b.press(t, `a[href$="/edit"]`)
+			act(t, b, chromedp.Clear(chromedp.CSS("#name")))
+			act(t, b, chromedp.SendKeys(chromedp.CSS("#name"), "Hourly backup"))
+			b.choose(t, `input[value="`+writeNotes+`"]`)
+			b.press(t, "main form button[type=submit]")
+			require.Equal(t, "Hourly backup", b.text(t, "h1"))
+			require.Equal(t, "Your changes were saved.", b.text(t, `[role="status"]`))
+			require.Contains(t, b.text(t, "main dl"), writeNotes)
+			b.confirm(t, `a[href$="/revoke"]`, noScript)
+			require.Equal(t, "The token was revoked.", b.text(t, `[role="status"]`))
+		})
+	}
+}
+
+func (b *browser) createTokenFor(t *testing.T, user, name string, scopes ...string) {
+	t.Helper()
+	_, _, err := b.bearer.Issue(t.Context(), b.idOf(t, user), auth.TokenOptions{Name: name, Scopes: scopes, Lifetime: 30 * 24 * time.Hour})
+	require.NoError(t, err)
 }
 
 // A form that is sent after a sign-out in another tab comes back filled in after the sign-in. A
@@ -355,7 +438,7 @@ func TestBrowserSettings_formSurvivesSignIn(t *testing.T) {
 	b.choose(t, "#scope-0-0")
 	_, err := b.cookie.RevokeAll(t.Context(), b.idOf(t, "grace"))
 	require.NoError(t, err)
-	b.press(t, "main form button")
+	b.press(t, "main form button[type=submit]")
 	require.Contains(t, b.text(t, "main"), "You are no longer signed in")
 	b.press(t, "main .actions a:first-child")
 	b.signIn(t, "grace", b.Passwords["grace"])
@@ -372,7 +455,7 @@ func TestBrowserSettings_formSurvivesSignIn(t *testing.T) {
 	act(t, b, chromedp.Navigate(serve(t, "localhost", `<title>Another site</title><a href="`+link+`">Win</a>`)))
 	b.press(t, "a")
 	require.Equal(t, "Prize", b.value(t, "#name"))
-	require.Contains(t, b.text(t, "main"), "by the link that you followed")
+	require.Contains(t, b.text(t, "main"), "A link filled in this form")
 	require.False(t, b.checked(t, "#expires-never"))
 	require.False(t, b.checked(t, "#access-full"))
 }
@@ -423,7 +506,7 @@ func TestBrowserSettings_signInOnAnotherOrigin(t *testing.T) {
 			b.open(t, developer+"tokens/new")
 			serveWith(time.Nanosecond)
 			b.fillToken(t, "Late")
-			b.press(t, "main form button")
+			b.press(t, "main form button[type=submit]")
 		},
 		"a page after MaxAge": func() {
 			serveWith(time.Nanosecond)
@@ -459,11 +542,10 @@ func TestBrowserSettings_timeZones(t *testing.T) {
 			b.open(t, developer+"tokens/new")
 			at, text := b.time(t, `label[for="expires-0"] time`)
 			require.Equal(t, at.In(zone).Format("Jan 2, 2006"), text)
-			require.Equal(t, "7 days on "+text, b.text(t, `label[for="expires-0"]`))
-			act(t, b, chromedp.SendKeys(chromedp.CSS("#days"), "400"))
-			at, text = b.time(t, "#days-until time")
-			require.Equal(t, at.In(zone).Format("Jan 2, 2006"), text)
-			require.WithinDuration(t, time.Now().Add(400*24*time.Hour), at, 5*time.Minute)
+			require.Equal(t, "7 days\non "+text, b.text(t, `label[for="expires-0"]`))
+			minutes := b.chooseDay(t, "2026-01-15")
+			require.Equal(t, time.Date(2026, 1, 15, 23, 59, 0, 0, zone).UTC(), time.Date(2026, 1, 15, 23, 59+minutes, 0, 0, time.UTC))
+			require.Equal(t, "at the end of the day", b.text(t, "#until-hint"))
 
 			b.open(t, developer+rotate)
 			at, text = b.time(t, `label[for="overlap-2"] time`)
@@ -476,6 +558,17 @@ func TestBrowserSettings_timeZones(t *testing.T) {
 			require.Regexp(t, "("+offset+")$", title)
 		})
 	}
+}
+
+// chooseDay chooses the last day of a token, and returns the minutes of the time zone that the
+// form sends.
+func (b *browser) chooseDay(t *testing.T, day string) int {
+	t.Helper()
+	return act(t, b, chromedp.Evaluate[int](fmt.Sprintf(`(e => {
+		e.value = %q;
+		e.dispatchEvent(new Event("input", {bubbles: true}));
+		return Number(document.querySelector("[data-zone]").value);
+	})(document.getElementById("until"))`, day)))
 }
 
 // time returns the time and the text of a time element.

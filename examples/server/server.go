@@ -80,10 +80,17 @@ func (s *server) settingsConfig() settings.Config {
 	return settings.Config{
 		Bearer: s.bearer, Cookie: s.cookie, Secret: s.secret, Middleware: *s.api,
 		SignInPath: "/",
-		Scopes: []settings.ScopeGroup{{Title: "Notes", Scopes: []settings.Scope{
-			{Name: readNotes, Description: "read your notes"},
-			{Name: writeNotes, Description: "create and remove notes"},
-		}}},
+		Scopes: []settings.ScopeGroup{{
+			Title: "Notes",
+			Scopes: []settings.Scope{
+				{Name: readNotes, Description: "read your notes"},
+				{Name: writeNotes, Description: "create and remove notes"},
+			},
+			Presets: []settings.ScopePreset{
+				{Title: "Read", Scopes: []string{readNotes}},
+				{Title: "Read and write", Scopes: []string{readNotes, writeNotes}},
+			},
+		}},
 		// The bar is that of our own pages.
 		Title:           "Notes demo",
 		Links:           []settings.Link{{Text: "My Profile", URL: "/profile"}},

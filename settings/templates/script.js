@@ -2,7 +2,8 @@
 // times in the user's time zone. It stores nothing.
 "use strict";
 
-// copy reports success only if the text was copied.
+// copy reports success only if the text was copied: on the button, and in a status for screen
+// readers. A failure is visible in the status, with the text selected.
 async function copy(button) {
   const source = document.getElementById(button.dataset.copy);
   const status = document.getElementById("copied");
@@ -13,11 +14,20 @@ async function copy(button) {
     done = true;
   } catch {
     // The clipboard API requires https. Copying the selection does not.
-    source.focus();
-    source.select();
+    getSelection().selectAllChildren(source);
     try { done = document.execCommand("copy"); } catch { /* done is false */ }
   }
   status.textContent = done ? button.dataset.copied : button.dataset.failed;
+  status.classList.toggle("unseen", done);
+  if (!done) return;
+  button.dataset.label ??= button.textContent;
+  button.textContent = button.dataset.copied;
+  button.classList.add("done");
+  clearTimeout(button.restoring);
+  button.restoring = setTimeout(() => {
+    button.textContent = button.dataset.label;
+    button.classList.remove("done");
+  }, 5000);
 }
 
 for (const button of document.querySelectorAll("[data-copy]")) {
@@ -27,13 +37,25 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 
 // Clear plaintexts, so that the browser's back/forward cache does not show them again.
 addEventListener("pagehide", () => {
-  for (const field of document.querySelectorAll("[data-secret]")) {
-    field.value = field.defaultValue = "";
-  }
+  for (const field of document.querySelectorAll("[data-secret]")) field.textContent = "";
 });
 
 for (const field of document.querySelectorAll("[data-secret]")) {
-  field.addEventListener("focus", () => field.select());
+  const select = () => getSelection().selectAllChildren(field);
+  field.addEventListener("focus", select);
+  if (document.activeElement === field) select();
+}
+
+// The page with a plaintext answers a form. Reload and Back lead to a page that explains why the
+// plaintext is gone, and do not ask whether to send the form again.
+for (const shown of document.querySelectorAll("[data-later]")) {
+  // Relative links would be resolved against the new address.
+  for (const link of document.links) {
+    if (!link.getAttribute("href").startsWith("#")) link.href = link.href;
+  }
+  for (const form of document.forms) form.action = form.action;
+  history.replaceState(null, "", shown.dataset.later);
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
 
 // submitOnce submits a form only once, even if its button is pressed again.
@@ -149,24 +171,51 @@ function inWords(milliseconds) {
   return Math.abs(months) < 24 ? words.format(months, "month") : words.format(Math.round(days / 365.25), "year");
 }
 
-// Show the date that results from the number of days.
-const days = document.getElementById("days");
-if (days) {
-  const until = document.getElementById("days-until");
-  const show = () => {
-    const date = new Date(Date.now() + days.valueAsNumber * 86400000);
-    until.replaceChildren();
-    if (!days.validity.valid || Number.isNaN(date.getTime())) return;
-    const time = document.createElement("time");
-    time.dateTime = date.toISOString();
-    time.dataset.date = "";
-    const [before, after = ""] = days.dataset.until.split("%s");
-    until.append(before, time, after);
-    updateTimes(until);
+// The day that the user chooses ends in the user's time zone.
+for (const zone of document.querySelectorAll("[data-zone]")) {
+  const until = document.getElementById(zone.dataset.zone);
+  const set = () => {
+    const end = new Date(until.value + "T23:59");
+    zone.value = Number.isNaN(end.getTime()) ? "" : end.getTimezoneOffset();
   };
-  days.addEventListener("input", show);
-  show();
+  until.addEventListener("input", set);
+  set();
+  for (const hint of document.querySelectorAll("[data-local]")) hint.textContent = hint.dataset.local;
 }
+
+// Presets choose the scopes of a group at once, and show which of them the choice is.
+const scopes = [...document.getElementsByName("scope")];
+function showScopes() {
+  for (const group of document.querySelectorAll(".group")) {
+    const boxes = [...group.querySelectorAll("[name=scope]")];
+    for (const preset of group.querySelectorAll(".preset")) {
+      const names = preset.dataset.scopes.split(" ");
+      const same = boxes.every((box) => box.checked === names.includes(box.value));
+      preset.setAttribute("aria-pressed", same);
+    }
+  }
+  for (const count of document.querySelectorAll("[data-count]")) {
+    const chosen = scopes.filter((box) => box.checked).length;
+    count.textContent = count.dataset.count.replace("%n", chosen).replace("%t", scopes.length);
+  }
+}
+for (const presets of document.querySelectorAll(".presets")) {
+  presets.hidden = false;
+  for (const preset of presets.querySelectorAll(".preset")) {
+    preset.addEventListener("click", () => {
+      const names = preset.dataset.scopes.split(" ");
+      for (const box of presets.parentElement.querySelectorAll("[name=scope]")) box.checked = names.includes(box.value);
+      document.getElementById("access-scopes").checked = true;
+      showScopes();
+    });
+  }
+}
+for (const form of document.querySelectorAll("form.token")) {
+  form.classList.add("scripted");
+  form.addEventListener("change", showScopes);
+}
+showScopes();
+addEventListener("pageshow", showScopes); // after the browser has restored the form
 
 updateTimes(document);
 setInterval(() => updateTimes(document), 60000);
