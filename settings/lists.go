@@ -8,13 +8,12 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// maxShown is how many records the pages of a list show together, maxExpired how many
-// expired tokens are among them, and maxRead how many records are read to find them.
+// maxShown is how many records the pages of a list of sessions show together, and maxRead how
+// many records are read to find them. The list of tokens shows all that were read.
 const (
-	perPage    = 50
-	maxShown   = 1000
-	maxExpired = 500
-	maxRead    = 10_000
+	perPage  = 50
+	maxShown = 1000
+	maxRead  = 10_000
 )
 
 // A lister is the List of an authenticator.
@@ -74,7 +73,6 @@ type pager struct {
 	Number         int
 	Previous, Next string // within this part of the list
 	Older, Newest  string // the next part, and the first
-	Note           string // which records are left out, if any
 }
 
 // paginate returns the page of a part that the query asks for.

@@ -112,6 +112,8 @@ type confirmation struct {
 	Names  []string // of the credentials that will be revoked
 	More   string   // how many more there are, if not all are named
 	Facts  []fact
+	Type   *typed // what has to be typed, if anything
+	Error  string // why what was sent does not confirm it
 	Button string
 	Back   string // relative to Root
 }

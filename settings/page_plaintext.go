@@ -30,7 +30,7 @@ func (r *request) showToken(heading string, t auth.Credential, plaintext string)
 		Section: "tokens", Heading: r.texts.get(heading, "name", t.Name),
 		Data: plaintextView{
 			Text: r.texts.get("plaintext.token.text"), Label: r.texts.get("plaintext.token.label"),
-			Plaintext: plaintext, Curl: r.curl(auth.SchemeBearer, plaintext, r.tokenExample), Facts: facts, Back: "",
+			Plaintext: plaintext, Curl: r.curl(auth.SchemeBearer, plaintext, r.tokenExample), Facts: facts, Back: tokenAnchor(t.ID),
 		},
 	})
 }

@@ -72,6 +72,9 @@ func (cfg *Config) checkTexts() []error {
 	return errs
 }
 
+// numbers are the placeholders of numbers, whose direction is known.
+var numbers = []string{"n", "high", "low", "from", "to", "total", "number"}
+
 // get returns a text with its placeholders filled in. args alternates names and values,
 // which in a right-to-left text may have another direction.
 func (ts texts) get(key string, args ...string) string {
@@ -85,7 +88,7 @@ func (ts texts) get(key string, args ...string) string {
 	pairs := make([]string, len(args))
 	for i := 0; i < len(args); i += 2 {
 		pairs[i], pairs[i+1] = "{"+args[i]+"}", args[i+1]
-		if ts.rightToLeft && args[i] != "n" {
+		if ts.rightToLeft && !slices.Contains(numbers, args[i]) {
 			pairs[i+1] = isolate(args[i+1])
 		}
 	}
@@ -109,8 +112,9 @@ var defaultTexts = map[string]string{
 	"pager.more":     "There are older ones that are not on these pages.",
 	"pager.older":    "Show older ones",
 	"pager.newest":   "Show the newest",
-	"pager.expired":  "Of the expired tokens, only the newest are shown.",
 	"pager.none":     "There are no older ones.",
+
+	"number.thousands": "{high},{low}",
 
 	"more.one":   "and one more",
 	"more.other": "and {n} more",
@@ -156,6 +160,7 @@ var defaultTexts = map[string]string{
 	"field.token":    "Token",
 	"field.secret":   "Secret",
 	"field.scopes":   "Access",
+	"field.networks": "Only from",
 	"field.created":  "Created",
 	"field.expires":  "Expires",
 	"field.used":     "Last used",
@@ -166,21 +171,49 @@ var defaultTexts = map[string]string{
 	"field.actions":  "Actions",
 	"scopes.full":    "Full access",
 
-	"state.active":     "Active",
 	"state.expiring":   "Expires soon",
-	"state.superseded": "Replaced: works until it expires",
+	"state.superseded": "Replaced",
 	"state.expired":    "Expired",
 
-	"tokens.heading":       "Access tokens",
-	"tokens.text":          "Access tokens let scripts and integrations use your account without your password. Each token has only the access you give it, until it expires or you revoke it.",
-	"tokens.new":           "Create a token",
-	"tokens.rotate":        "Rotate",
-	"tokens.rotate_name":   "Rotate {name}",
-	"tokens.revoke":        "Revoke",
-	"tokens.revoke_name":   "Revoke {name}",
-	"tokens.revoke_all":    "Revoke all",
-	"tokens.empty.heading": "You have no tokens yet",
-	"tokens.empty.text":    "Create one to let a script, a build or another service use your account. You can limit its access and revoke it at any time, without changing your password.",
+	"tokens.heading":        "Access tokens",
+	"tokens.text":           "Access tokens let scripts and integrations use your account without your password. Each token has only the access you give it, until it expires or you revoke it.",
+	"tokens.new":            "Create a token",
+	"tokens.rotate":         "Rotate",
+	"tokens.rotate_name":    "Rotate {name}",
+	"tokens.revoke":         "Revoke",
+	"tokens.revoke_name":    "Revoke {name}",
+	"tokens.revoke_all":     "Revoke all",
+	"tokens.remove":         "Remove",
+	"tokens.remove_name":    "Remove {name}",
+	"tokens.scopes.one":     "{n} scope",
+	"tokens.scopes.other":   "{n} scopes",
+	"tokens.networks.one":   "{n} network",
+	"tokens.networks.other": "{n} networks",
+	"tokens.access":         "{scopes}, {networks}",
+	"tokens.range":          "{from} to {to} of {total}",
+	"tokens.range_more":     "{from} to {to} of more than {total}",
+	"tokens.range_older":    "{from} to {to} of the older ones",
+	"tokens.danger.text":    "Revoke all of them if you don't know which one has leaked.",
+	"tokens.empty.heading":  "You have no tokens yet",
+	"tokens.empty.text":     "Create one to let a script, a build or another service use your account. You can limit its access and revoke it at any time, without changing your password.",
+
+	"filter.label":            "Filter tokens",
+	"filter.search":           "Search",
+	"filter.search.hint":      "Name, scope or last four characters",
+	"filter.search.secret":    "Search for the last four characters of a token, not for the token itself.",
+	"filter.state":            "State",
+	"filter.state.all":        "All",
+	"filter.state.active":     "Active",
+	"filter.state.expiring":   "Expires soon",
+	"filter.state.superseded": "Replaced",
+	"filter.state.expired":    "Expired",
+	"filter.sort":             "Sort by",
+	"filter.sort.newest":      "Newest first",
+	"filter.sort.expires":     "Expiring soonest",
+	"filter.sort.used":        "Recently used",
+	"filter.button":           "Apply",
+	"filter.clear":            "Clear",
+	"filter.none":             "No tokens match.",
 
 	"new.heading":          "Create a token",
 	"new.invalid":          "Please fix the following:",
@@ -210,6 +243,7 @@ var defaultTexts = map[string]string{
 	"error.name_long.other": "The name is too long. Shorten it to about {n} characters.",
 	"error.expires_in":      "Choose when the token expires, within the allowed lifetime.",
 	"error.scopes":          "Choose either full access, or at least one scope.",
+	"error.number":          "Type {number}, the number of tokens, to revoke them all.",
 	"error.overlap":         "Choose how long the old one keeps working.",
 
 	"plaintext.token.heading":    "Token “{name}” created",
@@ -241,19 +275,25 @@ var defaultTexts = map[string]string{
 	"rotate.until":           "until {time}",
 	"rotate.button":          "Rotate",
 
-	"revoke.token.heading":    "Revoke “{name}”?",
-	"revoke.token.text":       "Anything using this token will stop working. This cannot be undone.",
-	"revoke.token.button":     "Revoke token",
-	"revoke.tokens.heading":   "Revoke all tokens?",
-	"revoke.tokens.text":      "Anything using one of your tokens will stop working. This includes tokens that are created before you confirm. It cannot be undone.",
-	"revoke.tokens.item":      "{name} ({hint})",
-	"revoke.tokens.button":    "Revoke all tokens",
-	"revoke.secret.heading":   "Revoke the client secret?",
-	"revoke.secret.text":      "Servers using this secret will stop working. This cannot be undone, but you can create a new secret.",
-	"revoke.secret.button":    "Revoke secret",
-	"revoke.previous.heading": "Revoke the previous secret now?",
-	"revoke.previous.text":    "Servers still using it will stop working. The current secret keeps working.",
-	"revoke.previous.button":  "Revoke now",
+	"revoke.token.heading":              "Revoke “{name}”?",
+	"revoke.token.text":                 "Anything using this token will stop working. This cannot be undone.",
+	"revoke.token.button":               "Revoke token",
+	"remove.token.heading":              "Remove “{name}”?",
+	"remove.token.text":                 "It has expired and no longer works. This takes it off the list.",
+	"remove.token.button":               "Remove token",
+	"revoke.tokens.heading":             "Revoke all tokens?",
+	"revoke.tokens.heading_count.one":   "Revoke your token?",
+	"revoke.tokens.heading_count.other": "Revoke all {n} tokens?",
+	"revoke.tokens.type":                "Type {number} to confirm",
+	"revoke.tokens.text":                "Anything using these tokens stops working immediately. This includes tokens that are created before you confirm, and can't be undone.",
+	"revoke.tokens.item":                "{name} ({hint})",
+	"revoke.tokens.button":              "Revoke all tokens",
+	"revoke.secret.heading":             "Revoke the client secret?",
+	"revoke.secret.text":                "Servers using this secret will stop working. This cannot be undone, but you can create a new secret.",
+	"revoke.secret.button":              "Revoke secret",
+	"revoke.previous.heading":           "Revoke the previous secret now?",
+	"revoke.previous.text":              "Servers still using it will stop working. The current secret keeps working.",
+	"revoke.previous.button":            "Revoke now",
 
 	"secret.heading":       "Client secret",
 	"secret.text":          "Your servers send the client secret to the few endpoints that require it. It has full access to your account: never put it in a browser, an app or a repository.",
@@ -296,6 +336,7 @@ var defaultTexts = map[string]string{
 	"signed_out.ended":   "You are no longer signed in. Sign in to see the result.",
 
 	"done.token_revoked":    "The token was revoked.",
+	"done.token_removed":    "The token was removed.",
 	"done.tokens_revoked":   "All tokens were revoked.",
 	"done.secret_revoked":   "The client secret was revoked.",
 	"done.previous_revoked": "The previous secret was revoked.",
