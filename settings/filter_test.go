@@ -197,7 +197,7 @@ func TestTokensPage_revokeAllByNumber(t *testing.T) {
 	ada.fill(auth.KindToken, 1000, 995)
 	ada.get("/tokens/revoke").page(http.StatusOK, "Revoke all 1,000 tokens?", "Type 1,000 to confirm", `name="number"`)
 	for _, number := range []string{"", "999", "1001", "1,000x", "-1000", "x", "10 00 0"} {
-		ada.post("/tokens/revoke", url.Values{"number": {number}}).page(http.StatusBadRequest, `role="alert"`, "Type 1,000,", "Error: ")
+		ada.post("/tokens/revoke", url.Values{"number": {number}}).page(http.StatusBadRequest, `role="alert"`, "Type 1,000 to confirm that", "Error: ")
 	}
 	require.NotEmpty(t, ada.tokens())
 	ada.post("/tokens/revoke", url.Values{"number": {" 1.000 "}}).redirects("../?done=tokens_revoked")

@@ -199,9 +199,11 @@ func writePage(r *request, p *problem) {
 // showProblem explains a problem with a request to a route.
 func (h *handler) showProblem(w http.ResponseWriter, r *http.Request, p *problem, rt route) {
 	key := cmp.Or(p.text, "problem."+string(p.Code))
-	v := problemView{Text: h.texts.get(key)}
+	v := problemView{Text: h.texts.get(key, "n", h.texts.number(h.bearer.Policy().MaxPerUser))}
 	heading, status := h.texts.get("problem.heading"), p.Status
 	switch p.Code {
+	case codeNotFound:
+		heading = h.texts.get("problem.missing")
 	case codeMissingCredential, codeInvalidCredential:
 		v.SignIn = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), false)
 	case codeAge: // for a person this is a step on the way, and not a challenge

@@ -245,7 +245,7 @@ func TestNewTokenPage_limitReached(t *testing.T) {
 	ada := newService(t, func(c *configs) { c.bearer.MaxPerUser = 1 }).signIn("ada")
 	ada.token("deploy")
 	form := newToken(ada.get("/tokens/new").page(http.StatusOK))
-	ada.post("/tokens", form).page(http.StatusConflict, "You have reached the maximum number of tokens")
+	ada.post("/tokens", form).page(http.StatusConflict, "Limit reached")
 	require.Len(t, ada.tokens(), 1)
 }
 

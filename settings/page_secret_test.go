@@ -77,7 +77,7 @@ func TestSecretPage_rotate(t *testing.T) {
 	form := secretID(t, ada.get("/secret/rotate").page(http.StatusOK, "7 days"))
 	for _, invalid := range []string{"", "169h"} {
 		form.Set("overlap", invalid)
-		ada.post("/secret/rotate", form).page(http.StatusBadRequest, "Choose how long")
+		ada.post("/secret/rotate", form).page(http.StatusBadRequest, "Choose when the old one")
 	}
 	form.Set("overlap", "168h0m0s")
 	second := plaintext(ada.post("/secret/rotate", form).page(http.StatusOK, "Client secret rotated"))
@@ -88,7 +88,7 @@ func TestSecretPage_rotate(t *testing.T) {
 	require.True(t, s.works(auth.SchemeSecret, first), "submitting the form again changed nothing")
 	require.True(t, s.works(auth.SchemeSecret, second))
 	ada.get("/secret").page(http.StatusOK, "Previous secret", "in 7 days")
-	ada.get("/secret/rotate").page(http.StatusOK, "The previous one, which still works, stops working now")
+	ada.get("/secret/rotate").page(http.StatusOK, "The previous one stops working immediately")
 }
 
 func TestSecretPage_revoke(t *testing.T) {

@@ -93,11 +93,11 @@ func TestTokensPage_gracePeriods(t *testing.T) {
 
 	_, c := ada.issue("deploy", auth.NoExpiry, "notes:read")
 	path := "/tokens/" + c.ID + "/rotate"
-	page = ada.get(path).page(http.StatusOK, "Rotate “deploy”", "None: it stops working now", "1 hour", "1 day")
+	page = ada.get(path).page(http.StatusOK, "Rotate “deploy”", "Immediately", "1 hour", "1 day")
 	require.NotContains(t, page, "168h0m0s", "over MaxOverlap")
 	require.NotContains(t, page, "checked")
 	for _, invalid := range []string{"", "x", "-1h", "49h", "99999999999h"} {
-		ada.post(path, url.Values{"overlap": {invalid}}).page(http.StatusBadRequest, `role="alert"`, "Choose how long")
+		ada.post(path, url.Values{"overlap": {invalid}}).page(http.StatusBadRequest, `role="alert"`, "Choose when the old one")
 	}
 	require.Len(t, ada.tokens(), 2)
 }
@@ -151,7 +151,7 @@ func TestTokensPage_revoke(t *testing.T) {
 	require.Equal(t, []auth.Event{{Type: auth.EventRevoked, Operation: "revoke", Scheme: auth.SchemeBearer, UserID: "ada", CredentialID: c.ID, Reason: auth.ReasonRevoked,
 		Method: "POST", Pattern: "POST /tokens/{id}/revoke", Origin: origin}}, s.events.take())
 	require.False(t, s.works(auth.SchemeBearer, first))
-	ada.post("/tokens/"+c.ID+"/revoke", nil).page(http.StatusNotFound, "It may have been revoked already")
+	ada.post("/tokens/"+c.ID+"/revoke", nil).page(http.StatusNotFound, "It may have been revoked or removed already")
 
 	for i := range 25 {
 		ada.token(fmt.Sprintf("many-%d", i))

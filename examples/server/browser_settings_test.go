@@ -349,7 +349,7 @@ func TestBrowserSettings_formSurvivesSignIn(t *testing.T) {
 	_, err := b.cookie.RevokeAll(t.Context(), b.idOf(t, "grace"))
 	require.NoError(t, err)
 	b.press(t, "main form button")
-	require.Contains(t, b.text(t, "main"), "You are no longer signed in")
+	require.Contains(t, b.text(t, "main"), "You’re no longer signed in")
 	b.press(t, "main .actions a:first-child")
 	b.signIn(t, "grace", b.Passwords["grace"])
 	require.Equal(t, "Create a token", b.text(t, "h1"))
