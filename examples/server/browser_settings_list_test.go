@@ -5,12 +5,15 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
@@ -149,4 +152,73 @@ func TestBrowserSettings_search(t *testing.T) {
 	act(t, b, chromedp.SendKeys(chromedp.CSS("#search"), b.Token))
 	b.choose(t, ".toolbar button")
 	require.NotContains(t, act(t, b, chromedp.Location()), "search=")
+}
+
+// Above five tokens, their number is typed to revoke them all. A second click opens no second
+// dialog, and a long dialog is read from its heading.
+func TestBrowserSettings_revokeAll(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	b.signedIn(t, "grace")
+	b.fillTokens(t, 30, 13)
+	b.open(t, developer)
+	act(t, b, chromedp.Evaluate[chromedp.Void](`for (const link of document.querySelectorAll("a[data-dialog]")) link.click()`))
+	act(t, b, chromedp.WaitVisible(chromedp.CSS("dialog[open]")))
+	require.Equal(t, 1, act(t, b, chromedp.Evaluate[int](`document.querySelectorAll("dialog").length`)))
+	act(t, b, chromedp.KeyEvent("\x1b"))
+	act(t, b, chromedp.WaitNotPresent(chromedp.CSS("dialog")))
+
+	b.choose(t, `a[href$="tokens/revoke"]`)
+	act(t, b, chromedp.WaitVisible(chromedp.CSS("dialog[open] #number")))
+	require.Equal(t, "Revoke all 26 tokens?", act(t, b, chromedp.Evaluate[string]("document.activeElement.textContent")), "its heading has the focus")
+	b.saveView(t, "dialog-revoke-all")
+	act(t, b, chromedp.SendKeys(chromedp.CSS("#number"), "25"))
+	b.choose(t, "dialog .danger")
+	require.Len(t, b.tokensOf(t, "grace"), 30, "the browser does not send it")
+
+	act(t, b, chromedp.Evaluate[chromedp.Void](`document.querySelector("dialog form").noValidate = true`))
+	b.press(t, "dialog .danger")
+	require.Contains(t, b.text(t, `[role="alert"]`), "Type 26")
+	b.requireFits(t, "tokens-revoke-all-wrong")
+	act(t, b, chromedp.SendKeys(chromedp.CSS("#number"), "26"))
+	b.press(t, ".confirm .danger")
+	require.Equal(t, "All tokens were revoked.", b.text(t, `[role="status"]`))
+	require.Empty(t, b.tokensOf(t, "grace"))
+}
+
+func (b *browser) tokensOf(t *testing.T, name string) []auth.Credential {
+	t.Helper()
+	tokens, err := b.bearer.List(t.Context(), b.idOf(t, name), auth.Page{})
+	require.NoError(t, err)
+	return tokens
+}
+
+// saveView saves a picture of what the window shows, for example a dialog.
+func (b *browser) saveView(t *testing.T, state string) {
+	t.Helper()
+	if dir := os.Getenv("AUTH_TEST_PICTURES"); dir != "" {
+		picture := call(t, b, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{}).Data
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, state+".png"), picture, 0o644))
+	}
+}
+
+// Forced colors replace all borders: the one of the current tab still differs.
+func TestBrowserSettings_forcedColors(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	b.signedIn(t, "grace")
+	b.fillTokens(t, 10, 13)
+	b.open(t, developer)
+	call(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "forced-colors", Value: "active"}},
+	})
+	colors := act(t, b, chromedp.Evaluate[[]string](`[...document.querySelectorAll(".tabs a")].map(a => getComputedStyle(a).borderBottomColor)`))
+	require.Len(t, colors, 3)
+	require.NotEqual(t, colors[0], colors[1])
+	require.Equal(t, colors[1], colors[2])
+	b.saveView(t, "tokens-forced-colors")
+	call(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
+	require.Equal(t, "none", act(t, b, chromedp.Evaluate[string](`getComputedStyle(document.querySelector(".tabs")).display`)))
+	b.saveView(t, "tokens-print")
 }

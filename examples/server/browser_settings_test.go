@@ -499,7 +499,7 @@ func TestBrowserSettings_timesWithoutScript(t *testing.T) {
 	at, text = b.time(t, `label[for="overlap-2"] time`)
 	require.Equal(t, at.UTC().Format("2006-01-02 15:04 UTC"), text)
 	b.open(t, developer)
-	require.Regexp(t, `<time datetime="[^"]*" title="20\d\d-\d\d-\d\d \d\d:\d\d UTC"`, b.source(t))
+	require.Regexp(t, `<time datetime="[^"]*" data-date="">20\d\d-\d\d-\d\d UTC<`, b.source(t))
 }
 
 // A language that the browser does not know, or cannot parse, does not stop the script.
