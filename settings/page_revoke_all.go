@@ -30,7 +30,7 @@ func (r *request) showRevokeTokens(fault string) error {
 	}
 	var names []string
 	for _, t := range tokens {
-		names = append(names, r.texts.get("revoke.tokens.item", "name", t.Name, "hint", t.Hint))
+		names = append(names, r.texts.get("revoke.tokens.item", "name", isolate(t.Name), "hint", isolate(t.Hint)))
 	}
 	c := confirmation{
 		Text: r.texts.get("revoke.tokens.text"), Button: r.texts.get("revoke.tokens.button"), Error: fault,
