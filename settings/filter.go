@@ -109,8 +109,13 @@ func expiresSoon(t auth.Credential, now time.Time) bool {
 // order sorts tokens, which are the newest first, for the list. Expired tokens come last, and
 // a token in its grace period after the one that has replaced it.
 func (f tokenFilter) order(tokens []auth.Credential, now time.Time) []auth.Credential {
-	slices.SortStableFunc(tokens, func(a, b auth.Credential) int {
-		if order := cmp.Compare(rank(a.Expired(now)), rank(b.Expired(now))); order != 0 {
+	sorted := make([]*auth.Credential, len(tokens)) // records are large
+	for i := range tokens {
+		sorted[i] = &tokens[i]
+	}
+	slices.SortStableFunc(sorted, func(a, b *auth.Credential) int {
+		expired := a.Expired(now)
+		if order := cmp.Compare(rank(expired), rank(b.Expired(now))); order != 0 {
 			return order
 		}
 		switch f.Sort {
@@ -120,14 +125,18 @@ func (f tokenFilter) order(tokens []auth.Credential, now time.Time) []auth.Crede
 			if order := cmp.Compare(rank(a.ExpiresAt.IsZero()), rank(b.ExpiresAt.IsZero())); order != 0 {
 				return order
 			}
-			if a.Expired(now) {
+			if expired {
 				return b.ExpiresAt.Compare(a.ExpiresAt)
 			}
 			return a.ExpiresAt.Compare(b.ExpiresAt)
 		}
 		return 0
 	})
-	return withReplaced(tokens, now)
+	ordered := make([]auth.Credential, len(tokens))
+	for i, t := range sorted {
+		ordered[i] = *t
+	}
+	return withReplaced(ordered, now)
 }
 
 func rank(last bool) int {

@@ -104,16 +104,18 @@ func (r *request) paginate(p part) ([]auth.Credential, pager) {
 	return p.records[(n-1)*perPage : min(n*perPage, len(p.records))], links
 }
 
+// maxNamed is how many credentials a confirmation names.
+const maxNamed = 20
+
 // names returns the first of the names in a confirmation, and a text for the others. If
 // there may be more than were read, it does not count them.
 func (r *request) names(names []string, more bool) (first []string, rest string) {
-	const limit = 20
-	hidden := len(names) - limit
+	hidden := len(names) - maxNamed
 	switch {
 	case more:
-		return names[:min(limit, len(names))], r.texts.get("more.some")
+		return names[:min(maxNamed, len(names))], r.texts.get("more.some")
 	case hidden > 0:
-		return names[:limit], r.texts.plural("more", hidden)
+		return names[:maxNamed], r.texts.plural("more", hidden)
 	}
 	return names, ""
 }

@@ -28,9 +28,9 @@ func (r *request) showRevokeTokens(fault string) error {
 	if err != nil {
 		return err
 	}
-	var names []string
-	for _, t := range tokens {
-		names = append(names, r.texts.get("revoke.tokens.item", "name", isolate(t.Name), "hint", isolate(t.Hint)))
+	names := make([]string, len(tokens))
+	for i, t := range tokens[:min(maxNamed, len(tokens))] { // only these are shown
+		names[i] = r.texts.get("revoke.tokens.item", "name", isolate(t.Name), "hint", isolate(t.Hint))
 	}
 	c := confirmation{
 		Text: r.texts.get("revoke.tokens.text"), Button: r.texts.get("revoke.tokens.button"), Error: fault,
