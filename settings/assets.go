@@ -34,7 +34,7 @@ func (h *handler) loadAssets(cfg Config) {
 	if h.brand.Title == "" {
 		h.brand.Title = h.texts.get("title")
 	}
-	style, script := styleFor(cfg.Accent), must(files.ReadFile("templates/script.js"))
+	style, script := styleFor(cfg), must(files.ReadFile("templates/script.js"))
 	sum := sha256.Sum256(append(slices.Clone(style), script...))
 	h.brand.Version = hex.EncodeToString(sum[:6])
 	h.assets = map[string]asset{
@@ -70,10 +70,13 @@ func (a asset) serve(w http.ResponseWriter, r *http.Request) {
 	writeTagged(w, r, a.body)
 }
 
-func styleFor(accent string) []byte {
+func styleFor(cfg Config) []byte {
 	var css bytes.Buffer
 	t := texttemplate.Must(texttemplate.ParseFS(files, "templates/style.css"))
-	err := t.Execute(&css, map[string]string{"Accent": accent, "OnAccent": textColor(accent)})
+	err := t.Execute(&css, map[string]string{
+		"Accent": cfg.Accent, "OnAccent": textColor(cfg.Accent),
+		"AccentDark": cfg.AccentDark, "OnAccentDark": textColor(cfg.AccentDark),
+	})
 	return must(css.Bytes(), err)
 }
 
@@ -88,10 +91,32 @@ func textColor(background string) string {
 	return "#ffffff"
 }
 
+// darkCard is --card of style.css for users who prefer dark colors.
+const darkCard = "#161b22"
+
+// lighten mixes a color with white, until its contrast on a dark card is at least 3:1.
+func lighten(color string) string {
+	rgb := parseColor(color)
+	for step := range 101 {
+		mixed := "#"
+		for _, c := range rgb {
+			mixed += fmt.Sprintf("%02x", int(c)+(255-int(c))*step/100)
+		}
+		if (luminance(mixed)+0.05)/(luminance(darkCard)+0.05) >= 3 {
+			return mixed
+		}
+	}
+	return "#ffffff"
+}
+
+func parseColor(color string) (rgb [3]uint8) {
+	must(fmt.Sscanf(color, "#%02x%02x%02x", &rgb[0], &rgb[1], &rgb[2]))
+	return rgb
+}
+
 // luminance is the relative luminance of WCAG 2.2.
 func luminance(color string) float64 {
-	var rgb [3]uint8
-	must(fmt.Sscanf(color, "#%02x%02x%02x", &rgb[0], &rgb[1], &rgb[2]))
+	rgb := parseColor(color)
 	linear := func(c uint8) float64 {
 		v := float64(c) / 255
 		if v <= 0.04045 {

@@ -25,6 +25,9 @@ func (cfg *Config) setDefaults() {
 	if cfg.Accent == "" {
 		cfg.Accent = defaultAccent
 	}
+	if cfg.AccentDark == "" && hexColor.MatchString(cfg.Accent) {
+		cfg.AccentDark = lighten(cfg.Accent)
+	}
 	if cfg.Language == "" {
 		cfg.Language = "en"
 	}
@@ -73,6 +76,9 @@ func (cfg *Config) check() error {
 func (cfg *Config) checkBrand(e *configErrors) {
 	if !hexColor.MatchString(cfg.Accent) {
 		e.add("Accent", "%q is not a color of the form #rrggbb", cfg.Accent)
+	}
+	if cfg.AccentDark != "" && !hexColor.MatchString(cfg.AccentDark) {
+		e.add("AccentDark", "%q is not a color of the form #rrggbb", cfg.AccentDark)
 	}
 	if !languageTag.MatchString(cfg.Language) {
 		e.add("Language", "%q is not a language tag, such as en or pt-BR", cfg.Language)

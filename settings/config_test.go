@@ -27,6 +27,7 @@ var invalidConfigs = []struct {
 	}, []string{"Config.Developer"}},
 	{"negative age", func(c *settings.Config) { c.MaxAge = -time.Second }, []string{"Config.MaxAge"}},
 	{"CSS as accent", func(c *settings.Config) { c.Accent = "red; } body { display: none" }, []string{"Config.Accent"}},
+	{"CSS as dark accent", func(c *settings.Config) { c.AccentDark = "red" }, []string{"Config.AccentDark"}},
 	{"short accent", func(c *settings.Config) { c.Accent = "#fff" }, []string{"Config.Accent"}},
 	{"language", func(c *settings.Config) { c.Language = `en"` }, []string{"Config.Language"}},
 	{"links", func(c *settings.Config) {

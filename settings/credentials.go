@@ -326,29 +326,3 @@ func lastSeen(s auth.Credential) time.Time {
 	}
 	return s.LastUsedAt
 }
-
-// sortByExpiry sorts tokens: first those that expire, the soonest first; then those
-// that never do, the newest first; then the expired ones.
-func sortByExpiry(tokens []auth.Credential, now time.Time) {
-	rank := func(t auth.Credential) int {
-		switch {
-		case t.Expired(now):
-			return 2
-		case t.ExpiresAt.IsZero():
-			return 1
-		}
-		return 0
-	}
-	slices.SortStableFunc(tokens, func(a, b auth.Credential) int {
-		if order := rank(a) - rank(b); order != 0 {
-			return order
-		}
-		switch rank(a) {
-		case 0:
-			return a.ExpiresAt.Compare(b.ExpiresAt)
-		case 1:
-			return b.CreatedAt.Compare(a.CreatedAt)
-		}
-		return b.ExpiresAt.Compare(a.ExpiresAt)
-	})
-}

@@ -8,13 +8,12 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// maxShown is how many records the pages of a list show together, maxExpired how many
-// expired tokens are among them, and maxRead how many records are read to find them.
+// maxShown is how many records the pages of a list of sessions show together, and maxRead how
+// many records are read to find them. The list of tokens shows all that were read.
 const (
-	perPage    = 50
-	maxShown   = 1000
-	maxExpired = 500
-	maxRead    = 10_000
+	perPage  = 50
+	maxShown = 1000
+	maxRead  = 10_000
 )
 
 // A lister is the List of an authenticator.
@@ -74,7 +73,6 @@ type pager struct {
 	Number         int
 	Previous, Next string // within this part of the list
 	Older, Newest  string // the next part, and the first
-	Note           string // which records are left out, if any
 }
 
 // paginate returns the page of a part that the query asks for.
@@ -106,16 +104,18 @@ func (r *request) paginate(p part) ([]auth.Credential, pager) {
 	return p.records[(n-1)*perPage : min(n*perPage, len(p.records))], links
 }
 
+// maxNamed is how many credentials a confirmation names.
+const maxNamed = 20
+
 // names returns the first of the names in a confirmation, and a text for the others. If
 // there may be more than were read, it does not count them.
 func (r *request) names(names []string, more bool) (first []string, rest string) {
-	const limit = 20
-	hidden := len(names) - limit
+	hidden := len(names) - maxNamed
 	switch {
 	case more:
-		return names[:min(limit, len(names))], r.texts.get("more.some")
+		return names[:min(maxNamed, len(names))], r.texts.get("more.some")
 	case hidden > 0:
-		return names[:limit], r.texts.plural("more", hidden)
+		return names[:maxNamed], r.texts.plural("more", hidden)
 	}
 	return names, ""
 }

@@ -66,9 +66,9 @@ func TestLists_liveBehindExpired(t *testing.T) {
 	ada.fill(auth.KindToken, 1201, 1)
 	ada.fill(auth.KindSession, 1201, 1)
 
-	text := ada.get("/").page(http.StatusOK, "record-0<", "Of the expired tokens, only the newest are shown.")
+	text := ada.get("/").page(http.StatusOK, "record-0<", "1 to 50 of 1,201")
 	require.Less(t, strings.Index(text, "record-0<"), strings.Index(text, "record-1200<"), "before the expired ones")
-	ada.get("/tokens/revoke").page(http.StatusOK, "record-0 (")
+	ada.get("/tokens/revoke").page(http.StatusOK, "record-0\u2069 (")
 	text = ada.get("/sessions").page(http.StatusOK, "End all other sessions", "This device")
 	require.Equal(t, 2, strings.Count(text, `class="name"`))
 	require.Equal(t, 1, strings.Count(ada.get("/sessions/end").page(http.StatusOK), "<li>record-0, last seen"))
@@ -98,11 +98,9 @@ func TestLists_olderRecords(t *testing.T) {
 	ada := newService(t).signIn("ada")
 	ada.fill(auth.KindToken, 1101, 1101)
 	ada.fill(auth.KindSession, 1101, 1101)
-	ada.get("/").page(http.StatusOK, "There are older ones that are not on these pages.")
-	ada.get("/tokens/revoke").page(http.StatusOK, "and others")
 	ada.get("/sessions/end").page(http.StatusOK, "and others")
 
-	names := ada.shownOn("/", `class="name"><bdi>`, "<")
+	names := ada.shownOn("/", `class="name" title="`, `"`)
 	require.Len(t, names, 1101)
 	seen := make(map[string]bool)
 	for _, name := range names {
@@ -118,6 +116,24 @@ func TestLists_olderRecords(t *testing.T) {
 	}
 	require.Len(t, seen, 1102, "each session is on one page")
 	require.Contains(t, seen, ada.session.ID)
+}
+
+// The list of tokens knows their number up to 10,000. Those behind are reached by its links.
+func TestLists_manyTokens(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{10_000, 10_001} {
+		ada := newService(t).signIn("ada")
+		ada.fill(auth.KindToken, n, n)
+		if n == 10_000 {
+			text := ada.get("/?page=200").page(http.StatusOK, "9,951 to 10,000 of 10,000", "record-0<")
+			require.NotContains(t, text, "There are older ones")
+			ada.get("/tokens/revoke").page(http.StatusOK, "Revoke all 10,000 tokens?", "and 9,980 more")
+			continue
+		}
+		ada.get("/").page(http.StatusOK, "There are older ones that are not on these pages.", "1 to 50 of more than 10,000", `?after=`+fmt.Sprintf("%026d", 1)+`"`)
+		ada.get("/?after="+fmt.Sprintf("%026d", 1)).page(http.StatusOK, "1 to 1 of the older ones", "record-0<", "Show the newest")
+		ada.get("/tokens/revoke").page(http.StatusOK, "Revoke all tokens?", "and others", "Type 10,000 to confirm")
+	}
 }
 
 // The work for one page has a bound. What lies behind it is reached by its links.

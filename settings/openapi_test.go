@@ -80,7 +80,7 @@ func TestOpenAPI_components(t *testing.T) {
 	require.Equal(t, "__Host-acme", schemes["cookie"].(map[string]any)["name"])
 	codes := components["schemas"].(map[string]any)["Problem"].(map[string]any)["properties"].(map[string]any)["code"].(map[string]any)["enum"]
 	for key := range settings.DefaultTexts() {
-		if code, found := strings.CutPrefix(key, "problem."); found && !slices.Contains([]string{"title", "heading", "again", "sign_in", "back", "retry"}, code) {
+		if code, found := strings.CutPrefix(key, "problem."); found && !slices.Contains([]string{"title", "heading", "missing", "again", "sign_in", "back", "retry"}, code) {
 			require.Contains(t, codes, code)
 		}
 	}

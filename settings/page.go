@@ -134,6 +134,8 @@ type confirmation struct {
 	Names  []string // of the credentials that will be revoked
 	More   string   // how many more there are, if not all are named
 	Facts  []fact
+	Type   *typed // what has to be typed, if anything
+	Error  string // why what was sent does not confirm it
 	Button string
 	Back   string // relative to Root
 }
@@ -222,9 +224,11 @@ func writePage(r *request, p *problem) {
 // showProblem explains a problem with a request to a route, on a page with the bar of v.
 func (h *handler) showProblem(w http.ResponseWriter, r *http.Request, p *problem, rt route, v view) {
 	key := cmp.Or(p.text, "problem."+string(p.Code))
-	data := problemView{Text: h.texts.get(key)}
+	data := problemView{Text: h.texts.get(key, "n", h.texts.number(h.bearer.Policy().MaxPerUser))}
 	heading, status := h.texts.get("problem.heading"), p.Status
 	switch p.Code {
+	case codeNotFound:
+		heading = h.texts.get("problem.missing")
 	case codeMissingCredential, codeInvalidCredential:
 		data.SignIn = navigation.SignIn(h.signInPath, absolutePath(r, rt.comeBack(r)), false)
 	case codeAge: // for a person this is a step on the way, and not a challenge

@@ -43,7 +43,7 @@ func (r *request) showToken(heading string, t auth.Credential, plaintext string)
 		Data: plaintextView{
 			Text: r.texts.get("plaintext.token.text"), Label: r.texts.get("plaintext.token.label"),
 			Plaintext: plaintext, Curl: r.curl(auth.SchemeBearer, plaintext, r.tokenExample), Facts: facts,
-			Back: "#token-" + t.ID, Later: "tokens/" + t.ID + "?shown=token",
+			Back: tokenAnchor(t.ID), Later: "tokens/" + t.ID + "?shown=token",
 		},
 	})
 }

@@ -79,7 +79,7 @@ func TestSecretPage_rotate(t *testing.T) {
 	form := secretID(t, ada.get("/secret/rotate").page(http.StatusOK, "7 days"))
 	for _, invalid := range []string{"", "169h"} {
 		form.Set("overlap", invalid)
-		ada.post("/secret/rotate", form).page(http.StatusBadRequest, "Choose how long")
+		ada.post("/secret/rotate", form).page(http.StatusBadRequest, "Choose when the old one")
 	}
 	form.Set("overlap", "168h0m0s")
 	second := plaintext(ada.post("/secret/rotate", form).page(http.StatusOK, "Client secret rotated"))
@@ -90,7 +90,7 @@ func TestSecretPage_rotate(t *testing.T) {
 	require.True(t, s.works(auth.SchemeSecret, first), "submitting the form again changed nothing")
 	require.True(t, s.works(auth.SchemeSecret, second))
 	ada.get("/secret").page(http.StatusOK, "Previous secret", "in 7 days")
-	ada.get("/secret/rotate").page(http.StatusOK, "The previous one, which still works, stops working now")
+	ada.get("/secret/rotate").page(http.StatusOK, "The previous one stops working immediately")
 }
 
 func TestSecretPage_revoke(t *testing.T) {
@@ -186,8 +186,8 @@ func TestSecretPage_facts(t *testing.T) {
 		require.NoError(t, s.secret.Close(t.Context()))
 		for _, path := range []string{"/secret", "/secret/revoke"} {
 			text := ada.get(path).page(http.StatusOK, "<code>notes:read</code>", "<code>198.51.100.0/24</code>", ">in 30 days<")
-			require.Regexp(t, `Created</dt><dd><time[^>]*>5 minutes ago</time> <span class="from">from <code>198\.51\.100\.7</code>`, text)
-			require.Regexp(t, `Last used</dt><dd><time[^>]*>just now</time> <span class="from">from <code>198\.51\.100\.7</code>`, text)
+			require.Regexp(t, `Created</dt><dd><time[^>]*>5 minutes ago</time> <span class="hint"><time[^>]*>2000-01-01 UTC</time></span> <span class="from">from <code>198\.51\.100\.7</code>`, text)
+			require.Regexp(t, `Last used</dt><dd><time[^>]*>just now</time> <span class="hint"><time[^>]*>2000-01-01 UTC</time></span> <span class="from">from <code>198\.51\.100\.7</code>`, text)
 		}
 		require.NoError(t, s.cookie.Close(t.Context()))
 	})

@@ -57,7 +57,7 @@ func TestPage_noSecondRedirectAfterForm(t *testing.T) {
 	got := ada.post("/tokens/revoke", nil)
 	got.redirects("../?done=tokens_revoked")
 	require.NoError(t, s.cookie.Revoke(t.Context(), "ada", ada.session.ID))
-	ada.get("/?done=tokens_revoked").page(http.StatusUnauthorized, "You are no longer signed in", `href="/signin?next=%2Faccount%2Fdeveloper%2F"`)
+	ada.get("/?done=tokens_revoked").page(http.StatusUnauthorized, "You’re no longer signed in", `href="/signin?next=%2Faccount%2Fdeveloper%2F"`)
 	require.Equal(t, http.StatusSeeOther, ada.get("/").Code)
 }
 

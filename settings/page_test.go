@@ -152,7 +152,7 @@ func TestPage_otherAccount(t *testing.T) {
 			form.Set("account", account)
 			form.Set("overlap", "0s")
 			for _, path := range []string{e.path, bob.pages[i].path} {
-				text := bob.post(path, form).page(http.StatusConflict, "You are signed in with another account")
+				text := bob.post(path, form).page(http.StatusConflict, "You’ve signed in with another account")
 				require.NotContains(t, text, bob.secret)
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -100,14 +99,6 @@ func (r *request) history(t auth.Credential) ([]historyEntry, error) {
 	}
 	slices.SortStableFunc(entries, func(a, b historyEntry) int { return b.Time.At.Compare(a.Time.At) })
 	return entries, nil
-}
-
-// address returns the text of an address, which is empty if it is unknown.
-func address(a netip.Addr) string {
-	if !a.IsValid() {
-		return ""
-	}
-	return a.String()
 }
 
 // successor returns the token that has replaced t, or nil if it cannot be found. It is newer than

@@ -2,7 +2,8 @@ package settings
 
 import (
 	"net/http"
-	"net/url"
+	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -11,31 +12,83 @@ import (
 // A tokenRow is a token in the list.
 type tokenRow struct {
 	ID, Name, Hint string
-	Scopes         []string // nil for full access
-	State          string
-	Live           bool // not expired
-	Current        bool // neither expired nor rotated
+	Label          string // what the links call it
+	Access         access
+	State          state  // stateExpiring too
+	Pill           string // the state in words; empty if it is active
+	Replaced       bool   // stands under its successor
 	Created        moment
 	Expires        *moment // nil if never
 	Used           *moment // nil if not yet used
+	UsedFrom       string  // an address; empty if unknown
+}
+
+// An access is what a token may do, and from where.
+type access struct {
+	Full     bool
+	Scopes   []string // nil for full access
+	Networks []string
+	Summary  string // "13 scopes, 2 networks"
+	Open     bool   // shown without opening it
+}
+
+// maxInlineScope is how long the only scope of a token may be to be shown without opening it.
+const maxInlineScope = 24
+
+func (ts texts) access(t auth.Credential) access {
+	a := access{Full: t.Scopes == auth.FullAccess, Summary: ts.get("scopes.full")}
+	if !a.Full {
+		a.Scopes = t.Scopes.List()
+		a.Summary = ts.plural("tokens.scopes", len(a.Scopes))
+	}
+	for _, n := range t.Networks.Prefixes() {
+		a.Networks = append(a.Networks, networkText(n))
+	}
+	if a.Networks != nil {
+		a.Summary = ts.get("tokens.access", "scopes", a.Summary, "networks", ts.plural("tokens.networks", len(a.Networks)))
+	}
+	a.Open = a.Networks == nil && (a.Full || len(a.Scopes) == 1 && len(a.Scopes[0]) <= maxInlineScope)
+	return a
+}
+
+// networkText returns a network as users write it: an address alone if it is only that one.
+func networkText(n netip.Prefix) string {
+	if n.IsSingleIP() {
+		return n.Addr().String()
+	}
+	return n.String()
 }
 
 func (r *request) tokenRow(t auth.Credential) tokenRow {
 	row := tokenRow{
-		ID: t.ID, Name: t.Name, Hint: t.Hint, Created: r.texts.moment(t.CreatedAt, r.now),
-		Expires: r.optionalMoment(t.ExpiresAt), Used: r.optionalMoment(t.LastUsedAt),
+		ID: t.ID, Name: t.Name, Hint: t.Hint, Access: r.texts.access(t), State: stateOf(t, r.now),
+		Created: r.texts.moment(t.CreatedAt, r.now), Expires: r.optionalMoment(t.ExpiresAt), Used: r.optionalMoment(t.LastUsedAt),
 	}
-	if t.Scopes != auth.FullAccess {
-		row.Scopes = t.Scopes.List()
+	if t.LastUsedFrom.IsValid() {
+		row.UsedFrom = t.LastUsedFrom.String()
 	}
-	s := stateOf(t, r.now)
-	row.Live, row.Current = s != stateExpired, s == stateActive
-	row.State = r.texts.get("state." + string(s))
-	if row.Current && !t.ExpiresAt.IsZero() && t.ExpiresAt.Sub(r.now) < 7*day && t.ExpiresAt.Sub(t.CreatedAt) > 8*day {
-		row.State = r.texts.get("state.expiring")
+	if expiresSoon(t, r.now) {
+		row.State = stateExpiring
+	}
+	if row.State != stateActive {
+		row.Pill = r.texts.get("state." + string(row.State))
 	}
 	return row
 }
+
+// tokenRows returns the rows of a page of the list.
+func (r *request) tokenRows(tokens []auth.Credential) []tokenRow {
+	rows, labels := make([]tokenRow, len(tokens)), distinctNames(tokens)
+	for i, t := range tokens {
+		rows[i] = r.tokenRow(t)
+		rows[i].Label = labels[i]
+		rows[i].Replaced = i > 0 && tokens[i-1].Previous == t.ID
+	}
+	return rows
+}
+
+// tokenAnchor is the fragment of a token's row.
+func tokenAnchor(id string) string { return "#token-" + id }
 
 // optionalMoment returns nil for the zero time.
 func (r *request) optionalMoment(t time.Time) *moment {
@@ -46,38 +99,128 @@ func (r *request) optionalMoment(t time.Time) *moment {
 	return &m
 }
 
-// collectTokens returns a part of the user's tokens, sorted for the page, and whether expired
-// ones were left out. They must not fill the part, and so hide tokens that can be used.
-func (r *request) collectTokens() (tokens part, cut bool, err error) {
-	expired := 0
-	tokens, err = r.collectPage(r.bearer.List, func(t auth.Credential) bool {
-		if !t.Expired(r.now) {
-			return true
-		}
-		expired++
-		return expired <= maxExpired
-	})
-	sortByExpiry(tokens.records, r.now)
-	return tokens, expired > maxExpired, err
+// collectTokens returns the part of the user's tokens that the query asks for: those that keep
+// accepts among maxRead.
+func (r *request) collectTokens(keep func(auth.Credential) bool) (part, error) {
+	tokens, err := r.collect(r.bearer.List, auth.Page{After: r.after(), Limit: maxRead}, keep)
+	if err != nil || tokens.next == "" {
+		return tokens, err
+	}
+	more, err := r.bearer.List(r.Context(), r.id.UserID, auth.Page{After: tokens.next, Limit: 1})
+	if len(more) == 0 {
+		tokens.next = ""
+	}
+	return tokens, err
+}
+
+// A tokenList is the data of the list.
+type tokenList struct {
+	Tokens        []tokenRow
+	Live          bool // whether any of the tokens can be used, shown or not
+	Filter        tokenFilter
+	States, Sorts []option
+	Toolbar       bool
+	Filtered      bool   // the filter leaves tokens out
+	Range         string // which of how many tokens are shown
+	Pager         pager
+
+	SearchPattern string // what can be searched: no plaintext
+	MaxSearch     int
+}
+
+// An option is an option of a select element.
+type option struct {
+	Value, Text string
+	Selected    bool
+}
+
+func (ts texts) options(choices []filterChoice, selected string) []option {
+	options := make([]option, len(choices))
+	for i, c := range choices {
+		options[i] = option{c.value, ts.get(c.text), c.value == selected}
+	}
+	return options
 }
 
 func (r *request) tokensPage() error {
-	tokens, cut, err := r.collectTokens()
+	f := parseTokenFilter(r.URL.Query())
+	live, matches := false, f.matcher(r.now)
+	tokens, err := r.collectTokens(func(t auth.Credential) bool {
+		live = live || !t.Expired(r.now)
+		return matches(t)
+	})
 	if err != nil {
 		return err
 	}
-	shown, pager := r.paginate(tokens)
-	if cut {
-		pager.Note = r.texts.get("pager.expired")
-	}
-	rows := make([]tokenRow, len(shown))
-	for i, t := range shown {
-		rows[i] = r.tokenRow(t)
-	}
+	tokens.records = f.order(tokens.records, r.now)
+	list := r.pageOfTokens(f, tokens)
+	list.Live = live
 	return r.show(http.StatusOK, "tokens", view{
-		Section: "tokens", Heading: r.texts.get("tokens.heading"), Notice: r.notice(),
-		Data: map[string]any{"Tokens": rows, "Pager": pager},
+		Section: "tokens", Heading: r.texts.get("tokens.heading"), Notice: r.notice(), Data: list,
 	})
+}
+
+// pageOfTokens returns the page of the list that the query asks for.
+func (r *request) pageOfTokens(f tokenFilter, tokens part) tokenList {
+	total := len(tokens.records)
+	n, pages := r.pageNumber(total)
+	start, end := pageBounds(tokens.records, n)
+	list := tokenList{
+		Tokens: r.tokenRows(tokens.records[start:end]), Filter: f,
+		Toolbar: total > 1 || f.narrows(), Filtered: f.narrows(), Pager: r.tokenPager(f, n, pages, tokens.next),
+		States: r.texts.options(filterStates, f.State), Sorts: r.texts.options(filterSorts, f.Sort),
+		SearchPattern: "(?!.*" + secretLike.String() + ").*", MaxSearch: maxFilter,
+	}
+	if total > 0 && (list.Toolbar || r.after() != "") {
+		list.Range = r.rangeText(start+1, end, total, tokens.next != "")
+	}
+	return list
+}
+
+// rangeText says which tokens of a list are on a page. In an older part of the list it says no
+// total, which is not known.
+func (r *request) rangeText(from, to, total int, more bool) string {
+	args := []string{"from", r.texts.number(from), "to", r.texts.number(to), "total", r.texts.number(total)}
+	switch {
+	case r.after() != "":
+		return r.texts.get("tokens.range_older", args...)
+	case more:
+		return r.texts.get("tokens.range_more", args...)
+	}
+	return r.texts.get("tokens.range", args...)
+}
+
+// pageNumber returns the page that the query asks for, and how many there are.
+func (r *request) pageNumber(total int) (n, pages int) {
+	pages = max(1, (total+perPage-1)/perPage)
+	n, _ = strconv.Atoi(r.URL.Query().Get("page"))
+	return min(max(n, 1), pages), pages
+}
+
+// tokenPager links to the other pages of a list, with the filter.
+func (r *request) tokenPager(f tokenFilter, n, pages int, next string) pager {
+	link := func(name, value, after string) string {
+		q := f.query()
+		q.Set(name, value)
+		if after != "" {
+			q.Set("after", after)
+		}
+		return "?" + q.Encode()
+	}
+	p := pager{Number: n}
+	if n > 1 {
+		p.Previous = link("page", strconv.Itoa(n-1), r.after())
+	}
+	if n < pages {
+		p.Next = link("page", strconv.Itoa(n+1), r.after())
+	}
+	if next != "" {
+		p.Older = link("after", next, "")
+	}
+	if r.after() != "" {
+		p.Newest = link("page", "1", "")
+	}
+	return p
 }
 
 // pathToken returns the token whose ID is in the path.
@@ -137,8 +280,12 @@ func (r *request) revokeTokenPage() error {
 	if err != nil {
 		return err
 	}
-	return r.confirm("tokens", r.texts.get("revoke.token.heading", "name", t.Name), confirmation{
-		Text: r.texts.get("revoke.token.text"), Button: r.texts.get("revoke.token.button"),
+	heading, text, button := "revoke.token.heading", "revoke.token.text", "revoke.token.button"
+	if t.Expired(r.now) {
+		heading, text, button = "remove.token.heading", "remove.token.text", "remove.token.button"
+	}
+	return r.confirm("tokens", r.texts.get(heading, "name", t.Name), confirmation{
+		Text: r.texts.get(text), Button: r.texts.get(button),
 		Facts: append([]fact{
 			{Term: r.texts.get("field.token"), Codes: []string{t.Hint}},
 			r.timeFact("field.created", t.CreatedAt, ""),
@@ -173,30 +320,18 @@ func (r *request) timeFact(term string, t time.Time, none string) fact {
 }
 
 func (r *request) revokeTokenForm() error {
-	return r.submit(func(url.Values) error {
-		return r.bearer.Revoke(r.Context(), r.id.UserID, r.PathValue("id"))
-	}, "", "token_revoked")
-}
-
-func (r *request) revokeTokensPage() error {
-	live := func(t auth.Credential) bool { return !t.Expired(r.now) }
-	tokens, err := r.collect(r.bearer.List, auth.Page{Limit: maxShown}, live)
+	if _, err := r.form(); err != nil {
+		return err
+	}
+	t, err := r.pathToken()
 	if err != nil {
 		return err
 	}
-	sortByExpiry(tokens.records, r.now)
-	var names []string
-	for _, t := range tokens.records {
-		names = append(names, r.texts.get("revoke.tokens.item", "name", t.Name, "hint", t.Hint))
-	}
-	c := confirmation{Text: r.texts.get("revoke.tokens.text"), Button: r.texts.get("revoke.tokens.button")}
-	c.Names, c.More = r.names(names, tokens.next != "")
-	return r.confirm("tokens", r.texts.get("revoke.tokens.heading"), c)
-}
-
-func (r *request) revokeTokensForm() error {
-	return r.submit(func(url.Values) error {
-		_, err := r.bearer.RevokeAll(r.Context(), r.id.UserID)
+	if err := r.bearer.Revoke(r.Context(), r.id.UserID, t.ID); err != nil {
 		return err
-	}, "", "tokens_revoked")
+	}
+	if t.Expired(r.now) {
+		return r.redirectDone("", "token_removed")
+	}
+	return r.redirectDone("", "token_revoked")
 }

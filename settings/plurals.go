@@ -27,7 +27,15 @@ func (ts texts) plural(key string, n int) string {
 	if _, known := ts.byKey[inCategory]; !known {
 		inCategory = key + ".other"
 	}
-	return ts.get(inCategory, "n", strconv.Itoa(n))
+	return ts.get(inCategory, "n", ts.number(n))
+}
+
+// number returns n, which is not negative, with a separator between groups of three digits.
+func (ts texts) number(n int) string {
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return ts.get("number.thousands", "high", ts.number(n/1000), "low", fmt.Sprintf("%03d", n%1000))
 }
 
 // pluralBase returns the key without its plural category. It reports false if the text

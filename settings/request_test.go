@@ -32,7 +32,7 @@ func TestAccess_withoutCredential(t *testing.T) {
 			got.redirects(got.Header().Get("Location"))
 			require.Empty(t, got.Header()["Www-Authenticate"])
 		default:
-			got.page(http.StatusUnauthorized, "You are not signed in", `href="/signin?next=`)
+			got.page(http.StatusUnauthorized, "You’re not signed in", `href="/signin?next=`)
 		}
 		require.Contains(t, strings.Join(got.Header()["Vary"], ", "), "Cookie")
 	})
@@ -148,7 +148,7 @@ func TestAccess_otherUsers(t *testing.T) {
 		}
 		got.status(http.StatusNotFound)
 	}
-	require.Equal(t, 21, named)
+	require.Equal(t, 24, named)
 	h.untouched()
 	eve.untouched()
 }
@@ -529,5 +529,5 @@ func TestAccess_resolveChooses(t *testing.T) {
 	ada.post("/tokens", nil).page(http.StatusForbidden, "Please sign in again")
 	rejected = auth.ErrForbidden
 	ada.get("/api/tokens").problem(http.StatusForbidden, "forbidden")
-	ada.get("/").page(http.StatusForbidden, "You may not use these settings.")
+	ada.get("/").page(http.StatusForbidden, "Your account can’t use these settings.")
 }

@@ -175,6 +175,10 @@ type Config struct {
 	// Accent is the color of buttons, as #rrggbb. If empty, it is a blue. Text on it
 	// is black or white, whichever is easier to read.
 	Accent string
+	// AccentDark is Accent for users who prefer dark colors, as #rrggbb. If empty, it is
+	// derived from Accent: as light as it must be for a contrast of 3:1 on a dark card, which
+	// WCAG 2.2 requires of controls (success criterion 1.4.11).
+	AccentDark string
 	// TokenExampleURL is requested by the curl command that is shown with a new token,
 	// so it must accept tokens. It is a URL, or a path on this site. If empty, no
 	// command is shown.

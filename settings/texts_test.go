@@ -20,7 +20,7 @@ var (
 	values      = regexp.MustCompile(`(?s)<(?:input[^>]*value=[^>]*>|output[^>]*>[^<]*)`)
 	tags        = regexp.MustCompile(`<[^>]*>`)
 	marked      = regexp.MustCompile(`‹[^›]*›`)
-	data        = regexp.MustCompile(`deploy|acme_(pat|cs)_…\w+|Firefox|Linux|Authorization: \w+|curl|notes:\w+|\d UTC`)
+	data        = regexp.MustCompile(`deploy|acme_(pat|cs)_…\w+|Firefox|Linux|Authorization: \w+|curl|notes:\w+|UTC`)
 	ofUnit      = regexp.MustCompile(`^(.+)\.([a-z]+)\.(one|other)$`)
 	letters     = regexp.MustCompile(`[A-Za-z]{3,}`)
 )

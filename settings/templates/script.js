@@ -86,6 +86,7 @@ async function showConfirmation(link) {
   const dialog = document.createElement("dialog");
   const title = document.createElement("h2");
   title.id = "dialog-title";
+  title.tabIndex = -1;
   title.textContent = heading.textContent;
   dialog.setAttribute("aria-labelledby", title.id);
   content.removeAttribute("id");
@@ -101,15 +102,22 @@ async function showConfirmation(link) {
     dialog.close();
   });
   dialog.showModal();
+  // The button of a long dialog is out of sight: start reading at its heading.
+  if (dialog.scrollHeight > dialog.clientHeight || dialog.querySelector(".names li:nth-child(6)")) {
+    title.focus();
+    dialog.scrollTop = 0;
+  }
 }
+
+let opening = false; // dialogs do not stack
 
 for (const link of document.querySelectorAll("a[data-dialog]")) {
   link.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
     event.preventDefault();
-    if (link.dataset.opening) return;
-    link.dataset.opening = "yes";
-    showConfirmation(link).finally(() => delete link.dataset.opening).catch(() => { location.href = link.href; });
+    if (opening || document.querySelector("dialog")) return;
+    opening = true;
+    showConfirmation(link).finally(() => { opening = false; }).catch(() => { location.href = link.href; });
   });
 }
 
@@ -145,15 +153,17 @@ const language = (() => {
     return undefined;
   }
 })();
+// Without a region, English dates have the order that is not mistaken for another: 12 Jan 2027.
+const dates = language === "en" ? "en-GB" : language;
 const loaded = Date.now();
 
 // Show times in the user's time zone instead of UTC, and keep relative times up to date.
 function updateTimes(within) {
   for (const time of within.querySelectorAll("time")) {
     const at = new Date(time.dateTime);
-    time.title = at.toLocaleString(language, { dateStyle: "full", timeStyle: "long" });
-    if ("date" in time.dataset) time.textContent = at.toLocaleDateString(language, { dateStyle: "medium" });
-    if ("time" in time.dataset) time.textContent = at.toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
+    time.title = at.toLocaleString(dates, { dateStyle: "full", timeStyle: "long" });
+    if ("date" in time.dataset) time.textContent = at.toLocaleDateString(dates, { dateStyle: "medium" });
+    if ("time" in time.dataset) time.textContent = at.toLocaleString(dates, { dateStyle: "medium", timeStyle: "short" });
     const outdated = "relative" in time.dataset && Date.now() - loaded > 60000;
     if (outdated && language) time.textContent = inWords(at - Date.now());
   }
