@@ -1,6 +1,7 @@
 package settings_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -91,6 +92,35 @@ func TestSession_mountsThePage(t *testing.T) {
 	sessions.err = errors.New("redis: connection refused")
 	sessions.mu.Unlock()
 	ada.get("/api/tokens").problem(http.StatusServiceUnavailable, "unavailable")
+}
+
+// The bar has the name of the account, and no button to sign out: that is the service's own.
+func TestSession_accountAndSummary(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	sessions := &hostSessions{ids: make(map[string]auth.Identity)}
+	sessions.set("key of ada", auth.Identity{UserID: "ada", CredentialID: "session-1", Scopes: auth.FullAccess, AuthenticatedAt: time.Now()})
+	h, err := settings.New(settings.Config{
+		Bearer: s.bearer, SignInPath: "/signin", Session: sessions, TrustedOrigins: []string{origin},
+		Account: func(context.Context, *auth.Identity) string { return "ada@example.com" },
+	})
+	require.NoError(t, err)
+	r := httptest.NewRequest("GET", origin+"/", nil)
+	r.AddCookie(&http.Cookie{Name: "sid", Value: "key of ada"})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	require.Equal(t, http.StatusOK, w.Code)
+	require.Contains(t, w.Body.String(), `<p class="account"><bdi title="ada@example.com">`)
+	require.NotContains(t, w.Body.String(), "sessions/")
+
+	_, _, err = s.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "deploy", Scopes: []string{"notes:read"}, Lifetime: time.Hour})
+	require.NoError(t, err)
+	auth.Require(sessions)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		summary, err := h.Summary(r)
+		require.NoError(t, err)
+		require.Equal(t, 1, summary.Tokens)
+		require.Zero(t, summary.Sessions)
+	})).ServeHTTP(httptest.NewRecorder(), r)
 }
 
 // Another site cannot use the session, although the service's own authenticator does not look at

@@ -74,7 +74,6 @@ type view struct {
 // navigation then has no client secret.
 func (r *request) show(status int, page string, v view) error {
 	v.Secret, _ = r.mayHaveSecret()
-	v.Sessions = r.cookie != nil
 	v.Shown = v.Notice != "" && shownTexts[r.URL.Query().Get("shown")] != ""
 	v.addBar(r)
 	r.render(r.w, r.Request, status, page, v)
@@ -83,7 +82,7 @@ func (r *request) show(status int, page string, v view) error {
 
 // addBar adds what the bar of a signed-in user needs.
 func (v *view) addBar(r *request) {
-	v.Account, v.Name, v.Session = r.account(), r.name, r.id.CredentialID
+	v.Account, v.Name, v.Session, v.Sessions = r.account(), r.name, r.id.CredentialID, r.cookie != nil
 }
 
 // render executes a template before it writes, so that a failure is a clean 500.

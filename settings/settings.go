@@ -168,7 +168,8 @@ type Config struct {
 	// Links lead back to the service.
 	Links []Link
 	// Account returns the name of an account, such as an e-mail address, for the bar of each
-	// page, where a button to sign out stands next to it. It is called with the request's
+	// page, where a button to sign out stands next to it, except with Session, whose sign-out is
+	// the service's own. It is called with the request's
 	// context, so that [auth.User] works, once for each page; a panic is reported to the
 	// Observer and answered with 500. If it is nil, or returns "", the bar has neither.
 	Account func(ctx context.Context, id *auth.Identity) string

@@ -31,7 +31,7 @@ type Summary struct {
 	Secret *SecretSummary
 
 	// Sessions is the number of sessions that can be used, with that of the request. It is
-	// limited as Tokens is.
+	// limited as Tokens is, and zero with Config.Session.
 	Sessions     int
 	MoreSessions bool
 }
@@ -53,11 +53,11 @@ type SecretSummary struct {
 }
 
 // Summary returns a summary of the account of a request. Call it in a handler within
-// [auth.Require] that accepts the Cookie of the Config. It returns auth.ErrForbidden if the
+// [auth.Require] that accepts the Cookie or the Session of the Config. It returns auth.ErrForbidden if the
 // request has no session, and auth.ErrUnavailable if the store or Config.Developer fails.
 func (h *Handler) Summary(r *http.Request) (*Summary, error) {
 	id, ok := auth.FromContext(r.Context())
-	if !ok || id.Scheme != auth.SchemeCookie {
+	if !ok || id.Scheme != h.handler.sessionScheme() {
 		return nil, fmt.Errorf("settings: Summary requires a session: %w", auth.ErrForbidden)
 	}
 	req := &request{handler: h.handler, Request: r, id: id, now: time.Now()}
@@ -72,6 +72,14 @@ func (h *Handler) Summary(r *http.Request) (*Summary, error) {
 		}
 	}
 	return s, nil
+}
+
+// sessionScheme is the scheme of a session on pages of the service.
+func (h *handler) sessionScheme() auth.Scheme {
+	if host, ok := h.session.(*hostSession); ok {
+		return host.session.Scheme()
+	}
+	return auth.SchemeCookie
 }
 
 func (r *request) addTokens(s *Summary) error {
@@ -102,6 +110,9 @@ func (r *request) addSecret(s *Summary) (err error) {
 }
 
 func (r *request) addSessions(s *Summary) error {
+	if r.cookie == nil {
+		return nil
+	}
 	sessions, err := r.collect(r.cookie.List, auth.Page{Limit: maxShown}, r.isLive)
 	s.Sessions, s.MoreSessions = len(sessions.records), sessions.next != ""
 	return err
