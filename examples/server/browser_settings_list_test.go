@@ -118,14 +118,14 @@ func TestBrowserSettings_marksNewToken(t *testing.T) {
 	b.fillTokens(t, 10, 13) // the limit is 20
 	b.open(t, developer+"tokens/new")
 	b.fillToken(t, "Release notes")
-	b.press(t, "main form button")
+	b.press(t, "main form button[type=submit]")
 	b.press(t, "main .actions a")
 	require.Equal(t, []string{"token-" + b.tokenID(t, b.idOf(t, "grace"), "Release notes")}, b.marked(t))
 
 	old := act(t, b, chromedp.Evaluate[string](`document.querySelector(".tokens tbody tr:nth-child(3)").id`))
 	b.press(t, `#`+old+` a[href$="/rotate"]`)
 	b.choose(t, `input[value="1h0m0s"]`)
-	b.press(t, "main form button")
+	b.press(t, "main form button[type=submit]")
 	b.press(t, "main .actions a")
 	require.Len(t, b.marked(t), 1)
 	require.NotEqual(t, old, b.marked(t)[0])
