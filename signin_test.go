@@ -748,19 +748,24 @@ func TestSignIn_actor(t *testing.T) {
 // Support staff who act for a user must not sign the user out, nor stay in place of the user.
 func TestSignIn_actorAtTheLimit(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 2 })
-	_, first := f.session("ada")
-	_, second := f.session("ada")
-	_, acting := f.session("ada", auth.SessionOptions{Actor: "grace"})
-	ids := func() (ids []string) {
-		list, err := f.cookie.List(t.Context(), "ada", auth.Page{})
-		require.NoError(t, err)
-		for _, c := range list {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, func(c *configs) { c.cookie.MaxPerUser = 2 })
+		var ids []string
+		for _, actor := range []string{"", "", "grace"} {
+			_, c := f.session("ada", auth.SessionOptions{Actor: actor})
 			ids = append(ids, c.ID)
+			time.Sleep(time.Second)
 		}
-		return ids
-	}
-	require.ElementsMatch(t, []string{first.ID, second.ID, acting.ID}, ids())
-	_, third := f.session("ada")
-	require.ElementsMatch(t, []string{second.ID, third.ID}, ids(), "the session of the actor and the oldest one have ended")
+		live := func() (ids []string) {
+			list, err := f.cookie.List(t.Context(), "ada", auth.Page{})
+			require.NoError(t, err)
+			for _, c := range list {
+				ids = append(ids, c.ID)
+			}
+			return ids
+		}
+		require.ElementsMatch(t, ids, live())
+		_, next := f.session("ada")
+		require.ElementsMatch(t, []string{ids[1], next.ID}, live(), "the session of the actor and the oldest one have ended")
+	})
 }
