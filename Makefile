@@ -1,5 +1,5 @@
 # Each target runs a step of .ci/run.
-steps := databases lint test cover race fips fuzz build bench deps
+steps := databases lint openapi test cover race fips fuzz build bench deps
 
 .PHONY: ci pictures $(steps)
 

@@ -56,14 +56,16 @@ func TestArchitecture_otherPackages(t *testing.T) {
 	}
 }
 
-// internalPackages returns the directories of this module below internal.
+// internalPackages returns the directories of this module below internal that have Go files.
 func internalPackages(t *testing.T) (dirs []string) {
 	t.Helper()
 	entries, err := os.ReadDir("internal")
 	require.NoError(t, err)
 	for _, e := range entries {
 		dir := filepath.Join("internal", e.Name())
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); os.IsNotExist(err) {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		require.NoError(t, err)
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); os.IsNotExist(err) && files != nil {
 			dirs = append(dirs, dir)
 		}
 	}
