@@ -53,7 +53,7 @@ func (s *counting) Create(ctx context.Context, c auth.Credential, limit int) err
 	if limit > 0 && live >= limit {
 		return auth.ErrLimit
 	}
-	time.Sleep(time.Millisecond) // a round trip to the database
+	time.Sleep(5 * time.Millisecond) // a round trip to a busy database, in which the other process counts
 	return s.MemoryStore.Create(ctx, c, 0)
 }
 

@@ -226,9 +226,12 @@ func (s *soak) judge(t *testing.T) {
 	}
 	require.Zero(t, last.wrong)
 	require.NotZero(t, last.cuts)
-	for path, status := range map[string]int{"use": 200, "recheck": 200, "session/start": 200, "session/end": 200,
-		"token/start": 200, "token/rotate": 200, "token/revoke": 200, "secret/start": 200, "purge": 200} {
-		require.NotZero(t, s.client.counts.answers[fmt.Sprint(path, " ", status)], path)
+	paths := []string{"use", "recheck", "session/start", "token/start", "secret/start", "purge"}
+	if s.duration >= time.Minute { // a short run may leave out others, which are rare
+		paths = append(paths, "session/end", "token/rotate", "token/revoke")
+	}
+	for _, path := range paths {
+		require.NotZero(t, s.client.counts.answers[path+" 200"], path)
 	}
 	require.NotZero(t, s.client.counts.answers["use 401"])
 	if s.duration < 10*time.Minute {
