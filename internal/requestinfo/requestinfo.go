@@ -92,7 +92,7 @@ func isHost(s string) bool {
 	if inside, found := strings.CutPrefix(s, "["); found {
 		inside, found = strings.CutSuffix(inside, "]")
 		addr, err := netip.ParseAddr(inside)
-		return found && err == nil && addr.Is6() && addr.Zone() == ""
+		return found && err == nil && addr.Is6() && addr.Zone() == "" && inside == strings.ToLower(inside)
 	}
 	for i := range len(s) {
 		if c := s[i]; !isLower(c) && !isDigit(c) && c != '-' && c != '.' && c != '_' {

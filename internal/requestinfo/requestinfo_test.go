@@ -24,6 +24,7 @@ var origins = map[string]bool{
 	"http://127.0.0.1:8080":                               true,
 	"https://[2001:db8::1]":                               true,
 	"https://[2001:db8::1]:8443":                          true,
+	"https://[2001:DB8::1]":                               false,
 	"https://xn--bcher-kva.example":                       true,
 	"https://under_score.example":                         true,
 	"moz-extension://0d1f2e3c-aa11-4b22":                  true,
