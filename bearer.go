@@ -342,8 +342,8 @@ func (b *Bearer) Get(ctx context.Context, userID, id string) (Credential, error)
 }
 
 // Rotate replaces a token with a new one that has the same name, scopes, networks, metadata and
-// lifetime, up to MaxLifetime from now. The old one keeps working for overlap, 0 to MaxOverlap, but not
-// beyond its own expiry; if overlap is 0, it is revoked. If the token itself replaced one that
+// lifetime, up to MaxLifetime from now. The old one keeps working for overlap, 0 to MaxOverlap,
+// but not beyond its own expiry; if overlap is 0, it is revoked. If the token itself replaced one that
 // is still in its grace period, that one is revoked. MaxPerUser does not apply, and scopes are kept
 // even if the configuration no longer lists them. Rotate returns [ErrNotFound] if the user
 // has no such token or it has expired, and [ErrConflict] if it has been rotated already.
@@ -362,12 +362,12 @@ type TokenUpdate struct {
 
 // Update changes a token and returns it as it is then. Its plaintext and its times stay. A change
 // takes effect in other processes as a revocation does. A request that is already accepted
-// hears of removed scopes and networks by [Recheck], and not of metadata. Fields that other calls change at the same time are
-// kept. Update returns [ErrInvalidArgument] if u violates the configuration, [ErrNotFound]
-// if the user has no such token, [ErrConflict] if the token has been rotated, or
-// [ErrUnavailable]. An expired token can be updated. A token that this one has replaced, and that
-// is in its grace period, stays as it is: if u takes something away, revoke that one too. Its ID is
-// c.Previous.
+// hears of removed scopes and networks by [Recheck], and not of metadata. Fields that other calls
+// change at the same time are kept. Update returns [ErrInvalidArgument] if u violates the
+// configuration, [ErrNotFound] if the user has no such token, [ErrConflict] if the token has been
+// rotated, or [ErrUnavailable]. An expired token can be updated. A token that this one has
+// replaced, and that is in its grace period, stays as it is: if u takes something away, revoke
+// that one too. Its ID is c.Previous.
 func (b *Bearer) Update(ctx context.Context, userID, id string, u TokenUpdate) (c Credential, err error) {
 	op := b.begin(ctx, opUpdate, userID, id)
 	defer op.done(&err)

@@ -78,8 +78,9 @@ func NewUserContext(ctx context.Context, user any) context.Context {
 // AuthenticateToken authenticates a token that no HTTP request carries: of a gRPC call, or of
 // a message in a queue. It decides as a route that requires b does: it looks the token up,
 // calls m.Resolve, records the use and notifies m.Observe, whose events have the address that
-// [WithClientAddr] has set in ctx. m's other fields are for responses. In the context that it returns, which is derived
-// from ctx, [FromContext], [User], [CheckScope] and [Recheck] work as in a handler.
+// [WithClientAddr] has set in ctx. m's other fields are for responses. In the context that it
+// returns, which is derived from ctx, [FromContext], [User], [CheckScope] and [Recheck] work as in
+// a handler.
 //
 // The plaintext is the token alone, byte for byte: remove the scheme from a value such as
 // "Bearer <token>" first. Any Bearer can be passed, as to Require: a Middleware has none of
@@ -100,16 +101,14 @@ func (m *Middleware) AuthenticateToken(ctx context.Context, plaintext string, b 
 	rt := newRoute(*m, false, b, nil)
 	var rejection Error
 	c := rt.decideToken(ctx, plaintext, b, &rejection)
-	switch {
-	case c == nil:
+	if c == nil {
 		rt.observe.notify(ctx, nil, rejection.event())
 		return nil, &Error{
 			Scheme: rejection.Scheme, Scopes: rejection.Scopes, MaxAge: rejection.MaxAge,
 			Err: conditionOf(rejection.Err).err, responder: &rt.responder,
 		}
-	default:
-		rt.observe.notify(c, nil, newEvent(EventAccepted, SchemeBearer, subjectOf(c.credential)))
 	}
+	rt.observe.notify(c, nil, newEvent(EventAccepted, SchemeBearer, subjectOf(c.credential)))
 	return c, nil
 }
 

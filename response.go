@@ -28,8 +28,8 @@ import (
 // a HEAD request has no body.
 //
 // The Observer of the surrounding Require is called for errors of [CheckScope], [CheckRecent],
-// [Recheck] and [Watch], and for nil. Other errors have been reported by the call that returned them, or are the
-// caller's to log.
+// [Recheck] and [Watch], and for nil. Other errors have been reported by the call that returned
+// them, or are the caller's to log.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil || isNilError(err) {
 		err = &Error{Reason: ReasonInternal, Err: errBug, cause: errNothingToWrite, pendingEvent: true}

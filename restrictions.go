@@ -85,8 +85,8 @@ func RequireRecent(maxAge time.Duration) func(http.Handler) http.Handler {
 // pass to [WriteError]: with [ErrReauthenticationRequired] and MaxAge, with [ErrForbidden] if the
 // credential is not a session or has an Actor, with [ErrNoCredential] if the request is anonymous, or with the
 // status 500 outside of Require and if maxAge is not positive. The Observer is called when the
-// error is passed to WriteError or [Report], not when it is returned. Outside of Require there is no Observer, and the
-// mistake is logged to slog.Default(). CheckRecent is safe for concurrent use.
+// error is passed to WriteError or [Report], not when it is returned. Outside of Require there is
+// no Observer, and the mistake is logged to slog.Default(). CheckRecent is safe for concurrent use.
 func CheckRecent(ctx context.Context, maxAge time.Duration) error {
 	rejection, ok := checkRecent(ctx, maxAge)
 	if ok {

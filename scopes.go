@@ -148,8 +148,8 @@ func RequireAnyScope(scopes ...string) func(http.Handler) http.Handler {
 // to [WriteError]: with [ErrInsufficientScope], with [ErrNoCredential] if the
 // request is anonymous, or with the status 500 outside of Require. Without scopes it
 // checks that there is an identity. The Observer is called when the error is
-// passed to WriteError or [Report], not when it is returned. Outside of Require there is no Observer, and the mistake
-// is logged to slog.Default().
+// passed to WriteError or [Report], not when it is returned. Outside of Require there is no
+// Observer, and the mistake is logged to slog.Default().
 func CheckScope(ctx context.Context, scopes ...string) error {
 	rejection, ok := checkScopes(ctx, scopes, hasAll)
 	if ok {

@@ -248,15 +248,19 @@ func (c *Cookie) endAll(op *operation, olds []*Credential) error {
 func (c *Cookie) end(op *operation, old Credential, reason Reason) error {
 	switch err := c.store.Revoke(op.ctx, old.Ref()); {
 	case err == nil:
-		e := Event{Type: EventRevoked, UserID: old.UserID, CredentialID: old.ID, Reason: reason}
-		if reason == ReasonReplaced { // it was presented, so its actor is the one who acts
-			e.Actor = old.Actor
-		}
-		op.notify(e)
+		op.notifyRevoked(old, reason)
 	case !isNotFound(err):
 		return storeError(err)
 	}
 	return nil
+}
+
+func (op *operation) notifyRevoked(old Credential, reason Reason) {
+	e := Event{Type: EventRevoked, UserID: old.UserID, CredentialID: old.ID, Reason: reason}
+	if reason == ReasonReplaced { // it was presented, so its actor is the one who acts
+		e.Actor = old.Actor
+	}
+	op.notify(e)
 }
 
 // replace ends the user's own old session and stores the new one in one step, so that
@@ -265,7 +269,7 @@ func (c *Cookie) replace(op *operation, old *Credential, session Credential) err
 	err := c.store.Rotate(op.ctx, *old, session, time.Time{})
 	switch {
 	case err == nil:
-		op.notify(Event{Type: EventRevoked, UserID: old.UserID, CredentialID: old.ID, Actor: old.Actor, Reason: ReasonReplaced})
+		op.notifyRevoked(*old, ReasonReplaced)
 	case isNotFound(err):
 		return c.create(op, session) // old has ended in the meantime
 	}
@@ -299,7 +303,15 @@ func (c *Cookie) evictOldest(op *operation, session Credential) error {
 		return err
 	}
 	// The store counts an actor's session as the user's, so it ends before the user's own.
-	slices.SortStableFunc(live, func(a, b Credential) int { return min(len(a.Actor), 1) - min(len(b.Actor), 1) })
+	var own, acted []Credential
+	for _, s := range live {
+		if s.Actor == "" {
+			own = append(own, s)
+		} else {
+			acted = append(acted, s)
+		}
+	}
+	live = append(own, acted...)
 	// Not RevokeAll: a concurrent sign-in may have created a session that is not in
 	// the list and must not end.
 	for _, old := range live[min(len(live), c.maxPerUser-1):] {

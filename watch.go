@@ -33,8 +33,8 @@ var watches watch.Registry
 // of [Middleware.RequireFunc], for example of a role in a tenant, is the handler's to repeat.
 //
 // Zero or a negative every means 30 seconds. Less than a second counts as a second, and more than
-// an hour as an hour: a store that reports changes can miss some. At most 8 calls of Recheck are in progress for a store, so a slow store delays
-// the next ones. Each has 10 seconds.
+// an hour as an hour: a store that reports changes can miss some. At most 8 calls of Recheck are
+// in progress for a store, so a slow store delays the next ones. Each has 10 seconds.
 //
 // An outage, of the store or of Resolve, says nothing about the credential. The context does
 // not end, as a short outage would close all streams at once. Watch asks again after a second, and
