@@ -130,10 +130,7 @@ func (r *request) parseNetworks(texts []string) (prefixes []netip.Prefix, fault 
 		return nil, "cannot be set: this service does not know the addresses of its clients"
 	}
 	for _, text := range texts {
-		p, err := netip.ParsePrefix(text)
-		if addr, notAddr := netip.ParseAddr(text); notAddr == nil && addr.Zone() == "" {
-			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
-		}
+		p, err := parseNetwork(text)
 		if err != nil {
 			return nil, fmt.Sprintf("%.60q is not a network, such as 192.0.2.0/24 or 2001:db8::/32", text)
 		}
@@ -141,13 +138,6 @@ func (r *request) parseNetworks(texts []string) (prefixes []netip.Prefix, fault 
 	}
 	_, fault = networks.Format(prefixes)
 	return prefixes, fault
-}
-
-// knowsAddresses reports whether the service has called auth.WithClientAddr. Without it, a token
-// with networks is rejected everywhere.
-func (r *request) knowsAddresses() bool {
-	_, known := auth.ClientAddr(r.Context())
-	return known
 }
 
 // metadataField is the member metadata, whose entries are strings, or null for none.

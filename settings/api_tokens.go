@@ -27,10 +27,6 @@ type tokenJSON struct {
 }
 
 func (r *request) tokenJSON(t auth.Credential, plaintext string) tokenJSON {
-	var networks []string
-	for _, p := range t.Networks.Prefixes() {
-		networks = append(networks, p.String())
-	}
 	metadata := make(map[string]string)
 	for key, value := range t.Metadata.All() {
 		if r.metadataKey(key) {
@@ -38,7 +34,7 @@ func (r *request) tokenJSON(t auth.Credential, plaintext string) tokenJSON {
 		}
 	}
 	return tokenJSON{
-		ID: t.ID, Name: t.Name, Hint: t.Hint, Scopes: t.Scopes.List(), Networks: networks, Metadata: metadata, State: stateOf(t, r.now),
+		ID: t.ID, Name: t.Name, Hint: t.Hint, Scopes: t.Scopes.List(), Networks: networkTexts(t.Networks), Metadata: metadata, State: stateOf(t, r.now),
 		CreatedAt: t.CreatedAt, ExpiresAt: timeOrNull(t.ExpiresAt), LastUsedAt: timeOrNull(t.LastUsedAt),
 		CreatedFrom: addrOrNull(t.CreatedFrom), LastUsedFrom: addrOrNull(t.LastUsedFrom),
 		PreviousID: stringOrNull(t.Previous), Plaintext: plaintext,
@@ -59,13 +55,7 @@ func stringOrNull(s string) *string {
 	return &s
 }
 
-func addrOrNull(a netip.Addr) *string {
-	if !a.IsValid() {
-		return nil
-	}
-	text := a.String()
-	return &text
-}
+func addrOrNull(a netip.Addr) *string { return stringOrNull(address(a)) }
 
 func (r *request) getTokens() error {
 	found, err := r.listPage(r.bearer.List, tokenSorts, r.inStates())

@@ -85,8 +85,9 @@ func (r *request) rotateToken(id string, overlap time.Duration) (plaintext strin
 	return r.release(r.bearer.Rotate(r.Context(), r.id.UserID, id, overlap))
 }
 
-// updateToken changes a token, if it changes anything. A change that gives it more access needs a recent sign-in, and a
-// session that has that access itself. A session with an Actor changes nothing.
+// updateToken changes a token, if u changes anything. A change that gives it more access needs a
+// recent sign-in, and a session that has that access itself. A session with an Actor changes
+// nothing.
 func (r *request) updateToken(id string, u auth.TokenUpdate) (auth.Credential, error) {
 	if r.id.Actor != "" {
 		r.notify(auth.ReasonActor, nil)
@@ -141,6 +142,29 @@ func within(networks, others []netip.Prefix) bool {
 	return len(networks) > 0 && !slices.ContainsFunc(networks, func(n netip.Prefix) bool {
 		return !slices.ContainsFunc(others, func(o netip.Prefix) bool { return o.Bits() <= n.Bits() && o.Contains(n.Addr()) })
 	})
+}
+
+// parseNetwork parses a network, or a single address.
+func parseNetwork(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	return netip.ParsePrefix(text)
+}
+
+// networkTexts returns networks as texts that parseNetwork takes, nil for anywhere.
+func networkTexts(n auth.Networks) (texts []string) {
+	for _, p := range n.Prefixes() {
+		texts = append(texts, p.String())
+	}
+	return texts
+}
+
+// knowsAddresses reports whether the service has called auth.WithClientAddr. Without it, a token
+// with networks is rejected everywhere.
+func (r *request) knowsAddresses() bool {
+	_, known := auth.ClientAddr(r.Context())
+	return known
 }
 
 // checkDeveloper rejects users who may not have a client secret.

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"context"
+	"maps"
 	"net/url"
 	"strconv"
 
@@ -77,31 +78,42 @@ type pager struct {
 
 // paginate returns the page of a part that the query asks for.
 func (r *request) paginate(p part) ([]auth.Credential, pager) {
-	after := r.after()
-	link := func(n int) string {
-		q := url.Values{"page": {strconv.Itoa(n)}}
+	n, pages := r.pageNumber(len(p.records))
+	return p.records[(n-1)*perPage : min(n*perPage, len(p.records))], r.pager(nil, n, pages, p.next)
+}
+
+// pageNumber returns the page that the query asks for, and how many there are.
+func (r *request) pageNumber(total int) (n, pages int) {
+	pages = max(1, (total+perPage-1)/perPage)
+	n, _ = strconv.Atoi(r.URL.Query().Get("page"))
+	return min(max(n, 1), pages), pages
+}
+
+// pager links to the neighbors of page n of a part, with the filter of the list. next is that of
+// the part.
+func (r *request) pager(filter url.Values, n, pages int, next string) pager {
+	link := func(name, value, after string) string {
+		q := url.Values{name: {value}}
 		if after != "" {
 			q.Set("after", after)
 		}
+		maps.Copy(q, filter)
 		return "?" + q.Encode()
 	}
-	pages := max(1, (len(p.records)+perPage-1)/perPage)
-	n, _ := strconv.Atoi(r.URL.Query().Get("page"))
-	n = min(max(n, 1), pages)
-	links := pager{Number: n}
+	p := pager{Number: n}
 	if n > 1 {
-		links.Previous = link(n - 1)
+		p.Previous = link("page", strconv.Itoa(n-1), r.after())
 	}
 	if n < pages {
-		links.Next = link(n + 1)
+		p.Next = link("page", strconv.Itoa(n+1), r.after())
 	}
-	if p.next != "" {
-		links.Older = "?" + url.Values{"after": {p.next}}.Encode()
+	if next != "" {
+		p.Older = link("after", next, "")
 	}
-	if after != "" {
-		links.Newest = "?page=1"
+	if r.after() != "" {
+		p.Newest = link("page", "1", "")
 	}
-	return p.records[(n-1)*perPage : min(n*perPage, len(p.records))], links
+	return p
 }
 
 // maxNamed is how many credentials a confirmation names.

@@ -102,7 +102,7 @@ func (r *request) tokenForm(chosen []string) *tokenForm {
 	}
 	if addr, known := auth.ClientAddr(r.Context()); known {
 		// Otherwise a token with networks would be rejected everywhere.
-		f.AskNetworks, f.Address = true, addr.Unmap().WithZone("").String()
+		f.AskNetworks, f.Address = true, address(addr)
 	}
 	return f
 }
@@ -118,7 +118,7 @@ func (r *request) scopeChoices(chosen []string) []scopeGroup {
 			}
 		}
 		for _, p := range group.Presets {
-			if r.grants(p.Scopes) {
+			if r.missing(p.Scopes) == nil {
 				g.Presets = append(g.Presets, p)
 			}
 		}
@@ -344,8 +344,7 @@ func charactersWithin(s string, bytes int) (n int) {
 
 // readToken reads the fields of the form. None of them has a default.
 func (r *request) readToken(form url.Values) (o auth.TokenOptions, invalid []fieldError) {
-	_, asked := auth.ClientAddr(r.Context())
-	o, invalid = r.readAccess(form, asked)
+	o, invalid = r.readAccess(form, r.knowsAddresses())
 	if o.Idempotency = form.Get("idempotency"); o.Idempotency == "" {
 		invalid = append(invalid, fieldError{Field: "idempotency"})
 	}
@@ -382,10 +381,7 @@ func (r *request) readAccess(form url.Values, networks bool) (o auth.TokenOption
 // the first that is not valid.
 func readNetworks(list string) (prefixes []netip.Prefix, wrong string, ok bool) {
 	for _, text := range strings.FieldsFunc(list, isSeparator) {
-		p, err := netip.ParsePrefix(text)
-		if addr, addrErr := netip.ParseAddr(text); addrErr == nil && addr.Zone() == "" {
-			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
-		}
+		p, err := parseNetwork(text)
 		canonical, fault := networks.Format([]netip.Prefix{p})
 		if err != nil || fault != "" {
 			return nil, strings.ToValidUTF8(text[:min(len(text), 50)], ""), false

@@ -71,9 +71,9 @@ func (r *request) scopesFact(s auth.Scopes) fact {
 }
 
 func (r *request) networksFact(n auth.Networks) fact {
-	f := fact{Term: r.texts.get("field.networks"), Text: r.texts.get("networks.any")}
-	for _, p := range n.Prefixes() {
-		f.Codes = append(f.Codes, p.String())
+	f := fact{Term: r.texts.get("field.networks"), Codes: networkTexts(n)}
+	if f.Codes == nil {
+		f.Text = r.texts.get("networks.any")
 	}
 	return f
 }

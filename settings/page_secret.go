@@ -3,7 +3,6 @@ package settings
 import (
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/seed-31c5bcb2/auth"
 )
@@ -26,10 +25,10 @@ func (r *request) secretCard(s *auth.Credential) *secretCard {
 func (r *request) secretFacts(s *auth.Credential) []fact {
 	facts := []fact{{Term: r.texts.get("field.secret"), Codes: []string{s.Hint}}}
 	if s.Scopes != auth.FullAccess {
-		facts = append(facts, fact{Term: r.texts.get("field.scopes"), Codes: s.Scopes.List()})
+		facts = append(facts, r.scopesFact(s.Scopes))
 	}
 	if s.Networks != "" {
-		facts = append(facts, fact{Term: r.texts.get("field.networks"), Codes: strings.Fields(string(s.Networks))})
+		facts = append(facts, r.networksFact(s.Networks))
 	}
 	created, used := r.timeFact("field.created", s.CreatedAt, ""), r.timeFact("field.used", s.LastUsedAt, "time.unused")
 	created.From, used.From = r.texts.from(s.CreatedFrom), r.texts.from(s.LastUsedFrom)

@@ -45,7 +45,7 @@ func (r *request) tokenPage() error {
 	v := tokenView{
 		ID: t.ID, Facts: r.tokenFacts(t), History: history, Live: s != stateExpired, Current: s == stateActive,
 	}
-	v.Editable = v.Current && r.id.Actor == "" && r.grants(t.Scopes.List())
+	v.Editable = v.Current && r.id.Actor == "" && r.missing(t.Scopes.List()) == nil
 	if !v.Current {
 		v.State = r.texts.get("state." + string(s))
 	}
@@ -59,11 +59,6 @@ func (r *request) tokenFacts(t auth.Credential) []fact {
 		return facts
 	}
 	return append([]fact{{Term: r.texts.get("field.token"), Codes: []string{t.Hint}}}, facts...)
-}
-
-// grants reports whether the session has all of the scopes.
-func (r *request) grants(scopes []string) bool {
-	return r.id.Scopes == auth.FullAccess || !slices.ContainsFunc(scopes, func(s string) bool { return !r.id.Scopes.Has(s) })
 }
 
 // history returns what is known of a token, the newest first.
@@ -176,8 +171,8 @@ func (f *tokenForm) fill(t auth.Credential) {
 	if t.Scopes == auth.FullAccess {
 		f.Access = "full"
 	}
-	for _, p := range t.Networks.Prefixes() {
-		f.Networks += p.String() + "\n"
+	for _, n := range networkTexts(t.Networks) {
+		f.Networks += n + "\n"
 	}
 }
 
@@ -215,8 +210,7 @@ func (r *request) editTokenForm() error {
 	if form.Get("version") != tokenVersion(t) {
 		return auth.ErrConflict
 	}
-	_, asked := auth.ClientAddr(r.Context())
-	o, invalid := r.readAccess(form, asked || t.Networks != "")
+	o, invalid := r.readAccess(form, r.knowsAddresses() || t.Networks != "")
 	if invalid != nil {
 		return invalidArgument(invalid...)
 	}

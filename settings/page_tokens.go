@@ -3,7 +3,6 @@ package settings
 import (
 	"net/http"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -63,9 +62,7 @@ func (r *request) tokenRow(t auth.Credential) tokenRow {
 	row := tokenRow{
 		ID: t.ID, Name: t.Name, Hint: t.Hint, Access: r.texts.access(t), State: stateOf(t, r.now),
 		Created: r.texts.moment(t.CreatedAt, r.now), Expires: r.optionalMoment(t.ExpiresAt), Used: r.optionalMoment(t.LastUsedAt),
-	}
-	if t.LastUsedFrom.IsValid() {
-		row.UsedFrom = t.LastUsedFrom.String()
+		UsedFrom: address(t.LastUsedFrom),
 	}
 	if expiresSoon(t, r.now) {
 		row.State = stateExpiring
@@ -167,7 +164,7 @@ func (r *request) pageOfTokens(f tokenFilter, tokens part) tokenList {
 	start, end := pageBounds(tokens.records, n)
 	list := tokenList{
 		Tokens: r.tokenRows(tokens.records[start:end]), Filter: f,
-		Toolbar: total > 1 || f.narrows(), Filtered: f.narrows(), Pager: r.tokenPager(f, n, pages, tokens.next),
+		Toolbar: total > 1 || f.narrows(), Filtered: f.narrows(), Pager: r.pager(f.query(), n, pages, tokens.next),
 		States: r.texts.options(filterStates, f.State), Sorts: r.texts.options(filterSorts, f.Sort),
 		SearchPattern: "(?!.*" + secretLike.String() + ").*", MaxSearch: maxFilter,
 	}
@@ -188,39 +185,6 @@ func (r *request) rangeText(from, to, total int, more bool) string {
 		return r.texts.get("tokens.range_more", args...)
 	}
 	return r.texts.get("tokens.range", args...)
-}
-
-// pageNumber returns the page that the query asks for, and how many there are.
-func (r *request) pageNumber(total int) (n, pages int) {
-	pages = max(1, (total+perPage-1)/perPage)
-	n, _ = strconv.Atoi(r.URL.Query().Get("page"))
-	return min(max(n, 1), pages), pages
-}
-
-// tokenPager links to the other pages of a list, with the filter.
-func (r *request) tokenPager(f tokenFilter, n, pages int, next string) pager {
-	link := func(name, value, after string) string {
-		q := f.query()
-		q.Set(name, value)
-		if after != "" {
-			q.Set("after", after)
-		}
-		return "?" + q.Encode()
-	}
-	p := pager{Number: n}
-	if n > 1 {
-		p.Previous = link("page", strconv.Itoa(n-1), r.after())
-	}
-	if n < pages {
-		p.Next = link("page", strconv.Itoa(n+1), r.after())
-	}
-	if next != "" {
-		p.Older = link("after", next, "")
-	}
-	if r.after() != "" {
-		p.Newest = link("page", "1", "")
-	}
-	return p
 }
 
 // pathToken returns the token whose ID is in the path.

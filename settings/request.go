@@ -104,20 +104,22 @@ func (r *request) needsRecent() bool {
 
 // checkScopes rejects a grant of more access than the session itself has.
 func (r *request) checkScopes(scopes []string) error {
-	if r.id.Scopes == auth.FullAccess {
-		return nil
-	}
-	var missing []string
-	for _, s := range scopes {
-		if !r.id.Scopes.Has(s) {
-			missing = append(missing, s)
-		}
-	}
+	missing := r.missing(scopes)
 	if missing == nil {
 		return nil
 	}
 	r.notify(auth.ReasonScope, nil)
 	return insufficientScope(missing)
+}
+
+// missing returns those of the scopes that the session does not have, and therefore cannot grant.
+func (r *request) missing(scopes []string) (missing []string) {
+	for _, s := range scopes {
+		if r.id.Scopes != auth.FullAccess && !r.id.Scopes.Has(s) {
+			missing = append(missing, s)
+		}
+	}
+	return missing
 }
 
 // notifyOutage reports an error of Config.Developer. Authenticators report their own.

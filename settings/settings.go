@@ -32,12 +32,13 @@
 // Back lead from there to a page that explains why the plaintext is gone.
 //
 // A form that is sent again, by a reload or to another process, creates nothing. A form contains
-// its user and its credential: it changes nothing if another user has signed
-// in since, or if another secret has taken the place of that one. What was filled in survives a
-// sign-in and an outage, except full access, networks and a lifetime of more than 366 days. For this it is
-// in the query of the form's page, which any link can fill in as well, even as
-// name=CI&scopes=notes:read,notes:write&expires_in=45, in days: no link can choose those three, so the user chooses them again. The form that
-// changes a token is not filled in.
+// its user and its credential: it changes nothing if another user has signed in since, or if
+// another secret has taken the place of that one. What was filled in survives a sign-in and an
+// outage, except full access, networks and a lifetime of more than 366 days. For this it is in the
+// query of the form's page, which any link can fill in as well, even as
+// name=CI&scopes=notes:read,notes:write&expires_in=45, in days: no link can choose those three, so
+// the user chooses them again. The form that changes a token is not filled in.
+//
 // After an outage of a change, it is not known whether the store has made it: the page and the
 // API say so.
 //
