@@ -198,23 +198,7 @@ var scanCases = []testCase{
 
 func scanDuringChanges(t *run) {
 	from := ownTime()
-	var stay, leave []auth.Credential
-	for i := range 40 {
-		c := record(kinds[i%2], user())
-		c.ExpiresAt = from.Add(time.Duration(i/4) * time.Microsecond)
-		t.create(c)
-		if i%2 == i/4%2 {
-			leave = append(leave, c)
-		} else {
-			stay = append(stay, c)
-		}
-	}
-	var used []auth.Credential
-	for i := range 5 {
-		c := record(kinds[i%2], user())
-		c.ExpiresAt = from.Add(time.Duration(2*i) * time.Microsecond)
-		used = append(used, t.create(c))
-	}
+	stay, leave, used := t.createForScan(from)
 	q := auth.ScanQuery{ExpiresFrom: from, ExpiresBefore: from.Add(time.Second), Limit: 3}
 	revoked := make(map[string]bool)
 	rounds := 0
@@ -249,6 +233,29 @@ func scanDuringChanges(t *run) {
 			t.fail("no page has %s, which was used and updated", c.ID)
 		}
 	}
+}
+
+// createForScan creates records that expire one after another: some that stay as they are, some
+// that the scan changes, and some that it uses.
+func (t *run) createForScan(from time.Time) (stay, leave, used []auth.Credential) {
+	t.Helper()
+	create := func(i, microseconds int) auth.Credential {
+		c := record(kinds[i%2], user())
+		c.ExpiresAt = from.Add(time.Duration(microseconds) * time.Microsecond)
+		return t.create(c)
+	}
+	for i := range 40 {
+		c := create(i, i/4)
+		if i%2 == i/4%2 {
+			leave = append(leave, c)
+		} else {
+			stay = append(stay, c)
+		}
+	}
+	for i := range 5 {
+		used = append(used, create(i, 2*i))
+	}
+	return stay, leave, used
 }
 
 // use uses c for the nth time, and updates its name.
