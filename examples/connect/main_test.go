@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,22 +26,9 @@ const (
 	malformed = "The credential, or another part of the request, is malformed."
 )
 
-// A store is a MemoryStore whose lookups can fail.
-type store struct {
-	*auth.MemoryStore
-	down atomic.Bool
-}
-
-func (s *store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
-	if s.down.Load() {
-		return nil, errors.New("dial tcp 10.1.2.3:5432: connection refused")
-	}
-	return s.MemoryStore.Lookup(ctx, kind, d)
-}
-
-func start(t *testing.T) (*service, *store, *httptest.Server) {
+func start(t *testing.T) (*service, *exampletest.Store, *httptest.Server) {
 	t.Helper()
-	backend := &store{MemoryStore: auth.NewMemoryStore()}
+	backend := exampletest.NewStore()
 	s, err := newService(backend, exampletest.Keys(), time.Hour)
 	require.NoError(t, err)
 	srv := httptest.NewUnstartedServer(s.routes(func(context.Context, auth.Event) {}))
@@ -123,7 +108,7 @@ func TestErrors_outage(t *testing.T) {
 	t.Parallel()
 	s, backend, srv := start(t)
 	token := exampletest.Issue(t, s.bearer, auth.FullAccess)
-	backend.down.Store(true)
+	backend.Down.Store(true)
 	const message = "The service is temporarily unavailable. This does not mean that the credential is invalid. Please try again."
 	for name, options := range protocols {
 		t.Run(name, func(t *testing.T) {

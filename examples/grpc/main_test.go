@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,22 +24,9 @@ import (
 	"github.com/seed-31c5bcb2/auth/examples/internal/exampletest"
 )
 
-// A store is a MemoryStore whose lookups can fail.
-type store struct {
-	*auth.MemoryStore
-	down atomic.Bool
-}
-
-func (s *store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
-	if s.down.Load() {
-		return nil, errors.New("dial tcp 10.1.2.3:5432: connection refused")
-	}
-	return s.MemoryStore.Lookup(ctx, kind, d)
-}
-
 // A fixture is a running server with a client.
 type fixture struct {
-	store  *store
+	store  *exampletest.Store
 	bearer *auth.Bearer
 	conn   *grpc.ClientConn
 	news   chan string
@@ -52,7 +37,7 @@ type fixture struct {
 
 func start(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{store: &store{MemoryStore: auth.NewMemoryStore()}, news: make(chan string)}
+	f := &fixture{store: exampletest.NewStore(), news: make(chan string)}
 	observe := func(_ context.Context, e auth.Event) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -170,7 +155,7 @@ func TestAuthenticate_outage(t *testing.T) {
 	t.Parallel()
 	f := start(t)
 	token := exampletest.Issue(t, f.bearer, auth.FullAccess)
-	f.store.down.Store(true)
+	f.store.Down.Store(true)
 	const text = "The service is temporarily unavailable. This does not mean that the credential is invalid. Please try again."
 	_, err := f.add(with(t, "Bearer "+token))
 	requireStatus(t, err, codes.Unavailable, text)

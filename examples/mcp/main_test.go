@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,34 +16,31 @@ import (
 	"github.com/seed-31c5bcb2/auth/examples/internal/exampletest"
 )
 
-// A store is a MemoryStore whose lookups can fail.
-type store struct {
-	*auth.MemoryStore
-	down atomic.Bool
-}
-
-func (s *store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
-	if s.down.Load() {
-		return nil, errors.New("dial tcp 10.1.2.3:5432: connection refused")
-	}
-	return s.MemoryStore.Lookup(ctx, kind, d)
-}
-
 type fixture struct {
-	store  *store
+	store  *exampletest.Store
 	bearer *auth.Bearer
 	srv    *httptest.Server
 }
 
 func start(t *testing.T, stateless bool) *fixture {
 	t.Helper()
-	f := &fixture{store: &store{MemoryStore: auth.NewMemoryStore()}}
+	f := &fixture{store: exampletest.NewStore()}
 	var err error
 	f.bearer, err = auth.NewBearer(f.store, auth.BearerConfig{Prefix: "acme_pat", Observe: func(context.Context, auth.Event) {}})
 	require.NoError(t, err)
 	f.srv = httptest.NewServer(newHandler(f.bearer, stateless))
 	t.Cleanup(f.srv.Close)
 	return f
+}
+
+// eachMode runs a test with a server that has sessions, and with one that has none.
+func eachMode(t *testing.T, test func(t *testing.T, stateless bool)) {
+	for name, stateless := range map[string]bool{"stateful": false, "stateless": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, stateless)
+		})
+	}
 }
 
 // issue returns a token of a user.
@@ -109,53 +104,47 @@ func (f *fixture) call(t *testing.T, session string, authorization ...string) (i
 
 func TestClient(t *testing.T) {
 	t.Parallel()
-	for name, stateless := range map[string]bool{"stateful": false, "stateless": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f := start(t, stateless)
-			params := &mcp.CallToolParams{Name: "add_note", Arguments: note{"milk"}}
-			result, err := f.connect(t, f.issue(t, "alice", "notes:write")).CallTool(t.Context(), params)
-			require.NoError(t, err)
-			require.False(t, result.IsError)
-			require.Equal(t, `alice notes "milk"`, result.Content[0].(*mcp.TextContent).Text)
+	eachMode(t, func(t *testing.T, stateless bool) {
+		f := start(t, stateless)
+		params := &mcp.CallToolParams{Name: "add_note", Arguments: note{"milk"}}
+		result, err := f.connect(t, f.issue(t, "alice", "notes:write")).CallTool(t.Context(), params)
+		require.NoError(t, err)
+		require.False(t, result.IsError)
+		require.Equal(t, `alice notes "milk"`, result.Content[0].(*mcp.TextContent).Text)
 
-			result, err = f.connect(t, f.issue(t, "alice", "notes:read")).CallTool(t.Context(), params)
-			require.NoError(t, err)
-			require.True(t, result.IsError)
-			require.Equal(t, "insufficient_scope: The credential lacks a required scope.", result.Content[0].(*mcp.TextContent).Text)
-		})
-	}
+		result, err = f.connect(t, f.issue(t, "alice", "notes:read")).CallTool(t.Context(), params)
+		require.NoError(t, err)
+		require.True(t, result.IsError)
+		require.Equal(t, "insufficient_scope: The credential lacks a required scope.", result.Content[0].(*mcp.TextContent).Text)
+	})
 }
 
 func TestRequests(t *testing.T) {
 	t.Parallel()
-	for name, stateless := range map[string]bool{"stateful": false, "stateless": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f := start(t, stateless)
-			token := f.issue(t, "alice", auth.FullAccess)
-			session := f.connect(t, token).ID()
-			for _, tt := range []struct {
-				name          string
-				authorization []string
-				status        int
-			}{
-				{"token", []string{"Bearer " + token}, 200},
-				{"none", nil, 401},
-				{"Basic", []string{"Basic " + token}, 401},
-				{"unknown", []string{"Bearer x" + token}, 401},
-				{"two", []string{"Bearer " + token, "Bearer " + token}, 400},
-			} {
-				status, body := f.call(t, session, tt.authorization...)
-				require.Equal(t, tt.status, status, tt.name)
-				require.Equal(t, tt.status == 200, strings.Contains(body, "alice notes"), "%s: %s", tt.name, body)
-			}
-			f.store.down.Store(true)
-			status, body := f.call(t, session, "Bearer "+token)
-			require.Equal(t, 503, status)
-			require.NotContains(t, body, "10.1.2.3")
-		})
-	}
+	eachMode(t, func(t *testing.T, stateless bool) {
+		f := start(t, stateless)
+		token := f.issue(t, "alice", auth.FullAccess)
+		session := f.connect(t, token).ID()
+		for _, tt := range []struct {
+			name          string
+			authorization []string
+			status        int
+		}{
+			{"token", []string{"Bearer " + token}, 200},
+			{"none", nil, 401},
+			{"Basic", []string{"Basic " + token}, 401},
+			{"unknown", []string{"Bearer x" + token}, 401},
+			{"two", []string{"Bearer " + token, "Bearer " + token}, 400},
+		} {
+			status, body := f.call(t, session, tt.authorization...)
+			require.Equal(t, tt.status, status, tt.name)
+			require.Equal(t, tt.status == 200, strings.Contains(body, "alice notes"), "%s: %s", tt.name, body)
+		}
+		f.store.Down.Store(true)
+		status, body := f.call(t, session, "Bearer "+token)
+		require.Equal(t, 503, status)
+		require.NotContains(t, body, "10.1.2.3")
+	})
 }
 
 // Bob has learned the ID of alice's session, for example from a log.
@@ -194,18 +183,15 @@ func TestSession_anotherTokenOfTheUser(t *testing.T) {
 
 func TestSession_revokedToken(t *testing.T) {
 	t.Parallel()
-	for name, stateless := range map[string]bool{"stateful": false, "stateless": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f := start(t, stateless)
-			token := f.issue(t, "alice", auth.FullAccess)
-			session := f.connect(t, token).ID()
-			f.revoke(t)
-			status, body := f.call(t, session, "Bearer "+token)
-			require.Equal(t, http.StatusUnauthorized, status)
-			require.NotContains(t, body, "alice notes")
-		})
-	}
+	eachMode(t, func(t *testing.T, stateless bool) {
+		f := start(t, stateless)
+		token := f.issue(t, "alice", auth.FullAccess)
+		session := f.connect(t, token).ID()
+		f.revoke(t)
+		status, body := f.call(t, session, "Bearer "+token)
+		require.Equal(t, http.StatusUnauthorized, status)
+		require.NotContains(t, body, "alice notes")
+	})
 }
 
 // The stream on which a client listens to a session ends.

@@ -218,9 +218,7 @@ func TestBrowserSettings_reload(t *testing.T) {
 	b.back(t)
 	require.Contains(t, b.text(t, `[role="status"]`), "A token is shown only once")
 	require.NotContains(t, b.source(t), another)
-	tokens, err := b.bearer.List(t.Context(), b.idOf(t, "grace"), auth.Page{})
-	require.NoError(t, err)
-	require.Len(t, tokens, 2)
+	require.Len(t, b.tokensOf(t, "grace"), 2)
 }
 
 // Without JavaScript the browser asks, and sending the form again neither creates nor shows a token.
@@ -238,9 +236,7 @@ func TestBrowserSettings_reloadWithoutScript(t *testing.T) {
 	require.Contains(t, b.text(t, `[role="alert"]`), "This form was sent already")
 	require.NotContains(t, b.source(t), token)
 	require.Equal(t, "Nightly backup", b.value(t, "#name"))
-	tokens, err := b.bearer.List(t.Context(), b.idOf(t, "grace"), auth.Page{})
-	require.NoError(t, err)
-	require.Len(t, tokens, 1)
+	require.Len(t, b.tokensOf(t, "grace"), 1)
 }
 
 // The button confirms only a successful copy.
@@ -361,9 +357,7 @@ func (b *browser) requireUnchanged(t *testing.T) {
 	t.Helper()
 	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeBearer, b.Token, "/api/v1/me"))
 	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeSecret, b.Secret, "/api/v1/usage"))
-	tokens, err := b.bearer.List(t.Context(), b.idOf(t, "ada"), auth.Page{})
-	require.NoError(t, err)
-	require.Len(t, tokens, 1)
+	require.Len(t, b.tokensOf(t, "ada"), 1)
 }
 
 // Filling in a field selects the option that it belongs to. Presets choose the scopes of their
@@ -447,9 +441,7 @@ func TestBrowserSettings_formSurvivesSignIn(t *testing.T) {
 	require.True(t, b.checked(t, "#expires-0"))
 	require.True(t, b.checked(t, "#access-scopes"))
 	require.True(t, b.checked(t, "#scope-0-0"))
-	tokens, err := b.bearer.List(t.Context(), b.idOf(t, "grace"), auth.Page{})
-	require.NoError(t, err)
-	require.Empty(t, tokens, "nothing is sent by the sign-in")
+	require.Empty(t, b.tokensOf(t, "grace"), "nothing is sent by the sign-in")
 
 	link := b.url + developer + "tokens/new?name=Prize&amp;expires=never&amp;access=full"
 	act(t, b, chromedp.Navigate(serve(t, "localhost", `<title>Another site</title><a href="`+link+`">Win</a>`)))

@@ -2,13 +2,16 @@
 package exampletest
 
 import (
+	"context"
 	"crypto/rand"
+	"errors"
 	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +25,23 @@ func Keys() auth.Keys {
 	key := make([]byte, 32)
 	rand.Read(key)
 	return auth.Keys{key}
+}
+
+// A Store is a MemoryStore whose lookups fail while Down is set, with an error that clients must
+// not see.
+type Store struct {
+	*auth.MemoryStore
+	Down atomic.Bool
+}
+
+// NewStore returns an empty Store.
+func NewStore() *Store { return &Store{MemoryStore: auth.NewMemoryStore()} }
+
+func (s *Store) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+	if s.Down.Load() {
+		return nil, errors.New("dial tcp 10.1.2.3:5432: connection refused")
+	}
+	return s.MemoryStore.Lookup(ctx, kind, d)
 }
 
 // Issue returns the plaintext of a new token of the user alice.
