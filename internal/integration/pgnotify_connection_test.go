@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -140,17 +141,38 @@ func TestSubscribe_disabledTriggers(t *testing.T) {
 	require.Empty(t, s.errs)
 }
 
-// newListeningCache returns a cache of store that listens already.
-func newListeningCache(t *testing.T, store auth.Store, db *sql.DB, source source, maxStale time.Duration) (cached *cachestore.Store, name string) {
+// newListeningCache returns a cache of store that listens already. As soon as it listens, it
+// forgets what it has, one part after the other: a test that began earlier could take that
+// for a notification.
+func newListeningCache(t *testing.T, store auth.Store, source source, maxStale time.Duration) (cached *cachestore.Store, name string) {
 	t.Helper()
 	name = unique()
 	revocations, err := pgnotify.New(source.with(t, "application_name", name), pgnotify.Config{})
 	require.NoError(t, err)
-	cached, err = cachestore.New(store, cachestore.Config{Invalidations: revocations, MaxStale: maxStale})
+	listening := &listening{Invalidations: revocations, yes: make(chan struct{})}
+	cached, err = cachestore.New(store, cachestore.Config{Invalidations: listening, MaxStale: maxStale})
 	require.NoError(t, err)
 	t.Cleanup(func() { cached.Close() })
-	require.Eventually(t, func() bool { return connections(t, db, name) == 1 }, 15*time.Second, 10*time.Millisecond)
+	select {
+	case <-listening.yes:
+	case <-time.After(15 * time.Second):
+		t.Fatal("not listening after 15 s")
+	}
 	return cached, name
+}
+
+// listening closes yes when its first connection listens.
+type listening struct {
+	cachestore.Invalidations
+	first sync.Once
+	yes   chan struct{}
+}
+
+func (l *listening) Subscribe(ctx context.Context, invalidate func(kind auth.Kind, userID string), lost func()) error {
+	return l.Invalidations.Subscribe(ctx, invalidate, func() {
+		lost()
+		l.first.Do(func() { close(l.yes) })
+	})
 }
 
 // revokedElsewhere revokes a credential here, and returns how long it is served there.
@@ -168,8 +190,8 @@ func revokedElsewhere(t *testing.T, here, there auth.Store) time.Duration {
 func TestSubscribe_revocationReachesOtherCaches(t *testing.T) {
 	t.Parallel()
 	store, db, source := openPostgres(t)
-	here, _ := newListeningCache(t, store, db, source, 0)
-	there, name := newListeningCache(t, store, db, source, 0)
+	here, _ := newListeningCache(t, store, source, 0)
+	there, name := newListeningCache(t, store, source, 0)
 	var delays []time.Duration
 	for range 500 {
 		delays = append(delays, revokedElsewhere(t, here, there))
@@ -183,10 +205,10 @@ func TestSubscribe_revocationReachesOtherCaches(t *testing.T) {
 // Until a silent connection is detected, MaxStale applies.
 func TestSubscribe_lostNotificationIsWithinMaxStale(t *testing.T) {
 	t.Parallel()
-	store, db, source := openPostgres(t)
+	store, _, source := openPostgres(t)
 	p := source.behind(t)
 	const maxStale = 3 * time.Second
-	there, _ := newListeningCache(t, store, db, source.through(t, p), maxStale)
+	there, _ := newListeningCache(t, store, source.through(t, p), maxStale)
 	require.Less(t, revokedElsewhere(t, store, there), maxStale/2, "reported")
 	p.hang(0, true)
 	start := time.Now() // before the lookup, from which MaxStale counts

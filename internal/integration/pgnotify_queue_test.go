@@ -26,7 +26,7 @@ func TestSubscribe_fullQueue(t *testing.T) {
 	server := startPostgres(t)
 	store, db := server.store(t)
 	const maxStale = 3 * time.Second
-	there, _ := newListeningCache(t, store, db, server.source, maxStale)
+	there, _ := newListeningCache(t, store, server.source, maxStale)
 	s := listenTo(t, server.dsn)
 	require.Less(t, revokedElsewhere(t, store, there), maxStale/2, "reported")
 	for call := s.next(t); call == "lost"; call = s.next(t) { // until the revocation
