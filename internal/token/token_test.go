@@ -55,6 +55,13 @@ func TestIntact(t *testing.T) {
 	// Secret scanners rely on the format: it must never change. The checksum is that of
 	// Python's zlib.crc32.
 	require.True(t, token.Intact("acme_pat_0123456789ABCDEFGHIJKLMNOPQRSTUV1V3Feb"))
+	// Six characters could encode this checksum a second time, plus 2^32.
+	require.False(t, token.Intact("acme_pat_0123456789ABCDEFGHIJKLMNOPQRSTUV6BiUqf"))
+	for c := range 256 {
+		if c != 'b' {
+			require.False(t, token.Intact("acme_pat_0123456789ABCDEFGHIJKLMNOPQRSTUV1V3Fe"+string([]byte{byte(c)})), "%q", c)
+		}
+	}
 }
 
 func TestValidPrefix(t *testing.T) {
