@@ -74,11 +74,11 @@ func (r *race) print(w io.Writer, rounds int) ([]bar, error) {
 		open = append(open, g)
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "\n%s\tns\tratio\tmiddle half\tB\tallocs\tall cores\t\n", r.name)
+	fmt.Fprintf(t, "\n%s\tns\tratio\tmiddle half\tof minima\tB\tallocs\tall cores\t\n", r.name)
 	var bars []bar
 	for i, s := range compare(rounds, open) {
 		c := r.contenders[i]
-		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%.2f–%.2f\t%d\t%d\t%.2fx\t\n", c.name, s.ns, s.ratio, s.low, s.high, s.bytes, s.allocs, s.allCores)
+		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%.2f–%.2f\t%.2f\t%d\t%d\t%.2fx\t\n", c.name, s.ns, s.ratio, s.low, s.high, s.minima, s.bytes, s.allocs, s.allCores)
 		bars = append(bars, bar{c.name, s.ratio, strings.HasPrefix(c.name, "this library")})
 	}
 	return bars, t.Flush()

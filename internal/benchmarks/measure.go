@@ -182,6 +182,7 @@ type standing struct {
 	ratio    float64 // of its time to that of the baseline
 	low      float64 // first quartile of the ratio
 	high     float64 // third quartile
+	minima   float64 // ratio of the shortest times, which the load of the machine affects least
 	allCores float64 // throughput on all cores, divided by that on one
 }
 
@@ -204,16 +205,22 @@ func compare(rounds int, contenders []*guarded) []standing {
 		}
 	}
 	standings := make([]standing, len(contenders))
+	fastest := shortest(times[0])
 	for i := range contenders {
 		slices.Sort(ratios[i])
 		n := len(ratios[i])
 		standings[i] = standing{
 			result: median(times[i], func(r result) float64 { return r.ns }),
 			ratio:  ratios[i][n/2], low: ratios[i][n/4], high: ratios[i][n-1-n/4],
+			minima:   shortest(times[i]) / fastest,
 			allCores: median(allCores[i], func(r float64) float64 { return r }),
 		}
 	}
 	return standings
+}
+
+func shortest(results []result) float64 {
+	return slices.MinFunc(results, func(a, b result) int { return cmp.Compare(a.ns, b.ns) }).ns
 }
 
 func median[T any](list []T, by func(T) float64) T {
