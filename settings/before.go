@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/internal/networks"
@@ -64,9 +63,7 @@ func (r *request) ask(name string, f func() error) (err error) {
 		return errRefused
 	case errors.Is(err, auth.ErrInvalidArgument):
 		p := invalidArgument(serviceFaults(err)...)
-		for _, f := range p.Errors {
-			p.said = strings.TrimSpace(p.said + " " + f.Detail)
-		}
+		p.said = true
 		return p
 	case errors.Is(err, auth.ErrLimit):
 		return auth.ErrLimit

@@ -148,9 +148,14 @@ func TestBeforeIssue_errors(t *testing.T) {
 				require.Empty(t, s.events.take())
 			}
 		}
-		text := ada.post("/tokens", form).page(test.status)
-		if test.name == "invalid" {
-			require.Contains(t, text, "must begin with &lt;acme&gt;. has no seats left.")
+		change := ada.editForm(c.ID)
+		change.Set("name", "x")
+		for _, got := range []*answer{ada.post("/tokens", form), ada.post("/tokens/"+c.ID+"/edit", change)} {
+			text := got.page(test.status)
+			if test.name == "invalid" {
+				require.Contains(t, text, `<p>has no seats left.</p>`, "the form has no such field")
+				require.Contains(t, text, `id="name-error">must begin with &lt;acme&gt;.</p>`)
+			}
 		}
 		require.Equal(t, []auth.Credential{c}, ada.tokens(), test.name)
 	}

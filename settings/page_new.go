@@ -267,13 +267,7 @@ func (r *request) showFailedToken(p *problem) bool {
 	text := ""
 	switch p.Code {
 	case codeInvalidArgument:
-		for _, e := range p.Errors {
-			if e.Field == "idempotency" {
-				text = "new.old"
-			} else if p.said == "" {
-				f.Errors[e.Field] = r.texts.fieldError(e.Field, form)
-			}
-		}
+		f.addFaults(r.texts, p, form)
 	case codeConflict:
 		// The new value of Idempotency in f is for another token. Reloading the page sends
 		// the old one again.
@@ -288,9 +282,6 @@ func (r *request) showFailedToken(p *problem) bool {
 	}
 	if text != "" {
 		f.Problem = r.texts.get(text)
-	}
-	if p.said != "" {
-		f.Problem = p.said
 	}
 	r.showTokenForm(p.Status, f)
 	return true
@@ -307,6 +298,33 @@ func (f *tokenForm) refill(form url.Values) {
 	}
 }
 
+// addFaults adds what is wrong with the form that was sent: at its field if the form has that one.
+// Faults that the service has found are in its own words.
+func (f *tokenForm) addFaults(ts texts, p *problem, form url.Values) {
+	for _, e := range p.Errors {
+		text := e.Detail
+		if !p.said {
+			text = ts.fieldError(e.Field, form)
+		}
+		if f.has(e.Field) {
+			f.Errors[e.Field] = strings.TrimSpace(f.Errors[e.Field] + " " + text)
+		} else {
+			f.Problem = strings.TrimSpace(f.Problem + " " + text)
+		}
+	}
+}
+
+// has reports whether the form has a field, by its name in the API.
+func (f *tokenForm) has(field string) bool {
+	switch field {
+	case "expires_in":
+		return f.Edits == ""
+	case "networks":
+		return f.AskNetworks
+	}
+	return field == "name" || field == "scopes"
+}
+
 // fieldError says what to enter in an invalid field. The limit of a name is in bytes,
 // which users cannot count.
 func (ts texts) fieldError(field string, form url.Values) string {
@@ -319,7 +337,13 @@ func (ts texts) fieldError(field string, form url.Values) string {
 		}
 		return ts.get("error.network", "network", wrong)
 	}
-	return ts.get("error." + field)
+	key := "error." + field
+	if field == "idempotency" {
+		key = "new.old"
+	} else if _, known := ts.byKey[key]; !known {
+		key = "problem." + string(codeInvalidArgument)
+	}
+	return ts.get(key)
 }
 
 // maxName is the maximum of a token's name in bytes: see auth.TokenOptions.

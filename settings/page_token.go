@@ -233,9 +233,7 @@ func (r *request) showFailedEdit(p *problem) bool {
 	form := sentForm(r.Request, "scope")
 	f := r.editForm(t)
 	f.refill(form)
-	for _, e := range p.Errors {
-		f.Errors[e.Field] = r.texts.fieldError(e.Field, form)
-	}
+	f.addFaults(r.texts, p, form)
 	r.showTokenForm(p.Status, f)
 	return true
 }

@@ -46,7 +46,7 @@ type problem struct {
 	MaxAge int          `json:"max_age,omitempty"` // seconds since a sign-in that is recent enough
 	Scopes []string     `json:"scopes,omitempty"`  // the scopes that the session lacks
 
-	said string // what the service says on the page, next to the fields
+	said bool   // Errors are the service's own, in its words
 	text string // the key of the text on the page; if empty, it follows from Code
 }
 
