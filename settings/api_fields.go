@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -33,14 +34,7 @@ func (r *request) readTokenJSON() (auth.TokenOptions, error) {
 		r.networksField(&o.Networks, new(bool)),
 		r.metadataField(&entries),
 	)
-	for key, value := range entries {
-		if value != nil {
-			if o.Metadata == nil {
-				o.Metadata = make(map[string]string)
-			}
-			o.Metadata[key] = *value
-		}
-	}
+	o.Metadata = entries.set()
 	return o, err
 }
 
@@ -146,16 +140,25 @@ func (r *request) metadataField(into *entriesJSON) field {
 }
 
 func (r *request) checkEntries(entries entriesJSON) (fault string) {
-	values := make(map[string]string)
-	for key, value := range entries {
-		if !r.metadataKey(key) {
-			return fmt.Sprintf("the key %.70q cannot be set", key)
-		}
-		if value != nil {
-			values[key] = *value
+	for _, key := range slices.Sorted(maps.Keys(entries)) {
+		if fault := r.checkEntry(key, entries[key]); fault != "" {
+			return fault
 		}
 	}
-	_, fault = metadata.Format(values)
+	_, fault = metadata.Format(entries.set())
+	return fault
+}
+
+// checkEntry returns what is wrong with an entry of the metadata that a user sets, or deletes if
+// value is nil.
+func (r *request) checkEntry(key string, value *string) (fault string) {
+	switch {
+	case !r.metadataKey(key):
+		return fmt.Sprintf("the key %.70q cannot be set", key)
+	case value == nil:
+		return ""
+	}
+	_, fault = metadata.Format(map[string]string{key: *value})
 	return fault
 }
 
@@ -167,6 +170,20 @@ func (h *handler) metadataKey(key string) bool {
 // entriesJSON is an object whose values are strings or null. A key that is repeated is an error,
 // as it is in the body itself.
 type entriesJSON map[string]*string
+
+// set returns the entries that are not null, or nil if there are none.
+func (e entriesJSON) set() map[string]string {
+	var entries map[string]string
+	for key, value := range e {
+		if value != nil {
+			if entries == nil {
+				entries = make(map[string]string)
+			}
+			entries[key] = *value
+		}
+	}
+	return entries
+}
 
 func (e *entriesJSON) UnmarshalJSON(object []byte) error {
 	*e = make(entriesJSON)

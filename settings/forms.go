@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 )
 
 // account returns what the forms of a page name their user by. The user's ID itself may be
@@ -44,8 +47,9 @@ func (rt route) comeBack(r *http.Request) string {
 				kept[name] = form[name]
 			}
 		}
-		for _, name := range rt.leaves {
-			if form.Get(name) != "" {
+		for _, name := range slices.Sorted(maps.Keys(form)) {
+			left := func(start string) bool { return strings.HasPrefix(name, start) }
+			if slices.ContainsFunc(rt.leaves, left) && form.Get(name) != "" {
 				kept.Add("again", name)
 			}
 		}

@@ -16,7 +16,7 @@ func (h *handler) pageRoutes() []route {
 	routes := []route{
 		{method: "GET", path: "/{$}", serve: (*request).tokensPage},
 		{method: "GET", path: "/tokens/new", recent: true, serve: (*request).newTokenPage},
-		{method: "POST", path: "/tokens", recent: true, serve: (*request).createToken, failed: (*request).showFailedToken, back: "/tokens/new", keeps: []string{"name", "expires", "until", "access", "scope"}, leaves: []string{"networks"}},
+		{method: "POST", path: "/tokens", recent: true, serve: (*request).createToken, failed: (*request).showFailedToken, back: "/tokens/new", keeps: []string{"name", "expires", "until", "access", "scope"}, leaves: []string{"networks", metadataPrefix}},
 		{method: "GET", path: "/tokens/{id}", serve: (*request).tokenPage},
 		{method: "GET", path: "/tokens/{id}/edit", noActor: true, serve: (*request).editTokenPage},
 		{method: "POST", path: "/tokens/{id}/edit", noActor: true, serve: (*request).editTokenForm, failed: (*request).showFailedEdit},

@@ -40,6 +40,7 @@ type tokenForm struct {
 	Networks    string // one on each line
 	AskNetworks bool
 	Address     string // of this request
+	Metadata    []metadataField
 
 	Filled  bool              // by the query
 	Retype  bool              // networks were left out of the query, and have to be typed again
@@ -88,6 +89,7 @@ func (r *request) tokenForm(chosen []string) *tokenForm {
 		Heading: r.texts.get("new.heading"), Idempotency: auth.NewIdempotency(),
 		Choices: r.lifetimes(limit), Custom: limit == 0 || limit >= day, Earliest: r.now.UTC().Add(day).Format(time.DateOnly),
 		Never: limit == 0, Full: r.id.Scopes.Has(auth.FullAccess), Groups: r.scopeChoices(chosen), Errors: make(map[string]string),
+		Metadata: r.metadataFields(func(string) string { return "" }),
 	}
 	if limit > 0 {
 		f.Latest = r.now.UTC().Add(limit).Format(time.DateOnly)
@@ -189,8 +191,8 @@ func (r *request) countTokens() (count, reached string, err error) {
 
 // filledTokenForm returns a form that the query has filled in, after a sign-in (see comeBack)
 // or from any link. Another site can only suggest: the user sees the values, and a note, and
-// has to send the form. Even so, a link cannot choose full access, networks or a lifetime of more
-// than a year. After a sign-in the user chooses them again: a link to the sign-in page can lead
+// has to send the form. Even so, a link cannot choose full access, networks, metadata or a lifetime
+// of more than a year. After a sign-in the user chooses them again: a link to the sign-in page can lead
 // here too, and looks like one of ours then.
 func (r *request) filledTokenForm(q url.Values) *tokenForm {
 	f := r.tokenForm(slices.Concat(q["scope"], strings.FieldsFunc(q.Get("scopes"), isSeparator)))
@@ -202,6 +204,9 @@ func (r *request) filledTokenForm(q url.Values) *tokenForm {
 	}
 	f.fillLifetime(r, q)
 	f.Retype = f.AskNetworks && slices.Contains(q["again"], "networks")
+	for i := range f.Metadata {
+		f.Metadata[i].Retype = slices.Contains(q["again"], f.Metadata[i].Name)
+	}
 	return f
 }
 
@@ -291,6 +296,9 @@ func (r *request) showFailedToken(p *problem) bool {
 func (f *tokenForm) refill(form url.Values) {
 	f.Name, f.Expires, f.Until = form.Get("name"), form.Get("expires"), form.Get("until")
 	f.Access, f.Networks = form.Get("access"), form.Get("networks")
+	for i := range f.Metadata {
+		f.Metadata[i].Value = form.Get(f.Metadata[i].Name)
+	}
 	for _, g := range f.Groups {
 		for i := range g.Scopes {
 			g.Scopes[i].Chosen = slices.Contains(form["scope"], g.Scopes[i].Name)
@@ -304,7 +312,7 @@ func (f *tokenForm) addFaults(ts texts, p *problem, form url.Values) {
 	for _, e := range p.Errors {
 		text := e.Detail
 		if !p.said {
-			text = ts.fieldError(e.Field, form)
+			text = f.faultText(ts, e.Field, form)
 		}
 		if f.has(e.Field) {
 			f.Errors[e.Field] = strings.TrimSpace(f.Errors[e.Field] + " " + text)
@@ -322,12 +330,12 @@ func (f *tokenForm) has(field string) bool {
 	case "networks":
 		return f.AskNetworks
 	}
-	return field == "name" || field == "scopes"
+	return field == "name" || field == "scopes" || f.metadataField(field) != nil
 }
 
-// fieldError says what to enter in an invalid field. The limit of a name is in bytes,
+// faultText says what to enter in an invalid field. The limit of a name is in bytes,
 // which users cannot count.
-func (ts texts) fieldError(field string, form url.Values) string {
+func (f *tokenForm) faultText(ts texts, field string, form url.Values) string {
 	if name := strings.TrimSpace(form.Get("name")); field == "name" && len(name) > maxName {
 		return ts.plural("error.name_long", charactersWithin(name, maxName))
 	}
@@ -337,13 +345,13 @@ func (ts texts) fieldError(field string, form url.Values) string {
 		}
 		return ts.get("error.network", "network", wrong)
 	}
-	key := "error." + field
-	if field == "idempotency" {
-		key = "new.old"
-	} else if _, known := ts.byKey[key]; !known {
-		key = "problem." + string(codeInvalidArgument)
+	if m := f.metadataField(field); m != nil {
+		return ts.valueError(m.label, form.Get(field))
 	}
-	return ts.get(key)
+	if _, known := ts.byKey["error."+field]; !known {
+		return ts.get("problem." + string(codeInvalidArgument))
+	}
+	return ts.get("error." + field)
 }
 
 // maxName is the maximum of a token's name in bytes: see auth.TokenOptions.
@@ -369,6 +377,8 @@ func charactersWithin(s string, bytes int) (n int) {
 // readToken reads the fields of the form. None of them has a default.
 func (r *request) readToken(form url.Values) (o auth.TokenOptions, invalid []fieldError) {
 	o, invalid = r.readAccess(form, r.knowsAddresses())
+	entries, faults := r.readMetadata(form, "")
+	o.Metadata, invalid = entries.set(), append(invalid, faults...)
 	if o.Idempotency = form.Get("idempotency"); o.Idempotency == "" {
 		invalid = append(invalid, fieldError{Field: "idempotency"})
 	}

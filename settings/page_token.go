@@ -55,6 +55,7 @@ func (r *request) tokenPage() error {
 // tokenFacts are what a token is and may do.
 func (r *request) tokenFacts(t auth.Credential) []fact {
 	facts := []fact{r.scopesFact(t.Scopes), r.networksFact(t.Networks), r.timeFact("field.expires", t.ExpiresAt, "time.never")}
+	facts = append(facts, r.metadataFacts(t.Metadata)...)
 	if t.Hint == "" {
 		return facts
 	}
@@ -138,6 +139,7 @@ func (r *request) editTokenPage() error {
 	}
 	f := r.editForm(t)
 	f.fill(t)
+	f.Metadata = r.metadataFields(t.Metadata.Get)
 	if f.Note, err = r.previousNote(t); err != nil {
 		return err
 	}
@@ -150,7 +152,7 @@ func (r *request) editTokenPage() error {
 // editForm returns an empty form that changes t.
 func (r *request) editForm(t auth.Credential) *tokenForm {
 	f := r.tokenForm(t.Scopes.List())
-	f.Heading, f.Edits, f.Version = r.texts.get("edit.heading", "name", t.Name), t.ID, tokenVersion(t)
+	f.Heading, f.Edits, f.Version = r.texts.get("edit.heading", "name", t.Name), t.ID, r.tokenVersion(t)
 	// Scopes that are no longer offered are kept unless the user deselects them.
 	var others []scopeChoice
 	for _, s := range t.Scopes.List() {
@@ -184,8 +186,14 @@ func (f *tokenForm) offers(scope string) bool {
 
 // tokenVersion names what the form shows of a token, so that a form does not undo a change that
 // was made after it was opened.
-func tokenVersion(t auth.Credential) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{t.Name, string(t.Scopes), string(t.Networks)}, "\x00")))
+func (r *request) tokenVersion(t auth.Credential) string {
+	parts := []string{t.Name, string(t.Scopes), string(t.Networks)}
+	for key, value := range t.Metadata.All() {
+		if r.metadataKey(key) {
+			parts = append(parts, key, value)
+		}
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
@@ -207,14 +215,15 @@ func (r *request) editTokenForm() error {
 	if err != nil {
 		return err
 	}
-	if form.Get("version") != tokenVersion(t) {
+	if form.Get("version") != r.tokenVersion(t) {
 		return auth.ErrConflict
 	}
 	o, invalid := r.readAccess(form, r.knowsAddresses() || t.Networks != "")
-	if invalid != nil {
+	entries, faults := r.readMetadata(form, t.Metadata)
+	if invalid = append(invalid, faults...); invalid != nil {
 		return invalidArgument(invalid...)
 	}
-	u := auth.TokenUpdate{Name: &o.Name, Scopes: &o.Scopes, Networks: &o.Networks}
+	u := auth.TokenUpdate{Name: &o.Name, Scopes: &o.Scopes, Networks: &o.Networks, Metadata: entries}
 	if _, err := r.updateToken(t.ID, u); err != nil {
 		return err
 	}

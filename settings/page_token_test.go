@@ -187,7 +187,7 @@ func TestTokenPage_wideningRequiresRecentSignIn(t *testing.T) {
 					form[name] = values
 				}
 				time.Sleep(11 * time.Minute)
-				ada.get("/tokens/"+c.ID+"/edit").page(http.StatusOK, "To add scopes or networks, sign in again first", "prompt=login")
+				ada.get("/tokens/"+c.ID+"/edit").page(http.StatusOK, "To change anything else, sign in again first", "prompt=login")
 				got := ada.post("/tokens/"+c.ID+"/edit", form)
 				if test.widens {
 					next, _ := signInLink(t, got.page(http.StatusForbidden, "Please sign in again"))

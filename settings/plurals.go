@@ -22,12 +22,12 @@ func englishPlural(n int) string {
 
 // plural returns the text for a number: that of its category, or of "other" if the
 // translation does not have it.
-func (ts texts) plural(key string, n int) string {
+func (ts texts) plural(key string, n int, args ...string) string {
 	inCategory := key + "." + ts.category(n)
 	if _, known := ts.byKey[inCategory]; !known {
 		inCategory = key + ".other"
 	}
-	return ts.get(inCategory, "n", ts.number(n))
+	return ts.get(inCategory, append(args, "n", ts.number(n))...)
 }
 
 // number returns n, which is not negative, with a separator between groups of three digits.

@@ -21,7 +21,7 @@ type route struct {
 	failed       func(*request, *problem) bool // may answer a problem with the form that was sent; reports whether it did
 	back         string                        // the page that has the form; if empty, the path is that of both
 	keeps        []string                      // the fields that were typed or chosen there
-	leaves       []string                      // those of them that no link may fill in: only their names are kept
+	leaves       []string                      // those that no link may fill in, or what their names begin with: only the names are kept
 	reads        bool                          // the route changes nothing, although its method is not GET
 	noActor      bool                          // sessions with an Actor are rejected, as they are if recent is set
 	api          bool                          // the query may have nothing but the parameters in query

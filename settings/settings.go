@@ -34,9 +34,9 @@
 // A form that is sent again, by a reload or to another process, creates nothing. A form contains
 // its user and its credential: it changes nothing if another user has signed in since, or if
 // another secret has taken the place of that one. What was filled in survives a sign-in and an
-// outage, except full access, networks and a lifetime of more than 366 days. For this it is in the
-// query of the form's page, which any link can fill in as well, even as
-// name=CI&scopes=notes:read,notes:write&expires_in=45, in days: no link can choose those three, so
+// outage, except full access, networks, metadata and a lifetime of more than 366 days. For this it is
+// in the query of the form's page, which any link can fill in as well, even as
+// name=CI&scopes=notes:read,notes:write&expires_in=45, in days: no link can choose those four, so
 // the user chooses them again. The form that changes a token is not filled in.
 //
 // After an outage of a change, it is not known whether the store has made it: the page and the
@@ -140,6 +140,7 @@ type Config struct {
 	Scopes []ScopeGroup
 
 	// MetadataKeys lists the entries of a token's metadata that users may see, set and delete. The
+	// forms have an optional field for each, in this order. The
 	// service must not trust their values. If nil, users see no metadata. All other entries stay
 	// as they are.
 	MetadataKeys []MetadataKey
@@ -226,7 +227,7 @@ type Scope struct {
 // A MetadataKey is an entry of a token's metadata.
 type MetadataKey struct {
 	Key   string // as in TokenOptions.Metadata
-	Label string // what it is, for users
+	Label string // what it is, for users, in the language of the page
 }
 
 // A Link is a link in the page's header.

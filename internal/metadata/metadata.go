@@ -16,7 +16,9 @@ import (
 const (
 	maxEntries = 16
 	maxKey     = 64
-	maxValue   = 256
+
+	// MaxValue is the maximum length of a value in bytes.
+	MaxValue = 256
 )
 
 // Format returns the text of some entries, or what is wrong with them.
@@ -39,8 +41,8 @@ func check(key, value string) (fault string) {
 	switch {
 	case key == "" || len(key) > maxKey || strings.ContainsFunc(key, func(r rune) bool { return !isKey(r) }):
 		return fmt.Sprintf("the key %.70q must be 1 to %d of [a-z0-9_.-]", key, maxKey)
-	case len(value) > maxValue:
-		return fmt.Sprintf("the value of %s must be at most %d bytes", key, maxValue)
+	case len(value) > MaxValue:
+		return fmt.Sprintf("the value of %s must be at most %d bytes", key, MaxValue)
 	case !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl):
 		return fmt.Sprintf("the value of %s must be UTF-8 without control characters", key)
 	}

@@ -135,7 +135,7 @@ for (const choice of document.querySelectorAll("[data-clears]")) {
   });
 }
 
-// The maximum of a name is in bytes, and maxlength counts UTF-16 code units.
+// The maximum of a name or a value is in bytes, and maxlength counts UTF-16 code units.
 for (const field of document.querySelectorAll("[data-max-bytes]")) {
   const check = () => {
     const bytes = new TextEncoder().encode(field.value.trim()).length;
