@@ -354,6 +354,11 @@ func (b *Bearer) Rotate(ctx context.Context, userID, id string, overlap time.Dur
 // A TokenUpdate says what Update changes. A field that is nil stays as it is, so a new name
 // cannot remove the networks.
 type TokenUpdate struct {
+	// Old, if not nil, is the token as the caller has read it. Update changes nothing and returns
+	// ErrConflict if its Name, Scopes, Networks or Metadata have changed since, so that a decision
+	// that follows from Old holds for what is changed.
+	Old *Credential
+
 	Name     *string
 	Scopes   *[]string          // as in TokenOptions
 	Networks *[]netip.Prefix    // as in TokenOptions: a pointer to nil lets the token be used from anywhere
@@ -365,7 +370,7 @@ type TokenUpdate struct {
 // hears of removed scopes and networks by [Recheck], and not of metadata. Fields that other calls
 // change at the same time are kept. Update returns [ErrInvalidArgument] if u violates the
 // configuration, [ErrNotFound] if the user has no such token, [ErrConflict] if the token has been
-// rotated, or [ErrUnavailable]. An expired token can be updated. A token that this one has
+// rotated or is no longer u.Old, or [ErrUnavailable]. An expired token can be updated. A token that this one has
 // replaced, and that is in its grace period, stays as it is: if u takes something away, revoke
 // that one too. Its ID is c.Previous.
 func (b *Bearer) Update(ctx context.Context, userID, id string, u TokenUpdate) (c Credential, err error) {
@@ -376,6 +381,9 @@ func (b *Bearer) Update(ctx context.Context, userID, id string, u TokenUpdate) (
 		old, err := b.read(ctx, userID, id)
 		if err != nil {
 			return Credential{}, err
+		}
+		if u.Old != nil && (old.Ref() != u.Old.Ref() || !old.sameSettings(u.Old)) {
+			return Credential{}, ErrConflict
 		}
 		if c, err = u.apply(old, b.scopes); err != nil {
 			return Credential{}, err

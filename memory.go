@@ -438,11 +438,6 @@ func (s *MemoryStore) unlist(r *memoryRecord) {
 	delete(s.users, of)
 }
 
-// sameSettings reports whether r still has what Update changes.
-func (r *memoryRecord) sameSettings(old *Credential) bool {
-	return r.Name == old.Name && r.Scopes == old.Scopes && r.Networks == old.Networks && r.Metadata == old.Metadata
-}
-
 func (r *memoryRecord) clone() Credential {
 	c := r.Credential
 	c.Sealed = slices.Clone(c.Sealed)

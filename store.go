@@ -216,6 +216,11 @@ func (c Credential) Expired(now time.Time) bool {
 // Ref returns the name by which a Store finds c.
 func (c *Credential) Ref() Ref { return Ref{Kind: c.Kind, UserID: c.UserID, ID: c.ID} }
 
+// sameSettings reports whether c still has what Update changes.
+func (c *Credential) sameSettings(old *Credential) bool {
+	return c.Name == old.Name && c.Scopes == old.Scopes && c.Networks == old.Networks && c.Metadata == old.Metadata
+}
+
 // identity is what a handler sees of a record.
 func (c *Credential) identity() *Identity {
 	id := new(Identity)

@@ -149,6 +149,64 @@ func TestUpdate_concurrently(t *testing.T) {
 	}
 }
 
+// A caller that has decided by what it read changes nothing else.
+func TestUpdate_old(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ctx := t.Context()
+	_, old, err := f.bearer.Issue(ctx, "ada", tokenOptions("x"))
+	require.NoError(t, err)
+	_, other, err := f.bearer.Issue(ctx, "ada", tokenOptions("x"))
+	require.NoError(t, err)
+	for _, change := range []auth.TokenUpdate{
+		{Name: ptr("y")},
+		{Scopes: &[]string{"read"}},
+		{Networks: &[]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
+		{Metadata: map[string]*string{"a": ptr("1")}},
+	} {
+		change.Old = &old
+		next, err := f.bearer.Update(ctx, "ada", old.ID, change)
+		require.NoError(t, err)
+		for _, stale := range []auth.Credential{old, other} {
+			_, err = f.bearer.Update(ctx, "ada", old.ID, auth.TokenUpdate{Name: ptr("lost"), Old: &stale})
+			require.ErrorIs(t, err, auth.ErrConflict)
+		}
+		stored, err := f.bearer.Get(ctx, "ada", old.ID)
+		require.NoError(t, err)
+		require.Equal(t, next, stored)
+		old = next
+	}
+	used := old
+	used.LastUsedAt, used.LastUsedFrom = time.Now(), netip.MustParseAddr("192.0.2.7")
+	_, err = f.bearer.Update(ctx, "ada", old.ID, auth.TokenUpdate{Name: ptr("z"), Old: &used})
+	require.NoError(t, err, "a use changes none of these")
+}
+
+// A change between the comparison and the store's update is a conflict too.
+func TestUpdate_oldMeanwhile(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, old, err := f.bearer.Issue(t.Context(), "ada", tokenOptions("x"))
+	require.NoError(t, err)
+	narrowed := old
+	narrowed.Networks = "192.0.2.1/32"
+	changed := false
+	f.store.fail = func(method string) error {
+		if method == "Update" && !changed {
+			changed = true
+			return f.store.Store.Update(t.Context(), old, narrowed)
+		}
+		return nil
+	}
+	_, err = f.bearer.Update(t.Context(), "ada", old.ID, auth.TokenUpdate{
+		Networks: &[]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Old: &old,
+	})
+	require.ErrorIs(t, err, auth.ErrConflict)
+	stored, err := f.bearer.Get(t.Context(), "ada", old.ID)
+	require.NoError(t, err)
+	require.Equal(t, narrowed, stored)
+}
+
 // A store on which every call conflicts does not keep the caller forever.
 func TestUpdate_endlessConflict(t *testing.T) {
 	t.Parallel()
