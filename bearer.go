@@ -370,9 +370,9 @@ type TokenUpdate struct {
 // hears of removed scopes and networks by [Recheck], and not of metadata. Fields that other calls
 // change at the same time are kept. Update returns [ErrInvalidArgument] if u violates the
 // configuration, [ErrNotFound] if the user has no such token, [ErrConflict] if the token has been
-// rotated or is no longer u.Old, or [ErrUnavailable]. An expired token can be updated. A token that this one has
-// replaced, and that is in its grace period, stays as it is: if u takes something away, revoke
-// that one too. Its ID is c.Previous.
+// rotated or is no longer u.Old, or [ErrUnavailable]. An expired token can be updated. A token
+// that this one has replaced, and that is in its grace period, stays as it is: if u takes
+// something away, revoke that one too. Its ID is c.Previous.
 func (b *Bearer) Update(ctx context.Context, userID, id string, u TokenUpdate) (c Credential, err error) {
 	op := b.begin(ctx, opUpdate, userID, id)
 	defer op.done(&err)

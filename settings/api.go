@@ -1,12 +1,8 @@
 package settings
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -19,8 +15,8 @@ func (h *handler) apiRoutes() []route {
 		{method: "POST", path: "/api/tokens", recent: true, serve: (*request).postToken},
 		{method: "DELETE", path: "/api/tokens", revokes: true, serve: (*request).deleteTokens},
 		{method: "GET", path: "/api/tokens/{id}", serve: (*request).getToken},
-		{method: "PATCH", path: "/api/tokens/{id}", noActor: true, serve: (*request).patchToken},
-		{method: "DELETE", path: "/api/tokens/{id}", revokes: true, serve: (*request).deleteToken},
+		{method: "PATCH", path: "/api/tokens/{id}", noActor: true, versioned: true, serve: (*request).patchToken},
+		{method: "DELETE", path: "/api/tokens/{id}", revokes: true, versioned: true, serve: (*request).deleteToken},
 		{method: "POST", path: "/api/tokens/{id}/rotate", recent: true, serve: (*request).postTokenRotation},
 	}
 	if h.secret != nil {
@@ -63,41 +59,6 @@ func (r *request) writeJSON(status int, v any) error {
 	r.w.WriteHeader(status)
 	json.NewEncoder(r.w).Encode(v) // fails only if the client has disconnected
 	return nil
-}
-
-// writeRead answers a GET. The client may keep the answer, and asks each time whether it is still
-// the same.
-func (r *request) writeRead(v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return r.writeText(append(text, '\n'))
-}
-
-// writeText is writeRead for a text that is JSON already.
-func (r *request) writeText(text []byte) error {
-	r.w.Header().Set("Cache-Control", "private, no-cache")
-	r.w.Header().Set("Content-Type", "application/json")
-	writeTagged(r.w, r.Request, text)
-	return nil
-}
-
-// writeTagged writes a text with its entity tag, or 304 if the client has it.
-func writeTagged(w http.ResponseWriter, r *http.Request, text []byte) {
-	sum := sha256.Sum256(text)
-	tag := `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
-	w.Header().Set("ETag", tag)
-	for held := range strings.SplitSeq(strings.Join(r.Header["If-None-Match"], ","), ",") {
-		held = strings.TrimPrefix(strings.TrimSpace(held), "W/") // RFC 9110 section 13.1.2: the weak comparison
-		if held == tag || held == "*" {
-			w.Header().Del("Content-Type")
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
-	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-	w.Write(text)
 }
 
 // writeNoContent answers with 204, or returns err.
@@ -271,7 +232,7 @@ func (r *request) getPolicy() error {
 	return r.writeRead(answer)
 }
 
-func (r *request) getDocument() error { return r.writeText(r.privateDocument) }
+func (r *request) getDocument() error { return r.writeText("", r.privateDocument) }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 

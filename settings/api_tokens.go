@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/netip"
 	"time"
@@ -74,7 +75,7 @@ func (r *request) getToken() error {
 	if err != nil {
 		return err
 	}
-	return r.writeRead(r.tokenJSON(t, ""))
+	return r.writeVersion(r.tokenVersion(t), r.tokenJSON(t, ""))
 }
 
 func (r *request) postToken() error {
@@ -95,11 +96,31 @@ func (r *request) patchToken() error {
 	if err != nil {
 		return err
 	}
-	t, err := r.updateToken(r.PathValue("id"), u)
+	old, err := r.pathToken()
 	if err != nil {
 		return err
 	}
-	return r.writeJSON(http.StatusOK, r.tokenJSON(t, ""))
+	if err := r.checkVersion(old); err != nil {
+		return err
+	}
+	t, err := r.updateToken(old, u)
+	if err != nil {
+		return err
+	}
+	return r.writeToken(t)
+}
+
+// writeToken answers a change with the token as it is then, and with the tag for the next one.
+func (r *request) writeToken(t auth.Credential) error {
+	text, err := json.Marshal(r.tokenJSON(t, ""))
+	if err != nil {
+		return err
+	}
+	text = append(text, '\n')
+	r.w.Header().Set("ETag", `"`+tagOf(r.tokenVersion(t), text)+`"`)
+	r.w.Header().Set("Content-Type", "application/json")
+	r.w.Write(text)
+	return nil
 }
 
 func (r *request) postTokenRotation() error {
@@ -115,6 +136,15 @@ func (r *request) postTokenRotation() error {
 }
 
 func (r *request) deleteToken() error {
+	if r.Header["If-Match"] != nil {
+		t, err := r.pathToken()
+		if err != nil {
+			return err
+		}
+		if err := r.checkVersion(t); err != nil {
+			return err
+		}
+	}
 	return r.writeNoContent(r.bearer.Revoke(r.Context(), r.id.UserID, r.PathValue("id")))
 }
 

@@ -67,7 +67,7 @@ func (a asset) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Cache-Control", a.cacheControl)
 	w.Header().Set("Content-Type", a.contentType)
-	writeTagged(w, r, a.body)
+	writeTagged(w, r, "", a.body)
 }
 
 func styleFor(cfg Config) []byte {

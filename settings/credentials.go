@@ -86,17 +86,9 @@ func (r *request) rotateToken(id string, overlap time.Duration) (plaintext strin
 }
 
 // updateToken changes a token, if u changes anything. A change that gives it more access needs a
-// recent sign-in, and a session that has that access itself. A session with an Actor changes
-// nothing.
-func (r *request) updateToken(id string, u auth.TokenUpdate) (auth.Credential, error) {
-	if r.id.Actor != "" {
-		r.notify(auth.ReasonActor, nil)
-		return auth.Credential{}, errActor
-	}
-	old, err := r.bearer.Get(r.Context(), r.id.UserID, id)
-	if err != nil {
-		return auth.Credential{}, err
-	}
+// recent sign-in, and a session that has that access itself. All of this is decided by old, so a
+// token that is no longer old is a conflict.
+func (r *request) updateToken(old auth.Credential, u auth.TokenUpdate) (auth.Credential, error) {
 	if u = changed(old, u); changesNothing(u) {
 		return old, nil
 	}
@@ -111,7 +103,8 @@ func (r *request) updateToken(id string, u auth.TokenUpdate) (auth.Credential, e
 			return auth.Credential{}, err
 		}
 	}
-	return r.bearer.Update(r.Context(), r.id.UserID, id, u)
+	u.Old = &old
+	return r.bearer.Update(r.Context(), r.id.UserID, old.ID, u)
 }
 
 // grantedBy returns the scopes that a token gets by an update, or with which it gets more access:

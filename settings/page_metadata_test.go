@@ -238,7 +238,9 @@ func TestMetadataFields_service(t *testing.T) {
 		return &auth.ArgumentError{Argument: "metadata.team", Fault: "There is no team " + team + "."}
 	}
 	ada := newService(t, withNotes, func(c *configs) {
-		c.settings.BeforeIssue = func(_ context.Context, _ *auth.Identity, o *auth.TokenOptions) error { return check(o.Metadata["team"]) }
+		c.settings.BeforeIssue = func(_ context.Context, _ *auth.Identity, o *auth.TokenOptions) error {
+			return check(o.Metadata["team"])
+		}
 		c.settings.BeforeUpdate = func(_ context.Context, _ *auth.Identity, _ auth.Credential, u *auth.TokenUpdate) error {
 			return check(*u.Metadata["team"])
 		}

@@ -184,8 +184,8 @@ func (f *tokenForm) offers(scope string) bool {
 	})
 }
 
-// tokenVersion names what the form shows of a token, so that a form does not undo a change that
-// was made after it was opened.
+// tokenVersion names what users can change of a token, so that neither a form nor If-Match undoes a
+// change that was made after the token was read.
 func (r *request) tokenVersion(t auth.Credential) string {
 	parts := []string{t.Name, string(t.Scopes), string(t.Networks)}
 	for key, value := range t.Metadata.All() {
@@ -224,7 +224,7 @@ func (r *request) editTokenForm() error {
 		return invalidArgument(invalid...)
 	}
 	u := auth.TokenUpdate{Name: &o.Name, Scopes: &o.Scopes, Networks: &o.Networks, Metadata: entries}
-	if _, err := r.updateToken(t.ID, u); err != nil {
+	if _, err := r.updateToken(t, u); err != nil {
 		return err
 	}
 	return r.redirectDone("tokens/"+t.ID, "token_updated")

@@ -28,6 +28,7 @@ const (
 	codeMethod            code = "method_not_allowed"               // 405
 	codeConflict          code = "conflict"                         // 409: changed in the meantime, or exists already
 	codeLimit             code = "limit_reached"                    // 409
+	codePrecondition      code = "precondition_failed"              // 412: If-Match names another version
 	codeTooLarge          code = "too_large"                        // 413
 	codeMediaType         code = "unsupported_media_type"           // 415
 	codeNotRevealable     code = "not_revealable"                   // 409: only the digest is stored
@@ -95,6 +96,7 @@ var (
 	errNoSecretID    = invalidArgument(fieldError{"id", "is missing"})
 	errAccount       = &problem{Status: http.StatusConflict, Code: codeConflict, text: "account.changed"}
 	errSecretExists  = &problem{Status: http.StatusConflict, Code: codeConflict, text: "secret.twice"}
+	errVersion       = &problem{Status: http.StatusPreconditionFailed, Code: codePrecondition, Detail: "The token was changed in the meantime. Read it again."}
 	errOldForm       = &problem{Status: http.StatusBadRequest, Code: codeInvalidArgument, text: "secret.old"}
 	errInternal      = &problem{Status: http.StatusInternalServerError, Code: codeInternal, Detail: "An internal error occurred."}
 	errMediaType     = &problem{Status: http.StatusUnsupportedMediaType, Code: codeMediaType, Detail: "The Content-Type of the body is not supported here."}

@@ -52,6 +52,9 @@ func (r *request) run() (err error) {
 	if err := r.checkQuery(); err != nil {
 		return err
 	}
+	if err := r.checkConditions(); err != nil {
+		return err
+	}
 	return r.route.serve(r)
 }
 

@@ -24,6 +24,7 @@ type route struct {
 	leaves       []string                      // those that no link may fill in, or what their names begin with: only the names are kept
 	reads        bool                          // the route changes nothing, although its method is not GET
 	noActor      bool                          // sessions with an Actor are rejected, as they are if recent is set
+	versioned    bool                          // If-Match can name the version of the token in the path
 	api          bool                          // the query may have nothing but the parameters in query
 	query        parameters
 	revokes      bool // the route revokes something, or asks before it does

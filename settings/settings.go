@@ -53,10 +53,10 @@
 // invalid field. Unknown parameters and members are errors. Lists have a search, filters, an order
 // and a total, and read at most 10,000 records of a user for these. A change that gives a token more
 // access, such as more scopes, other networks or any metadata, requires a recent sign-in and a session
-// that has the access. Answers to GET have an ETag, and browsers may keep them; all others are not
-// stored. For a user interface on another origin, see [auth.CookieConfig]
-// and wrap the handler in CORS middleware. To offer the API without the page, mount
-// only its path.
+// that has the access. With If-Match, PATCH does not undo what was changed since the token was read.
+// Answers to GET have an ETag, and browsers may keep them; all others are not stored. For a user
+// interface on another origin, see [auth.CookieConfig] and wrap the handler in CORS middleware. To
+// offer the API without the page, mount only its path.
 //
 // # Events
 //
@@ -149,7 +149,8 @@ type Config struct {
 	// chosen. It may change o, for example add the tenant to the Metadata or set Networks, except the
 	// Idempotency; the scopes of the session limit what it leaves there. An error refuses the token: one
 	// that wraps [auth.ErrForbidden] is answered with 403, [auth.ErrLimit] with 409, and an
-	// [auth.ArgumentError] with 400 and its Fault, which the user sees. Any other error and a panic
+	// [auth.ArgumentError] with 400 and its Fault, which the user sees at the field that its Argument
+	// names, such as Name, or metadata. with a key. Any other error and a panic
 	// are outages, answered with 503. It is called with the request's context, so that [auth.User]
 	// works, is not called for a rotation, which keeps what the token has, and must be safe for
 	// concurrent use.

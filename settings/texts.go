@@ -429,6 +429,7 @@ var defaultTexts = map[string]string{
 	"problem.not_found":                        "It may have been revoked or removed already.",
 	"problem.method_not_allowed":               "This page does not support that action.",
 	"problem.conflict":                         "It was changed in the meantime, possibly in another window. Nothing was changed here.",
+	"problem.precondition_failed":              "It was changed in the meantime. Nothing was changed here.",
 	"problem.limit_reached":                    "Limit reached ({n}). Revoke a token you don’t need.",
 	"problem.too_large":                        "That is too long.",
 	"problem.unsupported_media_type":           "The request was not sent as a form.",

@@ -52,6 +52,11 @@ async function change(id: string): Promise<void> {
   const tag = response.headers.get("ETag") ?? "";
   const same = await api.GET("/tokens/{id}", { params: { path, header: { "If-None-Match": tag } } });
   assert.equal(same.response.status, 304);
+  const edit = { params: { path, header: { "If-Match": tag } }, body: { metadata: { team: "ops" } } };
+  const next = await api.PATCH("/tokens/{id}", edit);
+  assert.notEqual(next.response.headers.get("ETag"), tag);
+  const late = await api.PATCH("/tokens/{id}", edit);
+  assert.equal(late.error?.code, "precondition_failed");
 }
 
 async function search(): Promise<void> {

@@ -32,6 +32,7 @@ type described struct {
 	paths     map[string]map[string]any // of the document
 	seen      map[string]bool           // "GET /tokens 200"
 	tag       string                    // the ETag to send
+	match     string                    // the If-Match to send
 }
 
 // Every operation is called, with every response that a working store allows. The file is left out
@@ -91,7 +92,12 @@ func (d *described) tokens() {
 	d.get("/tokens?page=2", 400)
 	d.get("/tokens/"+token, 200)
 	d.patch("/tokens/"+token, `{"name": "release", "scopes": ["*"], "networks": ["192.0.2.0/24"], "metadata": {"team": "web"}}`, 200)
+	d.match = d.tag
 	d.patch("/tokens/"+token, `{"networks": null, "metadata": {"team": null}}`, 200)
+	d.patch("/tokens/"+token, `{"name": "late"}`, 412)
+	d.delete("/tokens/"+token, 412)
+	d.delete("/tokens", 400)
+	d.match = ""
 	d.patch("/tokens/"+token, `{"name": "", "expires_in": 60}`, 400)
 	d.patch("/tokens/absent", `{"name": "x"}`, 404)
 	d.send("PATCH", "/tokens/"+token, "text/plain", "{}", 415)
@@ -221,6 +227,9 @@ func (d *described) send(method, path, contentType, body string, want int) (obje
 	r.AddCookie(d.cookie)
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	r.Header.Set("If-None-Match", d.tag)
+	if d.match != "" {
+		r.Header.Set("If-Match", d.match)
+	}
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
 	}
@@ -230,7 +239,7 @@ func (d *described) send(method, path, contentType, body string, want int) (obje
 	text, err := io.ReadAll(res.Body)
 	require.NoError(d.t, err)
 	require.Equal(d.t, want, res.StatusCode, "%s %s: %s", method, path, text)
-	if method == http.MethodGet {
+	if method == http.MethodGet || method == http.MethodPatch {
 		d.tag = res.Header.Get("ETag")
 	}
 
