@@ -15,12 +15,17 @@ import (
 
 // release returns the plaintext of a credential that was just created, or the error of
 // creating it. If the session has ended meanwhile, or this cannot be determined, the
-// credential is revoked and the plaintext does not leave the handler.
+// credential is revoked and the plaintext does not leave the handler. So it is if the credential has
+// more access than the session: another request may have given it to a token before its rotation.
 func (r *request) release(plaintext string, c auth.Credential, err error) (string, auth.Credential, error) {
 	if err != nil {
 		return "", auth.Credential{}, err
 	}
-	if err := r.recheck(); err != nil {
+	err = r.checkScopes(c.Scopes.List())
+	if err == nil {
+		err = r.recheck()
+	}
+	if err != nil {
 		return "", auth.Credential{}, errors.Join(err, r.takeBack(c))
 	}
 	return plaintext, c, nil

@@ -259,3 +259,26 @@ func TestHeldOpen_brokenBody(t *testing.T) {
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
+
+// A session that rotates a token gets no plaintext with more access than it has, even if another
+// one gives the token that access in between.
+func TestRelease_moreAccessMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	limited := s.signIn("ada", "notes:read")
+	_, c := limited.issue("deploy", time.Hour, "notes:read")
+	widened := c
+	widened.Scopes = auth.FullAccess
+	reads := 0
+	s.after(func(method string) error {
+		if method == "Get token" {
+			if reads++; reads == 1 {
+				return s.store.Store.Update(context.Background(), c, widened)
+			}
+		}
+		return nil
+	})
+	got := limited.json("POST", "/api/tokens/"+c.ID+"/rotate", `{"overlap": 60}`).problem(http.StatusForbidden, "insufficient_scope")
+	require.NotContains(t, got.Body.String(), "acme_pat_")
+	require.Greater(t, reads, 1)
+}
