@@ -123,3 +123,40 @@ func TestDefaultTexts_allAreUsed(t *testing.T) {
 		require.True(t, strings.Contains(source.String(), `"`+key+`"`), key)
 	}
 }
+
+// sentences are the keys of texts that are sentences. The others are labels, headings, or parts of
+// a sentence.
+var (
+	sentences = regexp.MustCompile(`^(error|problem|done|unknown|shown|account|refused)\b|` +
+		`\.(text|hint|note|long|again|filled|twice|old|unknown|ended|count|reached|recent|once|failed|more|none)$|` +
+		`^(filter\.search\.secret|new\.networks\.address|edit\.previous|rotate\.\w+\.previous)$`)
+	labels = regexp.MustCompile(`^(problem\.(heading|missing|again|sign_in|back|retry)|overlap\.none|new\.preset\.none|session\.unknown|filter\.search\.hint)$`)
+	begins = regexp.MustCompile(`^[“{]?\p{Lu}|^“?{`)
+	ends   = regexp.MustCompile(`[.?]$`)
+)
+
+// Sentences end with a full stop, and labels do not. A text that begins with a small letter is a
+// part of a label.
+func TestDefaultTexts_fullStops(t *testing.T) {
+	t.Parallel()
+	for key, text := range settings.DefaultTexts() {
+		base := strings.TrimSuffix(strings.TrimSuffix(key, ".one"), ".other")
+		if sentences.MatchString(base) && !labels.MatchString(base) && begins.MatchString(text) || strings.Contains(text, ". ") {
+			require.Regexp(t, ends, text, key)
+		} else {
+			require.False(t, strings.HasSuffix(text, "."), "%s: %s", key, text)
+		}
+	}
+}
+
+// The texts are in American English, as the API is.
+func TestDefaultTexts_spelling(t *testing.T) {
+	t.Parallel()
+	british := regexp.MustCompile(`(?i)(recogn|author|organ|custom|summar|minim|normal|serial|initial)is(e|ing|ation)|(col|behavi|fav|hon|lab)our|cancell(ed|ing)|\b(centre|licence|grey|any more)\b`)
+	for key, text := range settings.DefaultTexts() {
+		require.NotRegexp(t, british, text, key)
+	}
+	document, err := os.ReadFile("openapi.json")
+	require.NoError(t, err)
+	require.NotRegexp(t, british, string(document))
+}
