@@ -188,9 +188,10 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) Close() error { return nil }
 
-// readBody returns a request's body, which must have the media type.
+// readBody returns a request's body, which must have the media type, and no other one.
 func readBody(r *http.Request, mediaType string) ([]byte, error) {
-	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != mediaType {
+	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || got != mediaType || len(r.Header["Content-Type"]) > 1 {
 		return nil, errMediaType
 	}
 	body, err := io.ReadAll(r.Body)

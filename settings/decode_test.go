@@ -60,6 +60,21 @@ func TestAPI_bodyWithoutLength(t *testing.T) {
 	require.Equal(t, http.StatusCreated, send(`{}`))
 }
 
+// Two media types are ambiguous: a proxy may have read the body as the other one.
+func TestBody_repeatedMediaType(t *testing.T) {
+	t.Parallel()
+	ada := newPopulatedUser(t, newService(t), "ada")
+	ada.each(t, func(t *testing.T, e endpoint, body, contentType string) {
+		if contentType == "" {
+			return
+		}
+		for _, other := range []string{"text/plain", contentType} {
+			got := ada.do(e.method, e.path, body, func(r *http.Request) { r.Header["Content-Type"] = []string{contentType, other} })
+			require.Equal(t, http.StatusUnsupportedMediaType, got.Code)
+		}
+	})
+}
+
 func TestPage_malformedForms(t *testing.T) {
 	t.Parallel()
 	ada := newPopulatedUser(t, newService(t), "ada")
