@@ -13,8 +13,9 @@ import (
 	"unicode/utf8"
 )
 
-// maxBody is more than any name and scopes need: a store takes 2,048 bytes of them.
-const maxBody = 16 << 10
+// maxBody is more than any form needs: 2,048 bytes of scopes, 16 networks and 16 entries of metadata,
+// escaped.
+const maxBody = 32 << 10
 
 // A field is a member of a JSON body.
 type field struct {

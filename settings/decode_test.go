@@ -85,7 +85,7 @@ func TestPage_malformedForms(t *testing.T) {
 		for _, contentType := range []string{"", "text/plain", "application/json", "multipart/form-data; boundary=x"} {
 			ada.do("POST", e.path, "name=x", field("Content-Type", contentType)).page(http.StatusUnsupportedMediaType)
 		}
-		ada.post(e.path, url.Values{"name": {strings.Repeat("x", 20<<10)}}).page(http.StatusRequestEntityTooLarge)
+		ada.post(e.path, url.Values{"name": {strings.Repeat("x", 40<<10)}}).page(http.StatusRequestEntityTooLarge)
 		ada.do("POST", e.path, "name=%zz", field("Content-Type", "application/x-www-form-urlencoded")).page(http.StatusBadRequest)
 		ada.post(e.path, url.Values{"overlap": {"0s", "1h0m0s"}}).page(http.StatusBadRequest)
 	}

@@ -2,6 +2,7 @@ package settings_test
 
 import (
 	"context"
+	"fmt"
 	"html"
 	"maps"
 	"net/http"
@@ -109,6 +110,32 @@ func TestMetadataFields_invalid(t *testing.T) {
 		ada.post(path, form).page(http.StatusBadRequest, "The request couldn’t be read")
 	}
 	require.Equal(t, []auth.Credential{c}, ada.tokens())
+}
+
+// A form in which everything has its maximum length is not too large.
+func TestMetadataFields_longest(t *testing.T) {
+	t.Parallel()
+	var keys []settings.MetadataKey
+	for i := range 16 {
+		keys = append(keys, settings.MetadataKey{Key: fmt.Sprintf("%064d", i), Label: "Label"})
+	}
+	var scopes []string
+	for i := range 100 {
+		scopes = append(scopes, fmt.Sprintf("scope:%013d", i))
+	}
+	ada := newService(t, func(c *configs) { c.settings.MetadataKeys, c.bearer.Scopes = keys, scopes }).signIn("ada")
+	form := newToken(ada.get("/tokens/new").page(http.StatusOK))
+	form["access"], form["scope"] = []string{"scopes"}, scopes
+	form.Set("name", strings.Repeat("\u00e9", 127))
+	form.Set("networks", strings.Repeat("2001:db8:1111:1111:1111:1111:1111:1111\r\n", 16))
+	for _, k := range keys {
+		form.Set("metadata."+k.Key, strings.Repeat("\u00e9", 128))
+	}
+	ada.post("/tokens", form, fromAddr).page(http.StatusOK)
+	require.Len(t, ada.metadata(), 16)
+	form = ada.editForm(ada.tokens()[0].ID, fromAddr)
+	form.Set("name", "renamed")
+	ada.post("/tokens/"+ada.tokens()[0].ID+"/edit", form, fromAddr).status(http.StatusSeeOther)
 }
 
 // A service may list more keys than a token can have entries.
