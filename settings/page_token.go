@@ -215,15 +215,15 @@ func (r *request) editTokenForm() error {
 	if err != nil {
 		return err
 	}
-	if form.Get("version") != r.tokenVersion(t) {
-		return auth.ErrConflict
-	}
 	o, invalid := r.readAccess(form, r.knowsAddresses() || t.Networks != "")
 	entries, faults := r.readMetadata(form, t.Metadata)
 	if invalid = append(invalid, faults...); invalid != nil {
 		return invalidArgument(invalid...)
 	}
 	u := auth.TokenUpdate{Name: &o.Name, Scopes: &o.Scopes, Networks: &o.Networks, Metadata: entries}
+	if form.Get("version") != r.tokenVersion(t) && !changesNothing(changed(t, u)) { // it may have been sent twice
+		return auth.ErrConflict
+	}
 	if _, err := r.updateToken(t, u); err != nil {
 		return err
 	}
@@ -242,6 +242,7 @@ func (r *request) showFailedEdit(p *problem) bool {
 	form := sentForm(r.Request, "scope")
 	f := r.editForm(t)
 	f.refill(form)
+	f.Version = form.Get("version") // the user has not seen a change that was made since
 	f.addFaults(r.texts, p, form)
 	r.showTokenForm(p.Status, f)
 	return true

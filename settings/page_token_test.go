@@ -124,8 +124,16 @@ func TestTokenPage_edit(t *testing.T) {
 	require.Empty(t, got.Networks)
 	require.True(t, s.works(auth.SchemeBearer, old), "the plaintext stays")
 
-	// The form that was just sent is of an older version.
+	// The form that was just sent is of an older version. Sent twice, as by a double click, it has
+	// changed what it should; with another change it undoes nothing.
+	ada.post(path, form).redirects("../../tokens/" + c.ID + "?done=token_updated")
+	require.Empty(t, s.events.take())
+	form.Set("name", "")
+	again := hidden(ada.post(path, form).page(http.StatusBadRequest, nameError))
+	require.Equal(t, form["version"], again["version"], "the form stays as old as it is")
+	form.Set("name", "other")
 	ada.post(path, form).page(http.StatusConflict, "It was changed in the meantime")
+	require.Equal(t, got, ada.tokens()[0])
 
 	form = ada.editForm(c.ID)
 	form["access"], form["scope"] = []string{"full"}, nil
