@@ -158,8 +158,13 @@ func (r *request) checkEntry(key string, value *string) (fault string) {
 	case value == nil:
 		return ""
 	}
-	_, fault = metadata.Format(map[string]string{key: *value})
-	return fault
+	if _, fault = metadata.Format(map[string]string{key: *value}); fault != "" {
+		return fault
+	}
+	if fault = text.CheckLine(*value); fault != "" {
+		return "the value of " + key + " " + fault
+	}
+	return ""
 }
 
 // metadataKey reports whether users may see and set an entry of the metadata.

@@ -76,6 +76,7 @@ func TestAPI_invalidUpdate(t *testing.T) {
 		`{"networks": [` + strings.Repeat(`"192.0.2.1",`, 16) + `"192.0.2.2"]}`: "networks",
 		`{"metadata": null}`: "metadata", `{"metadata": {"tenant": "evil"}}`: "metadata", `{"metadata": {"tenant": null}}`: "metadata",
 		`{"metadata": {"team": 1}}`: "metadata", `{"metadata": {"team": "a", "team": "b"}}`: "metadata", `{"metadata": {"team": "a\nb"}}`: "metadata",
+		`{"metadata": {"team": "a\u2028b"}}`: "metadata", `{"metadata": {"team": "a\u202eb"}}`: "metadata", `{"metadata": {"team": "\u0000"}}`: "metadata",
 		`{"metadata": {"team": "` + strings.Repeat("x", 257) + `"}}`: "metadata", `{"metadata": []}`: "metadata",
 		`{"expires_in": 60}`: "expires_in", `{"Name": "x"}`: "Name", `{"id": "x"}`: "id",
 		`{"name": "", "scopes": "x", "networks": ["x"], "metadata": {"x": ""}, "expires_in": null, "state": "active"}`: "name scopes networks metadata expires_in state",

@@ -66,6 +66,8 @@ var invalidEntries = []struct{ name, value, want string }{
 	{"metadata.team", "a\nb", "Enter one line of text for “Team”."},
 	{"metadata.team", "a\x00b", "Enter one line of text for “Team”."},
 	{"metadata.team", "a\u0085b", "Enter one line of text for “Team”."},
+	{"metadata.team", "a\u2028b", "Enter one line of text for “Team”."},
+	{"metadata.team", "a\u202eb", "Enter one line of text for “Team”."},
 	{"metadata.team", "a\xffb", "Enter one line of text for “Team”."},
 	{"metadata.cost.center-1", "a\x7fb", "Enter one line of text for “Cost <center>”."},
 	{"metadata.team", strings.Repeat("x", 257), "Shorten it to about 256 characters."},

@@ -27,10 +27,18 @@ func CheckName(name string, max int) (fault string) {
 		return fmt.Sprintf("must be at most %d bytes", max)
 	case !utf8.ValidString(name):
 		return "must be UTF-8"
-	case strings.ContainsFunc(name, isDisruptive):
-		return "must not have control characters, line separators or marks of text direction"
+	case CheckLine(name) != "":
+		return CheckLine(name)
 	case !strings.ContainsFunc(name, isVisible):
 		return "must have a visible character"
+	}
+	return ""
+}
+
+// CheckLine returns what is wrong with s if it would break a line, or reorder the text around it, or "".
+func CheckLine(s string) (fault string) {
+	if strings.ContainsFunc(s, isDisruptive) {
+		return "must not have control characters, line separators or marks of text direction"
 	}
 	return ""
 }
