@@ -174,7 +174,7 @@ type sessionJSON struct {
 	LastUsedFrom *string    `json:"last_used_from"`
 }
 
-func (r *request) sessionJSON(s auth.Credential) sessionJSON {
+func (r *request) sessionJSON(s *auth.Credential) sessionJSON {
 	return sessionJSON{
 		ID: s.ID, Current: s.ID == r.id.CredentialID, UserAgent: s.Name, Scopes: s.Scopes.List(), Actor: stringOrNull(s.Actor),
 		CreatedAt: s.CreatedAt, ExpiresAt: timeOrNull(s.ExpiresAt), LastUsedAt: timeOrNull(s.LastUsedAt),
@@ -200,10 +200,10 @@ func (r *request) getSession() error {
 	switch {
 	case err != nil:
 		return err
-	case !r.isLive(s):
+	case !r.isLive(&s):
 		return auth.ErrNotFound
 	}
-	return r.writeRead(r.sessionJSON(s))
+	return r.writeRead(r.sessionJSON(&s))
 }
 
 func (r *request) deleteSession() error { return r.writeNoContent(r.revokeSession(r.PathValue("id"))) }

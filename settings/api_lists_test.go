@@ -59,26 +59,29 @@ func TestAPI_sortAndFilter(t *testing.T) {
 		require.Equal(t, "Deploy", next.Name)
 
 		for query, want := range map[string]string{
-			"":                                    "Deploy used apple never deploy-staging Deploy apple Zebra",
-			"sort=newest":                         "Deploy used apple never deploy-staging Deploy apple Zebra",
-			"sort=oldest":                         "Zebra apple Deploy deploy-staging never apple used Deploy",
-			"sort=name":                           "apple apple Deploy Deploy deploy-staging never used Zebra",
-			"sort=expiring":                       "apple Deploy apple Deploy used never Zebra deploy-staging",
-			"sort=last_used":                      "used Deploy apple never deploy-staging Deploy apple Zebra",
-			"q=DEPLOY":                            "Deploy deploy-staging Deploy",
-			"q=+deploy%20s":                       "deploy-staging",
-			"q=" + next.Hint[len(next.Hint)-4:]:   "Deploy",
-			"q=" + url.QueryEscape(next.Hint):     "Deploy",
-			"q=acme":                              "",
-			"q=eve":                               "never",
-			"q=nothing":                           "",
-			"state=active":                        "Deploy used apple never apple Zebra",
-			"state=expired":                       "deploy-staging",
-			"state=superseded":                    "Deploy",
-			"state=expired&state=superseded":      "deploy-staging Deploy",
-			"state=active&sort=name&q=a":          "apple apple Zebra",
-			"state=superseded&q=staging":          "",
-			"sort=name&q=deploy&state=superseded": "Deploy",
+			"":                                       "Deploy used apple never deploy-staging Deploy apple Zebra",
+			"sort=newest":                            "Deploy used apple never deploy-staging Deploy apple Zebra",
+			"sort=oldest":                            "Zebra apple Deploy deploy-staging never apple used Deploy",
+			"sort=name":                              "apple apple Deploy Deploy deploy-staging never used Zebra",
+			"sort=expiring":                          "apple Deploy apple Deploy used never Zebra deploy-staging",
+			"sort=last_used":                         "used Deploy apple never deploy-staging Deploy apple Zebra",
+			"search=DEPLOY":                          "Deploy deploy-staging Deploy",
+			"search=+deploy%20s":                     "deploy-staging",
+			"search=" + next.Hint[len(next.Hint)-4:]: "Deploy",
+			"search=" + url.QueryEscape(next.Hint):   "Deploy",
+			"search=acme":                            "",
+			"search=eve":                             "never",
+			"search=nothing":                         "",
+			"search=pat_":                            "",
+			"search=S%3AREAD":                        "Deploy used apple never deploy-staging Deploy apple Zebra",
+			"state=expiring":                         "",
+			"state=active":                           "Deploy used apple never apple Zebra",
+			"state=expired":                          "deploy-staging",
+			"state=superseded":                       "Deploy",
+			"state=expired&state=superseded":         "deploy-staging Deploy",
+			"state=active&sort=name&search=app":      "apple apple",
+			"state=superseded&search=staging":        "",
+			"sort=name&search=deploy&state=superseded": "Deploy",
 		} {
 			fields := strings.Fields(want)
 			for i := range fields {
@@ -135,7 +138,7 @@ func TestAPI_sessionsQuery(t *testing.T) {
 		}
 		return ids
 	}
-	require.Equal(t, []string{phone.session.ID}, ids("q=iphone"))
+	require.Equal(t, []string{phone.session.ID}, ids("search=iphone"))
 	both := ids("sort=oldest")
 	slices.Reverse(both)
 	require.Equal(t, ids("sort=newest"), both)
@@ -185,13 +188,13 @@ func TestAPI_unknownParameters(t *testing.T) {
 		h.do(e.method, path+"?a;b", body, field("Content-Type", contentType)).problem(http.StatusBadRequest, "malformed_request")
 	}
 	h.untouched()
-	h.get("/api/tokens?limit=0&sort=random&state=active&state=dead&total=yes&page=2&q="+strings.Repeat("x", 256)).
-		problem(http.StatusBadRequest, "invalid_argument").fields("limit", "page", "q", "sort", "state", "total")
-	for _, query := range []string{"limit=", "limit=0", "sort=", "state=", "total=", "q=%ff", "after=a&after=b"} {
+	h.get("/api/tokens?limit=0&sort=random&state=active&state=dead&total=yes&page=2&search="+strings.Repeat("x", 256)).
+		problem(http.StatusBadRequest, "invalid_argument").fields("limit", "page", "search", "sort", "state", "total")
+	for _, query := range []string{"limit=", "limit=0", "sort=", "state=", "total=", "search=%ff", "after=a&after=b"} {
 		name, _, _ := strings.Cut(query, "=")
 		h.get("/api/tokens?"+query).problem(http.StatusBadRequest, "invalid_argument").fields(name)
 	}
-	h.get("/api/tokens?q=&after=").status(http.StatusOK)
+	h.get("/api/tokens?search=&after=").status(http.StatusOK)
 	// The pages ignore them, as pages do.
 	h.get("/?utm_source=mail").page(http.StatusOK)
 }
@@ -219,7 +222,7 @@ func TestAPI_totalOfManyTokens(t *testing.T) {
 func BenchmarkAPI_tokens(b *testing.B) {
 	ada := newService(b).signIn("ada")
 	ada.fill(auth.KindToken, 10_000, 9_000)
-	for _, query := range []string{"", "total=true", "sort=name&total=true", "sort=expiring&total=true", "q=record-77&total=true", "q=nothing", "state=expired&sort=last_used"} {
+	for _, query := range []string{"", "total=true", "sort=name&total=true", "sort=expiring&total=true", "search=record-77&total=true", "search=nothing", "state=expired&sort=last_used"} {
 		b.Run(query, func(b *testing.B) {
 			for b.Loop() {
 				ada.get("/api/tokens?limit=50&" + query).status(http.StatusOK)

@@ -12,12 +12,11 @@ import (
 	"github.com/seed-31c5bcb2/auth/internal/text"
 )
 
-// maxPage is the maximum and the default number of records in a page of a list. The others are
-// maximum lengths in bytes.
+// maxPage is the maximum and the default number of records in a page of a list. maxAfter is a
+// length in bytes.
 const (
-	maxPage   = 100
-	maxSearch = 255
-	maxAfter  = 1024 // a position has a name
+	maxPage  = 100
+	maxAfter = 1024 // a position has a name
 )
 
 // parameters are the parameters that the query of a route may have, each with a function that
@@ -26,11 +25,11 @@ type parameters map[string]func(value string) (fault string)
 
 var (
 	tokenParameters = parameters{
-		"after": checkAfter, "limit": checkLimit, "q": checkSearch, "total": checkTotal, "sort": oneOf(tokenSorts),
-		"state": oneOf(map[state]sortKey{stateActive: nil, stateSuperseded: nil, stateExpired: nil}),
+		"after": checkAfter, "limit": checkLimit, "search": checkSearch, "total": checkTotal, "sort": oneOf(slices.Sorted(maps.Keys(tokenSorts))),
+		"state": oneOf(tokenStates),
 	}
 	sessionParameters = parameters{
-		"after": checkAfter, "limit": checkLimit, "q": checkSearch, "total": checkTotal, "sort": oneOf(sessionSorts),
+		"after": checkAfter, "limit": checkLimit, "search": checkSearch, "total": checkTotal, "sort": oneOf(slices.Sorted(maps.Keys(sessionSorts))),
 	}
 )
 
@@ -98,16 +97,11 @@ func checkTotal(value string) string {
 	return ""
 }
 
-func oneOf[K ~string](values map[K]sortKey) func(string) string {
+func oneOf(values []string) func(string) string {
 	return func(value string) string {
-		if _, known := values[K(value)]; known {
+		if slices.Contains(values, value) {
 			return ""
 		}
-		var names []string
-		for name := range values {
-			names = append(names, string(name))
-		}
-		slices.Sort(names)
-		return "must be one of " + strings.Join(names, ", ")
+		return "must be one of " + strings.Join(values, ", ")
 	}
 }

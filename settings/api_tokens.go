@@ -35,7 +35,7 @@ func (r *request) tokenJSON(t auth.Credential, plaintext string) tokenJSON {
 		}
 	}
 	return tokenJSON{
-		ID: t.ID, Name: t.Name, Hint: t.Hint, Scopes: t.Scopes.List(), Networks: networkTexts(t.Networks), Metadata: metadata, State: stateOf(t, r.now),
+		ID: t.ID, Name: t.Name, Hint: t.Hint, Scopes: t.Scopes.List(), Networks: networkTexts(t.Networks), Metadata: metadata, State: stateOf(&t, r.now),
 		CreatedAt: t.CreatedAt, ExpiresAt: timeOrNull(t.ExpiresAt), LastUsedAt: timeOrNull(t.LastUsedAt),
 		CreatedFrom: addrOrNull(t.CreatedFrom), LastUsedFrom: addrOrNull(t.LastUsedFrom),
 		PreviousID: stringOrNull(t.Previous), Plaintext: plaintext,
@@ -59,13 +59,13 @@ func stringOrNull(s string) *string {
 func addrOrNull(a netip.Addr) *string { return stringOrNull(address(a)) }
 
 func (r *request) getTokens() error {
-	found, err := r.listPage(r.bearer.List, tokenSorts, r.inStates())
+	found, err := r.listPage(r.bearer.List, tokenSorts, func(*auth.Credential) bool { return true })
 	if err != nil {
 		return err
 	}
 	tokens := make([]tokenJSON, len(found.records))
 	for i, t := range found.records {
-		tokens[i] = r.tokenJSON(t, "")
+		tokens[i] = r.tokenJSON(*t, "")
 	}
 	return r.writeRead(map[string]any{"tokens": tokens, "next": found.next, "total": found.total})
 }

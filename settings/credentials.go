@@ -214,10 +214,10 @@ func (r *request) checkSecret() error {
 // secrets returns the user's current secret and, in the grace period of a rotation,
 // the previous one. They are nil if there are none. Expired ones do not count.
 func (r *request) secrets() (current, previous *auth.Credential, err error) {
-	live := func(s auth.Credential) bool { return !s.Expired(r.now) }
+	live := func(s *auth.Credential) bool { return !s.Expired(r.now) }
 	found, err := r.collect(r.secret.List, auth.Page{Limit: 2}, live)
-	for i := range found.records {
-		if s := &found.records[i]; s.Superseded {
+	for _, s := range found.records {
+		if s.Superseded {
 			previous = s
 		} else {
 			current = s
@@ -321,7 +321,7 @@ const (
 	stateExpired    state = "expired"
 )
 
-func stateOf(t auth.Credential, now time.Time) state {
+func stateOf(t *auth.Credential, now time.Time) state {
 	switch {
 	case t.Expired(now):
 		return stateExpired
@@ -332,7 +332,7 @@ func stateOf(t auth.Credential, now time.Time) state {
 }
 
 // isLive reports whether a session has neither expired nor timed out.
-func (r *request) isLive(s auth.Credential) bool {
+func (r *request) isLive(s *auth.Credential) bool {
 	idle := r.cookie.Policy().IdleTimeout
 	idled := idle > 0 && r.now.Sub(lastSeen(s)) > idle+useDelay
 	return s.ID == r.id.CredentialID || !s.Expired(r.now) && !idled
@@ -342,7 +342,7 @@ func (r *request) isLive(s auth.Credential) bool {
 const useDelay = 2 * time.Minute
 
 // lastSeen returns the last recorded use of a session, or when it was created.
-func lastSeen(s auth.Credential) time.Time {
+func lastSeen(s *auth.Credential) time.Time {
 	if s.LastUsedAt.IsZero() {
 		return s.CreatedAt
 	}

@@ -1,104 +1,110 @@
 package settings
 
 import (
+	"bytes"
 	"cmp"
+	"math"
 	"net/url"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// A tokenFilter says which tokens the list shows, and in what order. The zero value is all
-// tokens, the newest first.
-type tokenFilter struct {
+// A filter says which records a list has, and in what order. The zero value is all of them, the
+// newest first. The queries of the page and of the API name it in the same way.
+type filter struct {
 	Search string
-	State  string // "active", "expiring", "superseded" or "expired"; empty means all
-	Sort   string // "expires" or "used"; empty means the newest first
+	States []string // any of these; if there are none, all
+	Sort   string   // a key of tokenSorts or sessionSorts; if empty, newest
 }
 
-const (
-	maxFilter     = 100 // bytes of a search
-	stateExpiring = "expiring"
-)
-
-var (
-	filterStates = []filterChoice{
-		{"", "filter.state.all"}, {string(stateActive), "filter.state.active"}, {stateExpiring, "filter.state.expiring"},
-		{string(stateSuperseded), "filter.state.superseded"}, {string(stateExpired), "filter.state.expired"},
-	}
-	filterSorts = []filterChoice{{"", "filter.sort.newest"}, {"expires", "filter.sort.expires"}, {"used", "filter.sort.used"}}
-
-	// secretLike matches what may be the plaintext of a credential: names and hints are
-	// searched, and a plaintext must not get into links. The pattern of the field is the same.
-	secretLike = regexp.MustCompile(`[0-9A-Za-z]{24}`)
-)
-
-// A filterChoice is a value of a parameter of the query, and the key of its text.
-type filterChoice struct{ value, text string }
-
-// known returns the value of a parameter, or "" if it is not among the choices.
-func known(value string, choices []filterChoice) string {
-	if slices.ContainsFunc(choices, func(c filterChoice) bool { return c.value == value }) {
-		return value
-	}
-	return ""
-}
-
-// parseTokenFilter reads a filter from a query. Unknown states and orders, and a search for
-// what may be a plaintext, are ignored.
-func parseTokenFilter(query url.Values) tokenFilter {
-	f := tokenFilter{
-		Search: strings.TrimSpace(query.Get("search")),
-		State:  known(query.Get("state"), filterStates), Sort: known(query.Get("sort"), filterSorts),
-	}
-	if len(f.Search) > maxFilter || secretLike.MatchString(f.Search) {
-		f.Search = ""
-	}
-	return f
+func parseFilter(query url.Values) filter {
+	return filter{Search: strings.TrimSpace(query.Get("search")), States: query["state"], Sort: query.Get("sort")}
 }
 
 // query returns f as a query, without what is the default.
-func (f tokenFilter) query() url.Values {
+func (f filter) query() url.Values {
 	q := make(url.Values)
-	for name, value := range map[string]string{"search": f.Search, "state": f.State, "sort": f.Sort} {
-		if value != "" {
-			q.Set(name, value)
-		}
+	if f.Search != "" {
+		q.Set("search", f.Search)
+	}
+	if f.States != nil {
+		q["state"] = f.States
+	}
+	if f.Sort != "" {
+		q.Set("sort", f.Sort)
 	}
 	return q
 }
 
-// narrows reports whether f leaves tokens out.
-func (f tokenFilter) narrows() bool { return f.Search != "" || f.State != "" }
+// narrows reports whether f leaves records out.
+func (f filter) narrows() bool { return f.Search != "" || f.States != nil }
 
-// matcher returns a function that reports whether f shows a token. A search finds a part of
-// the name, the hint, a scope or a network, in any case.
-func (f tokenFilter) matcher(now time.Time) func(auth.Credential) bool {
-	search := strings.ToLower(f.Search)
-	finds := func(s string) bool { return strings.Contains(strings.ToLower(s), search) }
-	return func(t auth.Credential) bool {
-		switch f.State {
-		case "":
-		case stateExpiring:
-			if !expiresSoon(t, now) {
-				return false
-			}
-		default:
-			if string(stateOf(t, now)) != f.State {
-				return false
-			}
-		}
-		return search == "" || finds(t.Name) || finds(t.Hint) || finds(string(t.Scopes)) || finds(string(t.Networks))
+// matcher returns a function that reports whether f has a record.
+func (f filter) matcher(now time.Time) func(*auth.Credential) bool {
+	finds := finder(f.Search)
+	return func(c *auth.Credential) bool {
+		return (f.States == nil || slices.ContainsFunc(f.States, func(s string) bool { return inState(c, s, now) })) && finds(c)
 	}
+}
+
+const (
+	maxSearch = 100 // bytes
+	minHint   = 4   // characters
+)
+
+// finder returns a function that reports whether a search finds a record. In any case of the
+// letters, its text is a part of the name, the scopes or the networks, or the end of the hint:
+// users see the last four characters of a token, and all hints begin with the same prefix.
+func finder(search string) func(*auth.Credential) bool {
+	if search == "" {
+		return func(*auth.Credential) bool { return true }
+	}
+	wanted, inHint := appendLower(nil, search), utf8.RuneCountInString(search) >= minHint
+	var lower []byte // reused: there may be thousands of records
+	contains := func(text string) bool {
+		lower = appendLower(lower[:0], text)
+		return bytes.Contains(lower, wanted)
+	}
+	return func(c *auth.Credential) bool {
+		if contains(c.Name) || contains(string(c.Scopes)) || contains(string(c.Networks)) {
+			return true
+		}
+		lower = appendLower(lower[:0], c.Hint)
+		return inHint && bytes.HasSuffix(lower, wanted)
+	}
+}
+
+func appendLower(to []byte, text string) []byte {
+	for _, c := range text {
+		if 'A' <= c && c <= 'Z' || c >= utf8.RuneSelf {
+			c = unicode.ToLower(c)
+		}
+		to = utf8.AppendRune(to, c)
+	}
+	return to
+}
+
+// stateExpiring is a state of filters and of rows only: such a token is active too.
+const stateExpiring = "expiring"
+
+// tokenStates are the states that a filter can name.
+var tokenStates = []string{string(stateActive), stateExpiring, string(stateSuperseded), string(stateExpired)}
+
+func inState(t *auth.Credential, s string, now time.Time) bool {
+	if s == stateExpiring {
+		return expiresSoon(t, now)
+	}
+	return string(stateOf(t, now)) == s
 }
 
 // expiresSoon reports whether a token that can be used is in the last quarter of its
 // lifetime, or of 8 weeks if that is shorter.
-func expiresSoon(t auth.Credential, now time.Time) bool {
+func expiresSoon(t *auth.Credential, now time.Time) bool {
 	if t.ExpiresAt.IsZero() || stateOf(t, now) != stateActive {
 		return false
 	}
@@ -106,113 +112,82 @@ func expiresSoon(t auth.Credential, now time.Time) bool {
 	return t.ExpiresAt.Sub(now) <= lifetime/4
 }
 
-// order sorts tokens, which are the newest first, for the list. Expired tokens come last, and
-// a token in its grace period after the one that has replaced it.
-func (f tokenFilter) order(tokens []auth.Credential, now time.Time) []auth.Credential {
-	sorted := make([]*auth.Credential, len(tokens)) // records are large
-	for i := range tokens {
-		sorted[i] = &tokens[i]
+// newest is the order of the stores, and the default.
+const newest = "newest"
+
+// The orders of the lists, by name.
+var (
+	tokenSorts   = map[string]order{newest: nil, "oldest": byAge, "last_used": byUse, "expiring": byExpiry, "name": byName}
+	sessionSorts = map[string]order{newest: nil, "oldest": byAge, "last_used": bySeen}
+)
+
+// An order returns the key by which a record is sorted. Those with the same key are sorted newest
+// first. If it is nil, all are.
+type order func(c *auth.Credential, now time.Time) sortKey
+
+// A sortKey is compared by its number, and then by its text, byte by byte.
+type sortKey struct {
+	number int64
+	text   string
+}
+
+func (k sortKey) compare(other sortKey) int {
+	if k.number != other.number {
+		return cmp.Compare(k.number, other.number)
 	}
-	slices.SortStableFunc(sorted, func(a, b *auth.Credential) int {
-		expired := a.Expired(now)
-		if order := cmp.Compare(rank(expired), rank(b.Expired(now))); order != 0 {
+	return strings.Compare(k.text, other.text)
+}
+
+func byAge(c *auth.Credential, _ time.Time) sortKey { return sortKey{text: c.ID} }
+
+func byName(c *auth.Credential, _ time.Time) sortKey { return sortKey{text: strings.ToLower(c.Name)} }
+
+// byUse begins with the latest use. What was never used comes last.
+func byUse(c *auth.Credential, _ time.Time) sortKey {
+	if c.LastUsedAt.IsZero() {
+		return sortKey{number: math.MaxInt64}
+	}
+	return sortKey{number: -c.LastUsedAt.UnixMicro()}
+}
+
+// bySeen is byUse for sessions: the sign-in counts as a use.
+func bySeen(c *auth.Credential, _ time.Time) sortKey {
+	return sortKey{number: -lastSeen(c).UnixMicro()}
+}
+
+// byExpiry begins with what expires soonest, then what never does, then what has just expired.
+func byExpiry(c *auth.Credential, now time.Time) sortKey {
+	const never = 1 << 60 // behind the year 9999, in microseconds
+	switch {
+	case c.ExpiresAt.IsZero():
+		return sortKey{number: never}
+	case c.Expired(now):
+		return sortKey{number: 2*never - c.ExpiresAt.UnixMicro()}
+	}
+	return sortKey{number: c.ExpiresAt.UnixMicro()}
+}
+
+// sort sorts records, which are the newest first.
+func (by order) sort(records []*auth.Credential, now time.Time) {
+	if by == nil {
+		return
+	}
+	type entry struct {
+		sortKey
+		age    int
+		record *auth.Credential
+	}
+	entries := make([]entry, len(records))
+	for i, c := range records {
+		entries[i] = entry{by(c, now), i, c}
+	}
+	slices.SortFunc(entries, func(a, b entry) int {
+		if order := a.compare(b.sortKey); order != 0 {
 			return order
 		}
-		switch f.Sort {
-		case "used":
-			return b.LastUsedAt.Compare(a.LastUsedAt)
-		case "expires":
-			if order := cmp.Compare(rank(a.ExpiresAt.IsZero()), rank(b.ExpiresAt.IsZero())); order != 0 {
-				return order
-			}
-			if expired {
-				return b.ExpiresAt.Compare(a.ExpiresAt)
-			}
-			return a.ExpiresAt.Compare(b.ExpiresAt)
-		}
-		return 0
+		return a.age - b.age
 	})
-	ordered := make([]auth.Credential, len(tokens))
-	for i, t := range sorted {
-		ordered[i] = *t
+	for i, e := range entries {
+		records[i] = e.record
 	}
-	return withReplaced(ordered, now)
-}
-
-func rank(last bool) int {
-	if last {
-		return 1
-	}
-	return 0
-}
-
-// withReplaced moves each token in its grace period to below its successor.
-func withReplaced(tokens []auth.Credential, now time.Time) []auth.Credential {
-	replaced := make(map[string]auth.Credential) // by ID
-	for _, t := range tokens {
-		if stateOf(t, now) == stateSuperseded {
-			replaced[t.ID] = t
-		}
-	}
-	if len(replaced) == 0 {
-		return tokens
-	}
-	follows := make(map[string]bool)
-	for _, t := range tokens {
-		if _, found := replaced[t.Previous]; found && stateOf(t, now) == stateActive {
-			follows[t.Previous] = true
-		}
-	}
-	ordered := make([]auth.Credential, 0, len(tokens))
-	for _, t := range tokens {
-		if follows[t.ID] {
-			continue
-		}
-		ordered = append(ordered, t)
-		if follows[t.Previous] {
-			ordered = append(ordered, replaced[t.Previous])
-		}
-	}
-	return ordered
-}
-
-// pageBounds returns which tokens are on page n, from 1. A token is on the page of its
-// successor, which may therefore have one more.
-func pageBounds(tokens []auth.Credential, n int) (start, end int) {
-	edge := func(i int) int {
-		i = min(i, len(tokens))
-		if 0 < i && i < len(tokens) && tokens[i-1].Previous != "" && tokens[i-1].Previous == tokens[i].ID {
-			i++
-		}
-		return i
-	}
-	return edge((n - 1) * perPage), edge(n * perPage)
-}
-
-// distinctNames returns what the links of each token call it: its name, with the hint if
-// another token on the page has the same name, and with a number if that is the same too.
-func distinctNames(tokens []auth.Credential) []string {
-	names, count := make([]string, len(tokens)), make(map[string]int)
-	for _, t := range tokens {
-		count[t.Name]++
-	}
-	for i, t := range tokens {
-		names[i] = t.Name
-		if count[t.Name] > 1 && t.Hint != "" {
-			names[i] += " " + t.Hint
-		}
-	}
-	return numbered(names)
-}
-
-// numbered adds a number to the second and later ones of equal names.
-func numbered(names []string) []string {
-	used := make(map[string]bool)
-	for i, name := range names {
-		for n := 2; used[names[i]]; n++ {
-			names[i] = name + " (" + strconv.Itoa(n) + ")"
-		}
-		used[names[i]] = true
-	}
-	return names
 }

@@ -61,14 +61,15 @@ func TestTokensPage_filter(t *testing.T) {
 			"?state=expiring":             {"soon"},
 			"?state=superseded":           {"rotated"},
 			"?state=expired":              {"gone"},
-			"?sort=expires":               {"soon", "rotated", "rotated", "Deploy", "bound", "gone"},
-			"?sort=used":                  {"Deploy", "rotated", "rotated", "bound", "soon", "gone"},
+			"?sort=expiring":              {"soon", "rotated", "rotated", "Deploy", "bound", "gone"},
+			"?sort=last_used":             {"Deploy", "rotated", "rotated", "bound", "soon", "gone"},
 			"?search=+dEPLOY+":            {"Deploy"},
 			"?search=notes:write":         {"Deploy"},
 			"?search=192.0.2":             {"bound"},
 			"?search=rot&state=active":    {"rotated"},
 			"?search=" + next.Hint[len(next.Hint)-4:]: {"rotated"},
 			"?search=absent":                      {},
+			"?search=acme_pat":                    {}, // begins all hints
 			"?search=" + strings.Repeat("x ", 60): all,
 		} {
 			require.Equal(t, want, ada.rows(strings.ReplaceAll(query, " ", "+")), query)
@@ -85,7 +86,7 @@ func TestTokensPage_linksKeepTheFilter(t *testing.T) {
 	for i := range 60 {
 		ada.token(fmt.Sprintf("token-%d", i))
 	}
-	ada.get("/?search=Token&sort=expires").page(http.StatusOK, `href="?page=2&amp;search=Token&amp;sort=expires"`, "1 to 50 of 60")
+	ada.get("/?search=Token&sort=expiring").page(http.StatusOK, `href="?page=2&amp;search=Token&amp;sort=expiring"`, "1 to 50 of 60")
 	plaintext, _ := ada.token("secret")
 	text := ada.get("/?search="+url.QueryEscape(plaintext)).page(http.StatusOK, "1 to 50 of 61")
 	require.NotContains(t, text, plaintext)
@@ -212,4 +213,40 @@ func TestConfig_thousands(t *testing.T) {
 	}).signIn("ada")
 	ada.fill(auth.KindToken, 1005, 1005)
 	ada.get("/").page(http.StatusOK, "1 to 50 of 1\u202f005")
+}
+
+// The page and the API find the same tokens, and sort them in the same way.
+func TestFilter_pageAndAPI(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		ada := s.signIn("ada")
+		ada.issue("gone", time.Minute, "notes:read")
+		time.Sleep(time.Second)
+		ada.issue("soon", 2*time.Hour, "notes:read")
+		time.Sleep(100 * time.Minute)
+		require.NoError(t, ada.store.Create(t.Context(), auth.Credential{
+			ID: auth.NewIdempotency(), Kind: auth.KindToken, UserID: "ada", Name: "ÜBER deploy", Hint: "acme_pat_…Wx9z", Scopes: "notes:write",
+			CreatedAt: time.Now().UTC(), LastUsedAt: time.Now().UTC(),
+		}, 0))
+		time.Sleep(time.Second)
+		_, _, err := ada.bearer.Issue(t.Context(), "ada", auth.TokenOptions{
+			Name: "bound", Scopes: []string{auth.FullAccess}, Lifetime: time.Hour, Networks: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")},
+		})
+		require.NoError(t, err)
+		for query, want := range map[string]string{
+			"search=über": "ÜBER deploy", "search=ÜBER+DE": "ÜBER deploy", "search=wX9Z": "ÜBER deploy", "search=" + url.QueryEscape("acme_pat_…Wx9z"): "ÜBER deploy",
+			"search=x9z": "", "search=acme": "", "search=NOTES:r": "soon gone", "search=notes:write+x": "", "search=2001:DB8::": "bound", "search=*": "bound",
+			"search=" + strings.Repeat("x", 23): "", "state=active": "bound ÜBER-deploy soon", "state=expiring": "soon", "state=superseded": "", "state=expired": "gone",
+			"sort=expiring": "soon bound ÜBER-deploy gone", "sort=last_used": "ÜBER-deploy bound soon gone", "state=expiring&sort=expiring&search=oo": "soon",
+		} {
+			want := strings.Fields(strings.ReplaceAll(want, " deploy", "-deploy"))
+			for i := range want {
+				want[i] = strings.ReplaceAll(want[i], "-", " ")
+			}
+			require.Equal(t, append([]string{}, want...), ada.rows("?"+query), query)
+			listed, _ := ada.listed(query)
+			require.Equal(t, want, append([]string{}, listed...), query)
+		}
+	})
 }

@@ -2,132 +2,74 @@ package settings
 
 import (
 	"context"
-	"maps"
-	"net/url"
-	"strconv"
 
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// maxShown is how many records the pages of a list of sessions show together, and maxRead how
-// many records are read to find them. The list of tokens shows all that were read.
+// This file reads the records of a user: for the lists of the page and the API, and for what is
+// found or counted among the records.
+
+// maxBatch is how many records a store returns at most, and maxRead how many are read to answer a
+// request.
 const (
-	perPage  = 50
-	maxShown = 1000
+	maxBatch = 1000
 	maxRead  = 10_000
 )
 
 // A lister is the List of an authenticator.
 type lister func(ctx context.Context, userID string, page auth.Page) ([]auth.Credential, error)
 
-// A part is a part of a user's records, newest first.
-type part struct {
-	records []auth.Credential
-	next    string // the ID after which the next part begins; empty if there is none
-}
-
-// collect returns the records of a page that keep accepts. Those that it leaves out, such as
-// expired sessions, must not hide others behind them, so they do not count, and collect reads
-// more. After maxRead records it stops: the part then has fewer than page.Limit records, even
-// none, and a next part.
-func (r *request) collect(list lister, page auth.Page, keep func(auth.Credential) bool) (part, error) {
-	var p part
-	last, limit := page.After, page.Limit
-	page.Limit = min(limit+1, maxShown) // one more shows whether there is a next part
-	for read := 0; read < maxRead; {
-		page.After = last
+// read calls use for the user's records behind page.After, the newest first, until it returns false:
+// it does not want that record. The first batch has page.Limit records, for callers that need few.
+// next is the ID behind which the records begin that use has not accepted. It is empty if there are
+// none.
+func (r *request) read(list lister, page auth.Page, use func(*auth.Credential) bool) (next string, err error) {
+	for n := 0; n < maxRead; {
+		page.Limit = min(page.Limit, maxBatch, maxRead-n)
 		batch, err := list(r.Context(), r.id.UserID, page)
 		if err != nil {
-			return part{}, err
+			return "", err
 		}
-		for _, c := range batch {
-			if keep(c) {
-				if len(p.records) == limit {
-					p.next = last
-					return p, nil
-				}
-				p.records = append(p.records, c)
+		for i := range batch {
+			if !use(&batch[i]) {
+				return page.After, nil
 			}
-			last = c.ID
+			page.After = batch[i].ID
 		}
 		if len(batch) < page.Limit {
-			return p, nil
+			return "", nil
 		}
-		read += len(batch)
-		page.Limit = maxShown
+		n += len(batch)
+		page.Limit = maxBatch
 	}
-	p.next = last
-	return p, nil
+	others, err := list(r.Context(), r.id.UserID, auth.Page{After: page.After, Limit: 1})
+	if len(others) == 0 {
+		return "", err
+	}
+	return page.After, err
 }
 
-// collectPage is collect for the part that the query of a page asks for.
-func (r *request) collectPage(list lister, keep func(auth.Credential) bool) (part, error) {
-	return r.collect(list, auth.Page{After: r.after(), Limit: maxShown}, keep)
+// A part is a part of a user's records, the newest first.
+type part struct {
+	records []*auth.Credential
+	next    string // the ID behind which the next part begins; empty if there is none
 }
 
-// after returns the ID after which the requested part of a list begins.
-func (r *request) after() string { return r.URL.Query().Get("after") }
-
-// A pager links to the neighbors of a page. Its links are relative, and empty if there is no
-// such page.
-type pager struct {
-	Number         int
-	Previous, Next string // within this part of the list
-	Older, Newest  string // the next part, and the first
-}
-
-// paginate returns the page of a part that the query asks for.
-func (r *request) paginate(p part) ([]auth.Credential, pager) {
-	n, pages := r.pageNumber(len(p.records))
-	return p.records[(n-1)*perPage : min(n*perPage, len(p.records))], r.pager(nil, n, pages, p.next)
-}
-
-// pageNumber returns the page that the query asks for, and how many there are.
-func (r *request) pageNumber(total int) (n, pages int) {
-	pages = max(1, (total+perPage-1)/perPage)
-	n, _ = strconv.Atoi(r.URL.Query().Get("page"))
-	return min(max(n, 1), pages), pages
-}
-
-// pager links to the neighbors of page n of a part, with the filter of the list. next is that of
-// the part.
-func (r *request) pager(filter url.Values, n, pages int, next string) pager {
-	link := func(name, value, after string) string {
-		q := url.Values{name: {value}}
-		if after != "" {
-			q.Set("after", after)
+// collect returns the first page.Limit records behind page.After that keep accepts. Those that it
+// leaves out, such as expired sessions, must not hide others behind them, so they do not count.
+// If they are so many that maxRead ends the part, it has fewer records, even none, and a next part.
+func (r *request) collect(list lister, page auth.Page, keep func(*auth.Credential) bool) (p part, err error) {
+	limit := page.Limit
+	page.Limit++ // one more shows whether there is a next part
+	p.next, err = r.read(list, page, func(c *auth.Credential) bool {
+		switch {
+		case !keep(c):
+			return true
+		case len(p.records) == limit:
+			return false
 		}
-		maps.Copy(q, filter)
-		return "?" + q.Encode()
-	}
-	p := pager{Number: n}
-	if n > 1 {
-		p.Previous = link("page", strconv.Itoa(n-1), r.after())
-	}
-	if n < pages {
-		p.Next = link("page", strconv.Itoa(n+1), r.after())
-	}
-	if next != "" {
-		p.Older = link("after", next, "")
-	}
-	if r.after() != "" {
-		p.Newest = link("page", "1", "")
-	}
-	return p
-}
-
-// maxNamed is how many credentials a confirmation names.
-const maxNamed = 20
-
-// names returns the first of the names in a confirmation, and a text for the others. If
-// there may be more than were read, it does not count them.
-func (r *request) names(names []string, more bool) (first []string, rest string) {
-	hidden := len(names) - maxNamed
-	switch {
-	case more:
-		return names[:min(maxNamed, len(names))], r.texts.get("more.some")
-	case hidden > 0:
-		return names[:maxNamed], r.texts.plural("more", hidden)
-	}
-	return names, ""
+		p.records = append(p.records, c)
+		return true
+	})
+	return p, err
 }

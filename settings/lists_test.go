@@ -162,3 +162,12 @@ func TestLists_invalidAfter(t *testing.T) {
 	text := ada.get("/?after=0").page(http.StatusOK, "There are no older ones.", "Show the newest")
 	require.NotContains(t, text, "You have no tokens yet")
 }
+
+// A list that ends where the work for one page does has no next page.
+func TestLists_endAtTheBound(t *testing.T) {
+	t.Parallel()
+	ada := newService(t).signIn("ada")
+	ada.fill(auth.KindSession, 9_999, 0)
+	require.NotContains(t, ada.get("/sessions").page(http.StatusOK), "There are older ones")
+	require.Nil(t, ada.get("/api/sessions").status(http.StatusOK).object()["next"])
+}

@@ -159,30 +159,27 @@ func (r *request) newTokenPage() error {
 	return r.showTokenForm(http.StatusOK, f)
 }
 
+// maxCounted is how many records are read to count the tokens for the form.
+const maxCounted = 2000
+
 // countTokens says how many tokens of how many the user has, and that this is the maximum if it
 // is. Both are empty if there is none, or if the user has too many records to read them all here.
 func (r *request) countTokens() (count, reached string, err error) {
-	const batches = 2
-	limit, n, page := r.bearer.Policy().MaxPerUser, 0, auth.Page{Limit: maxShown}
-	for read, more := 0, limit > 0; more && n < limit; read++ {
-		if read == batches {
-			return "", "", nil
-		}
-		batch, err := r.bearer.List(r.Context(), r.id.UserID, page)
-		if err != nil {
-			return "", "", err
-		}
-		for _, t := range batch {
-			if page.After = t.ID; !t.Superseded && !t.Expired(r.now) {
-				n++
-			}
-		}
-		more = len(batch) == maxShown
-	}
+	limit, n, read := r.bearer.Policy().MaxPerUser, 0, 0
 	if limit == 0 {
 		return "", "", nil
 	}
-	args := []string{"n", strconv.Itoa(min(n, limit)), "limit", strconv.Itoa(limit)}
+	_, err = r.read(r.bearer.List, auth.Page{Limit: maxBatch}, func(t *auth.Credential) bool {
+		read++
+		if !t.Superseded && !t.Expired(r.now) {
+			n++
+		}
+		return n < limit && read < maxCounted
+	})
+	if err != nil || n < limit && read == maxCounted {
+		return "", "", err
+	}
+	args := []string{"n", strconv.Itoa(n), "limit", strconv.Itoa(limit)}
 	if n >= limit {
 		reached = r.texts.get("new.reached", args...)
 	}

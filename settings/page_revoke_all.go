@@ -12,11 +12,10 @@ import (
 // maxUnconfirmed is how many tokens can be revoked together without typing their number.
 const maxUnconfirmed = 5
 
-// liveTokens returns the tokens that can be used, the newest first, among maxRead. more says
-// that there may be others.
-func (r *request) liveTokens() (tokens []auth.Credential, more bool, err error) {
-	found, err := r.collectTokens(func(t auth.Credential) bool { return !t.Expired(r.now) })
-	return found.records, found.next != "", err
+// liveTokens returns the tokens that can be used, the newest first. If there is a next part, there
+// may be others.
+func (r *request) liveTokens() (part, error) {
+	return r.collect(r.bearer.List, auth.Page{Limit: maxRead}, func(t *auth.Credential) bool { return !t.Expired(r.now) })
 }
 
 func (r *request) revokeTokensPage() error { return r.showRevokeTokens("") }
@@ -24,10 +23,11 @@ func (r *request) revokeTokensPage() error { return r.showRevokeTokens("") }
 // showRevokeTokens asks before all tokens are revoked. If that was sent with another number
 // than theirs, it is asked again with an error.
 func (r *request) showRevokeTokens(fault string) error {
-	tokens, more, err := r.liveTokens()
+	live, err := r.liveTokens()
 	if err != nil {
 		return err
 	}
+	tokens, more := live.records, live.next != ""
 	names := make([]string, len(tokens))
 	for i, t := range tokens[:min(maxNamed, len(tokens))] { // only these are shown
 		names[i] = r.texts.get("revoke.tokens.item", "name", isolate(t.Name), "hint", isolate(t.Hint))
@@ -67,11 +67,11 @@ func (r *request) revokeTokensForm() error {
 	if err != nil {
 		return err
 	}
-	tokens, _, err := r.liveTokens()
+	tokens, err := r.liveTokens()
 	if err != nil {
 		return err
 	}
-	if n := len(tokens); n > maxUnconfirmed && digits(form.Get("number")) != strconv.Itoa(n) {
+	if n := len(tokens.records); n > maxUnconfirmed && digits(form.Get("number")) != strconv.Itoa(n) {
 		return r.showRevokeTokens(r.texts.get("error.number", "number", r.texts.number(n)))
 	}
 	if _, err := r.bearer.RevokeAll(r.Context(), r.id.UserID); err != nil {

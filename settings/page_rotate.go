@@ -3,6 +3,8 @@ package settings
 import (
 	"net/http"
 	"time"
+
+	"github.com/seed-31c5bcb2/auth"
 )
 
 // A rotation is the form for rotating a token or a client secret.
@@ -46,4 +48,47 @@ func (r *request) overlaps(limit time.Duration, expires time.Time) []overlapChoi
 func parseOverlap(choice string) (time.Duration, bool) {
 	d, err := time.ParseDuration(choice)
 	return d, err == nil && d >= 0
+}
+
+func (r *request) rotateTokenPage() error { return r.showTokenRotation(true) }
+
+func (r *request) showTokenRotation(valid bool) error {
+	t, err := r.pathToken()
+	switch {
+	case err != nil:
+		return err
+	case stateOf(&t, r.now) != stateActive:
+		return auth.ErrConflict
+	}
+	replaced, err := r.replacedFacts(t)
+	if err != nil {
+		return err
+	}
+	text := r.texts.get("rotate.token.text")
+	if replaced != nil {
+		text = r.texts.get("rotate.token.previous", "hint", replaced[0].Codes[0])
+	}
+	return r.showRotation("tokens", r.texts.get("rotate.token.heading", "name", t.Name), rotation{
+		Text: text, Choices: r.overlaps(r.bearer.Policy().MaxOverlap, t.ExpiresAt), Back: "",
+	}, valid)
+}
+
+func (r *request) rotateTokenForm() error {
+	form, err := r.form()
+	if err != nil {
+		return err
+	}
+	overlap, ok := parseOverlap(form.Get("overlap"))
+	if !ok {
+		return r.showTokenRotation(false)
+	}
+	r.mayHaveSecret() // for the navigation
+	plaintext, made, err := r.rotateToken(r.PathValue("id"), overlap)
+	switch {
+	case err != nil && problemOf(err).Code == codeInvalidArgument:
+		return r.showTokenRotation(false)
+	case err != nil:
+		return err
+	}
+	return r.showToken("plaintext.rotated.heading", made, plaintext)
 }

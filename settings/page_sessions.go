@@ -24,7 +24,7 @@ type sessionRow struct {
 	Expires *moment
 }
 
-func (r *request) sessionRow(s auth.Credential) sessionRow {
+func (r *request) sessionRow(s *auth.Credential) sessionRow {
 	row := sessionRow{
 		ID: s.ID, Device: r.texts.device(s.Name), Mobile: isMobile(s.Name), Acted: s.Actor != "",
 		Current: s.ID == r.id.CredentialID, Address: address(cmp.Or(s.LastUsedFrom, s.CreatedFrom)),
@@ -58,24 +58,24 @@ func address(addr netip.Addr) string {
 }
 
 // isOther reports whether s is another session than that of this request, and can be used.
-func (r *request) isOther(s auth.Credential) bool {
+func (r *request) isOther(s *auth.Credential) bool {
 	return s.ID != r.id.CredentialID && r.isLive(s)
 }
 
 // sessionsPage lists the current session first, then the most recently used ones.
 func (r *request) sessionsPage() error {
-	sessions, err := r.collectPage(r.cookie.List, r.isOther)
+	sessions, err := r.collect(r.cookie.List, auth.Page{After: r.after(), Limit: maxShown}, r.isOther)
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(sessions.records, func(a, b auth.Credential) int { return lastSeen(b).Compare(lastSeen(a)) })
+	order(bySeen).sort(sessions.records, r.now)
 	first := r.after() == ""
 	others := len(sessions.records) > 0 || sessions.next != "" || !first
 	if first {
 		current, err := r.cookie.Get(r.Context(), r.id.UserID, r.id.CredentialID)
 		switch {
 		case err == nil:
-			sessions.records = slices.Insert(sessions.records, 0, current)
+			sessions.records = slices.Insert(sessions.records, 0, &current)
 		case problemOf(err).Code != codeNotFound: // it may have ended just now
 			return err
 		}
@@ -96,7 +96,7 @@ func (r *request) endSessionPage() error {
 	if err != nil {
 		return err
 	}
-	row := r.sessionRow(s)
+	row := r.sessionRow(&s)
 	heading, c := "end.session.heading", confirmation{
 		Text: r.texts.get("end.session.text"), Button: r.texts.get("end.session.button"), Back: "sessions",
 		Facts: r.sessionFacts(row),

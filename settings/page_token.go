@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/internal/navigation"
@@ -41,7 +42,7 @@ func (r *request) tokenPage() error {
 	if err != nil {
 		return err
 	}
-	s := stateOf(t, r.now)
+	s := stateOf(&t, r.now)
 	v := tokenView{
 		ID: t.ID, Facts: r.tokenFacts(t), History: history, Live: s != stateExpired, Current: s == stateActive,
 	}
@@ -98,25 +99,17 @@ func (r *request) history(t auth.Credential) ([]historyEntry, error) {
 }
 
 // successor returns the token that has replaced t, or nil if it cannot be found. It is newer than
-// t, and lists have the newest first.
+// t, except if the clocks of two processes differ, and lists have the newest first.
 func (r *request) successor(t auth.Credential) (*auth.Credential, error) {
-	page := auth.Page{Limit: maxShown}
-	for range maxRead / maxShown {
-		batch, err := r.bearer.List(r.Context(), r.id.UserID, page)
-		if err != nil {
-			return nil, err
+	var next *auth.Credential
+	earliest := t.CreatedAt.Add(-time.Minute)
+	_, err := r.read(r.bearer.List, auth.Page{Limit: maxBatch}, func(c *auth.Credential) bool {
+		if c.Previous == t.ID {
+			next = c
 		}
-		for i := range batch {
-			if batch[i].Previous == t.ID {
-				return &batch[i], nil
-			}
-		}
-		if len(batch) < maxShown || batch[len(batch)-1].CreatedAt.Before(t.CreatedAt) {
-			break
-		}
-		page.After = batch[len(batch)-1].ID
-	}
-	return nil, nil
+		return next == nil && !c.CreatedAt.Before(earliest)
+	})
+	return next, err
 }
 
 // editableToken returns the token in the path, if it can be changed: it was not rotated, has not
@@ -126,7 +119,7 @@ func (r *request) editableToken() (auth.Credential, error) {
 	switch {
 	case err != nil:
 		return t, err
-	case stateOf(t, r.now) != stateActive:
+	case stateOf(&t, r.now) != stateActive:
 		return t, auth.ErrConflict
 	}
 	return t, r.checkScopes(t.Scopes.List())

@@ -3,6 +3,11 @@ package settings
 import (
 	"net/http"
 	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -34,7 +39,7 @@ type access struct {
 // maxInlineScope is how long the only scope of a token may be to be shown without opening it.
 const maxInlineScope = 24
 
-func (ts texts) access(t auth.Credential) access {
+func (ts texts) access(t *auth.Credential) access {
 	a := access{Full: t.Scopes == auth.FullAccess, Summary: ts.get("scopes.full")}
 	if !a.Full {
 		a.Scopes = t.Scopes.List()
@@ -58,7 +63,7 @@ func networkText(n netip.Prefix) string {
 	return n.String()
 }
 
-func (r *request) tokenRow(t auth.Credential) tokenRow {
+func (r *request) tokenRow(t *auth.Credential) tokenRow {
 	row := tokenRow{
 		ID: t.ID, Name: t.Name, Hint: t.Hint, Access: r.texts.access(t), State: stateOf(t, r.now),
 		Created: r.texts.moment(t.CreatedAt, r.now), Expires: r.optionalMoment(t.ExpiresAt), Used: r.optionalMoment(t.LastUsedAt),
@@ -74,7 +79,7 @@ func (r *request) tokenRow(t auth.Credential) tokenRow {
 }
 
 // tokenRows returns the rows of a page of the list.
-func (r *request) tokenRows(tokens []auth.Credential) []tokenRow {
+func (r *request) tokenRows(tokens []*auth.Credential) []tokenRow {
 	rows, labels := make([]tokenRow, len(tokens)), distinctNames(tokens)
 	for i, t := range tokens {
 		rows[i] = r.tokenRow(t)
@@ -96,25 +101,11 @@ func (r *request) optionalMoment(t time.Time) *moment {
 	return &m
 }
 
-// collectTokens returns the part of the user's tokens that the query asks for: those that keep
-// accepts among maxRead.
-func (r *request) collectTokens(keep func(auth.Credential) bool) (part, error) {
-	tokens, err := r.collect(r.bearer.List, auth.Page{After: r.after(), Limit: maxRead}, keep)
-	if err != nil || tokens.next == "" {
-		return tokens, err
-	}
-	more, err := r.bearer.List(r.Context(), r.id.UserID, auth.Page{After: tokens.next, Limit: 1})
-	if len(more) == 0 {
-		tokens.next = ""
-	}
-	return tokens, err
-}
-
 // A tokenList is the data of the list.
 type tokenList struct {
 	Tokens        []tokenRow
 	Live          bool // whether any of the tokens can be used, shown or not
-	Filter        tokenFilter
+	Filter        filter
 	States, Sorts []option
 	Toolbar       bool
 	Filtered      bool   // the filter leaves tokens out
@@ -125,13 +116,28 @@ type tokenList struct {
 	MaxSearch     int
 }
 
+// A choice is a value that the toolbar offers, and the key of its text.
+type choice struct{ value, text string }
+
+var (
+	stateChoices = []choice{
+		{"", "filter.state.all"}, {string(stateActive), "filter.state.active"}, {stateExpiring, "filter.state.expiring"},
+		{string(stateSuperseded), "filter.state.superseded"}, {string(stateExpired), "filter.state.expired"},
+	}
+	sortChoices = []choice{{"", "filter.sort.newest"}, {"expiring", "filter.sort.expires"}, {"last_used", "filter.sort.used"}}
+
+	// secretLike matches what may be the plaintext of a credential, which must not get into
+	// links. The pattern of the search field is the same.
+	secretLike = regexp.MustCompile(`[0-9A-Za-z]{24}`)
+)
+
 // An option is an option of a select element.
 type option struct {
 	Value, Text string
 	Selected    bool
 }
 
-func (ts texts) options(choices []filterChoice, selected string) []option {
+func (ts texts) options(choices []choice, selected string) []option {
 	options := make([]option, len(choices))
 	for i, c := range choices {
 		options[i] = option{c.value, ts.get(c.text), c.value == selected}
@@ -139,17 +145,40 @@ func (ts texts) options(choices []filterChoice, selected string) []option {
 	return options
 }
 
+// pageFilter returns the filter that the query of the page names. It ignores what the toolbar does
+// not offer, and a search for what may be a plaintext.
+func pageFilter(query url.Values) filter {
+	f := parseFilter(query)
+	if len(f.Search) > maxSearch || secretLike.MatchString(f.Search) {
+		f.Search = ""
+	}
+	f.Sort, f.States = offered(f.Sort, sortChoices), nil
+	if state := offered(query.Get("state"), stateChoices); state != "" {
+		f.States = []string{state}
+	}
+	return f
+}
+
+// offered returns a value, or "" if it is not among the choices.
+func offered(value string, choices []choice) string {
+	if slices.ContainsFunc(choices, func(c choice) bool { return c.value == value }) {
+		return value
+	}
+	return ""
+}
+
 func (r *request) tokensPage() error {
-	f := parseTokenFilter(r.URL.Query())
+	f := pageFilter(r.URL.Query())
 	live, matches := false, f.matcher(r.now)
-	tokens, err := r.collectTokens(func(t auth.Credential) bool {
+	tokens, err := r.collect(r.bearer.List, auth.Page{After: r.after(), Limit: maxRead}, func(t *auth.Credential) bool {
 		live = live || !t.Expired(r.now)
 		return matches(t)
 	})
 	if err != nil {
 		return err
 	}
-	tokens.records = f.order(tokens.records, r.now)
+	tokenSorts[f.Sort].sort(tokens.records, r.now)
+	tokens.records = r.arrange(tokens.records)
 	list := r.pageOfTokens(f, tokens)
 	list.Live = live
 	return r.show(http.StatusOK, "tokens", view{
@@ -157,16 +186,45 @@ func (r *request) tokensPage() error {
 	})
 }
 
+// arrange moves expired tokens to the end of a sorted list, and each token in its grace period to
+// below the one that has replaced it.
+func (r *request) arrange(tokens []*auth.Credential) []*auth.Credential {
+	replaced, successors := make(map[string]*auth.Credential), make(map[string]bool) // by the ID of the replaced one
+	for _, t := range tokens {
+		switch {
+		case t.Expired(r.now):
+		case t.Superseded:
+			replaced[t.ID] = t
+		case t.Previous != "":
+			successors[t.Previous] = true
+		}
+	}
+	arranged, expired := make([]*auth.Credential, 0, len(tokens)), []*auth.Credential(nil)
+	for _, t := range tokens {
+		switch {
+		case t.Expired(r.now):
+			expired = append(expired, t)
+		case t.Superseded && successors[t.ID]: // below its successor
+		default:
+			arranged = append(arranged, t)
+			if old := replaced[t.Previous]; old != nil && !t.Superseded {
+				arranged = append(arranged, old)
+			}
+		}
+	}
+	return append(arranged, expired...)
+}
+
 // pageOfTokens returns the page of the list that the query asks for.
-func (r *request) pageOfTokens(f tokenFilter, tokens part) tokenList {
+func (r *request) pageOfTokens(f filter, tokens part) tokenList {
 	total := len(tokens.records)
 	n, pages := r.pageNumber(total)
 	start, end := pageBounds(tokens.records, n)
 	list := tokenList{
 		Tokens: r.tokenRows(tokens.records[start:end]), Filter: f,
 		Toolbar: total > 1 || f.narrows(), Filtered: f.narrows(), Pager: r.pager(f.query(), n, pages, tokens.next),
-		States: r.texts.options(filterStates, f.State), Sorts: r.texts.options(filterSorts, f.Sort),
-		SearchPattern: "(?!.*" + secretLike.String() + ").*", MaxSearch: maxFilter,
+		States: r.texts.options(stateChoices, strings.Join(f.States, "")), Sorts: r.texts.options(sortChoices, f.Sort),
+		SearchPattern: "(?!.*" + secretLike.String() + ").*", MaxSearch: maxSearch,
 	}
 	if total > 0 && (list.Toolbar || r.after() != "") {
 		list.Range = r.rangeText(start+1, end, total, tokens.next != "")
@@ -187,115 +245,43 @@ func (r *request) rangeText(from, to, total int, more bool) string {
 	return r.texts.get("tokens.range", args...)
 }
 
-// pathToken returns the token whose ID is in the path.
-func (r *request) pathToken() (auth.Credential, error) {
-	return r.bearer.Get(r.Context(), r.id.UserID, r.PathValue("id"))
+// pageBounds returns which tokens are on page n, from 1. A token is on the page of its
+// successor, which may therefore have one more.
+func pageBounds(tokens []*auth.Credential, n int) (start, end int) {
+	edge := func(i int) int {
+		i = min(i, len(tokens))
+		if 0 < i && i < len(tokens) && tokens[i-1].Previous != "" && tokens[i-1].Previous == tokens[i].ID {
+			i++
+		}
+		return i
+	}
+	return edge((n - 1) * perPage), edge(n * perPage)
 }
 
-func (r *request) rotateTokenPage() error { return r.showTokenRotation(true) }
-
-func (r *request) showTokenRotation(valid bool) error {
-	t, err := r.pathToken()
-	switch {
-	case err != nil:
-		return err
-	case stateOf(t, r.now) != stateActive:
-		return auth.ErrConflict
+// distinctNames returns what the links of each token call it: its name, with the hint if
+// another token on the page has the same name, and with a number if that is the same too.
+func distinctNames(tokens []*auth.Credential) []string {
+	names, count := make([]string, len(tokens)), make(map[string]int)
+	for _, t := range tokens {
+		count[t.Name]++
 	}
-	replaced, err := r.replacedFacts(t)
-	if err != nil {
-		return err
+	for i, t := range tokens {
+		names[i] = t.Name
+		if count[t.Name] > 1 && t.Hint != "" {
+			names[i] += " " + t.Hint
+		}
 	}
-	text := r.texts.get("rotate.token.text")
-	if replaced != nil {
-		text = r.texts.get("rotate.token.previous", "hint", replaced[0].Codes[0])
-	}
-	return r.showRotation("tokens", r.texts.get("rotate.token.heading", "name", t.Name), rotation{
-		Text: text, Choices: r.overlaps(r.bearer.Policy().MaxOverlap, t.ExpiresAt), Back: "",
-	}, valid)
+	return numbered(names)
 }
 
-func (r *request) rotateTokenForm() error {
-	form, err := r.form()
-	if err != nil {
-		return err
+// numbered adds a number to the second and later ones of equal names.
+func numbered(names []string) []string {
+	used := make(map[string]bool)
+	for i, name := range names {
+		for n := 2; used[names[i]]; n++ {
+			names[i] = name + " (" + strconv.Itoa(n) + ")"
+		}
+		used[names[i]] = true
 	}
-	overlap, ok := parseOverlap(form.Get("overlap"))
-	if !ok {
-		return r.showTokenRotation(false)
-	}
-	r.mayHaveSecret() // for the navigation
-	plaintext, made, err := r.rotateToken(r.PathValue("id"), overlap)
-	switch {
-	case err != nil && problemOf(err).Code == codeInvalidArgument:
-		return r.showTokenRotation(false)
-	case err != nil:
-		return err
-	}
-	return r.showToken("plaintext.rotated.heading", made, plaintext)
-}
-
-func (r *request) revokeTokenPage() error {
-	t, err := r.pathToken()
-	if err != nil {
-		return err
-	}
-	replaced, err := r.replacedFacts(t)
-	if err != nil {
-		return err
-	}
-	heading, text, button := "revoke.token.heading", "revoke.token.text", "revoke.token.button"
-	if t.Expired(r.now) {
-		heading, text, button = "remove.token.heading", "remove.token.text", "remove.token.button"
-	}
-	return r.confirm("tokens", r.texts.get(heading, "name", t.Name), confirmation{
-		Text: r.texts.get(text), Button: r.texts.get(button),
-		Facts: append([]fact{
-			{Term: r.texts.get("field.token"), Codes: []string{t.Hint}},
-			r.timeFact("field.created", t.CreatedAt, ""),
-			r.timeFact("field.used", t.LastUsedAt, "time.unused"),
-		}, replaced...),
-	})
-}
-
-// replacedFacts names the token that t has replaced, if that is in its grace period
-// and will be revoked with t.
-func (r *request) replacedFacts(t auth.Credential) ([]fact, error) {
-	if t.Previous == "" {
-		return nil, nil
-	}
-	old, err := r.bearer.Get(r.Context(), r.id.UserID, t.Previous)
-	switch {
-	case err != nil && problemOf(err).Code != codeNotFound:
-		return nil, err
-	case err != nil, old.Expired(r.now):
-		return nil, nil
-	}
-	return []fact{{Term: r.texts.get("field.replaced"), Codes: []string{old.Hint}}}, nil
-}
-
-// timeFact is a fact with a time, or with the text none if the time is zero.
-func (r *request) timeFact(term string, t time.Time, none string) fact {
-	f := fact{Term: r.texts.get(term), Time: r.optionalMoment(t)}
-	if f.Time == nil {
-		f.Text = r.texts.get(none)
-	}
-	return f
-}
-
-func (r *request) revokeTokenForm() error {
-	if _, err := r.form(); err != nil {
-		return err
-	}
-	t, err := r.pathToken()
-	if err != nil {
-		return err
-	}
-	if err := r.bearer.Revoke(r.Context(), r.id.UserID, t.ID); err != nil {
-		return err
-	}
-	if t.Expired(r.now) {
-		return r.redirectDone("", "token_removed")
-	}
-	return r.redirectDone("", "token_revoked")
+	return names
 }

@@ -83,7 +83,7 @@ func (h *handler) sessionScheme() auth.Scheme {
 }
 
 func (r *request) addTokens(s *Summary) error {
-	current := func(t auth.Credential) bool { return stateOf(t, r.now) == stateActive }
+	current := func(t *auth.Credential) bool { return stateOf(t, r.now) == stateActive }
 	tokens, err := r.collect(r.bearer.List, auth.Page{Limit: maxShown}, current)
 	s.Tokens, s.MoreTokens = len(tokens.records), tokens.next != ""
 	for _, t := range tokens.records {

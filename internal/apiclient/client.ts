@@ -60,7 +60,7 @@ async function change(id: string): Promise<void> {
 }
 
 async function search(): Promise<void> {
-  const query = { q: "REL", state: ["active" as const], sort: "expiring" as const, total: true };
+  const query = { search: "REL", state: ["active" as const], sort: "expiring" as const, total: true };
   const page = got(await api.GET("/tokens", { params: { query } }));
   assert.equal(page.total, 1);
   assert.equal(page.next, null);
