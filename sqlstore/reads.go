@@ -133,13 +133,13 @@ func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page au
 		where += ` AND id < ?`
 		args = append(args, page.After)
 	}
-	list := []auth.Credential{}
 	rows, err := s.rows(ctx, s.dialect.selectUnrevoked(where+` ORDER BY id DESC LIMIT ?`), append(args, page.Max()))
 	if err != nil {
 		return nil, s.explain(ctx, s.db, err)
 	}
-	for _, r := range rows {
-		list = append(list, r.Credential)
+	list := make([]auth.Credential, len(rows)) // records are large: no copies by append
+	for i, r := range rows {
+		list[i] = r.Credential
 	}
 	return list, nil
 }
