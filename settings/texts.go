@@ -239,7 +239,7 @@ var defaultTexts = map[string]string{
 	"new.custom.hint":      "at the end of the day, UTC",
 	"new.custom.local":     "at the end of the day",
 	"new.never":            "Never",
-	"new.never.hint":       "until you revoke it",
+	"new.never.hint":       "until revoked",
 	"new.access":           "Access",
 	"new.access.hint":      "Give the token only the access that it needs.",
 	"new.access.scopes":    "Selected scopes",
