@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,9 +31,9 @@ func (b *browser) eachSettingsState(t *testing.T, visit func(state string)) {
 	b.open(t, "/profile")
 	visit("profile")
 	b.openState(t, "not-found", "tokens/absent/revoke", visit)
-	cfg := b.settingsConfig()
-	cfg.MaxAge, cfg.Language = time.Nanosecond, act(t, b, chromedp.Evaluate[string]("document.documentElement.lang"))
 	b.open(t, developer+"tokens/new")
+	cfg := b.configIn(t, act(t, b, chromedp.Evaluate[string]("document.documentElement.lang")))
+	cfg.MaxAge = time.Nanosecond
 	b.replaceSettings(t, cfg)
 	b.fillToken(t, "Late")
 	b.press(t, "main form button[type=submit]")
@@ -208,37 +207,67 @@ var looks = []look{
 	{"narrow", "light", 320},
 }
 
-// TestBrowserSettingsLook checks that every state fits a narrow screen, in both directions
-// of writing, and saves screenshots in the directory that AUTH_TEST_PICTURES names.
+// zooms are the widths of a page that is enlarged to 400, 200 and 160 % in a window of 1280 pixels, or
+// that a phone or tablet shows. WCAG 2.2 requires that 320 pixels suffice (1.4.10).
+var zooms = map[string]int64{"narrow": 320, "half": 640, "medium": 800, "light": 1280}
+
+// TestBrowserSettingsLook checks in each language that every state fits all widths, also with larger
+// text, and saves screenshots in the directory that AUTH_TEST_PICTURES names.
 func TestBrowserSettingsLook(t *testing.T) {
 	t.Parallel()
-	for language, suffix := range map[string]string{"en": "", "ar": "-rtl"} {
+	for language := range languages {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
 			b := startBrowser(t)
-			cfg := b.settingsConfig()
-			cfg.Language = language
-			b.replaceSettings(t, cfg)
+			b.replaceSettings(t, b.configIn(t, language))
+			suffix := ""
+			if language != "en" {
+				suffix = "-" + language
+			}
 			b.eachSettingsState(t, func(state string) { b.requireFits(t, state+suffix) })
 		})
 	}
 }
 
+// tooWide returns how wide the page is, and what is wider than its place and not cut off by a style.
+const tooWide = `[document.documentElement.scrollWidth, [...document.querySelectorAll("main, main *")].filter(e => {
+	if (e.closest("thead")) return false; // hidden from view on narrow screens
+	const style = getComputedStyle(e);
+	return style.display !== "inline" && style.overflowX === "visible" && e.clientWidth > 1 && e.scrollWidth > e.clientWidth + 1;
+}).map(e => e.outerHTML.slice(0, 120))]`
+
 func (b *browser) requireFits(t *testing.T, state string) {
 	t.Helper()
-	dir := os.Getenv("AUTH_TEST_PICTURES")
-	if dir != "" {
-		require.NoError(t, os.MkdirAll(dir, 0o755))
+	for name, width := range zooms {
+		b.look(t, "light", width)
+		b.requireWidth(t, width, state+", "+name)
+		b.savePicture(t, state+"-"+name, width)
 	}
-	for _, look := range append(slices.Clone(looks), look{"medium", "light", 800}) {
-		b.look(t, look.scheme, look.width)
-		width := act(t, b, chromedp.Evaluate[[]int64]("[innerWidth, document.documentElement.scrollWidth]"))
-		require.Equal(t, []int64{look.width, look.width}, width, "%s, %s", state, look.name)
-		if dir != "" {
-			require.NoError(t, os.WriteFile(filepath.Join(dir, state+"-"+look.name+".png"), b.picture(t, look.width), 0o644))
-		}
+	call(t, b, cdppage.SetFontSizes, cdppage.SetFontSizesParams{FontSizes: &cdppage.FontSizes{Standard: 32, Fixed: 26}})
+	b.look(t, "light", 1280)
+	require.Equal(t, "32px", act(t, b, chromedp.Evaluate[string]("getComputedStyle(document.documentElement).fontSize")))
+	b.requireWidth(t, 1280, state+" with larger text")
+	b.savePicture(t, state+"-text", 1280)
+	call(t, b, cdppage.SetFontSizes, cdppage.SetFontSizesParams{FontSizes: &cdppage.FontSizes{Standard: 16, Fixed: 13}})
+	if os.Getenv("AUTH_TEST_PICTURES") != "" {
+		b.look(t, "dark", 1280)
+		b.savePicture(t, state+"-dark", 1280)
 	}
 	b.look(t, "light", 1280)
+}
+
+func (b *browser) requireWidth(t *testing.T, width int64, what string) {
+	t.Helper()
+	require.Equal(t, []any{float64(width), []any{}}, act(t, b, chromedp.Evaluate[[]any](tooWide)), what)
+}
+
+// savePicture saves a picture of the whole page.
+func (b *browser) savePicture(t *testing.T, name string, width int64) {
+	t.Helper()
+	if dir := os.Getenv("AUTH_TEST_PICTURES"); dir != "" {
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".png"), b.picture(t, width), 0o644))
+	}
 }
 
 // picture shows the whole page. chromedp.FullScreenshot shifts right-to-left pages.
