@@ -45,6 +45,10 @@ func (b *browser) createToken(t *testing.T) string {
 	token := b.value(t, "#plaintext")
 	require.Equal(t, "plaintext", act(t, b, chromedp.Evaluate[string]("document.activeElement.id")), "it has the focus")
 	require.NotContains(t, act(t, b, chromedp.Location()), token)
+	b.choose(t, "#plaintext")
+	require.Eventually(t, func() bool {
+		return act(t, b, chromedp.Evaluate[string]("getSelection().toString()")) == token
+	}, 10*time.Second, time.Millisecond, "a click selects it, to copy it by hand")
 	require.Equal(t, http.StatusOK, b.statusWith(t, auth.SchemeBearer, token, "/api/v1/me"))
 	require.Equal(t, "curl -H 'Authorization: Bearer "+token+"' '"+b.url+"/api/v1/me'", b.value(t, "#curl"))
 

@@ -43,6 +43,7 @@ addEventListener("pagehide", () => {
 for (const field of document.querySelectorAll("[data-secret]")) {
   const select = () => getSelection().selectAllChildren(field);
   field.addEventListener("focus", select);
+  field.addEventListener("click", () => setTimeout(select)); // a click clears what is selected already, after its event
   if (document.activeElement === field) select();
 }
 
