@@ -9,9 +9,10 @@ ci:
 $(steps):
 	@.ci/run $@
 
-# Screenshots of the settings in each state: light, dark, and 320 pixels wide. The README
-# shows two of them, from docs/.
+# Screenshots of the settings in each state and language: light, dark, with larger text, and up to
+# 320 pixels narrow. The README shows some of them, from docs/.
 pictures:
 	AUTH_TEST_PICTURES=$(CURDIR)/pictures go test -count=1 -run TestBrowserSettingsLook ./examples/server
-	cp pictures/tokens-light.png docs/settings-tokens.png
-	cp pictures/token-new-light.png docs/settings-new.png
+	cp pictures/acme-tokens-light.png docs/settings-tokens.png
+	cp pictures/acme-tokens-dark.png docs/settings-tokens-dark.png
+	cp pictures/acme-token-new-light.png docs/settings-new.png

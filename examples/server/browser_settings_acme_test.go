@@ -117,15 +117,20 @@ func (b *browser) fillAcme(t *testing.T, n int) {
 	}
 }
 
-// The pictures of the documentation are of a larger service.
-func TestBrowserSettings_acme(t *testing.T) {
+// The pictures of the README are of a larger service.
+func TestBrowserSettingsLook_acme(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	b.signedIn(t, "grace")
 	b.replaceSettings(t, b.acmeConfig(t))
-	b.fillAcme(t, 10)
-	b.openState(t, "acme-tokens", "", func(state string) { b.requireFits(t, state) })
-	b.requireRows(t, "acme-tokens", 10)
-	b.openState(t, "acme-token", "tokens/"+b.tokenID(t, b.idOf(t, "grace"), "Terraform Cloud (production)"), func(state string) { b.requireFits(t, state) })
-	b.openState(t, "acme-token-new", "tokens/new?name=Nightly+backup&expires_in=30&scopes=projects:read+deployments:read+deployments:write", func(state string) { b.requireFits(t, state) })
+	b.fillAcme(t, len(acmeTokens))
+	terraform := b.tokenID(t, b.idOf(t, "grace"), "Terraform Cloud (production)")
+	for state, path := range map[string]string{
+		"acme-tokens": "", "acme-token": "tokens/" + terraform, "acme-token-edit": "tokens/" + terraform + "/edit",
+		"acme-token-new": "tokens/new?name=Nightly+backup&expires_in=30&scopes=projects:read+deployments:read+deployments:write",
+	} {
+		b.openState(t, state, path, func(state string) { b.requireFits(t, state) })
+	}
+	b.open(t, developer)
+	b.requireRows(t, "acme-tokens", len(acmeTokens))
 }
