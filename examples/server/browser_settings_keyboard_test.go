@@ -56,8 +56,8 @@ func (b *browser) requireKeyboard(t *testing.T, state string) {
 	}
 }
 
-// sameInForcedColors returns what has no border in forced colors, or is told apart from what it
-// belongs to by nothing.
+// sameInForcedColors returns what has no border in forced colors, or looks the same as what it must
+// differ from.
 const sameInForcedColors = `(() => {
 	const style = e => getComputedStyle(e), found = [];
 	const canvas = style(document.body).backgroundColor;
@@ -87,7 +87,7 @@ func (b *browser) requireForcedColors(t *testing.T, state string) {
 	b.look(t, "light", 1280)
 }
 
-// Every page works with the keyboard alone, and is told apart without its colors.
+// Every page works with the keyboard alone, and with the few colors that the user chooses.
 func TestBrowserSettings_keyboard(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)

@@ -141,7 +141,8 @@ func (b *browser) marked(t *testing.T) []string {
 	).map(row => row.id)`))
 }
 
-// A search for a pasted token is not sent, so that it gets into no URL.
+// The list is searched, filtered and sorted without JavaScript. A search for a pasted token is not
+// sent, so that it gets into no URL.
 func TestBrowserSettings_search(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
@@ -153,6 +154,16 @@ func TestBrowserSettings_search(t *testing.T) {
 	b.press(t, ".toolbar button")
 	require.Equal(t, "1 to 3 of 3", b.text(t, ".range"))
 	b.requireFits(t, "tokens-filtered")
+	b.press(t, ".toolbar a")
+	require.Equal(t, "1 to 30 of 30", b.text(t, ".range"))
+
+	act(t, b, chromedp.SendKeys(chromedp.CSS("#state"), "Expires soon"))
+	act(t, b, chromedp.SendKeys(chromedp.CSS("#sort"), "Expiring soonest"))
+	b.press(t, ".toolbar button")
+	require.Equal(t, "Expires soon", b.text(t, ".pill"))
+	expiring := act(t, b, chromedp.Evaluate[[]string](`[...document.querySelectorAll(".fact:nth-child(2) time:first-child")].map(time => time.dateTime)`))
+	require.NotEmpty(t, expiring)
+	require.IsNonDecreasing(t, expiring)
 
 	b.open(t, developer)
 	act(t, b, chromedp.SendKeys(chromedp.CSS("#search"), b.Token))
@@ -186,6 +197,24 @@ func TestBrowserSettings_revokeAll(t *testing.T) {
 	b.press(t, "dialog .danger")
 	require.Contains(t, b.text(t, `[role="alert"]`), "Type 26")
 	b.requireFits(t, "tokens-revoke-all-wrong")
+	act(t, b, chromedp.SendKeys(chromedp.CSS("#number"), "26"))
+	b.press(t, ".confirm .danger")
+	require.Equal(t, "All tokens were revoked.", b.text(t, `[role="status"]`))
+	require.Empty(t, b.tokensOf(t, "grace"))
+}
+
+// Without JavaScript, a page asks for the number.
+func TestBrowserSettings_revokeAllWithoutScript(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	call(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	b.signedIn(t, "grace")
+	b.fillTokens(t, 30, 13)
+	b.open(t, developer)
+	b.press(t, `a[href$="tokens/revoke"]`)
+	require.Equal(t, "Revoke all 26 tokens?", b.text(t, "h1"))
+	b.choose(t, ".confirm .danger")
+	require.Len(t, b.tokensOf(t, "grace"), 30, "the browser asks for the number")
 	act(t, b, chromedp.SendKeys(chromedp.CSS("#number"), "26"))
 	b.press(t, ".confirm .danger")
 	require.Equal(t, "All tokens were revoked.", b.text(t, `[role="status"]`))

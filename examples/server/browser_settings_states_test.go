@@ -229,12 +229,17 @@ func TestBrowserSettingsLook(t *testing.T) {
 	}
 }
 
-// tooWide returns how wide the page is, and what is wider than its place and not cut off by a style.
+// tooWide returns how wide the page is, what is wider than its place and not cut off by a style, and
+// what overlaps the element after it.
 const tooWide = `[document.documentElement.scrollWidth, [...document.querySelectorAll("main, main *")].filter(e => {
 	if (e.closest("thead")) return false; // hidden from view on narrow screens
 	const style = getComputedStyle(e);
 	return style.display !== "inline" && style.overflowX === "visible" && e.clientWidth > 1 && e.scrollWidth > e.clientWidth + 1;
-}).map(e => e.outerHTML.slice(0, 120))]`
+}).map(e => e.outerHTML.slice(0, 120)), [...document.querySelectorAll("body *")].filter(e => {
+	const box = e.getBoundingClientRect(), next = e.nextElementSibling?.getBoundingClientRect();
+	return next && e.checkVisibility() && ![e, e.nextElementSibling].some(e => getComputedStyle(e).display === "inline") && !e.closest("thead, .unseen, .skip") && !e.nextElementSibling.matches(".unseen") && box.width && next.width &&
+		Math.min(box.right, next.right) - Math.max(box.left, next.left) > 1 && Math.min(box.bottom, next.bottom) - Math.max(box.top, next.top) > 1;
+}).map(e => e.outerHTML.slice(0, 120) + " overlaps " + e.nextElementSibling.outerHTML.slice(0, 120))]`
 
 func (b *browser) requireFits(t *testing.T, state string) {
 	t.Helper()
@@ -258,7 +263,7 @@ func (b *browser) requireFits(t *testing.T, state string) {
 
 func (b *browser) requireWidth(t *testing.T, width int64, what string) {
 	t.Helper()
-	require.Equal(t, []any{float64(width), []any{}}, act(t, b, chromedp.Evaluate[[]any](tooWide)), what)
+	require.Equal(t, []any{float64(width), []any{}, []any{}}, act(t, b, chromedp.Evaluate[[]any](tooWide)), what)
 }
 
 // savePicture saves a picture of the whole page.
