@@ -251,12 +251,12 @@ func findBrowser(t *testing.T) string {
 }
 
 // launch starts a browser that can connect to this machine only. It is stopped at the
-// end of the test, or after three minutes.
+// end of the test, or after eight minutes: a loaded machine takes some.
 func launch(t *testing.T, path string) context.Context {
 	t.Helper()
 	profile := filepath.Join(t.TempDir(), "profile")
 	// Not t.Context(), which is canceled before the browser is closed.
-	bounded, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	bounded, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	ctx, _ := chromedp.NewContext(bounded, chromedp.WithAllocatorOptions(
 		chromedp.ExecPath(path),
 		chromedp.UserDataDir(profile),
