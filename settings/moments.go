@@ -48,22 +48,22 @@ func (ts texts) relative(t, now time.Time) string {
 	case d > 0 && d < time.Minute:
 		return ts.get("time.soon")
 	case d > 0:
-		unit, n := rounded(d)
+		unit, n := rounded(d, 2*day) // "in 2 days" could be half a day too late
 		return ts.plural("time.in."+unit, n)
 	}
-	unit, n := rounded(-d)
+	unit, n := rounded(-d, day)
 	return ts.plural("time.ago."+unit, n)
 }
 
 const day = 24 * time.Hour
 
-// rounded returns d in a readable unit.
-func rounded(d time.Duration) (unit string, n int) {
+// rounded returns d in a readable unit: in hours only up to a limit.
+func rounded(d, hours time.Duration) (unit string, n int) {
 	in := func(size time.Duration) int { return int((d + size/2) / size) }
 	switch {
 	case d < time.Hour-30*time.Second:
 		return "minute", in(time.Minute)
-	case d < 2*day-30*time.Minute:
+	case d < hours-30*time.Minute:
 		return "hour", in(time.Hour)
 	case d < 100*day:
 		return "day", in(day)

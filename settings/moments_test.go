@@ -41,6 +41,24 @@ func TestTokensPage_timesInWords(t *testing.T) {
 	})
 }
 
+func TestTokensPage_pastTimesInWords(t *testing.T) {
+	t.Parallel()
+	for past, words := range map[time.Duration]string{
+		59 * time.Second:              "just now",
+		23 * time.Hour:                "23 hours ago",
+		23*time.Hour + 45*time.Minute: "1 day ago",
+		26 * time.Hour:                "1 day ago",
+		47 * time.Hour:                "2 days ago",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newService(t)
+			_, c := s.signIn("ada").issue("x", time.Minute, auth.FullAccess)
+			time.Sleep(time.Minute + past)
+			s.signIn("ada").requireExpiry(c, words)
+		})
+	}
+}
+
 // Without the script, dates are in UTC and say so. Texts around them are escaped.
 func TestNewTokenPage_datesNameTheirZone(t *testing.T) {
 	t.Parallel()
