@@ -1,0 +1,85 @@
+// Authctl is the operator's command line for the credentials of a service that uses package
+// auth: tokens, client secrets and sessions, in SQLite, PostgreSQL, MariaDB or MySQL, or Redis.
+//
+//	go run github.com/seed-31c5bcb2/auth/cmd/authctl@latest --help
+//	export AUTHCTL_STORE=postgres://admin:password@db.internal/service
+//	authctl leaked < plaintexts.txt
+//
+// Results go to standard output, and everything else to standard error. The guide
+// docs/guides/operators.md has an example of each command. Read cli.go first: it lists all
+// commands with the files that they are in.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	// A change that has begun is completed even if the output has no reader anymore: writes
+	// return EPIPE.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal terminates the process immediately
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run returns the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var flags cli
+	a := &app{ctx: ctx, flags: &flags.globals, stdin: stdin, stderr: stderr, out: &output{w: stdout}}
+	parser, err := newParser(&flags, kong.Writers(stdout, stderr))
+	if err != nil {
+		return a.fail(err)
+	}
+	command, err := parser.Parse(args)
+	a.out.json = flags.JSON
+	if err != nil {
+		return a.fail(usageError(withoutArguments(err, args)))
+	}
+	return a.fail(a.execute(command))
+}
+
+// withoutArguments removes long arguments from an error of kong: one of them may be a plaintext
+// or the URL of a store in the wrong place, and logs keep errors.
+func withoutArguments(err error, args []string) error {
+	const short = 20
+	text := err.Error()
+	for _, arg := range args {
+		if len(arg) > short {
+			text = strings.ReplaceAll(text, arg, "…")
+		}
+	}
+	return errors.New(text)
+}
+
+// An app is what commands run in.
+type app struct {
+	ctx    context.Context // done after a signal
+	flags  *globals
+	stdin  io.Reader
+	stderr io.Writer
+	out    *output
+	store  *store // open, or nil
+}
+
+// execute runs a command. The output is complete when the store is closed.
+func (a *app) execute(command *kong.Context) error {
+	err := command.Run(a)
+	if flushed := a.out.flush(); err == nil {
+		err = flushed
+	}
+	if a.store != nil {
+		if closed := a.store.close(); err == nil {
+			err = closed
+		}
+	}
+	return err
+}
