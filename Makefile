@@ -1,13 +1,19 @@
 # Each target runs a step of .ci/run.
 steps := databases lint openapi test cover race fips fuzz build bench deps
 
-.PHONY: ci pictures $(steps)
+.PHONY: ci headless pictures $(steps)
 
 ci:
 	@.ci/run
 
 $(steps):
 	@.ci/run $@
+
+# The React user interface of examples/headless, and its service. Needs npm.
+headless:
+	npm --prefix examples/headless/ui ci --no-audit --no-fund
+	npm --prefix examples/headless/ui run build
+	go run ./examples/headless $(HEADLESS)
 
 # Screenshots of the settings in each state and language: light, dark, with larger text, and up to
 # 320 pixels narrow. The README shows some of them, from docs/.
