@@ -1,0 +1,42 @@
+// Release checks what a release of the library's modules gives to its users: the exported API.
+// The step api of .ci/run calls it.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+
+	"golang.org/x/mod/semver"
+)
+
+const usage = `usage:
+	release api [-update] FILE MODULE          compares the exported API of the module in a directory with a file
+	release changes -version V OLD NEW         compares the exported API of a module in a directory with that of version V`
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) == 0 {
+		return errors.New(usage)
+	}
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	update := flags.Bool("update", false, "api: write the file")
+	version := flags.String("version", "", "changes: version of the old directory")
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	switch name, n := args[0], flags.NArg(); {
+	case name == "api" && n == 2:
+		return checkAPI(flags.Arg(0), flags.Arg(1), *update)
+	case name == "changes" && n == 2 && semver.IsValid(*version):
+		return checkChanges(os.Stdout, *version, flags.Arg(0), flags.Arg(1))
+	}
+	return errors.New(usage)
+}

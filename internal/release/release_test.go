@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const source = `package demo
+
+type Config struct {
+	Name   string
+	hidden int
+}
+
+type Store interface {
+	Get(key string) (value []byte, err error)
+}
+
+type base struct{}
+
+func (base) Promoted() {}
+
+type T struct{ base }
+
+func (*T) Pointer(n int)  {}
+func (t T) private()      {}
+
+type Alias = Config
+
+const Limit int = 3
+
+var Err error
+
+func New[K comparable](cfg Config, keys ...K) (t *T, err error) { return nil, nil }
+`
+
+const listed = `demo: const Limit int = 3
+demo: func New[K comparable](Config, ...K) (*T, error)
+demo: method (*T) Pointer(int)
+demo: method (T) Promoted()
+demo: type Alias = Config
+demo: type Config struct
+demo: type Config struct, Name string
+demo: type Store interface
+demo: type Store interface, Get(string) ([]byte, error)
+demo: type T struct
+demo: var Err error
+`
+
+func TestCheckAPI(t *testing.T) {
+	t.Parallel()
+	dir := writeModule(t, map[string]string{
+		"demo.go": source, "internal/hidden/hidden.go": "package hidden\n\nfunc F() {}\n", "cmd/main.go": "package main\n\nfunc main() {}\n",
+	})
+	file := filepath.Join(dir, "api.txt")
+	require.Error(t, checkAPI(file, dir, false), "no file")
+	require.NoError(t, checkAPI(file, dir, true))
+	require.NoError(t, checkAPI(file, dir, false))
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, apiHeader+listed, string(text))
+
+	write(t, dir, "demo.go", source+"\nfunc (T) Added() {}\n")
+	err = checkAPI(file, dir, false)
+	require.ErrorContains(t, err, "\n+ demo: method (T) Added()\n")
+	require.NotContains(t, err.Error(), "\n- ")
+
+	write(t, dir, "demo.go", "package demo\n\nfunc F() { undefined() }\n")
+	require.ErrorContains(t, checkAPI(file, dir, true), "undefined")
+}
+
+func TestCheckChanges(t *testing.T) {
+	t.Parallel()
+	old := writeModule(t, map[string]string{"demo.go": source})
+	added := writeModule(t, map[string]string{"demo.go": source + "\nfunc (T) Added() {}\n"})
+	for _, tt := range []struct{ name, version, old, new, printed, fault string }{
+		{"nothing", "v1.2.3", old, old, "", ""},
+		{"compatible", "v1.2.3", old, added, "Compatible changes:\n- T.Added: added\n", ""},
+		{"incompatible before v1", "v0.2.3", added, old, "must be a new minor version", ""},
+		{"incompatible as of v1", "v1.2.3", added, old, "Incompatible changes:\n- T.Added: removed\n", "not compatible with v1.2.3"},
+	} {
+		var out bytes.Buffer
+		err := checkChanges(&out, tt.version, tt.old, tt.new)
+		require.Contains(t, out.String(), tt.printed, tt.name)
+		if tt.fault == "" {
+			require.NoError(t, err, tt.name)
+		} else {
+			require.ErrorContains(t, err, tt.fault, tt.name)
+		}
+	}
+}
+
+func writeModule(t *testing.T, files map[string]string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	write(t, dir, "go.mod", "module example.com/Demo\n\ngo 1.26.0\n")
+	for name, text := range files {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755))
+		write(t, dir, name, text)
+	}
+	return dir
+}
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+}
