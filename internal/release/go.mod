@@ -3,6 +3,7 @@ module github.com/seed-31c5bcb2/auth/internal/release
 go 1.26.0
 
 require (
+	github.com/google/licensecheck v0.3.1
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/exp v0.0.0-20261113113407-e3970619a1a4
 	golang.org/x/mod v0.43.0

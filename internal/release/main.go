@@ -1,5 +1,5 @@
-// Release checks what a release of the library's modules gives to its users: the exported API.
-// The step api of .ci/run calls it.
+// Release checks what a release of the library's modules gives to its users: the exported API,
+// and the licenses of the dependencies. The steps api and licenses of .ci/run call it.
 package main
 
 import (
@@ -13,7 +13,8 @@ import (
 
 const usage = `usage:
 	release api [-update] FILE MODULE          compares the exported API of the module in a directory with a file
-	release changes -version V OLD NEW         compares the exported API of a module in a directory with that of version V`
+	release changes -version V OLD NEW         compares the exported API of a module in a directory with that of version V
+	release licenses PATH...                   lists and checks the licenses of the dependencies`
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -37,6 +38,8 @@ func run(args []string) error {
 		return checkAPI(flags.Arg(0), flags.Arg(1), *update)
 	case name == "changes" && n == 2 && semver.IsValid(*version):
 		return checkChanges(os.Stdout, *version, flags.Arg(0), flags.Arg(1))
+	case name == "licenses" && n > 0:
+		return checkLicenses(os.Stdout, flags.Args())
 	}
 	return errors.New(usage)
 }

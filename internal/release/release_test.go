@@ -94,6 +94,54 @@ func TestCheckChanges(t *testing.T) {
 	}
 }
 
+func TestCheckLicenses(t *testing.T) {
+	t.Parallel()
+	mit, err := os.ReadFile(filepath.Join("..", "..", "LICENSE"))
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		name, file, text string
+		want             []string
+	}{
+		{"recognized", "LICENSE", string(mit), []string{"MIT"}},
+		{"not recognized", "LICENSE.md", "Ask me first.", []string{unknown}},
+		{"mostly other text", "COPYING", string(mit) + string(bytes.Repeat([]byte("Ask me first. "), 200)), []string{unknown}},
+		{"not a license", "license.go", string(mit), []string{unknown}},
+	} {
+		root := t.TempDir()
+		dir := filepath.Join(root, "a", "b")
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+		write(t, root, tt.file, tt.text)
+		got, err := licensesFor(dir, root)
+		require.NoError(t, err, tt.name)
+		require.Equal(t, tt.want, got, tt.name)
+	}
+
+	lock := filepath.Join(t.TempDir(), "package-lock.json")
+	check := func(expression string) (string, error) {
+		write(t, filepath.Dir(lock), "package-lock.json", `{"packages": {"": {}, "node_modules/a": {"license": "`+expression+`"}}}`)
+		var out bytes.Buffer
+		err := checkLicenses(&out, []string{lock})
+		return out.String(), err
+	}
+	printed, err := check("(GPL-3.0-only OR MIT)")
+	require.NoError(t, err)
+	require.Equal(t, "MIT: npm:a\n", printed)
+	_, err = check("GPL-3.0-only")
+	require.ErrorContains(t, err, "license GPL-3.0-only is not allowed: npm:a")
+	_, err = check("")
+	require.ErrorContains(t, err, "license unknown is not allowed: npm:a")
+}
+
+// TestGoLicenses requires dependencies of tests to be listed.
+func TestGoLicenses(t *testing.T) {
+	t.Parallel()
+	found, err := goLicenses(".")
+	require.NoError(t, err)
+	require.Equal(t, []string{"BSD-3-Clause"}, found["golang.org/x/exp"])
+	require.Contains(t, found["github.com/stretchr/testify"], "MIT")
+	require.NotContains(t, found, "github.com/seed-31c5bcb2/auth/internal/release")
+}
+
 func writeModule(t *testing.T, files map[string]string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
