@@ -1,5 +1,6 @@
 // Release checks what a release of the library's modules gives to its users: the exported API,
-// and the licenses of the dependencies. The steps api and licenses of .ci/run call it.
+// the module archives, and the licenses of the dependencies. The steps api, release and
+// licenses of .ci/run call it.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 const usage = `usage:
 	release api [-update] FILE MODULE          compares the exported API of the module in a directory with a file
 	release changes -version V OLD NEW         compares the exported API of a module in a directory with that of version V
+	release pack -version V -to DIR MODULE...  writes module archives for a GOPROXY
 	release licenses PATH...                   lists and checks the licenses of the dependencies`
 
 func main() {
@@ -29,7 +31,8 @@ func run(args []string) error {
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	update := flags.Bool("update", false, "api: write the file")
-	version := flags.String("version", "", "changes: version of the old directory")
+	version := flags.String("version", "", "changes: version of the old directory; pack: version of the modules")
+	to := flags.String("to", "", "pack: directory of the archives")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -38,6 +41,8 @@ func run(args []string) error {
 		return checkAPI(flags.Arg(0), flags.Arg(1), *update)
 	case name == "changes" && n == 2 && semver.IsValid(*version):
 		return checkChanges(os.Stdout, *version, flags.Arg(0), flags.Arg(1))
+	case name == "pack" && n > 0 && semver.IsValid(*version) && *to != "":
+		return pack(*to, *version, flags.Args())
 	case name == "licenses" && n > 0:
 		return checkLicenses(os.Stdout, flags.Args())
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/zip"
 )
 
 const source = `package demo
@@ -92,6 +94,24 @@ func TestCheckChanges(t *testing.T) {
 			require.ErrorContains(t, err, tt.fault, tt.name)
 		}
 	}
+}
+
+func TestPack(t *testing.T) {
+	t.Parallel()
+	dir := writeModule(t, map[string]string{"demo.go": source, "nested/go.mod": "module example.com/Demo/nested\n"})
+	write(t, dir, "go.mod", "module example.com/Demo\n\ngo 1.26.0\n\nreplace example.com/x => ../x\n")
+	to := t.TempDir()
+	require.NoError(t, pack(to, "v0.1.0", []string{dir}))
+	versions := filepath.Join(to, "example.com", "!demo", "@v")
+	for _, name := range []string{"list", "v0.1.0.info", "v0.1.0.mod"} {
+		require.FileExists(t, filepath.Join(versions, name))
+	}
+	checked, err := zip.CheckZip(module.Version{Path: "example.com/Demo", Version: "v0.1.0"}, filepath.Join(versions, "v0.1.0.zip"))
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"example.com/Demo@v0.1.0/go.mod", "example.com/Demo@v0.1.0/demo.go"}, checked.Valid)
+	text, err := os.ReadFile(filepath.Join(versions, "v0.1.0.mod"))
+	require.NoError(t, err)
+	require.Equal(t, "module example.com/Demo\n\ngo 1.26.0\n", string(text))
 }
 
 func TestCheckLicenses(t *testing.T) {
