@@ -152,12 +152,12 @@ func TestCheckLicenses(t *testing.T) {
 	require.ErrorContains(t, err, "license unknown is not allowed: npm:a")
 }
 
-// TestGoLicenses requires dependencies of tests to be listed.
+// TestGoLicenses requires dependencies of tests and tools to be listed.
 func TestGoLicenses(t *testing.T) {
 	t.Parallel()
 	found, err := goLicenses(".")
 	require.NoError(t, err)
-	require.Equal(t, []string{"BSD-3-Clause"}, found["golang.org/x/exp"])
+	require.Equal(t, []string{"BSD-3-Clause"}, found["github.com/google/licensecheck"])
 	require.Contains(t, found["github.com/stretchr/testify"], "MIT")
 	require.NotContains(t, found, "github.com/seed-31c5bcb2/auth/internal/release")
 }
