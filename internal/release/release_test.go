@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/zip"
 )
@@ -152,12 +154,64 @@ func TestCheckLicenses(t *testing.T) {
 	require.ErrorContains(t, err, "license unknown is not allowed: npm:a")
 }
 
+// TestDependabot requires each module of the repository to get updates.
+func TestDependabot(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	var want []string
+	require.NoError(t, filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if e.Name() == "node_modules" {
+			return filepath.SkipDir
+		}
+		if e.Name() == "go.mod" {
+			dir, _ := filepath.Rel(root, filepath.Dir(path))
+			want = append(want, filepath.ToSlash(filepath.Join("/", dir)))
+		}
+		return err
+	}))
+	var config struct {
+		Updates []struct {
+			Ecosystem   string `yaml:"package-ecosystem"`
+			Directories []string
+		}
+	}
+	decode(t, filepath.Join(root, ".github", "dependabot.yml"), &config)
+	require.Equal(t, "gomod", config.Updates[0].Ecosystem)
+	require.ElementsMatch(t, want, config.Updates[0].Directories)
+}
+
+// TestIssueForms requires each form to be valid YAML with the keys that GitHub requires.
+func TestIssueForms(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join("..", "..", ".github", "ISSUE_TEMPLATE", "*.yml"))
+	require.NoError(t, err)
+	require.Len(t, files, 3)
+	for _, file := range files {
+		var form map[string]any
+		decode(t, file, &form)
+		if filepath.Base(file) == "config.yml" {
+			require.NotEmpty(t, form["contact_links"])
+			continue
+		}
+		for _, key := range []string{"name", "description", "body"} {
+			require.NotEmpty(t, form[key], "%s: %s", file, key)
+		}
+	}
+}
+
+func decode(t *testing.T, file string, to any) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, yaml.Unmarshal(text, to), file)
+}
+
 // TestGoLicenses requires dependencies of tests and tools to be listed.
 func TestGoLicenses(t *testing.T) {
 	t.Parallel()
 	found, err := goLicenses(".")
 	require.NoError(t, err)
-	require.Equal(t, []string{"BSD-3-Clause"}, found["github.com/google/licensecheck"])
+	require.Equal(t, []string{"MIT"}, found["github.com/rhysd/actionlint"])
 	require.Contains(t, found["github.com/stretchr/testify"], "MIT")
 	require.NotContains(t, found, "github.com/seed-31c5bcb2/auth/internal/release")
 }
