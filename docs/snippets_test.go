@@ -183,6 +183,22 @@ func TestGuides(t *testing.T) {
 	}
 }
 
+// TestExamples requires each example to have one line in the index. TestLinks checks the links.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	root := repository(t)
+	index := read(t, root, filepath.Join("examples", "README.md"))
+	entries, err := os.ReadDir(filepath.Join(root, "examples"))
+	require.NoError(t, err)
+	for _, e := range entries {
+		if !e.IsDir() || e.Name() == "internal" {
+			continue
+		}
+		row := regexp.MustCompile(`(?m)^\| [A-Z].+ \| \[` + e.Name() + `\]\(` + e.Name() + `\) \| \[.+\]\(.+\.md\) \|$`)
+		require.Len(t, row.FindAllString(index, -1), 1, "lines for examples/%s in examples/README.md", e.Name())
+	}
+}
+
 // TestErrorCode requires the guide on errors to list the code and status of every error.
 func TestErrorCode(t *testing.T) {
 	t.Parallel()
@@ -287,7 +303,7 @@ func repository(t *testing.T) string {
 
 func documents(t *testing.T, root string) []string {
 	t.Helper()
-	names := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"}
+	names := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", filepath.Join("examples", "README.md")}
 	for _, dir := range []string{"docs", filepath.Join("docs", "guides")} {
 		found, err := filepath.Glob(filepath.Join(root, dir, "*.md"))
 		require.NoError(t, err)
