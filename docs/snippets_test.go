@@ -303,7 +303,7 @@ func repository(t *testing.T) string {
 
 func documents(t *testing.T, root string) []string {
 	t.Helper()
-	names := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", filepath.Join("examples", "README.md")}
+	names := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "RELEASING.md", filepath.Join("examples", "README.md")}
 	for _, dir := range []string{"docs", filepath.Join("docs", "guides")} {
 		found, err := filepath.Glob(filepath.Join(root, dir, "*.md"))
 		require.NoError(t, err)
