@@ -54,10 +54,10 @@ func (cs *credentials) init(store Store, kind Kind, observe Observer) {
 }
 
 // used records that c was used. Unless exact is set, nothing is recorded within a minute of
-// the use that the record has.
+// the use that the record has. Package endpoint asks about credentials without using them.
 func (cs *credentials) used(ctx context.Context, c *Credential, now time.Time, exact bool) {
 	fresh := lastuse.Fresh(c.LastUsedAt, now)
-	if fresh && !exact {
+	if fresh && !exact || lastuse.Ignored(ctx) {
 		return
 	}
 	cs.recorder.Record(lastuse.Use{

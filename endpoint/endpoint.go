@@ -7,7 +7,8 @@
 //	})
 //	mux.Handle("/forward-auth", forwardAuth)
 //
-// [NewForwardAuth] is for nginx, Caddy, Traefik and Envoy.
+// [NewForwardAuth] is for nginx, Caddy, Traefik and Envoy, [NewIntrospection] for services that receive
+// tokens (RFC 7662), and [NewRevocation] for programs that have one (RFC 7009).
 //
 // Each constructor takes a Config and returns an [http.Handler], or an error that lists everything
 // that is wrong with the Config. The handlers are safe for concurrent use. They bound what they
@@ -15,7 +16,8 @@
 // Observe of Config.Middleware, with the identity in the Observer's context, and changes to that of
 // the authenticator. If one is nil, outages and internal errors are logged to slog.Default().
 //
-// docs/guides/forward-auth.md has complete configurations of nginx and Caddy.
+// docs/guides/forward-auth.md has complete configurations of nginx and Caddy, and
+// docs/guides/other-programs.md describes the other endpoints.
 package endpoint
 
 import (

@@ -6,6 +6,8 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -49,4 +51,58 @@ func ExampleNewForwardAuth() {
 	// Output:
 	// 200 OK alice
 	// 401 Unauthorized
+}
+
+// send sends a form as a client does, and prints the response.
+func send(h http.Handler, token string, authorize func(*http.Request)) {
+	r := httptest.NewRequest("POST", "/", strings.NewReader(url.Values{"token": {token}}.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	authorize(r)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	fmt.Println(strings.TrimSpace(fmt.Sprint(w.Code, " ", w.Body)))
+}
+
+// A gateway asks with its client secret, and gets answers about tokens with its scope.
+func ExampleNewIntrospection() {
+	bearer, token := issue()
+	secret, err := auth.NewSecret(auth.NewMemoryStore(), auth.SecretConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	plaintext, _, err := secret.Issue(context.Background(), "gateway", auth.SecretOptions{Scopes: []string{"introspect"}, Lifetime: auth.NoExpiry})
+	if err != nil {
+		log.Fatal(err)
+	}
+	introspection, err := endpoint.NewIntrospection(endpoint.IntrospectionConfig{
+		Bearer: bearer, Secret: secret,
+		Allow: func(_ context.Context, caller, token *auth.Identity) (bool, error) {
+			return caller.UserID == "gateway" && token.Scopes.Has("notes:read"), nil
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	gateway := func(r *http.Request) { r.SetBasicAuth("gateway", plaintext) }
+	send(introspection, "unknown", gateway)
+	send(introspection, token, func(*http.Request) {})
+	// Output:
+	// 200 {"active":false}
+	// 401 {"error":"invalid_client"}
+}
+
+func ExampleNewRevocation() {
+	bearer, token := issue()
+	revocation, err := endpoint.NewRevocation(endpoint.RevocationConfig{Bearer: bearer})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	send(revocation, token, func(*http.Request) {})
+	_, err = new(auth.Middleware).AuthenticateToken(context.Background(), token, bearer)
+	fmt.Println(err)
+	// Output:
+	// 200
+	// auth: invalid credential (Bearer)
 }

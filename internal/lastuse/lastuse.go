@@ -264,3 +264,11 @@ func (r *Recorder) write(batch []Use) error {
 	defer cancel()
 	return r.Write(ctx, batch)
 }
+
+type ignoredKey struct{}
+
+// Ignore returns a copy of ctx in which credentials are looked up without being used.
+func Ignore(ctx context.Context) context.Context { return context.WithValue(ctx, ignoredKey{}, true) }
+
+// Ignored reports whether ctx is from Ignore.
+func Ignored(ctx context.Context) bool { return ctx.Value(ignoredKey{}) != nil }
