@@ -8,7 +8,8 @@
 //	mux.Handle("/forward-auth", forwardAuth)
 //
 // [NewForwardAuth] is for nginx, Caddy, Traefik and Envoy, [NewIntrospection] for services that receive
-// tokens (RFC 7662), and [NewRevocation] for programs that have one (RFC 7009).
+// tokens (RFC 7662), [NewRevocation] for programs that have one (RFC 7009), [NewMetadata] for clients
+// that have none yet (RFC 9728), and [NewLeakReport] for GitHub, which finds leaked ones.
 //
 // Each constructor takes a Config and returns an [http.Handler], or an error that lists everything
 // that is wrong with the Config. The handlers are safe for concurrent use. They bound what they

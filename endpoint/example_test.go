@@ -106,3 +106,50 @@ func ExampleNewRevocation() {
 	// 200
 	// auth: invalid credential (Bearer)
 }
+
+// The challenge of the API names the URL of the document.
+func ExampleNewMetadata() {
+	const resource = "https://app.example/mcp"
+	metadata, err := endpoint.NewMetadata(endpoint.MetadataConfig{Resource: resource, Scopes: []string{"notes:read"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	location, err := endpoint.MetadataURL(resource)
+	if err != nil {
+		log.Fatal(err)
+	}
+	m := auth.Middleware{ResourceMetadata: location} // for Require
+	mux := http.NewServeMux()
+	mux.Handle("/.well-known/oauth-protected-resource/", metadata)
+
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest("GET", m.ResourceMetadata, nil))
+	fmt.Print(w.Body)
+	// Output:
+	// {"resource":"https://app.example/mcp","scopes_supported":["notes:read"],"bearer_methods_supported":["header"]}
+}
+
+// A report without a signature of GitHub is rejected. The Observe of the Bearer learns where a leaked
+// token was found.
+func ExampleNewLeakReport() {
+	bearer, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{
+		Observe: func(ctx context.Context, e auth.Event) {
+			if leak, ok := endpoint.LeakFromContext(ctx); ok && e.Type == auth.EventRevoked {
+				fmt.Println("mail to", e.UserID, "about", leak.URL)
+			}
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	leaks, err := endpoint.NewLeakReport(endpoint.LeakReportConfig{Bearer: bearer})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	w := httptest.NewRecorder()
+	leaks.ServeHTTP(w, httptest.NewRequest("POST", "/leaks", strings.NewReader(`[{"token":"x"}]`)))
+	fmt.Println(w.Code)
+	// Output:
+	// 401
+}

@@ -73,10 +73,11 @@ const (
 //   - 401: there is no valid credential, or it is malformed, or the sign-in is too old. The challenges
 //     are those of Require, for the client.
 //   - 403: a scope is missing, the request comes from another origin, Resolve or Check forbid it or
-//     find nothing, or the proxy or the client sent fields that it must not send. It is not a 5xx if the proxy is
-//     misconfigured, since Envoy may be configured to let requests pass after a 5xx.
-//   - 503: the store, Resolve or Check is unavailable. nginx makes a 500 of it, unless it is configured as in the guide, and Envoy its
-//     status_on_error.
+//     find nothing, or the proxy or the client sent fields that it must not send. It is not a 5xx
+//     if the proxy is misconfigured, since Envoy may be configured to let requests pass after a
+//     5xx.
+//   - 503: the store, Resolve or Check is unavailable. nginx makes a 500 of it, unless it is
+//     configured as in the guide, and Envoy its status_on_error.
 //
 // A response with 200 has no body and these header fields, which the proxy adds to the request for
 // the back end:

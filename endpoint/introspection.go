@@ -60,11 +60,11 @@ type IntrospectionConfig struct {
 // secret.
 //
 // The response for an active token has the members active, scope ("*" is full access), client_id
-// and sub, which are both the UserID, since users create their tokens themselves, exp unless the token
-// never expires, iat, token_type, and jti, which is the CredentialID. Every other token gets the
-// same response, byte for byte: {"active":false}. It is the same for tokens that are unknown,
-// expired, revoked, malformed, used outside of their networks, of a disabled user, or that Allow does not
-// allow. All responses have "Cache-Control: no-store".
+// and sub, which are both the UserID, since users create their tokens themselves, exp unless the
+// token never expires, iat, token_type, and jti, which is the CredentialID. Every other token gets
+// the same response, byte for byte: {"active":false}. It is the same for tokens that are unknown,
+// expired, revoked, malformed, used outside of their networks, of a disabled user, or that Allow
+// does not allow. All responses have "Cache-Control: no-store".
 //
 // Errors are those of RFC 6749 section 5.2: 400 for a malformed request, 401 for a caller without a
 // valid credential, and 403 if its token lacks CallerScope. An outage is answered with 503, and does

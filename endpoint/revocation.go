@@ -22,9 +22,9 @@ type RevocationConfig struct {
 // NewRevocation returns a handler for OAuth 2.0 Token Revocation (RFC 7009), for example for a
 // command line tool that signs out. It returns an error that lists everything that is wrong with cfg.
 //
-// A request is a POST of a form with the parameter token, as for [NewIntrospection]. Who has a token can
-// revoke it: the request needs no other credential, and an Authorization header is ignored. Limit
-// the rate of requests, as those of any endpoint that takes a credential.
+// A request is a POST of a form with the parameter token, as for [NewIntrospection]. Who has a
+// token can revoke it: the request needs no other credential, and an Authorization header is
+// ignored. Limit the rate of requests, as those of any endpoint that takes a credential.
 //
 // The response is 200 without a body, the same for all tokens: whether it was revoked, is unknown, or
 // was invalid already (RFC 7009 section 2.2). A malformed request is answered with 400, and an

@@ -1,0 +1,126 @@
+package endpoint
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	maxKeyID     = 200
+	maxKeys      = 100
+	maxKeysBody  = 1 << 20
+	fetchTimeout = 10 * time.Second
+	keysLifetime = 24 * time.Hour
+	fetchPause   = time.Minute
+)
+
+// A keyCache has the public keys of a URL. Junk requests, each with another name of a key, must not
+// make it a source of requests: it fetches at most once a minute, and one fetch at a time.
+type keyCache struct {
+	url    string
+	client *http.Client
+
+	mu       sync.Mutex
+	keys     map[string]*ecdsa.PublicKey
+	fetched  time.Time     // when keys was set
+	tried    time.Time     // when the last fetch began
+	err      error         // of the last fetch
+	fetching chan struct{} // closed at the end of the fetch under way; nil if there is none
+}
+
+// find returns the key with a name, or nil if there is none. It waits for a fetch, which is not
+// the request's: a client that goes away must not make others wait again.
+func (c *keyCache) find(id string) (*ecdsa.PublicKey, error) {
+	for {
+		c.mu.Lock()
+		key, now := c.keys[id], time.Now()
+		fresh := now.Sub(c.fetched) < keysLifetime
+		if key != nil && fresh {
+			c.mu.Unlock()
+			return key, nil
+		}
+		if c.fetching == nil && !c.tried.IsZero() && now.Sub(c.tried) < fetchPause {
+			err := c.err
+			c.mu.Unlock()
+			return nil, err // nil if the keys have just been fetched without this one
+		}
+		if c.fetching == nil {
+			c.fetching, c.tried = make(chan struct{}), now
+			go c.fetch(c.fetching)
+		}
+		done := c.fetching
+		c.mu.Unlock()
+		<-done
+	}
+}
+
+func (c *keyCache) fetch(done chan struct{}) {
+	keys, err := c.get()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err = err; err == nil {
+		c.keys, c.fetched = keys, time.Now()
+	}
+	c.fetching = nil
+	close(done)
+}
+
+func (c *keyCache) get() (map[string]*ecdsa.PublicKey, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.client.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("endpoint: leak report: the keys: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("endpoint: leak report: the keys: the response has status %d", resp.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxKeysBody+1))
+	if err != nil {
+		return nil, fmt.Errorf("endpoint: leak report: the keys: %w", err)
+	}
+	return parseKeys(body)
+}
+
+// parseKeys leaves out keys of other kinds: a new one must not make the others useless.
+func parseKeys(body []byte) (map[string]*ecdsa.PublicKey, error) {
+	var document struct {
+		Keys []struct {
+			ID  string `json:"key_identifier"`
+			Key string `json:"key"`
+		} `json:"public_keys"`
+	}
+	if err := json.Unmarshal(body, &document); err != nil || len(body) > maxKeysBody || len(document.Keys) > maxKeys {
+		return nil, errors.New("endpoint: leak report: the keys: the response is no list of keys")
+	}
+	keys := make(map[string]*ecdsa.PublicKey)
+	for _, k := range document.Keys {
+		block, _ := pem.Decode([]byte(k.Key))
+		if block == nil {
+			continue
+		}
+		parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+		if key, ok := parsed.(*ecdsa.PublicKey); err == nil && ok && key.Curve == elliptic.P256() {
+			keys[k.ID] = key
+		}
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("endpoint: leak report: the keys: there is none for ECDSA P-256")
+	}
+	return keys, nil
+}
