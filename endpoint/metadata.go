@@ -41,9 +41,27 @@ type MetadataConfig struct {
 //
 // The document is public: scripts of all origins may read it, and caches keep it for an hour.
 func NewMetadata(cfg MetadataConfig) (http.Handler, error) {
-	faults := configErrors{config: "MetadataConfig"}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
 	location, err := MetadataURL(cfg.Resource)
 	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(location)
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(cfg.document())
+	if err != nil {
+		return nil, err
+	}
+	return &metadata{u.EscapedPath(), append(body, '\n')}, nil
+}
+
+func (cfg *MetadataConfig) check() error {
+	faults := configErrors{config: "MetadataConfig"}
+	if _, err := parseResource(cfg.Resource); err != nil {
 		faults.add("Resource", "%w", err)
 	}
 	for _, issuer := range cfg.AuthorizationServers {
@@ -61,18 +79,7 @@ func NewMetadata(cfg MetadataConfig) (http.Handler, error) {
 			faults.add("Documentation", "%w", err)
 		}
 	}
-	if err := faults.err(); err != nil {
-		return nil, err
-	}
-	u, err := url.Parse(location)
-	if err != nil {
-		return nil, err
-	}
-	body, err := json.Marshal(cfg.document())
-	if err != nil {
-		return nil, err
-	}
-	return &metadata{u.EscapedPath(), append(body, '\n')}, nil
+	return faults.err()
 }
 
 // A document is that of RFC 9728 section 2.
