@@ -96,6 +96,9 @@ const (
 // percent-encoded, as are spaces except between scopes. So a value cannot be taken for two, and
 // different users have different values.
 //
+// A proxy may remove fields that the client names in Connection (RFC 9110 section 7.6.1). The guide
+// has a configuration that prevents this, and back ends should reject requests without the fields.
+//
 // The proxy must remove these fields from the client's request. As a second line of defense, a
 // request with one of them is rejected if the proxy sends it along, even if it is written with
 // underscores, which some back ends do not distinguish.

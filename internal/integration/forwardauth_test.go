@@ -384,6 +384,28 @@ func TestForwardAuth_forgedFields(t *testing.T) {
 	})
 }
 
+// A client can name fields in Connection, which some proxies then remove (RFC 9110 section 7.6.1): those
+// that the guard needs, and those that limit what the back end does.
+func TestForwardAuth_connectionFields(t *testing.T) {
+	t.Parallel()
+	eachProxy(t, func(t *testing.T, g *guarded) {
+		const names = "X-Auth-User, X-Auth-Scopes, X-Auth-Scheme, X-Auth-Credential, X-Auth-Actor, X-Auth-Tenant, X-Original-Method, X-Original-Url, " +
+			"X-Forwarded-Method, X-Forwarded-Uri, X-Forwarded-For, X-Forwarded-Host, X-Forwarded-Proto"
+		token := g.token(t, auth.TokenOptions{Scopes: []string{"notes:read"}, Metadata: map[string]string{"tenant": "acme"}})
+		code, s, _ := g.ask(t, "GET", "/notes", "", "Authorization", token, "Connection", names)
+		require.Equal(t, 200, code)
+		for name, want := range map[string]string{"user": "alice", "scopes": "notes:read", "scheme": "Bearer", "tenant": "acme"} {
+			require.Equal(t, []string{want}, s.Fields["x-auth-"+name], name)
+		}
+		require.Len(t, s.Fields["x-auth-credential"], 1)
+		code, _, _ = g.ask(t, "POST", "/notes", "", "Cookie", g.session(t), "Sec-Fetch-Site", "cross-site", "Connection", names)
+		require.Equal(t, 403, code)
+		elsewhere := g.token(t, auth.TokenOptions{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+		code, _, _ = g.ask(t, "GET", "/notes", "", "Authorization", elsewhere, "X-Forwarded-For", "192.0.2.1", "Connection", names)
+		require.Equal(t, 401, code)
+	})
+}
+
 func TestForwardAuth_networks(t *testing.T) {
 	t.Parallel()
 	eachProxy(t, func(t *testing.T, g *guarded) {
