@@ -251,6 +251,7 @@ func TestBrowser_unreachable(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t, sameSite)
 	b.signedIn(t)
+	b.awaitText(t, ".card", "There are no notes yet.") // or this request would be the one that fails
 	b.cut.Store(true)
 	b.addNote(t, "Keep me")
 	b.awaitText(t, "#outage", "You are still signed in.")

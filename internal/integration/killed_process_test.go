@@ -134,10 +134,17 @@ func TestSQLStore_killedProcess(t *testing.T) {
 					require.Eventually(t, func() bool { // its lock has been released
 						return store.Create(ctx, record(auth.KindToken, u.userID), 100) == nil
 					}, 15*time.Second, time.Millisecond)
-					if state == untouched {
-						require.NoError(t, m.call(ctx, store, u), "after call %d", n)
-						require.Equal(t, done, u.state(t, store), "after call %d", n)
+					if state != untouched {
+						continue
 					}
+					require.NoError(t, m.call(ctx, store, u), "after call %d", n)
+					if m.name == "Purge" {
+						// It leaves out what the server has locked until it notices that the victim is gone.
+						require.Eventually(t, func() bool {
+							return m.call(ctx, store, u) == nil && u.state(t, store) == done
+						}, 15*time.Second, 10*time.Millisecond, "after call %d", n)
+					}
+					require.Equal(t, done, u.state(t, store), "after call %d", n)
 				}
 			})
 		}
