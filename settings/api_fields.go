@@ -130,8 +130,8 @@ func (r *request) parseNetworks(texts []string) (prefixes []netip.Prefix, fault 
 		}
 		prefixes = append(prefixes, p)
 	}
-	_, fault = networks.Format(prefixes)
-	return prefixes, fault
+	list, fault := networks.Format(prefixes)
+	return networks.All(list), fault // as the token will have them, for BeforeIssue and BeforeUpdate too
 }
 
 // metadataField is the member metadata, whose entries are strings, or null for none.

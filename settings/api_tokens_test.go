@@ -203,6 +203,38 @@ func TestAPI_limitedSessionUpdates(t *testing.T) {
 	}
 }
 
+// An IPv4-mapped network becomes IPv4, and is then no part of an IPv6 network that has its text.
+// That is so for the networks of a user, and for those that BeforeUpdate sets.
+func TestAPI_mappedNetworksAreIPv4(t *testing.T) {
+	t.Parallel()
+	const mapped = "::ffff:0.0.0.0/96" // which becomes 0.0.0.0/0
+	for name, set := range map[string]func(u *auth.TokenUpdate){
+		"by the user":       func(*auth.TokenUpdate) {},
+		"by the service":    func(u *auth.TokenUpdate) { u.Networks = &[]netip.Prefix{netip.MustParsePrefix(mapped)} },
+		"by a wrong update": func(u *auth.TokenUpdate) { u.Networks = &[]netip.Prefix{{}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked []netip.Prefix
+			s := newService(t, func(c *configs) {
+				c.settings.BeforeUpdate = func(_ context.Context, _ *auth.Identity, _ auth.Credential, u *auth.TokenUpdate) error {
+					asked = *u.Networks
+					set(u)
+					return nil
+				}
+			})
+			limited := s.signIn("ada", "notes:write")
+			_, c, err := s.bearer.Issue(t.Context(), "ada", auth.TokenOptions{
+				Name: "deploy", Scopes: []string{"notes:read"}, Lifetime: auth.NoExpiry, Networks: []netip.Prefix{netip.MustParsePrefix("::/0")},
+			})
+			require.NoError(t, err)
+			limited.patch(c.ID, `{"networks": ["`+mapped+`"]}`).problem(http.StatusForbidden, "insufficient_scope")
+			require.Equal(t, []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, asked, "the service decides about what the token will have")
+			require.Equal(t, []auth.Credential{c}, limited.tokens())
+		})
+	}
+}
+
 // What another request takes away from a token while one that was allowed before is on its way
 // does not come back. Both forms of a change decide by what they have read.
 func TestUpdateToken_changedMeanwhile(t *testing.T) {

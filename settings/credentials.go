@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/networks"
 )
 
 // This file has what the page and the API share: reading and changing credentials
@@ -132,12 +133,15 @@ func grantedBy(old auth.Credential, u auth.TokenUpdate) []string {
 	return added
 }
 
-// within reports whether each of some networks is a part of one of the others. None are anywhere.
-func within(networks, others []netip.Prefix) bool {
+// within reports whether each of some networks is a part of one of the others, none of which are
+// anywhere. They are compared in the form that the token gets, in which IPv4-mapped networks are
+// IPv4: no IPv6 network contains them.
+func within(prefixes, others []netip.Prefix) bool {
 	if others == nil {
 		return true
 	}
-	return len(networks) > 0 && !slices.ContainsFunc(networks, func(n netip.Prefix) bool {
+	list, fault := networks.Format(prefixes)
+	return fault == "" && !slices.ContainsFunc(networks.All(list), func(n netip.Prefix) bool {
 		return !slices.ContainsFunc(others, func(o netip.Prefix) bool { return o.Bits() <= n.Bits() && o.Contains(n.Addr()) })
 	})
 }
