@@ -184,23 +184,51 @@ func TestAPI_limitedSessionUpdates(t *testing.T) {
 	t.Parallel()
 	s := newService(t, withTeams)
 	ada := s.signIn("ada")
-	limited := s.signIn("ada", "notes:write")
-	for grants, bodies := range updates {
+	limited := s.signIn("ada", "notes:read")
+	for _, bodies := range updates {
 		for _, body := range bodies {
 			c := ada.restrictedToken("deploy")
-			if !grants || body == `{"scopes": ["notes:write"]}` || body == `{"scopes": ["notes:read", "notes:write"]}` {
+			if !strings.Contains(body, `"*"`) && !strings.Contains(body, "notes:write") {
 				limited.patch(c.ID, body).status(http.StatusOK)
 				continue
 			}
-			s.events.take()
-			problem := limited.patch(c.ID, body).problem(http.StatusForbidden, "insufficient_scope").object()
-			require.NotEmpty(t, problem["scopes"])
-			require.Equal(t, auth.ReasonScope, s.events.refusal(t).Reason)
-			now, err := s.bearer.Get(t.Context(), "ada", c.ID)
-			require.NoError(t, err)
-			require.Equal(t, c, now)
+			limited.refusedPatch(c, body)
 		}
 	}
+}
+
+// A session changes no token that has more access than the session, as in the form of the page:
+// it cannot swap the names of two tokens, so that the user revokes the wrong one.
+func TestAPI_limitedSessionUpdatesStrongerToken(t *testing.T) {
+	t.Parallel()
+	s := newService(t, withTeams)
+	ada := s.signIn("ada")
+	limited := s.signIn("ada", "notes:write")
+	for _, bodies := range updates {
+		for _, body := range bodies {
+			c := ada.restrictedToken("deploy")
+			if body == `{"metadata": {}}` || body == `{"metadata": {"team": "web"}}` || body == `{"scopes": ["notes:read"]}` {
+				limited.patch(c.ID, body).status(http.StatusOK) // nothing changes
+				continue
+			}
+			limited.refusedPatch(c, body)
+		}
+	}
+	_, full := ada.token("full")
+	limited.refusedPatch(full, `{"scopes": ["notes:write"]}`)
+	limited.json("DELETE", "/api/tokens/"+full.ID, "").status(http.StatusNoContent)
+}
+
+// refusedPatch asserts that the session has too little access for a change, which is not made.
+func (u *user) refusedPatch(c auth.Credential, body string) {
+	u.t.Helper()
+	u.events.take()
+	problem := u.patch(c.ID, body).problem(http.StatusForbidden, "insufficient_scope").object()
+	require.NotEmpty(u.t, problem["scopes"])
+	require.Equal(u.t, auth.ReasonScope, u.events.refusal(u.t).Reason)
+	now, err := u.bearer.Get(u.t.Context(), u.userID, c.ID)
+	require.NoError(u.t, err)
+	require.Equal(u.t, c, now)
 }
 
 // An IPv4-mapped network becomes IPv4, and is then no part of an IPv6 network that has its text.
@@ -215,22 +243,26 @@ func TestAPI_mappedNetworksAreIPv4(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var asked []netip.Prefix
-			s := newService(t, func(c *configs) {
-				c.settings.BeforeUpdate = func(_ context.Context, _ *auth.Identity, _ auth.Credential, u *auth.TokenUpdate) error {
-					asked = *u.Networks
-					set(u)
-					return nil
-				}
+			synctest.Test(t, func(t *testing.T) {
+				var asked []netip.Prefix
+				s := newService(t, func(c *configs) {
+					c.settings.BeforeUpdate = func(_ context.Context, _ *auth.Identity, _ auth.Credential, u *auth.TokenUpdate) error {
+						asked = *u.Networks
+						set(u)
+						return nil
+					}
+				})
+				ada := s.signIn("ada")
+				_, c, err := s.bearer.Issue(t.Context(), "ada", auth.TokenOptions{
+					Name: "deploy", Scopes: []string{"notes:read"}, Lifetime: auth.NoExpiry, Networks: []netip.Prefix{netip.MustParsePrefix("::/0")},
+				})
+				require.NoError(t, err)
+				time.Sleep(11 * time.Minute) // the sign-in is too old to give a token more networks
+				ada.patch(c.ID, `{"networks": ["`+mapped+`"]}`).problem(http.StatusUnauthorized, "insufficient_user_authentication")
+				require.Equal(t, []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, asked, "the service decides about what the token will have")
+				require.Equal(t, []auth.Credential{c}, ada.tokens())
+				require.NoError(t, s.cookie.Close(t.Context()))
 			})
-			limited := s.signIn("ada", "notes:write")
-			_, c, err := s.bearer.Issue(t.Context(), "ada", auth.TokenOptions{
-				Name: "deploy", Scopes: []string{"notes:read"}, Lifetime: auth.NoExpiry, Networks: []netip.Prefix{netip.MustParsePrefix("::/0")},
-			})
-			require.NoError(t, err)
-			limited.patch(c.ID, `{"networks": ["`+mapped+`"]}`).problem(http.StatusForbidden, "insufficient_scope")
-			require.Equal(t, []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, asked, "the service decides about what the token will have")
-			require.Equal(t, []auth.Credential{c}, limited.tokens())
 		})
 	}
 }

@@ -91,12 +91,16 @@ func (r *request) rotateToken(id string, overlap time.Duration) (plaintext strin
 	return r.release(r.bearer.Rotate(r.Context(), r.id.UserID, id, overlap))
 }
 
-// updateToken changes a token, if u changes anything. A change that gives it more access needs a
-// recent sign-in, and a session that has that access itself. All of this is decided by old, so a
-// token that is no longer old is a conflict.
+// updateToken changes a token that has no more access than the session, if u changes anything: a
+// limited session must not, for example, swap the names of two others. A change that gives it more
+// access needs a recent sign-in, and a session that has that access itself. All of this is decided
+// by old, so a token that is no longer old is a conflict.
 func (r *request) updateToken(old auth.Credential, u auth.TokenUpdate) (auth.Credential, error) {
 	if u = changed(old, u); changesNothing(u) {
 		return old, nil
+	}
+	if err := r.checkScopes(old.Scopes.List()); err != nil {
+		return auth.Credential{}, err
 	}
 	if err := r.beforeUpdate(old, &u); err != nil {
 		return auth.Credential{}, err

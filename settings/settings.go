@@ -11,9 +11,9 @@
 //
 // Only signed-in sessions can manage credentials. Tokens and client secrets are
 // answered with 403, so that a leaked one cannot create others. A session with
-// limited scopes cannot grant more than it has. A session with an Actor, in which staff act as
-// the user, creates, reveals, rotates and changes nothing: that would outlive it. Creating,
-// revealing and rotating, which return a plaintext, also require a recent sign-in: see
+// limited scopes cannot grant more than it has, nor change a token that has more. A session with
+// an Actor, in which staff act as the user, creates, reveals, rotates and changes nothing: that
+// would outlive it. Creating, revealing and rotating, which return a plaintext, also require a recent sign-in: see
 // Config.MaxAge, and Config.RecentForRevoke for revoking. So does a change that lets a token do
 // more or be used from more networks. A request
 // that is held open over the end of its session gets no plaintext: its body is read before
