@@ -59,7 +59,13 @@ const day = 24 * time.Hour
 
 // rounded returns d in a readable unit: in hours only up to a limit.
 func rounded(d, hours time.Duration) (unit string, n int) {
-	in := func(size time.Duration) int { return int((d + size/2) / size) }
+	in := func(size time.Duration) int {
+		n := d / size
+		if d-n*size >= size/2 { // d + size/2 may be too large for a Duration
+			n++
+		}
+		return int(n)
+	}
 	switch {
 	case d < time.Hour-30*time.Second:
 		return "minute", in(time.Minute)

@@ -31,6 +31,7 @@ func TestTokensPage_timesInWords(t *testing.T) {
 			99 * 24 * time.Hour:           "in 99 days",
 			122 * 24 * time.Hour:          "in 4 months",
 			3 * 366 * 24 * time.Hour:      "in 3 years",
+			auth.NoExpiry - 1:             "in 292 years",
 		} {
 			_, c := ada.issue("x", lifetime, auth.FullAccess)
 			ada.requireExpiry(c, words)
@@ -57,6 +58,30 @@ func TestTokensPage_pastTimesInWords(t *testing.T) {
 			s.signIn("ada").requireExpiry(c, words)
 		})
 	}
+}
+
+// A number of years is never negative, however far a time is away: Config.Plural gets none that is.
+func TestTokenPage_farTimes(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(c *configs) {
+		c.bearer.AcceptImported = true
+		c.settings.Plural = func(n int) string {
+			if n < 0 {
+				panic("negative")
+			}
+			return "other"
+		}
+	})
+	ada := s.signIn("ada")
+	made := ada.json("POST", "/api/tokens", `{"name": "far", "scopes": ["notes:read"], "expires_in": 9223372036}`).status(http.StatusCreated).object()
+	ada.get("/tokens/"+made["id"].(string)).page(http.StatusOK, "in 292 years")
+	farther, err := s.bearer.Import(t.Context(), "ada", "a-token-of-another-system-0", auth.ImportOptions{
+		TokenOptions: auth.TokenOptions{Name: "farther", Scopes: []string{auth.FullAccess}},
+		ExpiresAt:    time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC),
+	})
+	require.NoError(t, err)
+	ada.get("/tokens/"+farther.ID).page(http.StatusOK, "in 292 years", "9999-01-01") // the maximum of a Duration
+	ada.get("/?sort=expiring").page(http.StatusOK)
 }
 
 // Without the script, dates are in UTC and say so. Texts around them are escaped.
