@@ -24,8 +24,7 @@ func (r *request) beforeIssue(o *auth.TokenOptions) error {
 		return nil
 	}
 	given := o.Idempotency
-	id := *r.id // which the service may change
-	err := r.ask("Config.BeforeIssue", func() error { return r.fillToken(r.Context(), &id, o) })
+	err := r.ask("Config.BeforeIssue", func() error { return r.fillToken(r.Context(), r.identity(), o) })
 	o.Idempotency = given
 	return err
 }
@@ -34,8 +33,7 @@ func (r *request) beforeIssue(o *auth.TokenOptions) error {
 func (r *request) beforeUpdate(old auth.Credential, u *auth.TokenUpdate) error {
 	switch {
 	case r.fillUpdate != nil:
-		id := *r.id
-		return r.ask("Config.BeforeUpdate", func() error { return r.fillUpdate(r.Context(), &id, old, u) })
+		return r.ask("Config.BeforeUpdate", func() error { return r.fillUpdate(r.Context(), r.identity(), old, u) })
 	case r.fillToken != nil && (u.Scopes != nil || u.Networks != nil):
 		r.notify(auth.ReasonForbidden, nil)
 		return errFixed

@@ -207,7 +207,7 @@ func (r *request) askDeveloper() (yes bool, err error) {
 			yes, err = false, unavailable() // whatever it wraps
 		}
 	}()
-	return r.isDeveloper(r.Context(), r.id)
+	return r.isDeveloper(r.Context(), r.identity())
 }
 
 // checkSecret rejects a request for the plaintext of a client secret, which has full

@@ -79,6 +79,35 @@ func TestPanic_ofDeveloper(t *testing.T) {
 	ada.post("/tokens", form).page(http.StatusOK, "acme_pat_")
 }
 
+// The functions of the service get an identity of their own: one that they change, for example to
+// look the user up, gives the request no other user and no other access.
+func TestConfig_functionsChangeTheIdentity(t *testing.T) {
+	t.Parallel()
+	changeTo := func(id *auth.Identity) { id.UserID, id.Scopes, id.Actor = "grace", auth.FullAccess, "" }
+	s := newService(t, func(c *configs) {
+		c.settings.Developer = func(_ context.Context, id *auth.Identity) (bool, error) { changeTo(id); return true, nil }
+		c.settings.Account = func(_ context.Context, id *auth.Identity) string { changeTo(id); return "account" }
+		c.settings.BeforeIssue = func(_ context.Context, id *auth.Identity, _ *auth.TokenOptions) error { changeTo(id); return nil }
+		c.settings.BeforeUpdate = func(_ context.Context, id *auth.Identity, _ auth.Credential, _ *auth.TokenUpdate) error {
+			changeTo(id)
+			return nil
+		}
+	})
+	grace := newPopulatedUser(t, s, "grace")
+	limited := s.signIn("ada", "notes:read")
+	limited.json("POST", "/api/secret/reveal", `{"id": "`+grace.secretID+`"}`).problem(http.StatusForbidden, "insufficient_scope")
+	require.NotContains(t, limited.get("/").page(http.StatusOK), grace.tokenID)
+	limited.get("/secret").page(http.StatusOK, "no client secret")
+	limited.json("POST", "/api/tokens", tokenBody(validName, `["*"]`, validExpiry)).problem(http.StatusForbidden, "insufficient_scope")
+	id, _ := limited.createToken(tokenBody(validName, `["notes:read"]`, validExpiry))
+	limited.patch(id, `{"scopes": ["*"]}`).problem(http.StatusForbidden, "insufficient_scope")
+	summary, err := limited.summary()
+	require.NoError(t, err)
+	require.Equal(t, []any{1, limited.account()}, []any{summary.Tokens, summary.Account})
+	require.Nil(t, summary.Secret)
+	grace.untouched()
+}
+
 // Pages that do not need the answer of Config.Developer still work, and its error is reported
 // once.
 func TestAccess_developerErrorIsReported(t *testing.T) {

@@ -44,7 +44,7 @@ func (r *request) run() (err error) {
 	}()
 	// Here, because nothing may come between the last check of the session and a plaintext.
 	if r.nameOf != nil && r.id.Scheme == auth.SchemeCookie && !strings.HasPrefix(r.route.path, "/api/") {
-		r.name = r.nameOf(r.Context(), r.id)
+		r.name = r.nameOf(r.Context(), r.identity())
 	}
 	if err := r.checkSession(); err != nil {
 		return err
@@ -56,6 +56,12 @@ func (r *request) run() (err error) {
 		return err
 	}
 	return r.route.serve(r)
+}
+
+// identity returns a copy of the identity for a function of the service, which may change it.
+func (r *request) identity() *auth.Identity {
+	id := *r.id
+	return &id
 }
 
 // recovered returns an error for the value of a panic. The value may contain a credential, so
