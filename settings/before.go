@@ -18,12 +18,16 @@ var (
 	errFixed   = &problem{Status: http.StatusForbidden, Code: codeForbidden, text: "refused", Detail: "Only the name and the metadata of a token can be changed here."}
 )
 
-// beforeIssue calls Config.BeforeIssue. The Idempotency stays that of the form.
+// beforeIssue calls Config.BeforeIssue, which can add to the Metadata. The Idempotency stays that of
+// the form.
 func (r *request) beforeIssue(o *auth.TokenOptions) error {
 	if r.fillToken == nil {
 		return nil
 	}
 	given := o.Idempotency
+	if o.Metadata == nil {
+		o.Metadata = make(map[string]string)
+	}
 	err := r.ask("Config.BeforeIssue", func() error { return r.fillToken(r.Context(), r.identity(), o) })
 	o.Idempotency = given
 	return err

@@ -48,6 +48,29 @@ func TestBeforeIssue_fillsTokens(t *testing.T) {
 	}
 }
 
+// A user who sets no metadata leaves a map to add to, as one who sets some does.
+func TestBeforeIssue_addsToMetadata(t *testing.T) {
+	t.Parallel()
+	ada := newService(t, withTeams, func(c *configs) {
+		c.settings.BeforeIssue = func(_ context.Context, _ *auth.Identity, o *auth.TokenOptions) error {
+			o.Metadata["tenant"] = "acme"
+			return nil
+		}
+		c.settings.BeforeUpdate = func(_ context.Context, _ *auth.Identity, _ auth.Credential, u *auth.TokenUpdate) error {
+			by := "user"
+			u.Metadata["changed_by"] = &by
+			return nil
+		}
+	}).signIn("ada")
+	id, _ := ada.createToken(tokenBody(validName, validScopes, validExpiry))
+	ada.patch(id, `{"name": "renamed"}`).status(http.StatusOK)
+	ada.post("/tokens", newToken(ada.get("/tokens/new").page(http.StatusOK))).page(http.StatusOK)
+	for _, c := range ada.tokens() {
+		require.Equal(t, "acme", c.Metadata.Get("tenant"))
+		require.Equal(t, c.ID == id, c.Metadata.Get("changed_by") == "user")
+	}
+}
+
 // What BeforeIssue adds is limited by the session, and what it has set cannot be undone.
 func TestBeforeIssue_limits(t *testing.T) {
 	t.Parallel()

@@ -146,19 +146,19 @@ type Config struct {
 	MetadataKeys []MetadataKey
 
 	// BeforeIssue, if not nil, is called before a user creates a token, with what the user has
-	// chosen. It may change o, for example add the tenant to the Metadata or set Networks, except the
-	// Idempotency; the scopes of the session limit what it leaves there. An error refuses the token: one
-	// that wraps [auth.ErrForbidden] is answered with 403, [auth.ErrLimit] with 409, and an
-	// [auth.ArgumentError] with 400 and its Fault, which the user sees at the field that its Argument
-	// names, such as Name, or metadata. with a key. Any other error and a panic
-	// are outages, answered with 503. It is called with the request's context, so that [auth.User]
+	// chosen. It may change o, for example add the tenant to the Metadata, which is not nil, or set
+	// Networks, except the Idempotency; the scopes of the session limit what it leaves there. An
+	// error refuses the token: one that wraps [auth.ErrForbidden] is answered with 403,
+	// [auth.ErrLimit] with 409, and an [auth.ArgumentError] with 400 and its Fault, which the user
+	// sees at the field that its Argument names, such as Name, or metadata. with a key. Any other
+	// error and a panic are outages, answered with 503. It is called with the request's context, so that [auth.User]
 	// works, is not called for a rotation, which keeps what the token has, and must be safe for
 	// concurrent use.
 	BeforeIssue func(ctx context.Context, id *auth.Identity, o *auth.TokenOptions) error
 
-	// BeforeUpdate is BeforeIssue for changes: token is as it is now, and u has only what changes. If
-	// BeforeUpdate is nil and BeforeIssue is not, users can change only the name and the
-	// MetadataKeys of a token, so that they cannot undo what BeforeIssue has set.
+	// BeforeUpdate is BeforeIssue for changes: token is as it is now, and u has only what changes,
+	// with a Metadata that is not nil. If BeforeUpdate is nil and BeforeIssue is not, users can change
+	// only the name and the MetadataKeys of a token, so that they cannot undo what BeforeIssue has set.
 	BeforeUpdate func(ctx context.Context, id *auth.Identity, token auth.Credential, u *auth.TokenUpdate) error
 
 	// PrivateDocument makes api/openapi.json a part of the API that only signed-in sessions can
