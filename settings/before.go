@@ -56,6 +56,7 @@ func (r *request) ask(name string, f func() error) (err error) {
 		}
 	}()
 	err = f()
+	faults := serviceFaults(err)
 	switch {
 	case err == nil:
 		return nil
@@ -63,8 +64,8 @@ func (r *request) ask(name string, f func() error) (err error) {
 	case errors.Is(err, auth.ErrForbidden):
 		r.notify(auth.ReasonForbidden, err)
 		return errRefused
-	case errors.Is(err, auth.ErrInvalidArgument):
-		p := invalidArgument(serviceFaults(err)...)
+	case faults != nil:
+		p := invalidArgument(faults...)
 		p.said = true
 		return p
 	case errors.Is(err, auth.ErrLimit):
@@ -84,7 +85,7 @@ func serviceFaults(err error) (faults []fieldError) {
 	}
 	var e *auth.ArgumentError
 	if errors.As(err, &e) {
-		faults = append(faults, fieldError{cmp.Or(argumentFields[e.Argument].Field, e.Argument), e.Fault})
+		faults = append(faults, fieldError{cmp.Or(argumentFields[e.Argument].Field, e.Argument), cmp.Or(e.Fault, faultOf(nil))})
 	}
 	return faults
 }

@@ -149,6 +149,9 @@ func TestBeforeIssue_errors(t *testing.T) {
 		{"invalid", func() error {
 			return errors.Join(fault("Name", "must begin with <acme>."), fault("Team", "has no seats left."))
 		}, 400, "invalid_argument", []string{"name", "Team"}, ""},
+		{"invalid without a fault", func() error { return fault("Name", "") }, 400, "invalid_argument", []string{"name"}, ""},
+		{"invalid without an argument", func() error { return fault("", "no seats left") }, 400, "invalid_argument", []string{""}, ""},
+		{"no argument error", func() error { return fmt.Errorf("seats: %w", auth.ErrInvalidArgument) }, 503, "unavailable", nil, auth.ReasonUnavailable},
 		{"outage", func() error { return errDirectory }, 503, "unavailable", nil, auth.ReasonUnavailable},
 		{"an outage that wraps others", func() error { return fmt.Errorf("%w: %w", auth.ErrUnavailable, auth.ErrForbidden) }, 503, "unavailable", nil, auth.ReasonUnavailable},
 		{"another condition", func() error { return auth.ErrNotFound }, 503, "unavailable", nil, auth.ReasonUnavailable},
@@ -175,6 +178,7 @@ func TestBeforeIssue_errors(t *testing.T) {
 		change.Set("name", "x")
 		for _, got := range []*answer{ada.post("/tokens", form), ada.post("/tokens/"+c.ID+"/edit", change)} {
 			text := got.page(test.status)
+			require.Contains(t, text, `role="alert"`, "the page says what is wrong")
 			if test.name == "invalid" {
 				require.Contains(t, text, `<p>has no seats left.</p>`, "the form has no such field")
 				require.Contains(t, text, `id="name-error">must begin with &lt;acme&gt;.</p>`)

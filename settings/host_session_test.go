@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -92,6 +93,16 @@ func TestSession_mountsThePage(t *testing.T) {
 	sessions.err = errors.New("redis: connection refused")
 	sessions.mu.Unlock()
 	ada.get("/api/tokens").problem(http.StatusServiceUnavailable, "unavailable")
+}
+
+// A user ID that no store takes is a mistake of the service. The form says that something is wrong.
+func TestSession_invalidUserID(t *testing.T) {
+	t.Parallel()
+	ada, sessions := newHostService(t)
+	ada.userID = "ada\n"
+	sessions.set("key of ada", auth.Identity{UserID: ada.userID, CredentialID: "session-1", Scopes: auth.FullAccess, AuthenticatedAt: time.Now()})
+	form := url.Values{"idempotency": {auth.NewIdempotency()}, "name": {"deploy"}, "expires": {"720h0m0s"}, "access": {"full"}}
+	ada.post("/tokens", form).page(http.StatusBadRequest, `role="alert"`)
 }
 
 // The bar has the name of the account, and no button to sign out: that is the service's own.

@@ -317,6 +317,9 @@ func (f *tokenForm) addFaults(ts texts, p *problem, form url.Values) {
 			f.Problem = strings.TrimSpace(f.Problem + " " + text)
 		}
 	}
+	if !f.Invalid() { // of an argument that no field has, such as the user's ID
+		f.Problem = ts.get("problem." + string(codeInvalidArgument))
+	}
 }
 
 // has reports whether the form has a field, by its name in the API.
