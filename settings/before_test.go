@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -69,6 +70,36 @@ func TestBeforeIssue_addsToMetadata(t *testing.T) {
 		require.Equal(t, "acme", c.Metadata.Get("tenant"))
 		require.Equal(t, c.ID == id, c.Metadata.Get("changed_by") == "user")
 	}
+}
+
+// A note of the service in the metadata is no change of the user: after an old sign-in, a token can
+// still be renamed and lose access, as the form says.
+func TestBeforeUpdate_addsToMetadata(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, withTeams, func(c *configs) {
+			c.settings.BeforeUpdate = func(_ context.Context, id *auth.Identity, _ auth.Credential, u *auth.TokenUpdate) error {
+				u.Metadata["changed_by"] = &id.UserID
+				if u.Name != nil && *u.Name == "greedy" {
+					u.Scopes = &[]string{auth.FullAccess}
+				}
+				return nil
+			}
+		})
+		ada := s.signIn("ada")
+		_, c := ada.issue("deploy", time.Hour, "notes:read", "notes:write")
+		form := ada.editForm(c.ID)
+		time.Sleep(11 * time.Minute)
+		form.Set("name", "renamed")
+		ada.post("/tokens/"+c.ID+"/edit", form).status(http.StatusSeeOther)
+		ada.patch(c.ID, `{"scopes": ["notes:read"], "networks": ["192.0.2.1"]}`).status(http.StatusOK)
+		for _, body := range []string{`{"metadata": {"team": "web"}}`, `{"name": "x", "metadata": {"team": "web"}}`, `{"name": "greedy"}`, `{"networks": null}`} {
+			ada.patch(c.ID, body).problem(http.StatusUnauthorized, "insufficient_user_authentication")
+		}
+		now := ada.tokens()[0]
+		require.Equal(t, []any{"renamed", auth.Scopes("notes:read"), "ada"}, []any{now.Name, now.Scopes, now.Metadata.Get("changed_by")})
+		require.NoError(t, s.cookie.Close(t.Context()))
+	})
 }
 
 // What BeforeIssue adds is limited by the session, and what it has set cannot be undone.

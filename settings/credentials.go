@@ -102,10 +102,11 @@ func (r *request) updateToken(old auth.Credential, u auth.TokenUpdate) (auth.Cre
 	if err := r.checkScopes(old.Scopes.List()); err != nil {
 		return auth.Credential{}, err
 	}
+	entries := len(u.Metadata) > 0 // those that BeforeUpdate adds are the service's own decision
 	if err := r.beforeUpdate(old, &u); err != nil {
 		return auth.Credential{}, err
 	}
-	if granted := grantedBy(old, u); granted != nil {
+	if granted := grantedBy(old, u, entries); granted != nil {
 		if err := r.checkRecent(); err != nil {
 			return auth.Credential{}, err
 		}
@@ -118,14 +119,14 @@ func (r *request) updateToken(old auth.Credential, u auth.TokenUpdate) (auth.Cre
 }
 
 // grantedBy returns the scopes that a token gets by an update, or with which it gets more access:
-// from other networks, or by metadata, whose meaning only the service knows. It is nil if there is
-// no more access.
-func grantedBy(old auth.Credential, u auth.TokenUpdate) []string {
+// from other networks, or by entries of the metadata that the user has changed, whose meaning only
+// the service knows. It is nil if there is no more access.
+func grantedBy(old auth.Credential, u auth.TokenUpdate, entries bool) []string {
 	scopes := old.Scopes.List()
 	if u.Scopes != nil {
 		scopes = *u.Scopes
 	}
-	if len(u.Metadata) > 0 || u.Networks != nil && !within(*u.Networks, old.Networks.Prefixes()) {
+	if entries || u.Networks != nil && !within(*u.Networks, old.Networks.Prefixes()) {
 		return append([]string{}, scopes...)
 	}
 	var added []string

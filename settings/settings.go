@@ -159,6 +159,7 @@ type Config struct {
 	// BeforeUpdate is BeforeIssue for changes: token is as it is now, and u has only what changes,
 	// with a Metadata that is not nil. If BeforeUpdate is nil and BeforeIssue is not, users can change
 	// only the name and the MetadataKeys of a token, so that they cannot undo what BeforeIssue has set.
+	// What BeforeUpdate adds to the Metadata requires no recent sign-in, as what a user changes there does.
 	BeforeUpdate func(ctx context.Context, id *auth.Identity, token auth.Credential, u *auth.TokenUpdate) error
 
 	// PrivateDocument makes api/openapi.json a part of the API that only signed-in sessions can
