@@ -57,6 +57,7 @@ func TestTokensPage_filter(t *testing.T) {
 			"":                            all,
 			"?search=&state=&sort=":       all,
 			"?state=unknown&sort=unknown": all,
+			"?search=%ff":                 all, // no UTF-8, which the API rejects
 			"?state=active":               {"rotated", "bound", "soon", "Deploy"},
 			"?state=expiring":             {"soon"},
 			"?state=superseded":           {"rotated"},

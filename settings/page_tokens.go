@@ -146,10 +146,10 @@ func (ts texts) options(choices []choice, selected string) []option {
 }
 
 // pageFilter returns the filter that the query of the page names. It ignores what the toolbar does
-// not offer, and a search for what may be a plaintext.
+// not offer, a search that the API rejects, and one for what may be a plaintext.
 func pageFilter(query url.Values) filter {
 	f := parseFilter(query)
-	if len(f.Search) > maxSearch || secretLike.MatchString(f.Search) {
+	if checkSearch(f.Search) != "" || secretLike.MatchString(f.Search) {
 		f.Search = ""
 	}
 	f.Sort, f.States = offered(f.Sort, sortChoices), nil
