@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -28,17 +30,50 @@ type field struct {
 
 // readJSON reads the JSON object in a request's body. It must have each of the required
 // fields exactly once, and no others. The error has every fault. json.Unmarshal alone would also
-// accept repeated fields, names in another case and invalid UTF-8, which other parsers of
-// the same body may interpret differently.
+// accept repeated fields, names in another case, invalid UTF-8 and halves of surrogate pairs, which
+// other parsers of the same body may interpret differently.
 func readJSON(r *http.Request, fields ...field) error {
 	body, err := readBody(r, "application/json")
 	if err != nil {
 		return err
 	}
-	if !utf8.Valid(body) {
+	if !utf8.Valid(body) || escapesHalf(body) {
 		return malformed("The body is not UTF-8.")
 	}
 	return decode(body, fields)
+}
+
+// escapesHalf reports whether a JSON text escapes a half of a surrogate pair, which is no character
+// (RFC 8259 section 8.2).
+func escapesHalf(text []byte) bool {
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		if unit := escapedUnit(text[i:]); utf16.IsSurrogate(unit) {
+			const length = len(`\u0000`)
+			if utf16.DecodeRune(unit, escapedUnit(text[i+length:])) == utf8.RuneError {
+				return true
+			}
+			i += 2*length - 1
+			continue
+		}
+		i++ // the escaped character, which may be a backslash
+	}
+	return false
+}
+
+// escapedUnit returns the UTF-16 code unit that a text begins with as \uXXXX, or 0.
+func escapedUnit(text []byte) rune {
+	digits, found := bytes.CutPrefix(text, []byte(`\u`))
+	if !found || len(digits) < 4 {
+		return 0
+	}
+	unit, err := strconv.ParseUint(string(digits[:4]), 16, 16)
+	if err != nil {
+		return 0
+	}
+	return rune(unit)
 }
 
 // readEmptyJSON is readJSON without fields. The body may also be absent.

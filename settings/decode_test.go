@@ -36,6 +36,25 @@ func TestAPI_malformedBodies(t *testing.T) {
 	ada.do("POST", "/api/tokens", `{"name": "x", "scopes": ["*"], "expires_in": null}`, field("Content-Type", "Application/JSON; charset=utf-8")).status(http.StatusCreated)
 }
 
+// Half of a surrogate pair is no character: other parsers read another name, or none.
+func TestAPI_escapedSurrogates(t *testing.T) {
+	t.Parallel()
+	ada := newService(t, withTeams).signIn("ada")
+	for name, want := range map[string]string{
+		`\ud83d\ude00`: "😀", `\uD83D\uDE00\uD83D\uDE00`: "😀😀", `\\ud83d`: `\ud83d`, `\\\\\ud83d\ude00`: `\\😀`, `\ufffd`: "\ufffd", "\ufffd": "\ufffd",
+		`\ud83d`: "", `\ude00`: "", `\ud83d\\ude00`: "", `\ude00\ud83d`: "", `\ud83d\ud83d\ude00`: "", `\ud83dx\ude00`: "", `\ud83d\u0041`: "", `\\\ud83d`: "",
+	} {
+		got := ada.json("POST", "/api/tokens", `{"name": "`+name+`", "scopes": ["*"], "expires_in": null, "metadata": {"team": "`+name+`"}}`)
+		if want == "" {
+			got.problem(http.StatusBadRequest, "malformed_request")
+			continue
+		}
+		made := got.status(http.StatusCreated).object()
+		require.Equal(t, []any{want, map[string]any{"team": want}}, []any{made["name"], made["metadata"]}, name)
+	}
+	ada.json("POST", "/api/tokens", `{"name": "\ud8`).problem(http.StatusBadRequest, "malformed_request")
+}
+
 // A chunked body has no Content-Length.
 func TestAPI_bodyWithoutLength(t *testing.T) {
 	t.Parallel()
