@@ -190,7 +190,7 @@ func TestAPI_unknownParameters(t *testing.T) {
 	h.untouched()
 	h.get("/api/tokens?limit=0&sort=random&state=active&state=dead&total=yes&page=2&search="+strings.Repeat("x", 256)).
 		problem(http.StatusBadRequest, "invalid_argument").fields("limit", "page", "search", "sort", "state", "total")
-	for _, query := range []string{"limit=", "limit=0", "sort=", "state=", "total=", "search=%ff", "after=a&after=b"} {
+	for _, query := range []string{"limit=", "limit=0", "sort=", "state=", "total=", "search=%ff", "after=a&after=b", "state=active&state=expired&state=active"} {
 		name, _, _ := strings.Cut(query, "=")
 		h.get("/api/tokens?"+query).problem(http.StatusBadRequest, "invalid_argument").fields(name)
 	}

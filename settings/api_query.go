@@ -34,7 +34,8 @@ var (
 )
 
 // checkQuery rejects a query with parameters that the route does not have, so that a misspelled one
-// is not ignored. Only state may be repeated. The error has every fault.
+// is not ignored. Only state may be repeated, with other values: thousands of states would be
+// compared with each of thousands of records. The error has every fault.
 func (r *request) checkQuery() error {
 	if !r.route.api {
 		return nil
@@ -50,7 +51,7 @@ func (r *request) checkQuery() error {
 		switch {
 		case !known:
 			fault = "is unknown"
-		case len(q[name]) > 1 && name != "state":
+		case len(q[name]) > 1 && (name != "state" || hasDuplicates(q[name])):
 			fault = "is repeated"
 		case check != nil:
 			for _, value := range q[name] {
@@ -67,6 +68,14 @@ func (r *request) checkQuery() error {
 		return invalidArgument(faults...)
 	}
 	return nil
+}
+
+func hasDuplicates(values []string) bool {
+	seen := make(map[string]bool)
+	for _, value := range values {
+		seen[value] = true
+	}
+	return len(seen) < len(values)
 }
 
 func checkLimit(value string) string {
