@@ -117,8 +117,9 @@ func (r *request) checkVersion(t auth.Credential) error {
 	if any || r.Header["If-Match"] == nil {
 		return nil
 	}
+	current := r.tokenVersion(t)
 	for _, tag := range tags {
-		if version, _, found := strings.Cut(tag.opaque, "."); found && !tag.weak && version == r.tokenVersion(t) {
+		if version, _, found := strings.Cut(tag.opaque, "."); found && !tag.weak && version == current {
 			return nil
 		}
 	}
