@@ -3,14 +3,19 @@ package settings_test
 import (
 	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -124,6 +129,178 @@ func TestAPI_sortedPages(t *testing.T) {
 		"sort=name&after=" + base64.RawURLEncoding.EncodeToString([]byte("name")),
 	} {
 		ada.get("/api/tokens?"+query).problem(http.StatusBadRequest, "invalid_argument").fields("after")
+	}
+}
+
+// A listQuery is a query of the list of tokens, and what a simple model finds for it.
+type listQuery struct {
+	search, sort string
+	states       []string
+}
+
+func (q listQuery) values() url.Values {
+	return url.Values{"search": {q.search}, "sort": {q.sort}, "state": q.states}
+}
+
+// of returns the IDs of the tokens that q finds among all, which are the newest first.
+func (q listQuery) of(all []auth.Credential, now time.Time) (ids []string) {
+	states := func(c auth.Credential) []string {
+		left := c.ExpiresAt.Sub(now)
+		switch {
+		case !c.ExpiresAt.IsZero() && left <= 0:
+			return []string{"expired"}
+		case c.Superseded:
+			return []string{"superseded"}
+		case !c.ExpiresAt.IsZero() && left <= min(c.ExpiresAt.Sub(c.CreatedAt)/4, 14*24*time.Hour):
+			return []string{"active", "expiring"}
+		}
+		return []string{"active"}
+	}
+	found := slices.DeleteFunc(slices.Clone(all), func(c auth.Credential) bool {
+		inState := q.states == nil || slices.ContainsFunc(states(c), func(s string) bool { return slices.Contains(q.states, s) })
+		text, search := strings.ToLower(c.Name+"\n"+string(c.Scopes)+"\n"+string(c.Networks)), strings.ToLower(q.search)
+		return !inState || !strings.Contains(text, search) && (len(search) < 4 || !strings.HasSuffix(strings.ToLower(c.Hint), search))
+	})
+	slices.SortStableFunc(found, func(a, b auth.Credential) int {
+		switch q.sort {
+		case "oldest":
+			return strings.Compare(a.ID, b.ID)
+		case "name":
+			return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
+		case "last_used":
+			return b.LastUsedAt.Compare(a.LastUsedAt)
+		case "expiring":
+			// First those that will expire, then those that never do, then the expired ones, the last first.
+			group := func(c auth.Credential) int {
+				return map[bool]int{true: 1}[c.ExpiresAt.IsZero()] + map[bool]int{true: 2}[states(c)[0] == "expired"]
+			}
+			if order := group(a) - group(b); order != 0 {
+				return order
+			}
+			return a.ExpiresAt.Compare(b.ExpiresAt) * (1 - group(a)) // zero times are equal
+		}
+		return 0
+	})
+	for _, c := range found {
+		ids = append(ids, c.ID)
+	}
+	return ids
+}
+
+// pages returns the IDs of the tokens on all pages of a query.
+func (u *user) pages(q url.Values) (ids []string, total any) {
+	u.t.Helper()
+	for after := ""; ; {
+		q.Set("after", after)
+		got := u.get("/api/tokens?" + q.Encode()).status(http.StatusOK).object()
+		for _, token := range got["tokens"].([]any) {
+			ids = append(ids, token.(map[string]any)["id"].(string))
+		}
+		if total = got["total"]; got["next"] == nil {
+			return ids, total
+		}
+		after = got["next"].(string)
+		require.LessOrEqual(u.t, len(ids), 1000, "the list does not end")
+	}
+}
+
+// variedTokens creates tokens, many of which have the same name and time.
+func (u *user) variedTokens(random *rand.Rand) {
+	names := []string{"a", "B", "b", "Deploy", "deploy", "Ⱥx", "é", "  z ", "σς", "İ"}
+	for range 40 {
+		time.Sleep(time.Duration(max(0, random.IntN(300)-200)) * time.Hour)
+		o := auth.TokenOptions{Name: names[random.IntN(len(names))], Scopes: []string{[]string{"notes:read", "*"}[random.IntN(2)]}}
+		o.Lifetime = []time.Duration{auth.NoExpiry, auth.NoExpiry - 1, time.Hour, 24 * time.Hour, 90 * 24 * time.Hour}[random.IntN(5)]
+		if random.IntN(4) == 0 {
+			o.Networks = restricted
+		}
+		plaintext, c, err := u.bearer.Issue(u.t.Context(), u.userID, o)
+		require.NoError(u.t, err)
+		switch random.IntN(5) {
+		case 0:
+			require.Equal(u.t, o.Networks == nil, u.works(auth.SchemeBearer, plaintext))
+		case 1:
+			_, _, err = u.bearer.Rotate(u.t.Context(), u.userID, c.ID, time.Duration(random.IntN(20))*time.Hour)
+			require.NoError(u.t, err)
+		}
+	}
+	require.NoError(u.t, u.bearer.Close(u.t.Context())) // which records the uses
+}
+
+// Every combination of a search, states, an order and a length of the pages lists what a simple
+// model does, from the first page to the last.
+func TestAPI_listsAsModel(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(4) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			s := newService(t)
+			s.signIn("ada").variedTokens(random)
+			ada := s.signIn("ada")
+			all, err := s.bearer.List(t.Context(), "ada", auth.Page{Limit: 1000})
+			require.NoError(t, err)
+			hint := all[random.IntN(len(all))].Hint
+			searches := []string{"", "", "A", "deploy", "read", "198.51.100.0/24", "ⱥ", "Σ", "*", "pat_", strings.ToUpper(hint[len(hint)-4:])}
+			for _, sort := range []string{"newest", "oldest", "last_used", "expiring", "name"} {
+				for range 6 {
+					q := listQuery{search: searches[random.IntN(len(searches))], sort: sort}
+					for _, state := range []string{"active", "expiring", "superseded", "expired"} {
+						if random.IntN(3) == 0 {
+							q.states = append(q.states, state)
+						}
+					}
+					want, query, counts := q.of(all, time.Now()), q.values(), random.IntN(2) == 0
+					query.Set("limit", strconv.Itoa(1+random.IntN(20)))
+					query.Set("total", strconv.FormatBool(counts))
+					got, total := ada.pages(query)
+					require.Equal(t, want, got, "seed %d: %v", seed, query)
+					if counts {
+						require.EqualValues(t, len(want), total)
+					} else {
+						require.Nil(t, total)
+					}
+				}
+			}
+			require.NoError(t, s.cookie.Close(t.Context()))
+		})
+	}
+}
+
+// While other tokens are created and revoked, the pages have each of those that stay once.
+func TestAPI_pagesWhileTokensChange(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	ada := s.signIn("ada")
+	stay := make(map[string]bool)
+	for i := range 60 {
+		_, c := ada.issue(fmt.Sprint("stays ", i%7), 24*time.Hour, "notes:read")
+		stay[c.ID] = true
+	}
+	var done atomic.Bool
+	var changes sync.WaitGroup
+	defer changes.Wait()
+	defer done.Store(true)
+	for range 2 {
+		changes.Go(func() {
+			for !done.Load() {
+				_, c, err := s.bearer.Issue(t.Context(), "ada", auth.TokenOptions{Name: "stays 3", Scopes: []string{"*"}, Lifetime: 12 * time.Hour})
+				if !assert.NoError(t, err) || !assert.NoError(t, s.bearer.Revoke(t.Context(), "ada", c.ID)) {
+					return
+				}
+			}
+		})
+	}
+	for _, sort := range []string{"newest", "oldest", "name", "expiring", "last_used"} {
+		for _, total := range []string{"true", "false"} {
+			ids, _ := ada.pages(url.Values{"sort": {sort}, "limit": {"7"}, "total": {total}})
+			seen := make(map[string]int)
+			for _, id := range ids {
+				seen[id]++
+			}
+			for id := range stay {
+				require.Equal(t, 1, seen[id], sort)
+			}
+		}
 	}
 }
 
