@@ -123,6 +123,9 @@ func (r *request) parseNetworks(texts []string) (prefixes []netip.Prefix, fault 
 	if !r.knowsAddresses() {
 		return nil, "cannot be set: this service does not know the addresses of its clients"
 	}
+	if len(texts) == 0 || len(texts) > networks.Max {
+		return nil, fmt.Sprintf("must be 1 to %d networks, or null for anywhere", networks.Max)
+	}
 	for _, text := range texts {
 		p, err := parseNetwork(text)
 		if err != nil {

@@ -84,6 +84,7 @@ func TestAPI_invalidUpdate(t *testing.T) {
 		ada.patch(c.ID, body).problem(http.StatusBadRequest, "invalid_argument").fields(strings.Fields(fields)...)
 	}
 	// All other faults are found too if the JSON has one.
+	require.Contains(t, ada.patch(c.ID, `{"networks": []}`).Body.String(), `"must be 1 to 16 networks, or null for anywhere"`)
 	ada.json("POST", "/api/tokens", `{"name": "", "scopes": 1, "expires_in": 59, "networks": ["192.0.2.1"], "metadata": {"x": "y"}, "n": 1}`).
 		problem(http.StatusBadRequest, "invalid_argument").fields("name", "scopes", "expires_in", "networks", "metadata", "n")
 	require.Equal(t, []auth.Credential{c}, ada.tokens())
