@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -60,6 +61,10 @@ func TestSettingsTexts_translated(t *testing.T) {
 		texts := readTexts(t, file)
 		if file == "" {
 			continue
+		}
+		for key := range texts {
+			plural := key[:strings.LastIndex(key, ".")+1] + "other"
+			require.True(t, defaults[key] != "" || defaults[plural] != "", "%s translates %s, which is no text", language, key)
 		}
 		missing := maps.Clone(defaults)
 		maps.DeleteFunc(missing, func(key, _ string) bool { return texts[key] != "" })
