@@ -21,9 +21,10 @@ const (
 	// GitHubKeysURL is where GitHub publishes the keys that its reports are signed with.
 	GitHubKeysURL = "https://api.github.com/meta/public_keys/secret_scanning"
 
-	maxReport = 1 << 20
-	maxLeaks  = 1000
-	maxURL    = 2048
+	maxReport   = 1 << 20
+	maxLeaks    = 1000
+	maxURL      = 2048
+	maxFailures = 10 // of the store for one report
 )
 
 // A LeakReportConfig configures [NewLeakReport]. Bearer or Secret is required.
@@ -75,7 +76,8 @@ func LeakFromContext(ctx context.Context) (Leak, bool) {
 // The response has a label for each token: "true_positive" if it was revoked now, and
 // "false_positive" if no valid credential has this plaintext. It names tokens by their SHA-256. A
 // report is answered with 400 if it is malformed, 401 if its signature is invalid, and 503 if the
-// keys or the store are unavailable: the report should be sent again.
+// keys or the store are unavailable: the report should be sent again. If the store fails for some
+// tokens only, the others are revoked before that.
 func NewLeakReport(cfg LeakReportConfig) (http.Handler, error) {
 	h := &leakReport{observe: observer(cfg.Observe)}
 	faults := configErrors{config: "LeakReportConfig"}
@@ -133,14 +135,10 @@ func (h *leakReport) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.reject(w, r, err)
 		return
 	}
-	labels := make([]label, 0, len(found))
-	for _, f := range found {
-		l, err := h.revoke(r.Context(), f)
-		if err != nil { // which the Observer of the authenticator has received
-			writeProblem(w, http.StatusServiceUnavailable, "unavailable", "Please send the report again.")
-			return
-		}
-		labels = append(labels, l)
+	labels, err := h.revokeAll(r.Context(), found)
+	if err != nil { // which the Observer of the authenticator has received
+		writeProblem(w, http.StatusServiceUnavailable, "unavailable", "Please send the report again.")
+		return
 	}
 	writeJSON(w, http.StatusOK, "application/json", labels)
 }
@@ -233,19 +231,41 @@ type label struct {
 	Label string `json:"label"`
 }
 
+// revokeAll revokes each token once, even if a report names several pages for it. It continues after
+// an error, since a record that cannot be read must not keep the other tokens valid, but not
+// through an outage, in which all of them would time out.
+func (h *leakReport) revokeAll(ctx context.Context, found []foundToken) (labels []label, failed error) {
+	known, failures := make(map[string]string), 0
+	for _, f := range found {
+		verdict, ok := known[f.Token]
+		if !ok {
+			var err error
+			if verdict, err = h.revoke(ctx, f); err != nil {
+				failed = err
+				if failures++; failures == maxFailures {
+					break
+				}
+			}
+			known[f.Token] = verdict
+		}
+		digest := sha256.Sum256([]byte(f.Token))
+		labels = append(labels, label{base64.StdEncoding.EncodeToString(digest[:]), f.Type, verdict})
+	}
+	return labels, failed
+}
+
 // revoke asks all authenticators, since the type of a report is a name that its pattern has there.
-func (h *leakReport) revoke(ctx context.Context, f foundToken) (label, error) {
-	digest := sha256.Sum256([]byte(f.Token))
-	l := label{base64.StdEncoding.EncodeToString(digest[:]), f.Type, "false_positive"}
+// A token belongs to at most one of them, so the store of another may be unavailable.
+func (h *leakReport) revoke(ctx context.Context, f foundToken) (verdict string, failed error) {
 	ctx = context.WithValue(ctx, leakKey{}, f.leak())
 	for _, a := range h.revokers {
 		_, err := a.RevokePlaintext(ctx, f.Token)
 		switch {
 		case err == nil:
-			l.Label = "true_positive"
+			return "true_positive", nil
 		case !errors.Is(err, auth.ErrNotFound) || errors.Is(err, auth.ErrUnavailable):
-			return l, fmt.Errorf("endpoint: leak report: %w", err)
+			failed = fmt.Errorf("endpoint: leak report: %w", err)
 		}
 	}
-	return l, nil
+	return "false_positive", failed
 }

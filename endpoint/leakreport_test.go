@@ -233,6 +233,78 @@ func TestNewLeakReport_outage(t *testing.T) {
 	require.Contains(t, report(t, h, "first", p.sign(t, "first", body), body).Body.String(), "true_positive")
 }
 
+// A corruptStore cannot read one of its records.
+type corruptStore struct {
+	auth.Store
+	record auth.Digest
+}
+
+func (s corruptStore) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
+	if d == s.record {
+		return nil, errors.New("the row is corrupt")
+	}
+	return s.Store.Lookup(ctx, kind, d)
+}
+
+// A token that cannot be looked up must not keep the others of its report valid.
+func TestNewLeakReport_oneFails(t *testing.T) {
+	t.Parallel()
+	f, p := newFixture(t), newPublisher(t)
+	bearer, err := auth.NewBearer(corruptStore{f.store, sha256.Sum256([]byte("corrupt"))}, auth.BearerConfig{Observe: f.observe})
+	require.NoError(t, err)
+	f.bearer = bearer
+	h := f.leakReport(t, p)
+	token, c := f.token(t, "alice")
+	body := `[{"token":"corrupt"},{"token":"` + token + `"}]`
+	require.Equal(t, 503, report(t, h, "first", p.sign(t, "first", body), body).Code)
+	_, err = bearer.Get(t.Context(), "alice", c.ID)
+	require.ErrorIs(t, err, auth.ErrNotFound)
+}
+
+// The store of tokens is unavailable, and a secret has leaked.
+func TestNewLeakReport_otherStore(t *testing.T) {
+	t.Parallel()
+	f, other, p := newFixture(t), newFixture(t), newPublisher(t)
+	f.secret = other.secret
+	h := f.leakReport(t, p)
+	secret, _, err := f.secret.Issue(t.Context(), "gateway", auth.SecretOptions{Scopes: []string{"x"}, Lifetime: auth.NoExpiry})
+	require.NoError(t, err)
+	f.store.down.Store(true)
+	body := entry(secret, "")
+	require.Contains(t, report(t, h, "first", p.sign(t, "first", body), body).Body.String(), "true_positive")
+}
+
+// A report of many tokens is no source of load on a store that is down.
+func TestNewLeakReport_outageEndsEarly(t *testing.T) {
+	t.Parallel()
+	f, p := newFixture(t), newPublisher(t)
+	h := f.leakReport(t, p)
+	var tokens []string
+	for i := range 1000 {
+		tokens = append(tokens, `{"token":"`+strconv.Itoa(i)+`"}`)
+	}
+	body := "[" + strings.Join(tokens, ",") + "]"
+	f.store.down.Store(true)
+	require.Equal(t, 503, report(t, h, "first", p.sign(t, "first", body), body).Code)
+	require.LessOrEqual(t, f.store.lookups.Load(), int64(20))
+}
+
+// A token that leaked to two pages is no false positive on the second.
+func TestNewLeakReport_sameTokenTwice(t *testing.T) {
+	t.Parallel()
+	f, p := newFixture(t), newPublisher(t)
+	h := f.leakReport(t, p)
+	token, _ := f.token(t, "alice")
+	body := `[{"token":"` + token + `","type":"a"},{"token":"` + token + `","type":"b"}]`
+	var labels []map[string]string
+	require.NoError(t, json.Unmarshal(report(t, h, "first", p.sign(t, "first", body), body).Body.Bytes(), &labels))
+	require.Len(t, labels, 2)
+	for i, want := range []string{"a", "b"} {
+		require.Equal(t, want, labels[i]["token_type"])
+		require.Equal(t, "true_positive", labels[i]["label"])
+	}
+}
+
 // A client chooses the name of the key. It must not be able to cause many requests to the publisher.
 func TestNewLeakReport_fetches(t *testing.T) {
 	t.Parallel()
