@@ -71,36 +71,48 @@ func (h *revocation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	for _, a := range h.revokers {
-		if err := h.revoke(r, a, r.PostForm.Get("token")); err != nil {
-			writeOAuthError(w, http.StatusServiceUnavailable, "temporarily_unavailable")
-			return
-		}
+	if err := h.revokeAny(r); err != nil {
+		writeOAuthError(w, http.StatusServiceUnavailable, "temporarily_unavailable")
+		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
 }
 
+// revokeAny asks all authenticators. A token belongs to at most one of them, so the store of another
+// may be unavailable.
+func (h *revocation) revokeAny(r *http.Request) (failed error) {
+	for _, a := range h.revokers {
+		revoked, err := h.revoke(r, a, r.PostForm.Get("token"))
+		if revoked {
+			return nil
+		}
+		failed = errors.Join(failed, err)
+	}
+	return failed
+}
+
 // revoke revokes the token if it is one of a. The errors that it returns have been reported.
-func (h *revocation) revoke(r *http.Request, a revoker, token string) error {
+func (h *revocation) revoke(r *http.Request, a revoker, token string) (revoked bool, err error) {
 	sent := r.WithContext(lastuse.Ignore(r.Context()))
 	sent.Header = http.Header{"Authorization": {string(a.Scheme()) + " " + token}}
 	if site := r.Header["Sec-Fetch-Site"]; site != nil {
 		sent.Header["Sec-Fetch-Site"] = site // by which Secret recognizes browsers
 	}
 	accepted, err := h.m.Authenticate(sent, a)
-	if err == nil {
+	switch {
+	case err == nil:
 		id, _ := auth.FromContext(accepted.Context())
 		err = a.Revoke(accepted.Context(), id.UserID, id.CredentialID)
-	} else if mayBeValid(err) {
+	case mayBeValid(err):
 		_, err = a.RevokePlaintext(sent.Context(), token)
-	} else if !isOutage(err) {
-		return nil
+	case !isOutage(err):
+		return false, nil
 	}
 	if errors.Is(err, auth.ErrNotFound) && !errors.Is(err, auth.ErrUnavailable) {
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }
 
 // mayBeValid reports whether a token that was rejected can be used by others, or elsewhere. One that

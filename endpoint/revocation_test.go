@@ -90,6 +90,24 @@ func TestNewRevocation_outage(t *testing.T) {
 	require.ErrorIs(t, err, auth.ErrNotFound)
 }
 
+// The store of tokens is unavailable, and the owner of a secret revokes it.
+func TestNewRevocation_otherStore(t *testing.T) {
+	t.Parallel()
+	f, other := newFixture(t), newFixture(t)
+	bearer, err := auth.NewBearer(f.store, auth.BearerConfig{Observe: f.observe}) // a secret may be a token of it
+	require.NoError(t, err)
+	f.bearer, f.secret = bearer, other.secret
+	h := f.revocation(t)
+	secret, _, err := f.secret.Issue(t.Context(), "gateway", auth.SecretOptions{Scopes: []string{"x"}, Lifetime: auth.NoExpiry})
+	require.NoError(t, err)
+	token, _ := f.token(t, "alice")
+	f.store.down.Store(true)
+	require.Equal(t, 503, post(t, h, token).Code)
+	f.take()
+	require.Equal(t, 200, post(t, h, secret).Code)
+	require.Equal(t, auth.ReasonRevoked, other.revokedFor())
+}
+
 // A frozenStore finds records, and cannot revoke them.
 type frozenStore struct{ auth.Store }
 
