@@ -19,6 +19,7 @@ const (
 	maxKeyID     = 200
 	maxKeys      = 100
 	maxKeysBody  = 1 << 20
+	maxRedirects = 3
 	fetchTimeout = 10 * time.Second
 	keysLifetime = 24 * time.Hour
 	fetchPause   = time.Minute
@@ -73,6 +74,29 @@ func (c *keyCache) fetch(done chan struct{}) {
 	}
 	c.fetching = nil
 	close(done)
+}
+
+// safeRedirects returns a copy of client that follows redirects only to what KeysURL may be, since a
+// redirect to plain HTTP would let anyone on the network path choose the keys.
+func safeRedirects(client *http.Client) *http.Client {
+	c := new(http.Client)
+	if client != nil {
+		*c = *client
+	}
+	own := c.CheckRedirect
+	c.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		if _, err := parseURL(r.URL.String()); err != nil {
+			return fmt.Errorf("the URL of a redirect %w", err)
+		}
+		if len(via) > maxRedirects {
+			return errors.New("too many redirects")
+		}
+		if own != nil {
+			return own(r, via)
+		}
+		return nil
+	}
+	return c
 }
 
 func (c *keyCache) get() (map[string]*ecdsa.PublicKey, error) {

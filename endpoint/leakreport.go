@@ -36,7 +36,7 @@ type LeakReportConfig struct {
 	// loopback addresses only.
 	KeysURL string
 	// Client fetches the keys. If nil, it is a client of its own. A fetch takes at most 10 seconds
-	// in any case.
+	// in any case, and follows at most 3 redirects, to URLs that KeysURL may be.
 	Client *http.Client
 
 	// Observe, if not nil, receives reports that are rejected, and failures to fetch the keys. The
@@ -100,9 +100,7 @@ func NewLeakReport(cfg LeakReportConfig) (http.Handler, error) {
 	if _, err := parseURL(h.keys.url); err != nil {
 		faults.add("KeysURL", "%w", err)
 	}
-	if h.keys.client = cfg.Client; h.keys.client == nil {
-		h.keys.client = new(http.Client)
-	}
+	h.keys.client = safeRedirects(cfg.Client)
 	if err := faults.err(); err != nil {
 		return nil, err
 	}

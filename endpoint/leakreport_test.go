@@ -351,6 +351,85 @@ func TestNewLeakReport_badKeys(t *testing.T) {
 	}
 }
 
+// A redirect to plain HTTP would let anyone on the network path choose the keys.
+func TestNewLeakReport_redirects(t *testing.T) {
+	t.Parallel()
+	for to, want := range map[string]int{
+		"https://mirror.example/keys": 200, "http://mirror.example/keys": 503, "https://user@mirror.example/keys": 503, "ftp://mirror.example/keys": 503,
+	} {
+		f, p := newFixture(t), newPublisher(t)
+		var asked []string
+		h, err := endpoint.NewLeakReport(endpoint.LeakReportConfig{
+			Bearer: f.bearer, Observe: f.observe, KeysURL: "https://keys.example/",
+			Client: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				asked = append(asked, r.URL.String())
+				if r.URL.Host == "keys.example" {
+					return redirect(r, to), nil
+				}
+				return p.RoundTrip(r)
+			})},
+		})
+		require.NoError(t, err)
+		body := entry("unknown", "")
+		require.Equal(t, want, report(t, h, "first", p.sign(t, "first", body), body).Code, to)
+		if want != 200 {
+			require.Equal(t, []string{"https://keys.example/"}, asked)
+		}
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func redirect(r *http.Request, to string) *http.Response {
+	w := httptest.NewRecorder()
+	http.Redirect(w, r, to, http.StatusFound)
+	return w.Result()
+}
+
+// The Client of a service has its own rules for redirects, which hold too.
+func TestNewLeakReport_redirectsOfTheClient(t *testing.T) {
+	t.Parallel()
+	f, p := newFixture(t), newPublisher(t)
+	var checked atomic.Int64
+	client := &http.Client{
+		Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Path != "/keys" {
+				return redirect(r, "/keys"), nil
+			}
+			return p.RoundTrip(r)
+		}),
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			checked.Add(1)
+			return errors.New("no redirects")
+		},
+	}
+	h, err := endpoint.NewLeakReport(endpoint.LeakReportConfig{Bearer: f.bearer, Client: client, Observe: f.observe})
+	require.NoError(t, err)
+	body := entry("unknown", "")
+	require.Equal(t, 503, report(t, h, "first", p.sign(t, "first", body), body).Code)
+	require.EqualValues(t, 1, checked.Load())
+}
+
+// A loop of redirects ends.
+func TestNewLeakReport_redirectLoop(t *testing.T) {
+	t.Parallel()
+	f, p := newFixture(t), newPublisher(t)
+	var fetches atomic.Int64
+	h, err := endpoint.NewLeakReport(endpoint.LeakReportConfig{
+		Bearer: f.bearer, Observe: f.observe,
+		Client: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			fetches.Add(1)
+			return redirect(r, "/again"), nil
+		})},
+	})
+	require.NoError(t, err)
+	body := entry("unknown", "")
+	require.Equal(t, 503, report(t, h, "first", p.sign(t, "first", body), body).Code)
+	require.LessOrEqual(t, fetches.Load(), int64(4))
+}
+
 // Requests at once share one fetch of the keys, and one of them revokes the token.
 func TestNewLeakReport_concurrent(t *testing.T) {
 	t.Parallel()
