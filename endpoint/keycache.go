@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -99,7 +100,14 @@ func safeRedirects(client *http.Client) *http.Client {
 	return c
 }
 
-func (c *keyCache) get() (map[string]*ecdsa.PublicKey, error) {
+// get recovers a panic of the client's Transport. On this goroutine it would end the process. Its
+// value may be anything and is left out.
+func (c *keyCache) get() (keys map[string]*ecdsa.PublicKey, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			keys, err = nil, fmt.Errorf("endpoint: leak report: the keys: the Client panicked with a %T\n%s", v, debug.Stack())
+		}
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, nil)

@@ -430,6 +430,22 @@ func TestNewLeakReport_redirectLoop(t *testing.T) {
 	require.LessOrEqual(t, fetches.Load(), int64(4))
 }
 
+// The keys are fetched on a goroutine of its own, where a panic would end the process.
+func TestNewLeakReport_panicOfTheClient(t *testing.T) {
+	t.Parallel()
+	f, p := newFixture(t), newPublisher(t)
+	h, err := endpoint.NewLeakReport(endpoint.LeakReportConfig{
+		Bearer: f.bearer, Observe: f.observe,
+		Client: &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) { panic("a bug") })},
+	})
+	require.NoError(t, err)
+	body := entry("unknown", "")
+	require.Equal(t, 503, report(t, h, "first", p.sign(t, "first", body), body).Code)
+	err = f.takeOne(t).Err
+	require.ErrorContains(t, err, "panicked")
+	require.NotContains(t, err.Error(), "a bug", "it may be a credential")
+}
+
 // Requests at once share one fetch of the keys, and one of them revokes the token.
 func TestNewLeakReport_concurrent(t *testing.T) {
 	t.Parallel()
