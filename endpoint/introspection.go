@@ -30,9 +30,10 @@ type IntrospectionConfig struct {
 	CallerScope string
 
 	// Allow decides whether a caller may ask about a token. If it returns false, the response is that
-	// for an unknown token. An error is an outage, answered with 503 and reported in Event.Err. It
-	// must be safe for concurrent use, and must not modify the identities. It is required, since a
-	// client secret or a scope alone does not say whose tokens its owner may ask about.
+	// for an unknown token, and the event of the caller has [auth.ReasonForbidden]. An error is an
+	// outage, answered with 503 and reported in Event.Err. A panic passes through, as a handler's
+	// does. Allow must be safe for concurrent use, and must not modify the identities. It is required,
+	// since a client secret or a scope alone does not say whose tokens its owner may ask about.
 	Allow func(ctx context.Context, caller, token *auth.Identity) (bool, error)
 
 	// Middleware is the service's own: its Realm, its Resolve, which is called for the caller and for
@@ -139,9 +140,7 @@ func (h *introspection) introspect(w http.ResponseWriter, r *http.Request) {
 	token, err := h.find(r)
 	if err == nil && token != nil {
 		var allowed bool
-		if allowed, err = h.cfg.Allow(r.Context(), caller, token); err != nil {
-			h.observe(r.Context(), refused(r, auth.ReasonUnavailable, err))
-		} else if !allowed {
+		if allowed, err = h.allow(r, caller, token); !allowed {
 			token = nil
 		}
 	}
@@ -150,6 +149,23 @@ func (h *introspection) introspect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, "application/json", describe(token))
+}
+
+// allow calls Allow and reports a caller that may not ask: the response does not tell that caller, and
+// operators should know who tries tokens.
+func (h *introspection) allow(r *http.Request, caller, token *auth.Identity) (bool, error) {
+	allowed, err := h.cfg.Allow(r.Context(), caller, token)
+	if allowed && err == nil {
+		return true, nil
+	}
+	reason := auth.ReasonForbidden
+	if err != nil {
+		reason = auth.ReasonUnavailable
+	}
+	e := refused(r, reason, err)
+	e.Scheme, e.UserID, e.CredentialID = caller.Scheme, caller.UserID, caller.CredentialID
+	h.observe(r.Context(), e)
+	return false, err
 }
 
 // find returns the identity of the token in the form, or nil if it is not active.

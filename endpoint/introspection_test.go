@@ -222,6 +222,46 @@ func TestNewIntrospection_outage(t *testing.T) {
 	require.Equal(t, 503, post(t, h, token, "Authorization", caller).Code)
 }
 
+// Any developer can have a client secret, and one who asks about tokens of others must not go
+// unnoticed.
+func TestNewIntrospection_reportsWhoMayNotAsk(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	allowErr := error(nil)
+	h, caller := f.introspection(t, func(cfg *endpoint.IntrospectionConfig) {
+		cfg.Allow = func(context.Context, *auth.Identity, *auth.Identity) (bool, error) { return false, allowErr }
+	})
+	token, _ := f.token(t, "alice")
+	for want, err := range map[auth.Reason]error{auth.ReasonForbidden: nil, auth.ReasonUnavailable: errDown} {
+		allowErr = err
+		post(t, h, token, "Authorization", caller)
+		events := f.take()
+		e := events[len(events)-1]
+		require.Equal(t, auth.EventRefused, e.Type)
+		require.Equal(t, want, e.Reason)
+		require.Equal(t, auth.SchemeSecret, e.Scheme)
+		require.Equal(t, "gateway", e.UserID)
+		require.NotEmpty(t, e.CredentialID)
+		require.Equal(t, "POST", e.Method)
+		require.ErrorIs(t, e.Err, err)
+	}
+}
+
+// A panic of Allow passes through, as a handler's does, and is no answer.
+func TestNewIntrospection_panicOfAllow(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h, caller := f.introspection(t, func(cfg *endpoint.IntrospectionConfig) {
+		cfg.Allow = func(context.Context, *auth.Identity, *auth.Identity) (bool, error) { panic("a bug") }
+	})
+	token, _ := f.token(t, "alice")
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/", strings.NewReader(url.Values{"token": {token}}.Encode()))
+	r.Header = http.Header{"Authorization": {caller}, "Content-Type": {formType}}
+	require.Panics(t, func() { h.ServeHTTP(w, r) })
+	require.Empty(t, w.Body.String())
+}
+
 // Asking about a token keeps it from looking used.
 func TestNewIntrospection_countsNoUse(t *testing.T) {
 	t.Parallel()
