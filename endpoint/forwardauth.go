@@ -65,7 +65,8 @@ const (
 // the client: on its method, its scheme and its host, which the proxy must send as cfg.Proxy
 // describes. So a POST that another site makes a browser send is rejected, and so is a WebSocket
 // upgrade. If one of these fields is missing, empty, there twice or malformed, the request is
-// rejected.
+// rejected. The event has [auth.ReasonInternal] if only a misconfigured proxy can be the cause, and
+// otherwise [auth.ReasonMalformed].
 //
 // The response has one of these statuses, and no others, because nginx makes a 500 of others:
 //
@@ -172,7 +173,12 @@ func (f *forwardAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := auth.WithClientAddr(r.Context(), addr)
 	original, err := f.original(r.WithContext(ctx))
 	if err != nil {
-		f.reject(w, r.WithContext(ctx), auth.ReasonInternal, err)
+		reason := auth.ReasonInternal
+		var byClient clientError
+		if errors.As(err, &byClient) {
+			reason = auth.ReasonMalformed
+		}
+		f.reject(w, r.WithContext(ctx), reason, err)
 		return
 	}
 	if name := f.forged(r.Header); name != "" {

@@ -246,6 +246,37 @@ func TestNewForwardAuth_fieldsOfTheProxy(t *testing.T) {
 	require.NotZero(t, f.store.lookups.Load())
 }
 
+// nginx passes on what a client writes into Host and after a "#", and Caddy an HTTP/1.0 request without
+// Host. Anyone can send these without a credential, so they must not wake an operator.
+func TestNewForwardAuth_malformedByTheClient(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	nginx := f.forwardAuth(t, endpoint.ForwardAuthConfig{})
+	for _, test := range []struct {
+		method, url string
+		want        auth.Reason
+	}{
+		{"GET", "https://app.example?x=/admin", auth.ReasonMalformed}, {"GET", "https://app.example#/admin", auth.ReasonMalformed},
+		{"GET", "https://app.example?x", auth.ReasonMalformed}, {"GET", "https:///admin", auth.ReasonMalformed},
+		{"GET", "https://app.example/a#b", auth.ReasonMalformed}, {"GET", "https://app.example/%zz", auth.ReasonMalformed},
+		{"GET", "https://a@app.example/", auth.ReasonMalformed}, {strings.Repeat("A", 300), "https://app.example/", auth.ReasonMalformed},
+		{"GET", "/admin", auth.ReasonInternal}, {"GET", "app.example/admin", auth.ReasonInternal}, {"GET", "ftp://app.example/", auth.ReasonInternal},
+	} {
+		require.Equal(t, 403, forward(t, nginx, test.method, test.url).Code, test.url)
+		e := f.takeOne(t)
+		require.Equal(t, test.want, e.Reason, test.url)
+		require.Error(t, e.Err)
+		require.NotContains(t, e.Err.Error(), "admin")
+	}
+	caddy := f.forwardAuth(t, endpoint.ForwardAuthConfig{Proxy: endpoint.ProxyCaddy})
+	w := do(t, caddy, "GET", "/forward-auth", "", "X-Forwarded-Method", "GET", "X-Forwarded-Proto", "http", "X-Forwarded-Host", "", "X-Forwarded-Uri", "/")
+	require.Equal(t, 403, w.Code)
+	require.Equal(t, auth.ReasonMalformed, f.takeOne(t).Reason)
+	w = do(t, caddy, "GET", "/forward-auth", "", "X-Forwarded-Proto", "http", "X-Forwarded-Host", "", "X-Forwarded-Uri", "/")
+	require.Equal(t, 403, w.Code)
+	require.Equal(t, auth.ReasonInternal, f.takeOne(t).Reason, "the proxy sets no method")
+}
+
 func TestNewForwardAuth_urlOfTheProxy(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

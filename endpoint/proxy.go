@@ -61,20 +61,24 @@ func (p Proxy) target(r *http.Request) (t target, err error) {
 		var rest string
 		var found bool
 		scheme, rest, found = strings.Cut(original, "://")
-		slash := strings.IndexByte(rest, '/')
-		if err == nil && (!found || slash < 0) {
+		if err == nil && !found {
 			err = errors.New("X-Original-Url is not $scheme://$http_host$request_uri")
 		}
-		if err == nil {
-			t.host, t.uri = rest[:slash], rest[slash:]
+		slash := strings.IndexByte(rest, '/')
+		if slash < 0 {
+			slash = len(rest) // parse rejects a URI without a path
 		}
+		t.host, t.uri = rest[:slash], rest[slash:]
 		err = errors.Join(err, set(r.Header, "X-Original-Method", &t.method))
 	case ProxyEnvoy:
 		t.method, t.host, t.uri = r.Method, r.Host, r.URL.RequestURI()
 		err = set(r.Header, "X-Forwarded-Proto", &scheme)
 	default:
 		err = errors.Join(set(r.Header, "X-Forwarded-Method", &t.method), set(r.Header, "X-Forwarded-Proto", &scheme),
-			set(r.Header, "X-Forwarded-Host", &t.host), set(r.Header, "X-Forwarded-Uri", &t.uri))
+			set(r.Header, "X-Forwarded-Uri", &t.uri))
+		if t.host = r.Header.Get("X-Forwarded-Host"); len(r.Header["X-Forwarded-Host"]) != 1 { // a client of HTTP/1.0 need not send one
+			err = errors.Join(err, errors.New("the request must have one field X-Forwarded-Host: the proxy must set it"))
+		}
 	}
 	if err == nil {
 		err = t.parse(scheme)
@@ -87,6 +91,12 @@ func set(h http.Header, name string, v *string) (err error) {
 	*v, err = single(h, name)
 	return err
 }
+
+// A clientError is what a client can cause at any time, although the proxy is configured as it should
+// be: it is not an internal error, which would wake an operator.
+type clientError string
+
+func (e clientError) Error() string { return string(e) }
 
 // single returns the value of a field that must be there once. Values of clients are not in its
 // errors, which are logged.
@@ -119,14 +129,14 @@ func (t *target) parse(scheme string) (err error) {
 	}
 	switch {
 	case !header.IsToken(t.method):
-		return errors.New("the method is not one of RFC 9110 section 9.1")
+		return clientError("the method is not one of RFC 9110 section 9.1")
 	case !isHost(t.host):
-		return errors.New("the host is not host or host:port")
+		return clientError("the host is not host or host:port")
 	case !strings.HasPrefix(t.uri, "/") && t.uri != "*", strings.ContainsFunc(t.uri, notInURI):
-		return errors.New("the URI is not a path with an optional query")
+		return clientError("the URI is not a path with an optional query")
 	}
 	if t.url, err = url.ParseRequestURI(t.uri); err != nil {
-		return errors.New("the URI cannot be parsed")
+		return clientError("the URI cannot be parsed")
 	}
 	return nil
 }
