@@ -102,7 +102,7 @@ const (
 //
 // The proxy must remove these fields from the client's request. As a second line of defense, a
 // request with one of them is rejected if the proxy sends it along, even if it is written with
-// underscores, which some back ends do not distinguish.
+// underscores or dots in place of hyphens, which some back ends do not distinguish.
 //
 // Except with Envoy, the query of the proxy's request may have a parameter "scope" with the scopes
 // that the credential must have, separated by spaces: each location of the proxy can require its
@@ -146,7 +146,7 @@ func NewForwardAuth(cfg ForwardAuthConfig) (http.Handler, error) {
 func checkField(name string, taken []string) string {
 	canonical := http.CanonicalHeaderKey(name)
 	switch {
-	case !header.IsToken(name) || !strings.HasPrefix(canonical, "X-Auth-") || strings.ContainsAny(name, "_."):
+	case !header.IsToken(name) || !strings.HasPrefix(canonical, "X-Auth-") || strings.Map(hyphenate, name) != name:
 		return "is not a name such as X-Auth-Tenant"
 	case slices.Contains(taken, canonical):
 		return "is there already"
@@ -234,15 +234,23 @@ func (f *forwardAuth) requiredScopes(query string) ([]string, error) {
 }
 
 // forged returns the name of a field of accepted requests that the client has sent, or "". CGI and
-// its successors, such as WSGI, replace hyphens by underscores.
+// its successors, such as WSGI, replace hyphens by underscores, and some servers all characters that
+// are neither letters nor digits.
 func (f *forwardAuth) forged(h http.Header) string {
 	for name := range h {
-		canonical := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+		canonical := http.CanonicalHeaderKey(strings.Map(hyphenate, name))
 		if slices.Contains(f.own, canonical) {
 			return canonical
 		}
 	}
 	return ""
+}
+
+func hyphenate(r rune) rune {
+	if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' {
+		return r
+	}
+	return '-'
 }
 
 // accept answers a request that may pass, unless it lacks a scope that the proxy requires.
