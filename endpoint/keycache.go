@@ -23,11 +23,13 @@ const (
 	maxRedirects = 3
 	fetchTimeout = 10 * time.Second
 	keysLifetime = 24 * time.Hour
-	fetchPause   = time.Minute
+	fetchPause   = 5 * time.Minute // GitHub answers 60 requests an hour, to all processes behind one address
+	failedPause  = time.Minute
 )
 
 // A keyCache has the public keys of a URL. Junk requests, each with another name of a key, must not
-// make it a source of requests: it fetches at most once a minute, and one fetch at a time.
+// make it a source of requests: it fetches at most every five minutes, every minute if that
+// fails, and one fetch at a time.
 type keyCache struct {
 	url    string
 	client *http.Client
@@ -51,7 +53,11 @@ func (c *keyCache) find(id string) (*ecdsa.PublicKey, error) {
 			c.mu.Unlock()
 			return key, nil
 		}
-		if c.fetching == nil && !c.tried.IsZero() && now.Sub(c.tried) < fetchPause {
+		pause := fetchPause
+		if c.err != nil {
+			pause = failedPause
+		}
+		if c.fetching == nil && !c.tried.IsZero() && now.Sub(c.tried) < pause {
 			err := c.err
 			c.mu.Unlock()
 			return nil, err // nil if the keys have just been fetched without this one

@@ -71,7 +71,8 @@ func LeakFromContext(ctx context.Context) (Leak, bool) {
 // over the body (P-256, SHA-256) in Github-Public-Key-Signature, and the name of the key in
 // Github-Public-Key-Identifier. Nothing in it is read before the signature is verified. Keys are
 // fetched from KeysURL when they are needed, and kept for a day. An unknown name makes the handler
-// fetch them again, at most once a minute, however many requests have one.
+// fetch them again, at most every five minutes, or every minute if that fails, however many requests
+// have one.
 //
 // The response has a label for each token: "true_positive" if it was revoked now, and
 // "false_positive" if no valid credential has this plaintext. It names tokens by their SHA-256. A

@@ -317,6 +317,11 @@ func TestNewLeakReport_fetches(t *testing.T) {
 			require.Equal(t, 401, report(t, h, "junk"+strconv.Itoa(i), good, body).Code)
 		}
 		require.EqualValues(t, 1, p.fetches.Load())
+		for range 4 {
+			time.Sleep(time.Minute)
+			require.Equal(t, 401, report(t, h, "junk", good, body).Code)
+		}
+		require.EqualValues(t, 1, p.fetches.Load(), "GitHub answers 60 requests an hour, to all processes behind one address")
 		time.Sleep(time.Minute)
 		p.add(t, "second", elliptic.P256())
 		require.Equal(t, 200, report(t, h, "second", p.sign(t, "second", body), body).Code, "a new key is fetched")
@@ -338,6 +343,9 @@ func TestNewLeakReport_fetches(t *testing.T) {
 		fetches := p.fetches.Load()
 		require.Equal(t, 503, report(t, h, "second", good, body).Code)
 		require.Equal(t, fetches, p.fetches.Load())
+		p.err = nil
+		time.Sleep(time.Minute)
+		require.Equal(t, 200, report(t, h, "second", p.sign(t, "second", body), body).Code, "a fetch that failed is tried again soon")
 	})
 }
 
