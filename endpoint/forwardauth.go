@@ -98,7 +98,8 @@ const (
 // different users have different values.
 //
 // A proxy may remove fields that the client names in Connection (RFC 9110 section 7.6.1). The guide
-// has a configuration that prevents this, and back ends should reject requests without the fields.
+// has configurations that prevent this. Behind another proxy, back ends should reject requests without
+// the fields. nginx sends no empty fields, so behind it X-Auth-Actor may be missing.
 //
 // The proxy must remove these fields from the client's request. As a second line of defense, a
 // request with one of them is rejected if the proxy sends it along, even if it is written with
@@ -110,7 +111,8 @@ const (
 // does unless its uri has a question mark, such as "uri /forward-auth?".
 //
 // Only the proxy should be able to reach the handler. The body of a request is not needed: it is not
-// read.
+// read. A panic of ClientAddr or Check passes through, as a handler's does. net/http then closes the
+// connection, and the proxy rejects the request.
 func NewForwardAuth(cfg ForwardAuthConfig) (http.Handler, error) {
 	f := &forwardAuth{proxy: cfg.Proxy, clientAddr: cfg.ClientAddr, metadata: maps.Clone(cfg.Metadata)}
 	f.observe = observer(cfg.Middleware.Observe)

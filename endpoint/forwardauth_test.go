@@ -321,7 +321,7 @@ func TestNewForwardAuth_check(t *testing.T) {
 	for path, want := range map[string]int{
 		"/notes": 200, "/notes/": 200, "/a%20b": 200, "/admin": 403, "/hidden": 403, "/down": 503,
 		"/x/../admin": 403, "/x/%2e%2e/admin": 403, "//admin": 403, "/x%2F..%2Fadmin": 403, "/x\\..\\admin": 403, "/x%5cadmin": 403,
-		"/x;/../admin": 403, "/x;a=b": 403, "/./admin": 403, "*": 403,
+		"/x;/../admin": 403, "/x/..;/admin": 403, "/x;a=b": 403, "/./admin": 403, "*": 403,
 	} {
 		require.Equal(t, want, forward(t, h, "GET", "https://app.example"+path, "Authorization", "Bearer "+token).Code, path)
 	}

@@ -32,7 +32,8 @@ type RevocationConfig struct {
 //
 // The event of the revocation has [auth.ReasonRevoked]. It has [auth.ReasonLeaked] if the credential
 // was presented where it must not be: a token outside of its networks, or a client secret by a
-// browser. The user need not be enabled: Resolve is not asked.
+// browser. The client's address is that of [auth.WithClientAddr], and a token with networks is
+// outside of them if there is none. The user need not be enabled: Resolve is not asked.
 func NewRevocation(cfg RevocationConfig) (http.Handler, error) {
 	h := &revocation{m: auth.Middleware{Observe: cfg.Observe}}
 	faults := configErrors{config: "RevocationConfig"}

@@ -76,6 +76,25 @@ func TestNewRevocation(t *testing.T) {
 	}
 }
 
+// A token with networks that its owner revokes from one of them has not leaked.
+func TestNewRevocation_clientAddr(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := f.revocation(t)
+	for addr, want := range map[string]auth.Reason{"192.0.2.7": auth.ReasonRevoked, "198.51.100.7": auth.ReasonLeaked} {
+		bound, _, err := f.bearer.Issue(t.Context(), "bob", auth.TokenOptions{
+			Name: "ci", Scopes: []string{"x"}, Lifetime: auth.NoExpiry, Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+		})
+		require.NoError(t, err)
+		f.take()
+		around := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(w, r.WithContext(auth.WithClientAddr(r.Context(), netip.MustParseAddr(addr))))
+		})
+		require.Equal(t, 200, post(t, around, bound).Code)
+		require.Equal(t, want, f.revokedFor(), addr)
+	}
+}
+
 // A client that gets 200 forgets the token, so an outage must be no 200.
 func TestNewRevocation_outage(t *testing.T) {
 	t.Parallel()
