@@ -39,7 +39,8 @@ type MetadataConfig struct {
 // "/.well-known/oauth-protected-resource" and below. Set the ResourceMetadata of
 // [auth.Middleware] to MetadataURL, and the challenge names it.
 //
-// The document is public: scripts of all origins may read it, and caches keep it for an hour.
+// The document is public: scripts of all origins may read it, with any header except Authorization, and
+// caches keep it for an hour.
 func NewMetadata(cfg MetadataConfig) (http.Handler, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -148,8 +149,14 @@ func (m *metadata) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.EscapedPath() != m.path:
 		writeProblem(w, http.StatusNotFound, "not_found", "Not found.")
 		return
+	case r.Method == http.MethodOptions: // a preflight (CORS)
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Access-Control-Allow-Headers", "*")
+		h.Set("Allow", "GET, HEAD, OPTIONS")
+		w.WriteHeader(http.StatusNoContent)
+		return
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		h.Set("Allow", "GET, HEAD")
+		h.Set("Allow", "GET, HEAD, OPTIONS")
 		writeProblem(w, http.StatusMethodNotAllowed, "method_not_allowed", "Use GET.")
 		return
 	}

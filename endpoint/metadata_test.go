@@ -51,6 +51,21 @@ func TestNewMetadata(t *testing.T) {
 	}
 }
 
+// A client of MCP in a browser sends a header of its own, for which the browser asks first.
+func TestNewMetadata_preflight(t *testing.T) {
+	t.Parallel()
+	h, err := endpoint.NewMetadata(endpoint.MetadataConfig{Resource: "https://app.example/mcp"})
+	require.NoError(t, err)
+	const path = "/.well-known/oauth-protected-resource/mcp"
+	w := do(t, h, "OPTIONS", path, "", "Origin", "https://client.example", "Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "mcp-protocol-version")
+	require.Equal(t, 204, w.Code)
+	require.Empty(t, w.Body.String())
+	require.Equal(t, "*", w.Header().Get("Access-Control-Allow-Origin"))
+	require.Equal(t, "*", w.Header().Get("Access-Control-Allow-Headers"))
+	require.Empty(t, w.Header().Get("Access-Control-Allow-Credentials"))
+	require.Equal(t, 404, do(t, h, "OPTIONS", path+"/other", "").Code)
+}
+
 // The challenge names the URL at which the document is.
 func TestNewMetadata_challenge(t *testing.T) {
 	t.Parallel()
