@@ -52,8 +52,10 @@ func (cfg *Config) check() error {
 		e.add("Bearer", "is nil: use auth.NewBearer")
 	}
 	cfg.checkSession(&e)
-	if auth.LocalPath(cfg.SignInPath, "") == "" || strings.Contains(cfg.SignInPath, "#") {
-		e.add("SignInPath", "%q is not a path on this site, such as /signin", cfg.SignInPath)
+	if cfg.SignInPath == "" {
+		e.add("SignInPath", `is empty: name the path of the sign-in page, or "/" if only the API is mounted`)
+	} else if auth.LocalPath(cfg.SignInPath, "") == "" || strings.Contains(cfg.SignInPath, "#") {
+		e.add("SignInPath", "%q is not a path on this site, such as /signin, which may redirect to another site", cfg.SignInPath)
 	}
 	if cfg.Developer != nil && cfg.Secret == nil {
 		e.add("Developer", "has no effect without a Secret: leave it nil")

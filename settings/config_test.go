@@ -20,6 +20,7 @@ var invalidConfigs = []struct {
 	want   []string
 }{
 	{"zero Config", func(c *settings.Config) { *c = settings.Config{} }, []string{"Config.Bearer", "Config.Cookie", "Config.SignInPath"}},
+	{"no sign-in", func(c *settings.Config) { c.SignInPath = "" }, []string{`Config.SignInPath: is empty: name the path of the sign-in page, or "/" if only the API is mounted`}},
 	{"sign-in on another site", func(c *settings.Config) { c.SignInPath = "//evil.example" }, []string{"Config.SignInPath"}},
 	{"sign-in with a fragment", func(c *settings.Config) { c.SignInPath = "/#signin" }, []string{"Config.SignInPath"}},
 	{"developers without a secret", func(c *settings.Config) {

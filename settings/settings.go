@@ -122,6 +122,7 @@ type Config struct {
 	// unless the user has typed it there.
 	// If a signed-in user has to sign in again, it also receives prompt=login (as in
 	// OpenID Connect), and must not redirect the user back before a new sign-in.
+	// Only the page redirects to it: if the API alone is mounted, "/" will do.
 	SignInPath string
 
 	// MaxAge is how recently a user must have signed in to create, reveal or rotate
