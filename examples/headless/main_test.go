@@ -163,6 +163,25 @@ func TestRoutes_sameOrigin(t *testing.T) {
 	require.Empty(t, res.Header.Get("Access-Control-Allow-Origin"))
 }
 
+// A user interface on another origin can send If-Match and read ETag, so that a change of a token
+// does not undo another.
+func TestRoutes_otherOrigin(t *testing.T) {
+	t.Parallel()
+	const ui = "https://app.example.test"
+	c := newClient(t, deployment{uiOrigins: []string{ui}})
+	for _, path := range []string{"/api/notes", "/settings/api/tokens/x"} {
+		res, _ := c.send(t, "OPTIONS", path, "", "Origin", ui,
+			"Access-Control-Request-Method", "PATCH", "Access-Control-Request-Headers", "content-type,if-match")
+		require.Equal(t, ui, res.Header.Get("Access-Control-Allow-Origin"))
+		require.Equal(t, "PATCH", res.Header.Get("Access-Control-Allow-Methods"))
+		require.Equal(t, "content-type,if-match", res.Header.Get("Access-Control-Allow-Headers"))
+	}
+	res, _ := c.send(t, "GET", "/settings/api/tokens", "", "Origin", ui)
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	require.NotEmpty(t, res.Header.Get("ETag"))
+	require.Equal(t, "Etag", res.Header.Get("Access-Control-Expose-Headers"))
+}
+
 func TestNotes_limit(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, deployment{})
