@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -128,6 +129,13 @@ func do(t testing.TB, h http.Handler, method, target, body string, fields ...str
 	}
 	h.ServeHTTP(w, r)
 	return w
+}
+
+// from returns h as a service calls it for a client with an address.
+func from(addr string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r.WithContext(auth.WithClientAddr(r.Context(), netip.MustParseAddr(addr))))
+	})
 }
 
 // atOnce runs f n times at the same time.

@@ -121,6 +121,26 @@ func TestNewIntrospection_clientAddr(t *testing.T) {
 	}
 }
 
+// The address of the caller is not that of the client that has sent the token.
+func TestNewIntrospection_addrOfTheCaller(t *testing.T) {
+	t.Parallel()
+	for name, clientAddr := range map[string]func(*http.Request) netip.Addr{
+		"no ClientAddr": nil, "unknown": func(*http.Request) netip.Addr { return netip.Addr{} },
+	} {
+		f := newFixture(t)
+		h, _ := f.introspection(t, func(cfg *endpoint.IntrospectionConfig) { cfg.ClientAddr = clientAddr })
+		networks := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+		secret, _, err := f.secret.Issue(t.Context(), "office", auth.SecretOptions{Scopes: []string{"x"}, Lifetime: auth.NoExpiry, Networks: networks})
+		require.NoError(t, err)
+		bound, _, err := f.bearer.Issue(t.Context(), "alice", auth.TokenOptions{Name: "ci", Scopes: []string{"x"}, Lifetime: time.Hour, Networks: networks})
+		require.NoError(t, err)
+		free, _ := f.token(t, "alice")
+		require.Contains(t, post(t, from("192.0.2.1", h), free, "Authorization", "Secret "+secret).Body.String(), `"active":true`, name)
+		require.Contains(t, post(t, from("192.0.2.1", h), bound, "Authorization", "Secret "+secret).Body.String(), `"active":false`, name)
+		require.Equal(t, 401, post(t, from("198.51.100.1", h), free, "Authorization", "Secret "+secret).Code, name)
+	}
+}
+
 // RFC 6749 section 2.3.1: the user ID and the secret are form-encoded before they are joined.
 func TestNewIntrospection_basic(t *testing.T) {
 	t.Parallel()
@@ -230,11 +250,12 @@ func TestNewIntrospection_reportsWhoMayNotAsk(t *testing.T) {
 	allowErr := error(nil)
 	h, caller := f.introspection(t, func(cfg *endpoint.IntrospectionConfig) {
 		cfg.Allow = func(context.Context, *auth.Identity, *auth.Identity) (bool, error) { return false, allowErr }
+		cfg.ClientAddr = func(*http.Request) netip.Addr { return netip.MustParseAddr("198.51.100.1") }
 	})
 	token, _ := f.token(t, "alice")
 	for want, err := range map[auth.Reason]error{auth.ReasonForbidden: nil, auth.ReasonUnavailable: errDown} {
 		allowErr = err
-		post(t, h, token, "Authorization", caller)
+		post(t, from("192.0.2.1", h), token, "Authorization", caller)
 		events := f.take()
 		e := events[len(events)-1]
 		require.Equal(t, auth.EventRefused, e.Type)
@@ -242,6 +263,7 @@ func TestNewIntrospection_reportsWhoMayNotAsk(t *testing.T) {
 		require.Equal(t, auth.SchemeSecret, e.Scheme)
 		require.Equal(t, "gateway", e.UserID)
 		require.NotEmpty(t, e.CredentialID)
+		require.Equal(t, netip.MustParseAddr("192.0.2.1"), e.ClientAddr, "of the caller")
 		require.Equal(t, "POST", e.Method)
 		require.ErrorIs(t, e.Err, err)
 	}

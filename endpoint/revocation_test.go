@@ -87,10 +87,7 @@ func TestNewRevocation_clientAddr(t *testing.T) {
 		})
 		require.NoError(t, err)
 		f.take()
-		around := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			h.ServeHTTP(w, r.WithContext(auth.WithClientAddr(r.Context(), netip.MustParseAddr(addr))))
-		})
-		require.Equal(t, 200, post(t, around, bound).Code)
+		require.Equal(t, 200, post(t, from(addr, h), bound).Code)
 		require.Equal(t, want, f.revokedFor(), addr)
 	}
 }
