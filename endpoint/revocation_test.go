@@ -141,6 +141,34 @@ func TestNewRevocation_revokeFails(t *testing.T) {
 	require.Equal(t, 503, post(t, h, token).Code)
 }
 
+// A revocation that failed keeps a credential from looking used.
+func TestNewRevocation_countsNoUse(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	store := frozenStore{f.store}
+	bearer, err := auth.NewBearer(store, auth.BearerConfig{Observe: f.observe})
+	require.NoError(t, err)
+	secrets, err := auth.NewSecret(store, auth.SecretConfig{Observe: f.observe})
+	require.NoError(t, err)
+	f.bearer, f.secret = bearer, secrets
+	h := f.revocation(t)
+	token, c := f.token(t, "alice")
+	secret, s, err := secrets.Issue(t.Context(), "gateway", auth.SecretOptions{Scopes: []string{"x"}, Lifetime: auth.NoExpiry})
+	require.NoError(t, err)
+	lookups := f.store.lookups.Load()
+	require.Equal(t, 503, post(t, h, token).Code)
+	require.Equal(t, 503, post(t, h, secret).Code)
+	require.Greater(t, f.store.lookups.Load(), lookups)
+	require.NoError(t, bearer.Close(t.Context()))
+	require.NoError(t, secrets.Close(t.Context()))
+	c, err = bearer.Get(t.Context(), "alice", c.ID)
+	require.NoError(t, err)
+	require.Zero(t, c.LastUsedAt)
+	s, err = secrets.Get(t.Context(), "gateway", s.ID)
+	require.NoError(t, err)
+	require.Zero(t, s.LastUsedAt)
+}
+
 func TestNewRevocation_config(t *testing.T) {
 	t.Parallel()
 	h, err := endpoint.NewRevocation(endpoint.RevocationConfig{})
