@@ -42,34 +42,54 @@ type keyCache struct {
 	fetching chan struct{} // closed at the end of the fetch under way; nil if there is none
 }
 
-// find returns the key with a name, or nil if there is none. It waits for a fetch, which is not
-// the request's: a client that goes away must not make others wait again.
+// find returns the key with a name, or nil if there is none. It waits for one fetch at most, which is
+// not the request's: a client that goes away must not make others wait again.
 func (c *keyCache) find(id string) (*ecdsa.PublicKey, error) {
-	for {
-		c.mu.Lock()
-		key, now := c.keys[id], time.Now()
-		fresh := now.Sub(c.fetched) < keysLifetime
-		if key != nil && fresh {
-			c.mu.Unlock()
-			return key, nil
-		}
-		pause := fetchPause
-		if c.err != nil {
-			pause = failedPause
-		}
-		if c.fetching == nil && !c.tried.IsZero() && now.Sub(c.tried) < pause {
-			err := c.err
-			c.mu.Unlock()
-			return nil, err // nil if the keys have just been fetched without this one
-		}
-		if c.fetching == nil {
-			c.fetching, c.tried = make(chan struct{}), now
-			go c.fetch(c.fetching)
-		}
-		done := c.fetching
-		c.mu.Unlock()
-		<-done
+	key, fetching := c.lookup(id)
+	if key != nil {
+		return key, nil
 	}
+	if fetching != nil {
+		<-fetching
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if key = c.fresh(id); key != nil {
+		return key, nil
+	}
+	return nil, c.err // nil if the keys have just been fetched without this one
+}
+
+// lookup returns the key with a name. If there is none, it starts a fetch if one is due, and returns
+// the one under way, or nil if there is none.
+func (c *keyCache) lookup(id string) (key *ecdsa.PublicKey, fetching chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if key = c.fresh(id); key != nil {
+		return key, nil
+	}
+	if c.fetching == nil && c.due() {
+		c.fetching, c.tried = make(chan struct{}), time.Now()
+		go c.fetch(c.fetching)
+	}
+	return nil, c.fetching
+}
+
+// fresh returns the key with a name, or nil if there is none or the keys are old. c.mu is held.
+func (c *keyCache) fresh(id string) *ecdsa.PublicKey {
+	if time.Since(c.fetched) >= keysLifetime {
+		return nil
+	}
+	return c.keys[id]
+}
+
+// due reports whether the last fetch is long enough ago. c.mu is held.
+func (c *keyCache) due() bool {
+	pause := fetchPause
+	if c.err != nil {
+		pause = failedPause
+	}
+	return time.Since(c.tried) >= pause
 }
 
 func (c *keyCache) fetch(done chan struct{}) {

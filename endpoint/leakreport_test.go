@@ -349,6 +349,33 @@ func TestNewLeakReport_fetches(t *testing.T) {
 	})
 }
 
+// A Transport that ignores its context must not have more requests under way the longer it hangs.
+func TestNewLeakReport_oneFetchAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, p := newFixture(t), newPublisher(t)
+		answer := make(chan struct{})
+		h, err := endpoint.NewLeakReport(endpoint.LeakReportConfig{
+			Bearer: f.bearer, Observe: f.observe,
+			Client: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				<-answer
+				return p.RoundTrip(r)
+			})},
+		})
+		require.NoError(t, err)
+		body := entry("unknown", "")
+		good := p.sign(t, "first", body)
+		codes := make(chan int, 2)
+		for range 2 {
+			go func() { codes <- report(t, h, "first", good, body).Code }()
+			time.Sleep(10 * time.Minute)
+		}
+		close(answer)
+		require.Equal(t, []int{200, 200}, []int{<-codes, <-codes})
+		require.EqualValues(t, 1, p.fetches.Load())
+	})
+}
+
 func TestNewLeakReport_badKeys(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"x", "{}", `{"public_keys":[]}`, `{"public_keys":[{"key_identifier":"first","key":"x"}]}`, strings.Repeat(" ", 1<<20) + "{}"} {
