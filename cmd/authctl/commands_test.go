@@ -185,6 +185,32 @@ func TestLeaked_argument(t *testing.T) {
 	require.True(t, accepted(t, opened(t, url), plaintext))
 }
 
+// A plaintext or the URL of the store in any wrong place is not printed.
+func TestErrors_secretArgument(t *testing.T) {
+	t.Parallel()
+	url := sqliteStore(t)
+	plaintext := issue(t, url, "alice")
+	const legacy = "legacy-0000000000000-000000000000"
+	const other = "postgres://admin:pass%2Fword@127.0.0.1/x"
+	for _, args := range [][]string{
+		{"token", "show", plaintext}, {"token", "show", legacy}, {"token", "revoke", legacy, "--user", "alice", "--yes", "--json"},
+		{"user", "show", plaintext}, {"session", "revoke", plaintext, "--user", plaintext},
+		{"expiring", "--within=" + plaintext}, {"export", "--kind=" + legacy}, {"export", "--kind", legacy + "\"\n\\"},
+		{"token", "list", "--store-file", other}, {"import", "--no-expiry", other}, {"keygen", "--out", other}, {"expiring", "--within", other + "\\"},
+		{"leaked", "--prefix=" + plaintext}, {"import", "tokens.csv", "--prefix", plaintext},
+		{"token", "issue", "bob", "--prefix", plaintext, "--name", "x", "--scope", "read", "--no-expiry"},
+		{"token", "issue", "bob", "--prefix", "x", "--name", "x", "--scope", "read", "--no-expiry", "--network", plaintext},
+	} {
+		r := authctl(t, url, args...)
+		require.NotEqual(t, exitOK, r.code, args)
+		require.NotEmpty(t, r.stderr, args)
+		require.NotContains(t, r.stdout+r.stderr, plaintext[9:20], args)
+		require.NotContains(t, r.stdout+r.stderr, legacy[:15], args)
+		requireNoPassword(t, r)
+	}
+	require.True(t, accepted(t, opened(t, url), plaintext))
+}
+
 func TestExpiring_unused(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, url string) {

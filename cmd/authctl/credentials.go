@@ -98,6 +98,7 @@ func nothingIf(err error, nothing bool, format string, args ...any) error {
 var errFound = errors.New("found")
 
 // find returns a credential by its ID. Without the user, it reads all credentials of the kind.
+// Its errors do not contain the ID, which may be a plaintext by mistake.
 func (a *app) find(kind auth.Kind, id, userID string) (found auth.Credential, err error) {
 	if userID != "" {
 		m, err := a.manager(kind)
@@ -106,7 +107,7 @@ func (a *app) find(kind auth.Kind, id, userID string) (found auth.Credential, er
 		}
 		found, err = m.Get(a.ctx, userID, id)
 		if isNotFound(err) {
-			return found, fault(exitNothing, "user %s has no %v %s", userID, kind, id)
+			return found, fault(exitNothing, "user %s has no %v with this ID", userID, kind)
 		}
 		return found, err
 	}
@@ -119,7 +120,7 @@ func (a *app) find(kind auth.Kind, id, userID string) (found auth.Credential, er
 	})
 	switch {
 	case err == nil:
-		return found, fault(exitNothing, "there is no %v %s", kind, id)
+		return found, fault(exitNothing, "there is no %v with this ID", kind)
 	case err == errFound:
 		return found, nil
 	}

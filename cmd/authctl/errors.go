@@ -94,9 +94,11 @@ func (a *app) fail(err error) int {
 	return code
 }
 
-// explain returns the text of an error on one line, without the password of the store.
+// explain returns the text of an error on one line, without the password of the store, and
+// without arguments that look like a secret in the wrong place.
 func (a *app) explain(err error, code int) string {
-	text := strings.Join(strings.Fields(err.Error()), " ") // pgx reports one line for each address
+	text := hide(err.Error(), a.args, secretForm.MatchString)
+	text = strings.Join(strings.Fields(text), " ") // pgx reports one line for each address
 	if a.store != nil {
 		text = a.store.redact(text)
 	}

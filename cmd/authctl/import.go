@@ -96,11 +96,8 @@ func (c *importCmd) importer(a *app) (*importer, error) {
 		}
 	}
 	var err error
-	i.bearer, err = auth.NewBearer(i.store, auth.BearerConfig{Prefix: c.Prefix, AcceptImported: true, Observe: quiet})
-	if err != nil {
-		return nil, usageError(err)
-	}
-	return i, nil
+	i.bearer, err = newBearer(i.store, auth.BearerConfig{Prefix: c.Prefix, AcceptImported: true})
+	return i, err
 }
 
 // dryRun is a store that has nothing and keeps nothing.

@@ -45,7 +45,7 @@ type leakReport struct {
 func (c *leakedCmd) Run(a *app) error {
 	find, err := c.finder()
 	if err != nil {
-		return usageError(err)
+		return err
 	}
 	in, err := c.open(a)
 	if err != nil {

@@ -16,6 +16,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -34,7 +36,7 @@ func main() {
 // run returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var flags cli
-	a := &app{ctx: ctx, flags: &flags.globals, stdin: stdin, stderr: stderr, out: &output{w: stdout}}
+	a := &app{ctx: ctx, args: args, flags: &flags.globals, stdin: stdin, stderr: stderr, out: &output{w: stdout}}
 	parser, err := newParser(&flags, kong.Writers(stdout, stderr))
 	if err != nil {
 		return a.fail(err)
@@ -51,18 +53,30 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // or the URL of a store in the wrong place, and logs keep errors.
 func withoutArguments(err error, args []string) error {
 	const short = 20
-	text := err.Error()
+	return errors.New(hide(err.Error(), args, func(arg string) bool { return len(arg) > short }))
+}
+
+// secretForm is what URLs with a password and plaintexts have, and IDs do not.
+var secretForm = regexp.MustCompile(`://[^/]*@|[0-9A-Za-z]{32}`)
+
+// hide removes arguments from a text: the whole ones, and the values of those like --name=value.
+func hide(text string, args []string, suspect func(arg string) bool) string {
 	for _, arg := range args {
-		if len(arg) > short {
-			text = strings.ReplaceAll(text, arg, "…")
+		_, value, _ := strings.Cut(arg, "=")
+		for _, part := range []string{arg, value} {
+			if suspect(part) {
+				quoted := strconv.Quote(part)
+				text = strings.NewReplacer(part, "…", quoted[1:len(quoted)-1], "…").Replace(text)
+			}
 		}
 	}
-	return errors.New(text)
+	return text
 }
 
 // An app is what commands run in.
 type app struct {
 	ctx    context.Context // done after a signal
+	args   []string
 	flags  *globals
 	stdin  io.Reader
 	stderr io.Writer

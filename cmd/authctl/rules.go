@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -31,16 +32,28 @@ const before = `\\[nrt]|%[0-9A-Fa-f]{2}`
 // tokenExpression returns a regular expression in the syntax of RE2. Its first group is the
 // token.
 func tokenExpression(prefix string) (string, error) {
-	if _, err := auth.NewBearer(auth.NewMemoryStore(), auth.BearerConfig{Prefix: prefix, Observe: quiet}); err != nil {
+	if _, err := newBearer(auth.NewMemoryStore(), auth.BearerConfig{Prefix: prefix}); err != nil {
 		return "", err
 	}
 	return `(?:\b|` + before + `)(` + regexp.QuoteMeta(prefix) + tokenRest + `)\b`, nil
 }
 
+var errPrefix = usageError(errors.New("--prefix must be at most 16 letters, digits and underscores"))
+
+// newBearer returns errors without the prefix, which may be a whole token by mistake.
+func newBearer(s auth.Store, config auth.BearerConfig) (*auth.Bearer, error) {
+	config.Observe = quiet
+	bearer, err := auth.NewBearer(s, config)
+	if err != nil && config.Prefix != "" {
+		return nil, errPrefix
+	}
+	return bearer, err
+}
+
 func (c *rulesCmd) Run(a *app) error {
 	expression, err := tokenExpression(c.Prefix)
 	if err != nil || c.Prefix == "" {
-		return fault(exitUsage, "--prefix must be at most 16 letters, digits and underscores")
+		return errPrefix
 	}
 	rule := c.rule(expression)
 	if a.out.json {

@@ -63,9 +63,9 @@ func (c *tokenIssueCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	bearer, err := auth.NewBearer(s, auth.BearerConfig{Prefix: c.Prefix, Observe: quiet})
+	bearer, err := newBearer(s, auth.BearerConfig{Prefix: c.Prefix})
 	if err != nil {
-		return usageError(err)
+		return err
 	}
 	plaintext, issued, err := bearer.Issue(a.uninterrupted(), c.User, o)
 	if err != nil {
