@@ -211,6 +211,23 @@ func TestErrors_secretArgument(t *testing.T) {
 	require.True(t, accepted(t, opened(t, url), plaintext))
 }
 
+// With --json, an error of the command line is a document too.
+func TestErrors_json(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--json", "token", "list", "--bogus"}, {"purge", "--json"}, {"expiring", "--within", "14", "--json"}, {"--json"}} {
+		r := authctl(t, "", args...)
+		require.Equal(t, exitUsage, r.code, args)
+		var failure struct {
+			Error string
+			Code  int `json:"exit_code"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(r.stderr), &failure), args)
+		require.NotEmpty(t, failure.Error, args)
+		require.Equal(t, exitUsage, failure.Code, args)
+	}
+	require.False(t, json.Valid([]byte(authctl(t, "", "keygen", "extra", "--", "--json").stderr)))
+}
+
 func TestExpiring_unused(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, url string) {

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -44,9 +45,17 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	command, err := parser.Parse(args)
 	a.out.json = flags.JSON
 	if err != nil {
+		a.out.json = asksForJSON(args) // kong has not set the flags
 		return a.fail(usageError(withoutArguments(err, args)))
 	}
 	return a.fail(a.execute(command))
+}
+
+func asksForJSON(args []string) bool {
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
+	}
+	return slices.Contains(args, "--json")
 }
 
 // withoutArguments removes long arguments from an error of kong: one of them may be a plaintext
