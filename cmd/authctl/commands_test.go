@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -170,6 +171,53 @@ func TestLeaked(t *testing.T) {
 
 		require.Equal(t, exitNothing, authctlWith(t, url, "unknown", "leaked", "--yes").code)
 	})
+}
+
+// A file may come from Windows, where programs write byte order marks and UTF-16.
+func TestLeaked_encodings(t *testing.T) {
+	t.Parallel()
+	url := sqliteStore(t)
+	s := opened(t, url)
+	for name, form := range map[string]string{
+		"byte order mark": "\ufeff%s\r\n%s\r\n", "carriage returns": "%s\r%s\r", "spaces": "\u00a0%s\t\n\v%s ",
+	} {
+		first, second := issue(t, url, "alice"), issue(t, url, "bob")
+		r := authctlWith(t, url, fmt.Sprintf(form, first, second), "leaked", "--yes")
+		require.Equal(t, exitOK, r.code, "%s: %s", name, r.stderr)
+		require.Contains(t, r.stderr, "2 revoked, 0 revoked before, 0 unknown", name)
+		require.False(t, accepted(t, s, first) || accepted(t, s, second), name)
+	}
+	plaintext := issue(t, url, "carol")
+	wide := strings.Join(strings.Split(plaintext, ""), "\x00")
+	for _, text := range []string{"\xff\xfe" + wide + "\x00", "\xfe\xff\x00" + wide, wide + "\x00", "\x00" + wide} {
+		for _, args := range [][]string{{"leaked", "--yes"}, {"leaked", "--yes", "--prefix", "acme_pat"}, {"import", "-", "--no-expiry"}} {
+			r := authctlWith(t, url, text, args...)
+			require.Equal(t, exitUsage, r.code, args)
+			require.Contains(t, r.stderr, "not UTF-8", args)
+		}
+	}
+}
+
+// The message says why nothing was found: it may be the wrong prefix, or the wrong form.
+func TestLeaked_nothing(t *testing.T) {
+	t.Parallel()
+	url := sqliteStore(t)
+	plaintext := issue(t, url, "alice")
+	for text, want := range map[string]string{
+		"":                    "the input has no plaintexts",
+		"\n \r\n":             "the input has no plaintexts",
+		`"` + plaintext + `"`: "--prefix finds tokens",
+		"Bearer " + plaintext: "--prefix finds tokens",
+	} {
+		r := authctlWith(t, url, text, "leaked", "--yes")
+		require.Equal(t, exitNothing, r.code, text)
+		require.Contains(t, r.stderr, want, text)
+	}
+	for _, prefix := range []string{"acme", "acme_pat_"} {
+		r := authctlWith(t, url, plaintext, "leaked", "--yes", "--prefix", prefix)
+		require.Equal(t, exitNothing, r.code)
+		require.Contains(t, r.stderr, "the input has no token that begins with "+prefix+"_\n")
+	}
 }
 
 // A plaintext that is given as an argument by mistake is not printed, and not read as a file.

@@ -71,8 +71,12 @@ func (c *importCmd) Run(a *app) error {
 		return usageError(err)
 	}
 	defer in.Close()
+	text, err := utf8Text(i.interruptible(in))
+	if err != nil {
+		return err
+	}
 	p := a.start("checking and importing lines")
-	err = i.run(newLines(i.interruptible(in)), p)
+	err = i.run(newLines(text), p)
 	p.stop()
 	return i.finish(err)
 }
@@ -107,7 +111,10 @@ func (dryRun) Create(context.Context, auth.Credential, int) error { return nil }
 
 func (i *importer) run(lines *lines, p *progress) error {
 	head, err := lines.next()
-	if err != nil && !errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) {
+		return usageError(errors.New("the file is empty: line 1 must name the columns"))
+	}
+	if err != nil {
 		return err
 	}
 	if i.columns, err = parseColumns(head.text); err != nil {

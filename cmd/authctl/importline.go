@@ -54,9 +54,6 @@ func (l *lines) next() (line, error) {
 		return line{}, err
 	}
 	got.text = strings.TrimRight(string(text), "\r\n")
-	if l.number == 1 {
-		got.text = strings.TrimPrefix(got.text, "\ufeff")
-	}
 	return got, nil
 }
 

@@ -70,13 +70,31 @@ func (c *leakedCmd) Run(a *app) error {
 	}
 	err = a.revokeLeaks(leaks, &report)
 	a.note("plaintexts: %d revoked, %d revoked before, %d unknown, %d failed", report.Revoked, report.AlreadyRevoked, report.Unknown, report.Failed)
-	return nothingIf(err, report.Revoked+report.AlreadyRevoked == 0, "no plaintext is known")
+	return nothingIf(err, report.Revoked+report.AlreadyRevoked == 0, "%s", c.nothing(&report))
+}
+
+// nothing says why no plaintext is known.
+func (c *leakedCmd) nothing(report *leakReport) string {
+	switch {
+	case report.Unknown > 0 && c.Prefix == "":
+		return "no plaintext is known: is there only a plaintext in each line, and is it the right store? In any other text, --prefix finds tokens"
+	case report.Unknown > 0:
+		return "no plaintext is known: is it the right store?"
+	case c.Prefix == "":
+		return "the input has no plaintexts"
+	}
+	return "the input has no token that begins with " + c.Prefix + "_"
 }
 
 // finder returns what finds the plaintexts in a line.
 func (c *leakedCmd) finder() (func(line string) []string, error) {
 	if c.Prefix == "" {
-		return func(line string) []string { return []string{strings.TrimSpace(line)} }, nil
+		return func(line string) (found []string) {
+			for part := range strings.SplitSeq(line, "\r") { // some programs end lines with it alone
+				found = append(found, strings.TrimSpace(part))
+			}
+			return found
+		}, nil
 	}
 	expression, err := tokenExpression(c.Prefix)
 	if err != nil {
@@ -117,6 +135,9 @@ func (a *app) findLeaks(in io.Reader, find func(string) []string, report *leakRe
 	if err != nil {
 		return nil, err
 	}
+	if in, err = utf8Text(in); err != nil {
+		return nil, err
+	}
 	p := a.start("looking up plaintexts")
 	defer p.stop()
 	known := make(map[auth.Ref]bool)
@@ -130,20 +151,13 @@ func (a *app) findLeaks(in io.Reader, find func(string) []string, report *leakRe
 				continue
 			}
 			p.count.Add(1)
-			c, err := a.lookup(s, plaintext)
-			switch {
-			case errors.Is(err, auth.ErrRevoked):
-				report.AlreadyRevoked++
-				err = a.leakFound("already_revoked", number, c)
-			case isNotFound(err):
-				report.Unknown++
-				err = a.leakFound("unknown", number, nil)
-			case err == nil && !known[c.Ref()]:
-				known[c.Ref()] = true
-				leaks = append(leaks, leak{strings.Clone(plaintext), *c, number})
-			}
+			c, err := a.findLeak(s, plaintext, number, report)
 			if err != nil {
 				return nil, err
+			}
+			if c != nil && !known[c.Ref()] {
+				known[c.Ref()] = true
+				leaks = append(leaks, leak{strings.Clone(plaintext), *c, number})
 			}
 		}
 	}
@@ -151,6 +165,21 @@ func (a *app) findLeaks(in io.Reader, find func(string) []string, report *leakRe
 		return nil, usageError(fmt.Errorf("line %d has over %d bytes: nothing was revoked", number+1, maxLine))
 	}
 	return leaks, lines.Err()
+}
+
+// findLeak returns the credential that is to be revoked. It reports a plaintext that is unknown
+// or was revoked before.
+func (a *app) findLeak(s *store, plaintext string, line int, report *leakReport) (*auth.Credential, error) {
+	c, err := a.lookup(s, plaintext)
+	switch {
+	case errors.Is(err, auth.ErrRevoked):
+		report.AlreadyRevoked++
+		return nil, a.leakFound("already_revoked", line, c)
+	case isNotFound(err):
+		report.Unknown++
+		return nil, a.leakFound("unknown", line, nil)
+	}
+	return c, err
 }
 
 // lookup returns the token or secret with a plaintext, even if it has expired.

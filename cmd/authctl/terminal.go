@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -72,6 +73,23 @@ func (a *app) interruptible(r io.Reader) io.Reader {
 	}()
 	context.AfterFunc(a.ctx, func() { reader.CloseWithError(context.Cause(a.ctx)) })
 	return reader
+}
+
+// utf8Text returns a reader of a text without its byte order mark. Windows writes UTF-16 in
+// places, in which no plaintext would be found.
+func utf8Text(r io.Reader) (io.Reader, error) {
+	text := bufio.NewReader(r)
+	start, err := text.Peek(3)
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		return nil, err
+	case bytes.HasPrefix(start, []byte("\xff\xfe")), bytes.HasPrefix(start, []byte("\xfe\xff")), bytes.IndexByte(start, 0) >= 0:
+		return nil, usageError(errors.New("the input is not UTF-8: convert it, for example with iconv"))
+	case bytes.Equal(start, []byte("\ufeff")):
+		_, err = text.Discard(len(start))
+		return text, err
+	}
+	return text, nil
 }
 
 // A progress counts what long work has done. It prints the count to standard error: every
