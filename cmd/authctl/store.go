@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,9 +101,21 @@ func parseURL(value string) (*url.URL, error) {
 	return u, nil
 }
 
-// openRedis also accepts the parameter prefix.
+// redisParameters are those of rueidis.ParseURL, which ignores others.
+var redisParameters = []string{"addr", "client_cache", "client_name", "db", "dial_timeout", "master_set", "max_retries", "protocol", "skip_verify", "write_timeout"}
+
+// openRedis also accepts the parameter prefix. It rejects unknown ones: with a typing error in
+// prefix, every credential would be unknown.
 func (s *store) openRedis(u *url.URL) error {
-	query := u.Query()
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return usageError(errors.New("invalid parameters in the URL of the store"))
+	}
+	for name := range query {
+		if name != "prefix" && !slices.Contains(redisParameters, name) {
+			return usageError(fmt.Errorf("unknown parameter in the URL of the store: they are prefix, %s", strings.Join(redisParameters, ", ")))
+		}
+	}
 	prefix := query.Get("prefix")
 	query.Del("prefix")
 	plain := *u
@@ -110,7 +124,7 @@ func (s *store) openRedis(u *url.URL) error {
 	if err != nil {
 		return usageError(err)
 	}
-	options.ConnWriteTimeout = 2 * time.Second // also how long to wait for an answer
+	options.ConnWriteTimeout = cmp.Or(options.ConnWriteTimeout, 2*time.Second) // also how long to wait for an answer
 	client, err := rueidis.NewClient(options)
 	if err != nil {
 		return unavailable(err)

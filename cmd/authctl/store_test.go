@@ -68,6 +68,19 @@ func TestStore_invalid(t *testing.T) {
 	}
 }
 
+// A parameter that was ignored could be a prefix with a typing error, and nothing would be found.
+func TestStore_redisParameters(t *testing.T) {
+	t.Parallel()
+	url := redisURL(t)
+	issue(t, url, "alice")
+	ok(t, url+"&client_name=authctl&write_timeout=5s", "token", "list", "alice")
+	for _, wrong := range []string{strings.Replace(url, "prefix", "prefx", 1), strings.Replace(url, "prefix", "Prefix", 1), url + "&tls=true", url + ";x"} {
+		r := authctl(t, wrong, "token", "list", "alice")
+		require.Equal(t, exitUsage, r.code, r.stderr)
+		require.Contains(t, r.stderr, "parameter")
+	}
+}
+
 // The URL comes from the environment, from a file, or from a flag.
 func TestStore_sources(t *testing.T) {
 	t.Parallel()
