@@ -142,6 +142,32 @@ func TestUserRevokeAll(t *testing.T) {
 	})
 }
 
+// The sessions in which a user acts are of other users. They are listed with the actor, and end
+// with --acting.
+func TestUserRevokeAll_acting(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, url string) {
+		s := opened(t, url)
+		for _, c := range []auth.Credential{{UserID: "alice", ID: "own"}, {UserID: "alice", ID: "acted", Actor: "mallory"}, {UserID: "mallory", ID: "mallory"}, {UserID: "bob", ID: "other", Actor: "mallory2"}} {
+			c.Kind, c.Scopes, c.Digest = auth.KindSession, "*", digestOf(c.ID)
+			c.CreatedAt, c.ExpiresAt = time.Now().Add(-time.Minute), time.Now().Add(time.Hour)
+			require.NoError(t, s.Create(t.Context(), c, 0))
+		}
+		require.Regexp(t, `(?m)^session  acted .* mallory *$`, ok(t, url, "session", "list").stdout)
+		r := authctl(t, url, "user", "revoke-all", "", "--acting", "--yes")
+		require.Equal(t, exitUsage, r.code)
+		require.Equal(t, 1, strings.Count(r.stderr, "must be 1 to 255 bytes"), r.stderr)
+		r = ok(t, url, "user", "revoke-all", "mallory", "--acting", "--yes", "--json")
+		require.JSONEq(t, `{"user_id":"mallory","tokens":0,"secrets":0,"sessions":1,"acting_sessions":1}`, r.stdout)
+		list := ok(t, url, "session", "list", "--json").stdout
+		require.Equal(t, 2, strings.Count(list, "\n"), list)
+		require.Contains(t, list, `"id":"own"`)
+		require.Contains(t, list, `"id":"other"`)
+		r = ok(t, url, "user", "revoke-all", "mallory2", "--acting", "--yes")
+		require.Contains(t, r.stdout, "0 sessions, 1 acting sessions")
+	})
+}
+
 func TestLeaked(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, url string) {

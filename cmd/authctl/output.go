@@ -97,7 +97,7 @@ func newRecord(c *auth.Credential) record {
 	return r
 }
 
-const credentialHead = "KIND\tID\tUSER\tHINT\tCREATED\tLAST USED\tEXPIRES\tSCOPES\tNAME"
+const credentialHead = "KIND\tID\tUSER\tHINT\tCREATED\tLAST USED\tEXPIRES\tSCOPES\tACTOR\tNAME"
 
 // credential writes an item of a list.
 func (o *output) credential(c *auth.Credential) error {
@@ -105,7 +105,7 @@ func (o *output) credential(c *auth.Credential) error {
 		return o.document(newRecord(c))
 	}
 	return o.row(credentialHead, c.Kind.String(), c.ID, c.UserID, c.Hint,
-		date(c.CreatedAt, "unknown"), date(c.LastUsedAt, "not yet"), expiry(c), string(c.Scopes), c.Name)
+		date(c.CreatedAt, "unknown"), date(c.LastUsedAt, "not yet"), expiry(c), string(c.Scopes), c.Actor, c.Name)
 }
 
 // details writes one credential, a line for each field that it has.

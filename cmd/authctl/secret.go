@@ -33,4 +33,6 @@ func (secretRevokeCmd) Help() string {
     authctl secret revoke alice`
 }
 
-func (c *secretRevokeCmd) Run(a *app) error { return a.revokeAll(c.User, auth.KindSecret) }
+func (c *secretRevokeCmd) Run(a *app) error {
+	return a.revokeAll(c.User, revokersOf(auth.KindSecret)...)
+}

@@ -19,7 +19,7 @@ func TestStore_down(t *testing.T) {
 		"postgres://admin:" + password + "@" + address + "/service", "mysql://admin:" + password + "@" + address + "/service",
 		"redis://admin:" + password + "@" + address, "sqlite:" + filepath.Join(t.TempDir(), "missing.db"),
 	} {
-		for _, args := range [][]string{{"token", "list"}, {"user", "show", "alice"}, {"purge", "--before", "30d", "--yes"}, {"leaked", "--yes", "--json"}} {
+		for _, args := range [][]string{{"token", "list"}, {"user", "show", "alice"}, {"user", "revoke-all", "alice", "--acting", "--yes"}, {"purge", "--before", "30d", "--yes"}, {"leaked", "--yes", "--json"}} {
 			r := authctlWith(t, url, "plaintext", args...)
 			require.Equal(t, exitUnavailable, r.code, r.stderr)
 			requireNoPassword(t, r)
