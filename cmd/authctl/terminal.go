@@ -41,7 +41,7 @@ func (a *app) confirm(word, format string, args ...any) error {
 	}()
 	select {
 	case line := <-typed:
-		if line != word {
+		if line != word && line != clean(word) { // an operator types what is shown
 			return fault(exitNotConfirmed, "not confirmed: nothing was changed")
 		}
 		return nil

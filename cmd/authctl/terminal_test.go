@@ -62,6 +62,23 @@ func TestClean(t *testing.T) {
 	require.Equal(t, `{"x":"\u009b\udb40\udc41"}`, escapeJSON([]byte("{\"x\":\"\u009b\U000E0041\"}")))
 }
 
+// The ID of a user that has other characters is typed as it is shown.
+func TestConfirm_escaped(t *testing.T) {
+	t.Parallel()
+	url := sqliteStore(t)
+	plant(t, url)
+	cmd := command(t, url, "user", "revoke-all", "al\u202eice")
+	tty, err := pty.Start(cmd)
+	require.NoError(t, err)
+	require.Contains(t, readUntil(t, tty, "to confirm: "), `Type al\u202eice to`)
+	_, err = io.WriteString(tty, `al\u202eice`+"\n")
+	require.NoError(t, err)
+	_, _ = io.Copy(io.Discard, tty)
+	require.NoError(t, cmd.Wait())
+	require.NoError(t, tty.Close())
+	require.False(t, accepted(t, opened(t, url), "planted"))
+}
+
 // On a terminal, the operator types what is to be revoked.
 func TestConfirm_terminal(t *testing.T) {
 	t.Parallel()
