@@ -107,7 +107,7 @@ func (a *app) find(kind auth.Kind, id, userID string) (found auth.Credential, er
 		}
 		found, err = m.Get(a.ctx, userID, id)
 		if isNotFound(err) {
-			return found, fault(exitNothing, "user %s has no %v with this ID", userID, kind)
+			return found, fault(exitNothing, "user %s has no %v with this ID", quote(userID), kind)
 		}
 		return found, err
 	}

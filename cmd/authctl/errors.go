@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -94,11 +95,13 @@ func (a *app) fail(err error) int {
 	return code
 }
 
+var lineBreaks = regexp.MustCompile(`\s*\n\s*`)
+
 // explain returns the text of an error on one line, without the password of the store, and
 // without arguments that look like a secret in the wrong place.
 func (a *app) explain(err error, code int) string {
 	text := hide(err.Error(), a.args, secretForm.MatchString)
-	text = strings.Join(strings.Fields(text), " ") // pgx reports one line for each address
+	text = lineBreaks.ReplaceAllString(text, " ") // pgx reports one line for each address
 	if a.store != nil {
 		text = a.store.redact(text)
 	}

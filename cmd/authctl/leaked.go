@@ -204,7 +204,7 @@ func (a *app) leakFound(status string, line int, c *auth.Credential) error {
 	text := status
 	if c != nil {
 		r := newRecord(c)
-		d.record, text = &r, fmt.Sprintf("%s: %v %s of user %s", status, c.Kind, c.ID, c.UserID)
+		d.record, text = &r, fmt.Sprintf("%s: %v %s of user %s", status, c.Kind, c.ID, quote(c.UserID))
 	}
 	if a.out.json {
 		a.out.document(d)

@@ -104,8 +104,8 @@ func (o *output) credential(c *auth.Credential) error {
 	if o.json {
 		return o.document(newRecord(c))
 	}
-	return o.row(credentialHead, c.Kind.String(), c.ID, c.UserID, c.Hint,
-		date(c.CreatedAt, "unknown"), date(c.LastUsedAt, "not yet"), expiry(c), string(c.Scopes), c.Actor, c.Name)
+	return o.row(credentialHead, c.Kind.String(), c.ID, quote(c.UserID), c.Hint,
+		date(c.CreatedAt, "unknown"), date(c.LastUsedAt, "not yet"), expiry(c), string(c.Scopes), quote(c.Actor), c.Name)
 }
 
 // details writes one credential, a line for each field that it has.
@@ -117,27 +117,36 @@ func (o *output) details(c *auth.Credential) error {
 }
 
 func describe(c *auth.Credential) string {
-	text := fmt.Sprintf("%v %s of user %s", c.Kind, c.ID, c.UserID)
+	text := fmt.Sprintf("%v %s of user %s", c.Kind, c.ID, quote(c.UserID))
 	add := func(name, value string) {
 		if value != "" {
 			text += ", " + name + " " + value
 		}
 	}
-	add("name", c.Name)
+	add("name", quote(c.Name))
 	add("hint", c.Hint)
 	add("scopes", string(c.Scopes))
 	add("networks", string(c.Networks))
 	for key, value := range c.Metadata.All() {
-		add("metadata", key+"="+value)
+		add("metadata", quote(key+"="+value))
 	}
-	add("actor", c.Actor)
+	add("actor", quote(c.Actor))
 	add("created", date(c.CreatedAt, ""))
-	add("last used", date(c.LastUsedAt, "not yet"))
+	add("last used", date(c.LastUsedAt, "never"))
 	if c.LastUsedFrom.IsValid() {
 		add("from", c.LastUsedFrom.String())
 	}
 	add("expires", expiry(c))
 	return text
+}
+
+// quote shows where a value of a user ends, which could otherwise continue with a field of its
+// own, such as another expiry.
+func quote(value string) string {
+	if !strings.ContainsAny(value, ` ,"\`) {
+		return value
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
 }
 
 func date(t time.Time, zero string) string {

@@ -62,6 +62,22 @@ func TestClean(t *testing.T) {
 	require.Equal(t, `{"x":"\u009b\udb40\udc41"}`, escapeJSON([]byte("{\"x\":\"\u009b\U000E0041\"}")))
 }
 
+// A user cannot choose a name that looks like other fields of the credential.
+func TestOutput_forgedFields(t *testing.T) {
+	t.Parallel()
+	url := sqliteStore(t)
+	const forged = `x, expires 2020-01-01 00:00 (expired)`
+	require.NoError(t, opened(t, url).Create(t.Context(), auth.Credential{
+		ID: "planted", Kind: auth.KindToken, UserID: `bob  …"`, Name: forged, Metadata: "k=v, actor eve", Scopes: "read", Digest: digestOf("planted"),
+	}, 0))
+	want := `token planted of user "bob  …\"", name "` + forged + `", scopes read, metadata "k=v, actor eve", last used never, expires never`
+	require.Equal(t, want+"\n", ok(t, url, "token", "show", "planted").stdout)
+	require.Contains(t, authctl(t, url, "token", "revoke", "planted").stderr, want)
+	require.Regexp(t, `planted  "bob  …\\""  `, ok(t, url, "token", "list").stdout)
+	require.Equal(t, "a\u00e9-1", quote("a\u00e9-1"))
+	require.Equal(t, `"a\\b"`, quote(`a\b`))
+}
+
 // The ID of a user that has other characters is typed as it is shown.
 func TestConfirm_escaped(t *testing.T) {
 	t.Parallel()

@@ -34,7 +34,7 @@ func (c *userShowCmd) Run(a *app) error {
 			return err
 		}
 	}
-	return nothingIf(nil, n == 0, "user %s has no credentials", c.User)
+	return nothingIf(nil, n == 0, "user %s has no credentials", quote(c.User))
 }
 
 type userRevokeAllCmd struct {
@@ -109,7 +109,7 @@ func (a *app) revokeAll(userID string, of ...revoker) error {
 	for i, r := range of {
 		names[i] = strings.ReplaceAll(r.name, "_", " ")
 	}
-	if err := a.confirm(userID, "Revoke all %s of user %s?", strings.Join(names, ", "), userID); err != nil {
+	if err := a.confirm(userID, "Revoke all %s of user %s?", strings.Join(names, ", "), quote(userID)); err != nil {
 		return err
 	}
 	if _, err := a.open(false); err != nil {
@@ -133,7 +133,7 @@ func (a *app) revokeAll(userID string, of ...revoker) error {
 	case a.out.json:
 		err = errors.Join(err, a.out.document(result))
 	case total > 0:
-		err = errors.Join(err, a.out.line("revoked of user %s: %s", userID, strings.Join(names, ", ")))
+		err = errors.Join(err, a.out.line("revoked of user %s: %s", quote(userID), strings.Join(names, ", ")))
 	}
-	return nothingIf(err, total == 0, "user %s has none of them", userID)
+	return nothingIf(err, total == 0, "user %s has none of them", quote(userID))
 }
