@@ -245,20 +245,42 @@ func TestBrokenPipe_changes(t *testing.T) {
 	require.Equal(t, exitNothing, authctl(t, url, "token", "list", "carol").code)
 }
 
-// SIGTERM is the signal of supervisors.
+// Supervisors send SIGTERM, and a terminal sends SIGHUP when its connection is lost.
 func TestInterrupt_import(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		url := sqliteStore(t)
+		cmd := command(t, url, "import", "-", "--scope", "read", "--no-expiry")
+		stdin, stderr := start(t, cmd)
+		_, err := io.WriteString(stdin, rows(0, importChunk+10))
+		require.NoError(t, err)
+		readUntil(t, stderr, "line 2: ") // the first chunk is in the store, and the second is not complete
+		require.NoError(t, cmd.Process.Signal(sig))
+		rest, _ := io.ReadAll(stderr)
+		_ = cmd.Wait()
+		require.Equal(t, exitInterrupted, cmd.ProcessState.ExitCode(), sig)
+		require.Contains(t, string(rest), "continue with --from-line 514", sig)
+	}
+}
+
+// With nohup, an import outlives the terminal.
+func TestInterrupt_nohup(t *testing.T) {
 	t.Parallel()
 	url := sqliteStore(t)
 	cmd := command(t, url, "import", "-", "--scope", "read", "--no-expiry")
+	cmd.Args = append([]string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = "/bin/sh"
 	stdin, stderr := start(t, cmd)
 	_, err := io.WriteString(stdin, rows(0, importChunk+10))
 	require.NoError(t, err)
-	readUntil(t, stderr, "line 2: ") // the first chunk is in the store, and the second is not complete
-	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	readUntil(t, stderr, "line 2: ")
+	require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
+	_, err = io.WriteString(stdin, rows(importChunk+10, importChunk+20))
+	require.NoError(t, err)
+	require.NoError(t, stdin.Close())
 	rest, _ := io.ReadAll(stderr)
 	_ = cmd.Wait()
-	require.Equal(t, exitInterrupted, cmd.ProcessState.ExitCode())
-	require.Contains(t, string(rest), "continue with --from-line 514")
+	require.Equal(t, exitPartly, cmd.ProcessState.ExitCode(), string(rest)) // of line 2
 }
 
 func start(t testing.TB, cmd *exec.Cmd) (io.WriteCloser, io.Reader) {
