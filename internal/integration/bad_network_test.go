@@ -112,7 +112,7 @@ func TestStores_badNetwork(t *testing.T) {
 	t.Parallel()
 	eachRemote(t, func(t *testing.T, open func(*testing.T) remote) {
 		if !strings.HasSuffix(t.Name(), "Redis") { // whose client has goroutines, for the race detector
-			skipIfShort(t)
+			longSeries(t)
 		}
 		for _, m := range methods {
 			t.Run(m.name, func(t *testing.T) {

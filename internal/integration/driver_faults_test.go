@@ -35,7 +35,7 @@ var driverFaults = []struct {
 // succeeds.
 func TestSQLStore_driverFaults(t *testing.T) {
 	t.Parallel()
-	skipIfShort(t)
+	longSeries(t)
 	each(t, func(t *testing.T, d database) {
 		for _, m := range methods {
 			t.Run(m.name, func(t *testing.T) {

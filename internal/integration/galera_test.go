@@ -30,7 +30,7 @@ func (g galera) testContract(t *testing.T) {
 		t.Run(fmt.Sprint("node", i+1), func(t *testing.T) {
 			t.Parallel()
 			if i > 0 {
-				skipIfShort(t)
+				longSeries(t)
 			}
 			d := n.database()
 			storetest.Run(t, func(t *testing.T) auth.Store {

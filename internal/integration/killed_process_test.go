@@ -108,7 +108,7 @@ func beVictim(text string) error {
 // effect, and does not block others.
 func TestSQLStore_killedProcess(t *testing.T) {
 	t.Parallel()
-	skipIfShort(t)
+	longSeries(t)
 	each(t, func(t *testing.T, d database) {
 		for _, m := range methods {
 			if m.reads {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -228,12 +229,13 @@ func (u *testUser) allOrNothing(t *testing.T, store auth.Store, err error, untou
 	return state
 }
 
-// skipIfShort skips tests that make one call for each possible fault, one after another.
-// With -short, which the race detector uses, they are not worth their time.
-func skipIfShort(t *testing.T) {
+// longSeries skips tests that make one call for each possible fault, one after another, except in
+// .ci/run: they take a minute. With -short, which the race detector uses, they are not worth their
+// time.
+func longSeries(t *testing.T) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("tries each fault in turn: not with -short")
+	if testing.Short() || os.Getenv("CI") != "true" {
+		t.Skip("tries each fault in turn: set CI=true, and leave out -short")
 	}
 }
 

@@ -71,7 +71,7 @@ func changesOfUsers() []method {
 // at all: Redis does not undo what a script has written before a command that it refuses.
 func TestRedisStore_missingPermission(t *testing.T) {
 	t.Parallel()
-	skipIfShort(t)
+	longSeries(t)
 	server, admin, limited := limitedRedis(t, "auth:")
 	direct, _ := server.store(t, redisstore.Config{})
 	all := documentedACL(t)
