@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,10 +76,10 @@ func LeakFromContext(ctx context.Context) (Leak, bool) {
 // have one.
 //
 // The response has a label for each token: "true_positive" if it was revoked now, and
-// "false_positive" if no valid credential has this plaintext. It names tokens by their SHA-256. A
-// report is answered with 400 if it is malformed, 401 if its signature is invalid, and 503 if the
-// keys or the store are unavailable: the report should be sent again. If the store fails for some
-// tokens only, the others are revoked before that.
+// "false_positive" if no valid credential has this plaintext. It names tokens by their SHA-256, in
+// hexadecimal. A report is answered with 400 if it is malformed, 401 if its signature is invalid, and
+// 503 if the keys or the store are unavailable: the report should be sent again. If the store fails
+// for some tokens only, the others are revoked before that.
 func NewLeakReport(cfg LeakReportConfig) (http.Handler, error) {
 	h := &leakReport{observe: observer(cfg.Observe)}
 	faults := configErrors{config: "LeakReportConfig"}
@@ -248,7 +249,7 @@ func (h *leakReport) revokeAll(ctx context.Context, found []foundToken) (labels 
 			known[f.Token] = verdict
 		}
 		digest := sha256.Sum256([]byte(f.Token))
-		labels = append(labels, label{base64.StdEncoding.EncodeToString(digest[:]), f.Type, verdict})
+		labels = append(labels, label{hex.EncodeToString(digest[:]), f.Type, verdict})
 	}
 	return labels, failed
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -113,6 +114,26 @@ func entry(token, url string) string {
 	return string(body)
 }
 
+// GitHub's documentation has a signed example, and GitHub publishes the key for it.
+func TestNewLeakReport_exampleOfGitHub(t *testing.T) {
+	t.Parallel()
+	const (
+		keys = `{"public_keys":[
+			{"key_identifier":"90a421169f0a406205f1563a953312f0be898d3c7b6c06b681aa86a874555f4a","key":"-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE9MJJHnMfn2+H4xL4YaPDA4RpJqUq\nkCmRCBnYERxZanmcpzQSXs1X/AljlKkbJ8qpVIW4clayyef9gWhFbNHWAA==\n-----END PUBLIC KEY-----\n","is_current":false},
+			{"key_identifier":"bcb53661c06b4728e59d897fb6165d5c9cda0fd9cdf9d09ead458168deb7518c","key":"-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYAGMWO8XgCamYKMJS6jc/qgvSlAd\nAjPuDPRcXU22YxgBrz+zoN19MzuRyW87qEt9/AmtoNP5GrobzUvQSyJFVw==\n-----END PUBLIC KEY-----\n","is_current":true}]}`
+		id        = "bcb53661c06b4728e59d897fb6165d5c9cda0fd9cdf9d09ead458168deb7518c"
+		signature = "MEQCIQDaMKqrGnE27S0kgMrEK0eYBmyG0LeZismAEz/BgZyt7AIfXt9fErtRS4XaeSt/AO1RtBY66YcAdjxji410VQV4xg=="
+		body      = `[{"source":"commit","token":"some_token","type":"some_type","url":"https://example.com/base-repo-url/"}]`
+	)
+	p := newPublisher(t)
+	p.body = keys
+	h := newFixture(t).leakReport(t, p)
+	w := report(t, h, id, signature, body)
+	require.Equal(t, 200, w.Code, w.Body)
+	require.JSONEq(t, `[{"token_hash":"9a45520a1213f15016d2d768b5fb3d904492a44ee274b44d4de8803e00fb536a","token_type":"some_type","label":"false_positive"}]`, w.Body.String())
+	require.Equal(t, 401, report(t, h, id, signature, strings.Replace(body, "commit", "Commit", 1)).Code)
+}
+
 func TestNewLeakReport(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newPublisher(t)
@@ -135,7 +156,7 @@ func TestNewLeakReport(t *testing.T) {
 	require.Equal(t, 200, w.Code, w.Body)
 	hash := func(token string) string {
 		digest := sha256.Sum256([]byte(token))
-		return base64.StdEncoding.EncodeToString(digest[:])
+		return hex.EncodeToString(digest[:])
 	}
 	require.JSONEq(t, `[{"token_hash":"`+hash(token)+`","token_type":"acme_pat","label":"true_positive"},
 		{"token_hash":"`+hash(secret)+`","token_type":"acme_cs","label":"true_positive"},
