@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -32,6 +33,8 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	// Programs inherit that a signal is ignored, as it is if these tests run with nohup.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	binary = filepath.Join(dir, "authctl")
 	if runtime.GOOS == "windows" {
 		binary += ".exe"
