@@ -86,6 +86,7 @@ func TestRedisStore_touchWithoutAnswer(t *testing.T) {
 	ctx := t.Context()
 	here, _, prefix := openRedisStore(t, redisstore.Config{})
 	option, p := redisThroughProxy(t)
+	option.ConnWriteTimeout = 20 * time.Second // so that the client keeps the connection, and with it its cache
 	store := redisStoreOver(t, option, redisstore.Config{Prefix: prefix, Timeout: 200 * time.Millisecond})
 	c := record(auth.KindToken, "alice")
 	require.NoError(t, here.Create(ctx, c, 0))
