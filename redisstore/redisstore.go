@@ -154,7 +154,8 @@ type Config struct {
 
 	// Timeout bounds each call, including retries and waiting for a connection. For
 	// RevokeAll, Touch and Purge it bounds each step. Zero means 2 seconds. It must not be
-	// negative.
+	// negative. If the client has to open a connection and the server accepts it without
+	// answering, its Dialer.Timeout applies too, 5 seconds by default: set it to the same.
 	Timeout time.Duration
 
 	// Retention is how long an expired record is kept, and so listed as expired.

@@ -87,6 +87,7 @@ func TestRedisStore_touchWithoutAnswer(t *testing.T) {
 	here, _, prefix := openRedisStore(t, redisstore.Config{})
 	option, p := redisThroughProxy(t)
 	option.ConnWriteTimeout = 20 * time.Second // so that the client keeps the connection, and with it its cache
+	option.PipelineMultiplex = -1              // one connection: opening another one takes up to Dialer.Timeout
 	store := redisStoreOver(t, option, redisstore.Config{Prefix: prefix, Timeout: 200 * time.Millisecond})
 	c := record(auth.KindToken, "alice")
 	require.NoError(t, here.Create(ctx, c, 0))
