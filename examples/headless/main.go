@@ -132,7 +132,8 @@ func serve(ctx context.Context, listeners []net.Listener, handlers []http.Handle
 		go func() { stop(servers[i].Serve(l)) }()
 	}
 	<-ctx.Done()
-	end, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	// Shutdown waits five seconds for connections that browsers have opened in advance.
+	end, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	var errs []error
 	for _, srv := range servers {
