@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/sha256"
@@ -83,22 +84,8 @@ func LeakFromContext(ctx context.Context) (Leak, bool) {
 func NewLeakReport(cfg LeakReportConfig) (http.Handler, error) {
 	h := &leakReport{observe: observer(cfg.Observe)}
 	faults := configErrors{config: "LeakReportConfig"}
-	if cfg.Bearer != nil {
-		h.revokers = append(h.revokers, cfg.Bearer)
-	}
-	if cfg.Secret != nil {
-		h.revokers = append(h.revokers, cfg.Secret)
-	}
-	if h.revokers == nil {
-		faults.add("Bearer", "is nil, and so is Secret: there is nothing to revoke")
-	}
-	for _, a := range h.revokers {
-		faults.require(auth.Middleware{}, []auth.Authenticator{a})
-	}
-	h.keys.url = cfg.KeysURL
-	if h.keys.url == "" {
-		h.keys.url = GitHubKeysURL
-	}
+	h.revokers = faults.revokers(cfg.Bearer, cfg.Secret)
+	h.keys.url = cmp.Or(cfg.KeysURL, GitHubKeysURL)
 	if _, err := parseURL(h.keys.url); err != nil {
 		faults.add("KeysURL", "%w", err)
 	}

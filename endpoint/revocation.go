@@ -37,18 +37,7 @@ type RevocationConfig struct {
 func NewRevocation(cfg RevocationConfig) (http.Handler, error) {
 	h := &revocation{m: auth.Middleware{Observe: cfg.Observe}}
 	faults := configErrors{config: "RevocationConfig"}
-	if cfg.Bearer != nil {
-		h.revokers = append(h.revokers, cfg.Bearer)
-	}
-	if cfg.Secret != nil {
-		h.revokers = append(h.revokers, cfg.Secret)
-	}
-	if h.revokers == nil {
-		faults.add("Bearer", "is nil, and so is Secret: there is nothing to revoke")
-	}
-	for _, a := range h.revokers {
-		faults.require(h.m, []auth.Authenticator{a})
-	}
+	h.revokers = faults.revokers(cfg.Bearer, cfg.Secret)
 	if err := faults.err(); err != nil {
 		return nil, err
 	}
@@ -60,6 +49,23 @@ type revoker interface {
 	auth.Authenticator
 	Revoke(ctx context.Context, userID, id string) error
 	RevokePlaintext(ctx context.Context, plaintext string) (auth.Credential, error)
+}
+
+// revokers returns those of the two that are not nil.
+func (e *configErrors) revokers(bearer *auth.Bearer, secret *auth.Secret) (list []revoker) {
+	if bearer != nil {
+		list = append(list, bearer)
+	}
+	if secret != nil {
+		list = append(list, secret)
+	}
+	if list == nil {
+		e.add("Bearer", "is nil, and so is Secret: there is nothing to revoke")
+	}
+	for _, a := range list {
+		e.require(auth.Middleware{}, []auth.Authenticator{a})
+	}
+	return list
 }
 
 type revocation struct {
