@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/internal/testbrowser"
 )
 
 // open loads the user interface.
@@ -184,14 +185,10 @@ func (b *browser) statusWithToken(token, path string) int {
 
 func act[T any](t *testing.T, b *browser, a chromedp.Action[T]) T {
 	t.Helper()
-	result, err := chromedp.Run(b.ctx, a)
-	require.NoError(t, err)
-	return result
+	return testbrowser.Run(t, b.ctx, a)
 }
 
 func call[P, R any](t *testing.T, b *browser, cmd cdp.Command[P, R], params P) R {
 	t.Helper()
-	result, err := chromedp.Call(b.ctx, cmd, params)
-	require.NoError(t, err)
-	return result
+	return testbrowser.Call(t, b.ctx, cmd, params)
 }

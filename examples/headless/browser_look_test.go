@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +10,8 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth/examples/internal/testbrowser"
 )
 
 // eachState shows every state of the user interface, and calls visit for each.
@@ -76,17 +77,17 @@ func (b *browser) look(t *testing.T, scheme string, width int64) {
 // screen and on a narrow one. If AUTH_TEST_PICTURES names a folder, it also takes pictures.
 func TestBrowser_look(t *testing.T) {
 	t.Parallel()
-	axe, pictures := readAxe(t), os.Getenv("AUTH_TEST_PICTURES")
+	axe, pictures := testbrowser.ReadAxe(t), os.Getenv("AUTH_TEST_PICTURES")
 	b := startBrowser(t, sameOrigin)
 	act(t, b, chromedp.Navigate(b.page+"/none"))
 	b.evaluate(t, `document.body.innerHTML = "<img src=x>"`)
-	require.NotEmpty(t, b.accessibilityFaults(t, axe), "the check works")
+	require.NotEmpty(t, testbrowser.Violations(t, b.ctx, axe), "the check works")
 	b.eachState(t, func(state string) {
 		b.look(t, "dark", 320)
 		require.LessOrEqual(t, act(t, b, chromedp.Evaluate[int]("document.documentElement.scrollWidth")), 320, state)
-		require.Empty(t, b.accessibilityFaults(t, axe), state)
+		require.Empty(t, testbrowser.Violations(t, b.ctx, axe), state)
 		b.look(t, "light", 1280)
-		require.Empty(t, b.accessibilityFaults(t, axe), state)
+		require.Empty(t, testbrowser.Violations(t, b.ctx, axe), state)
 		if pictures != "" {
 			b.takePictures(t, filepath.Join(pictures, "headless-"+state))
 		}
@@ -104,31 +105,4 @@ func (b *browser) takePictures(t *testing.T, path string) {
 		}
 	}
 	b.look(t, "light", 1280)
-}
-
-func (b *browser) accessibilityFaults(t *testing.T, axe string) (found []any) {
-	t.Helper()
-	if !act(t, b, chromedp.Evaluate[bool](`"axe" in window`)) { // half a megabyte, once for each page
-		act(t, b, chromedp.Evaluate[chromedp.Void](axe+";0"))
-	}
-	text := act(t, b, chromedp.Evaluate[string](`axe.run().then(r => JSON.stringify(r.violations.map(
-		v => [v.id, v.help, v.nodes.map(n => n.html + " " + n.failureSummary)])))`, chromedp.EvalAwaitPromise))
-	require.NoError(t, json.Unmarshal([]byte(text), &found))
-	return found
-}
-
-func readAxe(t *testing.T) string {
-	t.Helper()
-	path := os.Getenv("AUTH_TEST_AXE")
-	if path == "" {
-		const missing = "AUTH_TEST_AXE must name the file axe.min.js of axe-core: see CONTRIBUTING.md"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
-	}
-	script, err := os.ReadFile(path)
-	require.NoError(t, err)
-	require.Contains(t, string(script), "axe.run")
-	return string(script)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/internal/testbrowser"
 )
 
 // Whether a cookie is kept and sent depends on the browser. These tests use a real one, real
@@ -400,7 +400,7 @@ func TestBrowser_requireOutsideOfCORS(t *testing.T) {
 // HTTP there.
 func TestBrowser_loopback(t *testing.T) {
 	t.Parallel()
-	path, dist := findBrowser(t), builtUI(t)
+	path, dist := testbrowser.Find(t), builtUI(t)
 	ctx := launch(t, path, "", true)
 	for _, flags := range [][]string{
 		{"-addr", "localhost:0"},
@@ -430,7 +430,7 @@ type browser struct {
 
 func startBrowser(t *testing.T, p placement) *browser {
 	t.Helper()
-	path := findBrowser(t)
+	path := testbrowser.Find(t)
 	b := &browser{site: startSite(t, builtUI(t), p.uiHost, p.apiHost, p.deployment), placement: p}
 	b.ctx = launch(t, path, b.spki, p.blocked)
 	// The page must not wait for a minute, nor the test for it.
@@ -444,24 +444,6 @@ func startBrowser(t *testing.T, p placement) *browser {
 	return b
 }
 
-func findBrowser(t *testing.T) string {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("needs a browser: not with -short")
-	}
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	const missing = "no Chromium or Chrome is installed (Debian: apt-get install chromium)"
-	if os.Getenv("CI") == "true" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
-	return ""
-}
-
 // launch starts a browser that resolves the hosts of the tests to this machine, and connects to no
 // other. It trusts the key with the hash spki.
 func launch(t *testing.T, path, spki string, blocked bool) context.Context {
@@ -473,29 +455,9 @@ func launch(t *testing.T, path, spki string, blocked bool) context.Context {
 	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll(filepath.Join(profile, "Default"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(profile, "Default", "Preferences"), preferences, 0o600))
-	// Not t.Context(), which is canceled before the browser is closed.
-	bounded, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	ctx, _ := chromedp.NewContext(bounded, chromedp.WithAllocatorOptions(
-		chromedp.ExecPath(path),
-		chromedp.UserDataDir(profile),
-		chromedp.Headless,
-		chromedp.NoFirstRun,
-		chromedp.DisableGPU,
+	return testbrowser.Launch(t, path, profile, 5*time.Minute,
 		chromedp.WindowSize(1280, 800),
-		chromedp.Flag("no-sandbox", os.Getuid() == 0), // Chromium's sandbox does not work for root
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true),
 		chromedp.Flag("ignore-certificate-errors-spki-list", spki),
-		chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"),
-	))
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // returns an error if the browser has exited
-		cancel()
-		// Its child processes may keep writing for a moment.
-		require.Eventually(t, func() bool { return os.RemoveAll(profile) == nil }, 10*time.Second, 10*time.Millisecond)
-	})
-	require.NoError(t, chromedp.Do(ctx))
-	return ctx
+		chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1, "+testbrowser.LocalHosts),
+	)
 }

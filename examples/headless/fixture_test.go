@@ -23,6 +23,7 @@ import (
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/examples/internal/exampletest"
+	"github.com/seed-31c5bcb2/auth/examples/internal/testbrowser"
 )
 
 const password = "correct horse"
@@ -108,12 +109,12 @@ func (s *site) record(next http.Handler, w http.ResponseWriter, r *http.Request)
 		panic(http.ErrAbortHandler)
 	}
 	_, err := r.Cookie("__Host-session")
-	watched := &statusWriter{w, http.StatusOK}
+	watched := testbrowser.NewStatusWriter(w)
 	next.ServeHTTP(watched, r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.visits = append(s.visits, visit{
-		r.Method + " " + r.URL.Path, r.Header.Get("Origin"), err == nil, watched.status, w.Header().Get("Access-Control-Allow-Origin"),
+		r.Method + " " + r.URL.Path, r.Header.Get("Origin"), err == nil, watched.Status, w.Header().Get("Access-Control-Allow-Origin"),
 	})
 }
 
@@ -124,16 +125,6 @@ func (s *site) visited(requests ...string) []visit {
 	found := slices.DeleteFunc(slices.Clone(s.visits), func(v visit) bool { return !slices.Contains(requests, v.request) })
 	s.visits = nil
 	return found
-}
-
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
 }
 
 // age makes the sign-in of each session too old to create tokens.

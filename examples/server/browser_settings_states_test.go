@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/internal/testbrowser"
 	"github.com/seed-31c5bcb2/auth/settings"
 )
 
@@ -295,18 +295,18 @@ func (b *browser) look(t *testing.T, scheme string, width int64) {
 // AUTH_TEST_AXE names.
 func TestBrowserSettings_accessibility(t *testing.T) {
 	t.Parallel()
-	axe := readAxe(t)
+	axe := testbrowser.ReadAxe(t)
 	for language, looks := range map[string][]look{"en": looks, "ar": looks[:1]} {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
 			b := startBrowser(t)
 			act(t, b, chromedp.Navigate(serve(t, "127.0.0.1", `<title>Bad</title><img src="x">`)))
-			require.NotEmpty(t, b.violations(t, axe), "the check works")
+			require.NotEmpty(t, testbrowser.Violations(t, b.ctx, axe), "the check works")
 			b.replaceSettings(t, b.configIn(t, language))
 			check := func(state string) {
 				for _, look := range looks {
 					b.look(t, look.scheme, look.width)
-					require.Empty(t, b.violations(t, axe), "%s, %s", state, look.name)
+					require.Empty(t, testbrowser.Violations(t, b.ctx, axe), "%s, %s", state, look.name)
 				}
 				b.look(t, "light", 1280)
 			}
@@ -321,32 +321,4 @@ func TestBrowserSettings_accessibility(t *testing.T) {
 			check("a dialog")
 		})
 	}
-}
-
-// violations returns what axe-core finds on the open page.
-func (b *browser) violations(t *testing.T, axe string) (found []any) {
-	t.Helper()
-	if !act(t, b, chromedp.Evaluate[bool](`"axe" in window`)) { // half a megabyte, once for each page
-		act(t, b, chromedp.Evaluate[chromedp.Void](axe+";0"))
-	}
-	text := act(t, b, chromedp.Evaluate[string](`axe.run().then(r => JSON.stringify(r.violations.map(
-		v => [v.id, v.help, v.nodes.map(n => n.html + " " + n.failureSummary)])))`, chromedp.EvalAwaitPromise))
-	require.NoError(t, json.Unmarshal([]byte(text), &found))
-	return found
-}
-
-func readAxe(t *testing.T) string {
-	t.Helper()
-	path := os.Getenv("AUTH_TEST_AXE")
-	if path == "" {
-		const missing = "AUTH_TEST_AXE must name the file axe.min.js of axe-core: see CONTRIBUTING.md"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
-	}
-	script, err := os.ReadFile(path)
-	require.NoError(t, err)
-	require.True(t, strings.Contains(string(script), "axe.run"), "%s is not axe-core", path)
-	return string(script)
 }

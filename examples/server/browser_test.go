@@ -6,8 +6,6 @@ import (
 	"html/template"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -22,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/internal/testbrowser"
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
 	"github.com/seed-31c5bcb2/auth/settings"
 )
@@ -220,7 +219,7 @@ type visit struct {
 
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
-	path := findBrowser(t)
+	path := testbrowser.Find(t)
 	b := &browser{demo: startDemo(t), visits: make(chan visit, 1000)}
 	b.swap(b.developer)
 	front := httptest.NewServer(b.watch(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -228,76 +227,18 @@ func startBrowser(t *testing.T) *browser {
 	})))
 	t.Cleanup(front.Close)
 	b.url = front.URL
-	b.ctx = launch(t, path)
+	b.ctx = testbrowser.Launch(t, path, filepath.Join(t.TempDir(), "profile"), 8*time.Minute) // a loaded machine takes some
 	return b
-}
-
-func findBrowser(t *testing.T) string {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("needs a browser: not with -short")
-	}
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	const missing = "no Chromium or Chrome is installed (Debian: apt-get install chromium)"
-	if os.Getenv("CI") == "true" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
-	return ""
-}
-
-// launch starts a browser that can connect to this machine only. It is stopped at the
-// end of the test, or after eight minutes: a loaded machine takes some.
-func launch(t *testing.T, path string) context.Context {
-	t.Helper()
-	profile := filepath.Join(t.TempDir(), "profile")
-	// Not t.Context(), which is canceled before the browser is closed.
-	bounded, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
-	ctx, _ := chromedp.NewContext(bounded, chromedp.WithAllocatorOptions(
-		chromedp.ExecPath(path),
-		chromedp.UserDataDir(profile),
-		chromedp.Headless,
-		chromedp.NoFirstRun,
-		chromedp.DisableGPU,
-		chromedp.Flag("no-sandbox", os.Getuid() == 0), // Chromium's sandbox does not work for root
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true),
-		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"),
-	))
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // returns an error if the browser has exited
-		cancel()
-		// Its child processes may keep writing for a moment.
-		require.Eventually(t, func() bool { return os.RemoveAll(profile) == nil }, 10*time.Second, 10*time.Millisecond)
-	})
-	require.NoError(t, chromedp.Do(ctx))
-	return ctx
 }
 
 // watch records each visit.
 func (b *browser) watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := r.Cookie(insecureCookie)
-		watched := &statusWriter{w, http.StatusOK}
+		watched := testbrowser.NewStatusWriter(w)
 		next.ServeHTTP(watched, r)
-		b.visits <- visit{r.Method + " " + r.URL.Path, err == nil, watched.status}
+		b.visits <- visit{r.Method + " " + r.URL.Path, err == nil, watched.Status}
 	})
-}
-
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
 }
 
 // visit calls do, and waits for the first visit with this method and path.
@@ -454,14 +395,10 @@ func (b *browser) load(t *testing.T, steps ...chromedp.Action[chromedp.Void]) *n
 
 func act[T any](t *testing.T, b *browser, a chromedp.Action[T]) T {
 	t.Helper()
-	result, err := chromedp.Run(b.ctx, a)
-	require.NoError(t, err)
-	return result
+	return testbrowser.Run(t, b.ctx, a)
 }
 
 func call[P, R any](t *testing.T, b *browser, cmd cdp.Command[P, R], params P) R {
 	t.Helper()
-	result, err := chromedp.Call(b.ctx, cmd, params)
-	require.NoError(t, err)
-	return result
+	return testbrowser.Call(t, b.ctx, cmd, params)
 }
