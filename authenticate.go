@@ -283,6 +283,9 @@ func (c *identityContext) recheckEach(ctx context.Context, id *Identity, until *
 		switch {
 		case err == nil && record != nil:
 			*until = validity{earlier(record.ExpiresAt, c.credential.ExpiresAt), idle}
+			if record.Previous == c.credential.ID { // it was bound, and the request's ends soon
+				until.expires = record.ExpiresAt
+			}
 			return nil
 		case err == nil:
 			return nil

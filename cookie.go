@@ -47,6 +47,7 @@ type Cookie struct {
 	cookie  http.Cookie // all attributes except the value and the expiry
 	values  *seal.Cookies
 	origins *origin.Checker
+	binding Binding // nil if sessions are not bound
 
 	lifetime    time.Duration
 	idleTimeout time.Duration
@@ -101,7 +102,10 @@ type CookieConfig struct {
 	// allowed on loopback hosts, or if Insecure is set. The package does not answer CORS
 	// preflights: see docs/guides/cors.md.
 	TrustedOrigins []string
-	// Observe, if not nil, is called when users sign in or out, when sessions are revoked,
+	// Binding, if not nil, binds sessions to the user's device: module dbsc does. It belongs to
+	// this Cookie alone. Without one, sessions that are bound are rejected.
+	Binding Binding
+	// Observe, if not nil, is called when users sign in or out, when sessions are bound or revoked,
 	// and when a call or the recording of last uses fails. If it is nil, outages and internal
 	// errors are logged to slog.Default(): see Observer.
 	Observe Observer
@@ -134,6 +138,7 @@ func NewCookie(store Store, cfg CookieConfig) (*Cookie, error) {
 		},
 		values:      seal.NewCookies(cfg.Name, cfg.Keys, cfg.Lifetime),
 		origins:     origin.New(cfg.TrustedOrigins, cfg.Insecure),
+		binding:     cfg.Binding,
 		lifetime:    cfg.Lifetime,
 		idleTimeout: cfg.IdleTimeout,
 		maxPerUser:  cfg.MaxPerUser,
@@ -142,6 +147,11 @@ func NewCookie(store Store, cfg CookieConfig) (*Cookie, error) {
 		return nil, err
 	}
 	c.init(store, KindSession, cfg.Observe)
+	if c.binding != nil {
+		if err := c.binding.Init(&SessionBinder{c, cfg.Keys}); err != nil {
+			return nil, err
+		}
+	}
 	return c, nil
 }
 
@@ -172,8 +182,18 @@ func (c *Cookie) authenticate(r *http.Request) (*Credential, error) {
 	return session, nil
 }
 
-// session returns the valid session that the request's cookie carries.
+// session returns the valid session that the request's cookie carries, if the request comes from
+// the device to which it is bound.
 func (c *Cookie) session(r *http.Request, now time.Time) (*Credential, error) {
+	session, err := c.presented(r, now)
+	if err != nil {
+		return nil, err
+	}
+	return session, c.checkBinding(r, session)
+}
+
+// presented returns the valid session that the request's cookie carries.
+func (c *Cookie) presented(r *http.Request, now time.Time) (*Credential, error) {
 	value, n := header.Cookie(r.Header, c.cookie.Name)
 	switch {
 	case n == 0:
@@ -233,9 +253,19 @@ func (c *Cookie) bounded(session *Credential) *Credential {
 	return &shorter
 }
 
-// recheck is that of credentials, and rejects a session that has become idle.
+// recheck is that of credentials, and rejects a session that has become idle. If the session was
+// bound meanwhile, it returns the one that has replaced it, so that streams stay open.
 func (c *Cookie) recheck(ctx context.Context, accepted *Credential) (*Credential, error) {
 	session, err := c.credentials.recheck(ctx, accepted)
+	if c.binding != nil && len(accepted.Sealed) == 0 && (err == nil && session.Superseded || err != nil && !errors.Is(err, ErrUnavailable)) {
+		bound, findErr := c.boundSince(ctx, accepted)
+		switch {
+		case findErr != nil:
+			err = errUnavailable(findErr)
+		case bound != nil:
+			session, err = bound, checkKept(accepted.Scopes, bound.Scopes)
+		}
+	}
 	if err == nil && c.isIdle(session, time.Now()) {
 		err = errRejected(session, ReasonIdle, ErrInvalidCredential)
 	}
@@ -376,6 +406,9 @@ func (cfg *CookieConfig) check(store Store) error {
 	cfg.checkName(fault)
 	cfg.checkSite(fault)
 	cfg.checkTimes(fault, store)
+	if cfg.Binding != nil && isNil(cfg.Binding) {
+		fault("Binding", "is a nil %T", cfg.Binding)
+	}
 	if cfg.MaxPerUser < 0 {
 		fault("MaxPerUser", "is %d: use 0 for no limit", cfg.MaxPerUser)
 	}

@@ -78,6 +78,7 @@ const (
 	ReasonClock       Reason = "clock"        // a cookie of ours from over a minute in the future: a machine's clock is wrong
 	ReasonIdle        Reason = "idle"         // a session that was not used for IdleTimeout
 	ReasonRevoked     Reason = "revoked"      // revoked, and the store still knows it
+	ReasonNotBound    Reason = "not_bound"    // a session that is bound to a device, presented without proof of it: a stolen cookie, or a browser that could not renew its own
 	ReasonDisabled    Reason = "disabled"     // Middleware.Resolve rejected the user
 	ReasonNetwork     Reason = "network"      // a credential with Networks, presented from another one or from an unknown address
 	ReasonBrowser     Reason = "browser"      // a client secret sent by a browser: it has leaked
@@ -114,7 +115,7 @@ const (
 func (r Reason) known() bool {
 	switch r {
 	case ReasonMissing, ReasonMalformed, ReasonTooLong, ReasonRepeated, ReasonChecksum, ReasonPrefix,
-		ReasonForged, ReasonUnknown, ReasonExpired, ReasonClock, ReasonIdle, ReasonRevoked, ReasonDisabled, ReasonNetwork, ReasonBrowser,
+		ReasonForged, ReasonUnknown, ReasonExpired, ReasonClock, ReasonIdle, ReasonRevoked, ReasonNotBound, ReasonDisabled, ReasonNetwork, ReasonBrowser,
 		ReasonRejected, ReasonScope, ReasonForbidden, ReasonScheme, ReasonActor, ReasonAge, ReasonCrossOrigin, ReasonUnavailable, ReasonCanceled, ReasonInternal:
 		return true
 	}

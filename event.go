@@ -37,6 +37,7 @@ const (
 	EventRevokedAll EventType = "revoked_all" // all of a user's credentials of one kind were revoked, or all sessions with exceptions
 	EventSignedIn   EventType = "signed_in"
 	EventSignedOut  EventType = "signed_out"
+	EventBound      EventType = "bound"    // a session was bound to a device; CredentialID is the new one, which replaces it
 	EventUseLost    EventType = "use_lost" // last-use times could not be written, and the write is retried in a minute; if Close makes the write, it returns the error instead
 	EventFailed     EventType = "failed"   // a call returned an error: Operation says which call, and Reason why
 )
@@ -55,6 +56,7 @@ const (
 	opRevokePlaintext = "revoke_plaintext"
 	opSignIn          = "sign_in"
 	opSignOut         = "sign_out"
+	opBind            = "bind"
 )
 
 // An Event is a decision on a request, or a change to a credential. It never contains
@@ -67,8 +69,8 @@ const (
 type Event struct {
 	Type EventType
 	// Operation is the call that caused the event: "issue", "import", "list", "get",
-	// "reveal", "rotate", "update", "revoke", "revoke_all", "revoke_plaintext", "sign_in" or
-	// "sign_out". It is empty for events of
+	// "reveal", "rotate", "update", "revoke", "revoke_all", "revoke_plaintext", "sign_in",
+	// "sign_out" or "bind". It is empty for events of
 	// Middleware.Observe, of CheckOrigin, and for EventUseLost.
 	Operation string
 	Scheme    Scheme // empty if unknown

@@ -72,11 +72,10 @@ func (c *Cookie) SignIn(w http.ResponseWriter, r *http.Request, userID string, o
 	if err := c.start(op, r, &session); err != nil {
 		return Credential{}, err
 	}
-	expires, maxAge := session.ExpiresAt, int(lifetime/time.Second)
-	if session.NonPersistent {
-		expires, maxAge = time.Time{}, 0
+	c.setSession(w, value, session, lifetime)
+	if c.binding != nil {
+		c.binding.SignedIn(w, r, &session)
 	}
-	c.setCookie(w, value, expires, maxAge)
 	op.notify(Event{Type: EventSignedIn, UserID: userID, CredentialID: session.ID})
 	return session, nil
 }
@@ -110,6 +109,9 @@ func (c *Cookie) SignOut(w http.ResponseWriter, r *http.Request) (err error) {
 		return err
 	}
 	c.setCookie(w, "", time.Unix(1, 0), -1)
+	if c.binding != nil {
+		c.binding.SignedOut(w)
+	}
 	sessions, err := c.requestSessions(r)
 	for _, s := range sessions {
 		switch revokeErr := c.store.Revoke(r.Context(), s.Ref()); {
@@ -159,6 +161,12 @@ func (c *Cookie) requestSessions(r *http.Request) ([]*Credential, error) {
 		}
 		seen[d] = true
 		s, err := c.lookup(r.Context(), d, now)
+		if err == nil && s.Superseded { // a request that was under way when the session was bound
+			var bound *Credential
+			if bound, err = c.boundSince(r.Context(), s); bound != nil {
+				s = bound // ends with it
+			}
+		}
 		switch {
 		case err == nil:
 			sessions = append(sessions, s)
@@ -210,7 +218,7 @@ func (c *Cookie) start(op *operation, r *http.Request, session *Credential) erro
 	if err != nil {
 		return err
 	}
-	own := slices.IndexFunc(olds, func(old *Credential) bool { return old.UserID == session.UserID })
+	own := slices.IndexFunc(olds, func(old *Credential) bool { return old.UserID == session.UserID && !old.Superseded })
 	if own >= 0 {
 		// The user's own session is last, as replacing it cannot be undone.
 		ownSession := olds[own]
@@ -322,8 +330,8 @@ func (c *Cookie) evictOldest(op *operation, session Credential) error {
 	return nil
 }
 
-// liveSessions returns all of a user's sessions that have not expired by their record, newest
-// first: those that the store counts, even if Lifetime has become shorter.
+// liveSessions returns all of a user's sessions that are neither superseded nor expired by their
+// record, newest first: those that the store counts, even if Lifetime has become shorter.
 func (c *Cookie) liveSessions(ctx context.Context, userID string, now time.Time) ([]Credential, error) {
 	var live []Credential
 	for page := (Page{Limit: 1000}); ; {
@@ -332,7 +340,7 @@ func (c *Cookie) liveSessions(ctx context.Context, userID string, now time.Time)
 			return nil, err
 		}
 		for _, s := range list {
-			if !s.Expired(now) {
+			if !s.Expired(now) && !s.Superseded {
 				live = append(live, s)
 			}
 		}
@@ -341,6 +349,15 @@ func (c *Cookie) liveSessions(ctx context.Context, userID string, now time.Time)
 		}
 		page.After = list[len(list)-1].ID
 	}
+}
+
+// setSession sets the cookie of a session, which the browser keeps for lifetime.
+func (c *Cookie) setSession(w http.ResponseWriter, value string, session Credential, lifetime time.Duration) {
+	if session.NonPersistent {
+		c.setCookie(w, value, time.Time{}, 0)
+		return
+	}
+	c.setCookie(w, value, session.ExpiresAt, max(1, int(lifetime/time.Second)))
 }
 
 // setCookie replaces any cookie of this name on the response (RFC 6265 section 4.1.1

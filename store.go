@@ -188,7 +188,7 @@ type Credential struct {
 	Metadata Metadata `json:"-"`                  // the service's own data, kept by Rotate
 
 	Digest Digest `json:"-"`
-	Sealed []byte `json:"-"` // a secret encrypted under Secret's RevealKeys; nil without them
+	Sealed []byte `json:"-"` // of a secret: it, encrypted under RevealKeys; of a session: the key of the device that it is bound to; otherwise nil
 
 	CreatedAt  time.Time `json:"created_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`   // zero means never

@@ -110,6 +110,7 @@ require (
 	github.com/quic-go/quic-go v0.59.0 // indirect
 	github.com/redis/rueidis v1.0.79
 	github.com/seed-31c5bcb2/auth/cachestore v0.1.0
+	github.com/seed-31c5bcb2/auth/dbsc v0.1.0
 	github.com/seed-31c5bcb2/auth/pgnotify v0.1.0
 	github.com/seed-31c5bcb2/auth/redisstore v0.1.0
 	github.com/twitchyliquid64/golang-asm v0.15.1 // indirect
@@ -128,6 +129,8 @@ require (
 replace github.com/seed-31c5bcb2/auth => ../
 
 replace github.com/seed-31c5bcb2/auth/cachestore => ../cachestore
+
+replace github.com/seed-31c5bcb2/auth/dbsc => ../dbsc
 
 replace github.com/seed-31c5bcb2/auth/pgnotify => ../pgnotify
 

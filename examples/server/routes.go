@@ -18,6 +18,9 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("POST /signout", s.signOut)
 	mux.HandleFunc("GET /signin", toSignInPage) // the address bar has it after a failed sign-in
 	mux.HandleFunc("GET /signout", toSignInPage)
+	if s.binding != nil {
+		mux.Handle("/dbsc/", s.binding) // for requests that browsers send by themselves
+	}
 
 	// Pages: a session. Without one, browsers are redirected to the sign-in page.
 	pages := *s.api

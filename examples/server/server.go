@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/dbsc"
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/demodata"
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/front"
 	"github.com/seed-31c5bcb2/auth/settings"
@@ -18,6 +19,9 @@ type server struct {
 	bearer *auth.Bearer
 	cookie *auth.Cookie
 	secret *auth.Secret
+	// binding binds sessions to the browser's device. It is nil over plain HTTP, where browsers
+	// cannot.
+	binding *dbsc.Binding
 
 	users *users
 	notes *notes
@@ -41,11 +45,12 @@ func newServer(log *slog.Logger, storage *demodata.Storage, keys auth.Keys, cfg 
 	bearer, errBearer := auth.NewBearer(store, auth.BearerConfig{
 		Prefix: "demo_pat", Scopes: []string{readNotes, writeNotes}, MaxPerUser: 20, Observe: observe,
 	})
-	cookie, errCookie := auth.NewCookie(store, cookieConfig(keys, cfg, observe))
+	sessions, errBinding := s.bindSessions(cookieConfig(keys, cfg, observe))
+	cookie, errCookie := auth.NewCookie(store, sessions)
 	secret, errSecret := auth.NewSecret(store, auth.SecretConfig{
 		Prefix: "demo_cs", RevealKeys: keys, Observe: observe,
 	})
-	if err := errors.Join(errBearer, errCookie, errSecret); err != nil {
+	if err := errors.Join(errBearer, errBinding, errCookie, errSecret); err != nil {
 		return nil, err
 	}
 	s.bearer, s.cookie, s.secret = bearer, cookie, secret
@@ -74,6 +79,19 @@ func cookieConfig(keys auth.Keys, cfg front.Config, observe auth.Observer) auth.
 		c.TrustedOrigins = []string{cfg.Proxy.String()}
 	}
 	return c
+}
+
+// bindSessions makes cookies that are copied from a browser worthless within minutes.
+func (s *server) bindSessions(c auth.CookieConfig) (auth.CookieConfig, error) {
+	if c.Insecure {
+		return c, nil
+	}
+	binding, err := dbsc.New(dbsc.Config{})
+	if err != nil {
+		return c, err
+	}
+	c.Binding, s.binding = binding, binding
+	return c, nil
 }
 
 func (s *server) settingsConfig() settings.Config {

@@ -1,0 +1,153 @@
+package auth
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth/internal/token"
+)
+
+const (
+	// bindOverlap is how long requests that are under way may still have the cookie of before.
+	bindOverlap = 10 * time.Second
+
+	// maxKey is what stores keep at most: an RSA key of 4096 bits takes 550 bytes.
+	maxKey = 1024
+)
+
+// A Binding makes copies of a session cookie worthless elsewhere: it binds sessions to a key that
+// does not leave the user's device, and wants proof of that key. It is given to [NewCookie] in
+// CookieConfig.Binding. Module dbsc has one for browsers with Device Bound Session Credentials.
+//
+// A session is bound after its sign-in, by [SessionBinder.Bind]: browsers that do not support it
+// keep the session that they have. Requests with a bound session are rejected unless Check accepts
+// them, by a Cookie without a Binding too.
+//
+// The methods except Init are called by concurrent requests.
+type Binding interface {
+	// Init is called once, by NewCookie, which returns its error. It keeps b.
+	Init(b *SessionBinder) error
+	// SignedIn is called by SignIn for a session that has just begun, before anything is written to
+	// w. It may add to the header of the response. It must not modify session.
+	SignedIn(w http.ResponseWriter, r *http.Request, session *Credential)
+	// Check is called for each request with the cookie of a valid session, bound or not. If it
+	// returns nil, the request goes on. An error that wraps ErrInvalidCredential rejects it with
+	// [ReasonNotBound], and any other one with 503. Recheck and Watch do not call it again, so
+	// streams that are open stay open. It must not modify session.
+	Check(r *http.Request, session *Credential) error
+	// SignedOut is called by SignOut, to remove cookies of the Binding's own from the browser.
+	SignedOut(w http.ResponseWriter)
+}
+
+// A SessionBinder gives a [Binding] access to the sessions of its [Cookie]. It is safe for
+// concurrent use.
+type SessionBinder struct {
+	cookie *Cookie
+	keys   Keys
+}
+
+// Attributes returns the session cookie's name and attributes, without a value and an expiry.
+func (b *SessionBinder) Attributes() http.Cookie { return b.cookie.cookie }
+
+// Keys returns the keys of the Cookie, from which the Binding may derive its own, for example by
+// crypto/hkdf. They must not be modified.
+func (b *SessionBinder) Keys() Keys { return b.keys }
+
+// Presented returns the valid session whose cookie a request has. It does not call Check, and the
+// request may come from another origin: it must not be served as one of the user's. Its use is
+// not recorded. The slices of the session must not be modified.
+//
+// The error is an *[Error] that wraps [ErrNoCredential] if there is no session cookie,
+// [ErrInvalidCredential] with a Reason, or [ErrUnavailable].
+func (b *SessionBinder) Presented(r *http.Request) (Credential, error) {
+	session, err := b.cookie.presented(r, time.Now())
+	if err != nil {
+		return Credential{}, err
+	}
+	return *session, nil
+}
+
+// Bind binds a session that Presented has returned for r: it replaces it with one whose Sealed is
+// key, 1 to 1,024 bytes, and sets the cookie of that one on w. The new session has another ID, and
+// otherwise what the old one had: CreatedAt is still the sign-in. The old cookie remains valid for
+// 10 seconds, for requests under way. A session can be bound once, and of several calls one
+// succeeds.
+//
+// It returns [ErrCrossOrigin] as CheckOrigin does, [ErrInvalidArgument] for a key of another size,
+// [ErrConflict] if the session is bound already, [ErrNotFound] if it has ended, or
+// [ErrUnavailable]. If it returns an error, no cookie is set.
+func (b *SessionBinder) Bind(w http.ResponseWriter, r *http.Request, session Credential, key []byte) (bound Credential, err error) {
+	c := b.cookie
+	op := c.beginRequest(r, opBind, session.UserID)
+	op.id = session.ID
+	defer op.done(&err)
+	if err := c.checkOrigin(r, op); err != nil {
+		return Credential{}, err
+	}
+	switch {
+	case len(key) == 0 || len(key) > maxKey:
+		return Credential{}, argumentError("key", "must have 1 to %d bytes", maxKey)
+	case len(session.Sealed) > 0 || session.Superseded:
+		return Credential{}, ErrConflict
+	}
+	plaintext := token.New("")
+	value, err := c.values.Seal(plaintext)
+	if err != nil {
+		return Credential{}, err
+	}
+	now := timestamp()
+	bound = session
+	bound.ID, bound.Digest, bound.Previous = token.ID(now), token.Digest(plaintext), session.ID
+	bound.Sealed = slices.Clone(key)
+	if err := c.store.Rotate(r.Context(), session, bound, now.Add(bindOverlap)); err != nil {
+		return Credential{}, storeError(err, ErrNotFound, ErrConflict)
+	}
+	c.setSession(w, value, bound, bound.ExpiresAt.Sub(now))
+	op.notify(Event{Type: EventBound, UserID: bound.UserID, CredentialID: bound.ID})
+	return bound, nil
+}
+
+// Refused reports to the Observer of the Cookie that the Binding has rejected a request of its
+// own, for example one with a forged proof. The session is the zero Credential if it is unknown.
+// Err is the cause of an outage, or nil.
+func (b *SessionBinder) Refused(r *http.Request, session Credential, reason Reason, err error) {
+	e := newEvent(EventRefused, SchemeCookie, subjectOf(&session))
+	e.Reason, e.Err = reason, err
+	b.cookie.notify(r.Context(), r, e)
+}
+
+// checkBinding rejects a request that does not prove that it comes from the device to which the
+// session is bound. A Cookie without a Binding cannot tell.
+func (c *Cookie) checkBinding(r *http.Request, session *Credential) error {
+	if c.binding == nil {
+		if len(session.Sealed) == 0 {
+			return nil
+		}
+		return errRejected(session, ReasonNotBound, ErrInvalidCredential)
+	}
+	err := c.binding.Check(r, session)
+	switch c := conditionOf(err); {
+	case err == nil:
+		return nil
+	case c.err == ErrInvalidCredential:
+		return errRejected(session, ReasonNotBound, ErrInvalidCredential)
+	}
+	return errUnavailable(err)
+}
+
+// boundSince returns the session by which Bind has replaced one, or nil if it has not, or if that
+// one has ended.
+func (c *Cookie) boundSince(ctx context.Context, session *Credential) (*Credential, error) {
+	live, err := c.liveSessions(ctx, session.UserID, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	for i := range live {
+		if s := &live[i]; s.Previous == session.ID && len(s.Sealed) > 0 {
+			return c.bounded(s), nil
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,285 @@
+// Package dbsc makes session cookies that are stolen from a browser worthless within minutes, by
+// Device Bound Session Credentials (https://www.w3.org/TR/dbsc/). It is experimental: the
+// specification is a draft, and this module changes with it.
+//
+//	binding, err := dbsc.New(dbsc.Config{})
+//	cookie, err := auth.NewCookie(store, auth.CookieConfig{Keys: keys, Binding: binding})
+//
+//	mux.Handle("/dbsc/", binding)
+//
+// # What happens to a stolen cookie
+//
+// A thief who copies all cookies of a browser can use them until the bound cookie expires, at most
+// [Config].Lifetime later, and never after: only the browser can renew it
+// (Example_theft shows it, and so do the tests with Chromium).
+//
+// After a sign-in, a browser that supports DBSC makes a key pair whose private key does not leave
+// the device, and registers the public key. From then on, requests with the session also need the
+// bound cookie, which lives for minutes. The browser renews it by signing a challenge, and holds
+// its requests meanwhile. Browsers without DBSC ignore the offer, and their sessions are as before.
+//
+// It protects neither from malware that uses the browser's key on the device while it runs, nor
+// from one that is there at the sign-in and keeps the browser from registering.
+//
+// # State
+//
+// The session's record has the public key. Challenges and the bound cookie are encrypted and
+// authenticated under the keys of the Cookie, and name the session and the time. So there is no
+// table, and any process that shares the store and the keys can answer. A challenge is therefore
+// not used up: whoever has a proof and the session cookie can use the proof again until its
+// challenge is too old, after a minute, or after Lifetime if it came with the bound cookie.
+//
+// # Events
+//
+// All are reported to the Observe of the Cookie: [auth.EventBound] for each session that is bound,
+// and [auth.EventRefused] for each registration and renewal that is rejected, with one of the
+// Reasons of this package. Requests without a valid bound cookie are reported to the Observe of
+// the Middleware, as all rejected requests are, with [auth.ReasonNotBound].
+package dbsc
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/header"
+	"github.com/seed-31c5bcb2/auth/internal/seal"
+	"github.com/seed-31c5bcb2/auth/internal/token"
+)
+
+const (
+	defaultPath     = "/dbsc/"
+	defaultLifetime = 5 * time.Minute
+
+	minLifetime = 10 * time.Second
+	maxLifetime = time.Hour
+
+	// bindWithin is how long after the sign-in a session can be bound. Later, a thief could bind it
+	// to a key of his own, which would sign the user out.
+	bindWithin = time.Minute
+
+	// answerWithin is how long a challenge is valid that the browser has asked for.
+	answerWithin = time.Minute
+
+	// maxBound is how many bound cookies of a request are opened. Browsers send one, and those that
+	// another host of the domain has planted.
+	maxBound = 4
+)
+
+// A Config configures a [Binding]. The zero value is usable.
+type Config struct {
+	// Path is where the service mounts the Binding as a handler, as the browser sees it: an
+	// absolute path that ends in a slash, within the Path of the session cookie. If empty, it is
+	// "/dbsc/".
+	Path string
+	// Lifetime is how long a copy of the bound cookie can be used at most, 10 seconds to an hour.
+	// Zero means 5 minutes. Browsers renew theirs earlier, by a fifth of it or by a minute if that
+	// is less, so that requests under way and machines with other clocks still accept it.
+	Lifetime time.Duration
+	// Algorithms are those that browsers may choose from, the preferred one first. If nil, they are
+	// ES256 and RS256.
+	Algorithms []Algorithm
+	// Require, if not 0, rejects sessions that have not been bound so long after the sign-in, with
+	// [auth.ReasonNotBound]: in browsers without DBSC, and those that began before. It is at least
+	// a minute.
+	Require time.Duration
+	// Offer, if not nil, says whether the browser that has sent the sign-in r is asked to bind the
+	// session. If it is nil, each is. It allows to begin with some users, and, where several
+	// processes serve one site, to begin when all of them have a Binding: those without one reject
+	// sessions that are bound. It must be safe for concurrent use.
+	Offer func(r *http.Request) bool
+}
+
+// A Binding binds the sessions of one [auth.Cookie] to browsers with DBSC. It is given to
+// [auth.NewCookie], and mounted as a handler at Config.Path, where browsers register their key and
+// renew the bound cookie. It is made by [New] and safe for concurrent use.
+//
+// The bound cookie has the name of the session cookie with "-bound", and its attributes. If the
+// session cookie has a Domain, the browser renews it for requests to all hosts of that domain; it
+// must be the registrable one, such as example.com, and a host below it that users sign in to must be
+// listed in https://example.com/.well-known/device-bound-sessions: see
+// docs/guides/device-bound-sessions.md.
+type Binding struct {
+	path       string
+	lifetime   time.Duration
+	algorithms []Algorithm
+	require    time.Duration
+	offer      func(r *http.Request) bool
+
+	sessions *auth.SessionBinder
+	cookie   http.Cookie // the bound one, without its value and age
+	// What is sealed is the ID of the session.
+	bound        *seal.Cookies // values of the bound cookie
+	registration *seal.Cookies // challenges of SignIn
+	asked        *seal.Cookies // challenges that the browser has asked for
+	ahead        *seal.Cookies // challenges for the next renewal, sent with the bound cookie
+}
+
+var (
+	_ auth.Binding = (*Binding)(nil)
+	_ http.Handler = (*Binding)(nil)
+)
+
+// New returns a Binding, or an error that lists everything wrong with cfg.
+func New(cfg Config) (*Binding, error) {
+	if cfg.Path == "" {
+		cfg.Path = defaultPath
+	}
+	if cfg.Lifetime == 0 {
+		cfg.Lifetime = defaultLifetime
+	}
+	if cfg.Algorithms == nil {
+		cfg.Algorithms = []Algorithm{ES256, RS256}
+	}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	return &Binding{
+		path: cfg.Path, lifetime: cfg.Lifetime, algorithms: slices.Clone(cfg.Algorithms), require: cfg.Require, offer: cfg.Offer,
+	}, nil
+}
+
+func (cfg *Config) check() error {
+	var faults []error
+	fault := func(field, format string, args ...any) {
+		faults = append(faults, fmt.Errorf("dbsc: Config."+field+": "+format, args...))
+	}
+	if !strings.HasPrefix(cfg.Path, "/") || !strings.HasSuffix(cfg.Path, "/") || strings.ContainsAny(cfg.Path, "\"\\?#") || !isPrintable(cfg.Path) {
+		fault("Path", "%q must be an absolute path that ends in a slash", cfg.Path)
+	}
+	if cfg.Lifetime < minLifetime || cfg.Lifetime > maxLifetime {
+		fault("Lifetime", "is %v: use %v to %v, or 0 for %v", cfg.Lifetime, minLifetime, maxLifetime, defaultLifetime)
+	}
+	if len(cfg.Algorithms) == 0 {
+		fault("Algorithms", "is empty: leave it nil for ES256 and RS256")
+	}
+	for i, a := range cfg.Algorithms {
+		if !a.known() || slices.Contains(cfg.Algorithms[:i], a) {
+			fault("Algorithms", "%q is not ES256 or RS256, or is there twice", a)
+		}
+	}
+	if cfg.Require != 0 && cfg.Require < bindWithin {
+		fault("Require", "is %v: use %v or more, or 0 to accept sessions that are not bound", cfg.Require, bindWithin)
+	}
+	return errors.Join(faults...)
+}
+
+func isPrintable(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' })
+}
+
+// Init implements [auth.Binding]. It returns an error if b belongs to another Cookie, or if
+// browsers cannot bind this one: it must be Secure and not Partitioned, and its Path must contain
+// Config.Path.
+func (b *Binding) Init(sessions *auth.SessionBinder) error {
+	cookie, keys := sessions.Attributes(), sessions.Keys()
+	var faults []error
+	if b.sessions != nil {
+		faults = append(faults, errors.New("dbsc: the Binding belongs to another Cookie: make one for each"))
+	}
+	if !cookie.Secure {
+		faults = append(faults, errors.New("dbsc: the cookie is Insecure, and browsers bind only secure ones: leave Binding nil in development"))
+	}
+	if cookie.Partitioned {
+		faults = append(faults, errors.New("dbsc: browsers do not bind Partitioned cookies"))
+	}
+	if !strings.HasPrefix(b.path, strings.TrimSuffix(cookie.Path, "/")+"/") {
+		faults = append(faults, fmt.Errorf("dbsc: Config.Path: %q is outside of the cookie's Path, %q", b.path, cookie.Path))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return err
+	}
+	b.sessions, b.cookie = sessions, cookie
+	b.cookie.Name += "-bound"
+	// No cookie can have these names, as they have spaces.
+	b.bound = seal.NewCookies("dbsc bound "+cookie.Name, keys, b.lifetime)
+	b.registration = seal.NewCookies("dbsc registration "+cookie.Name, keys, bindWithin)
+	b.asked = seal.NewCookies("dbsc asked "+cookie.Name, keys, answerWithin)
+	b.ahead = seal.NewCookies("dbsc ahead "+cookie.Name, keys, b.lifetime)
+	return nil
+}
+
+// SignedIn implements [auth.Binding]. It asks the browser to register a key.
+func (b *Binding) SignedIn(w http.ResponseWriter, r *http.Request, session *auth.Credential) {
+	if b.offer != nil && !b.offer(r) {
+		return
+	}
+	challenge, err := b.registration.Seal(session.ID)
+	if err != nil {
+		return // impossible: IDs are short
+	}
+	names := make([]string, len(b.algorithms))
+	for i, a := range b.algorithms {
+		names[i] = string(a)
+	}
+	w.Header().Set("Secure-Session-Registration", fmt.Sprintf("(%s);path=%q;challenge=%q", strings.Join(names, " "), b.path+"registration", challenge))
+}
+
+var errNotBound = fmt.Errorf("dbsc: the session is not bound: %w", auth.ErrInvalidCredential)
+
+// Check implements [auth.Binding].
+func (b *Binding) Check(r *http.Request, session *auth.Credential) error {
+	now := time.Now()
+	if len(session.Sealed) == 0 {
+		if b.require == 0 || now.Before(session.CreatedAt.Add(b.require)) {
+			return nil
+		}
+		return errNotBound
+	}
+	n := 0
+	for value := range header.Cookies(r.Header, b.cookie.Name) {
+		if isOf(b.bound, value, session.ID, now) == seal.Valid {
+			return nil
+		}
+		if n++; n == maxBound {
+			break
+		}
+	}
+	return errNotBound
+}
+
+// isOf judges a value that must be of a session: that of another one is forged.
+func isOf(values *seal.Cookies, value, sessionID string, now time.Time) seal.Verdict {
+	digest, verdict := values.Open(value, now)
+	if verdict != seal.Forged && digest != token.Digest(sessionID) {
+		return seal.Forged
+	}
+	return verdict
+}
+
+// SignedOut implements [auth.Binding]. It removes the bound cookie.
+func (b *Binding) SignedOut(w http.ResponseWriter) {
+	cookie := b.cookie
+	cookie.Expires, cookie.MaxAge = time.Unix(1, 0), -1
+	http.SetCookie(w, &cookie)
+}
+
+// ServeHTTP answers the requests that browsers send to Config.Path by themselves: a POST to
+// "registration" after the sign-in, and to "refresh" when the bound cookie has expired. Their last
+// segment decides, so a http.StripPrefix around b does not matter.
+func (b *Binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if b.sessions == nil {
+		panic("dbsc: the Binding was not given to auth.NewCookie")
+	}
+	serve := b.register
+	switch path.Base(r.URL.Path) {
+	case "registration":
+	case "refresh":
+		serve = b.refresh
+	default:
+		auth.WriteError(w, r, auth.ErrNotFound)
+		return
+	}
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "Use POST.", http.StatusMethodNotAllowed)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	serve(w, r)
+}

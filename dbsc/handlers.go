@@ -1,0 +1,280 @@
+package dbsc
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/seal"
+)
+
+// Reasons for which a registration or a renewal is rejected, besides those of package auth.
+const (
+	ReasonProof     auth.Reason = "dbsc_proof"     // it is malformed, or has a key or algorithm that is not allowed
+	ReasonSignature auth.Reason = "dbsc_signature" // the key has not signed it
+	ReasonChallenge auth.Reason = "dbsc_challenge" // it answers a challenge of another session, of other keys, or of the future
+	ReasonLate      auth.Reason = "dbsc_late"      // a registration over a minute after the sign-in
+	ReasonAgain     auth.Reason = "dbsc_again"     // a registration of a session that is bound
+	ReasonSession   auth.Reason = "dbsc_session"   // a renewal that names no session, or one that is not bound
+)
+
+// register binds the session of a request to the key whose proof it has.
+func (b *Binding) register(w http.ResponseWriter, r *http.Request) {
+	session, err := b.sessions.Presented(r)
+	if err != nil {
+		b.sessions.Refused(r, session, reasonOf(err), causeOf(err))
+		auth.WriteError(w, r, err)
+		return
+	}
+	key, reason, err := b.newKey(r, &session)
+	if err != nil {
+		b.reject(w, r, session, reason, err)
+		return
+	}
+	bound, err := b.sessions.Bind(w, r, session, key)
+	if err != nil { // Bind has reported it
+		auth.WriteError(w, r, err)
+		return
+	}
+	b.grant(w, r, bound)
+}
+
+// newKey returns the key that a registration proves, or why it is rejected.
+func (b *Binding) newKey(r *http.Request, session *auth.Credential) (key []byte, reason auth.Reason, err error) {
+	now := time.Now()
+	switch {
+	case len(session.Sealed) > 0 || session.Superseded:
+		return nil, ReasonAgain, auth.ErrConflict
+	case !now.Before(session.CreatedAt.Add(bindWithin)):
+		return nil, ReasonLate, auth.ErrForbidden
+	}
+	p, err := parseProof(value(r, "Secure-Session-Response"))
+	switch {
+	case err != nil:
+		return nil, ReasonProof, asMalformed(err)
+	case p.key == nil || !slices.Contains(b.algorithms, p.algorithm):
+		return nil, ReasonProof, asMalformed(malformed("a registration needs a jwk and an allowed alg"))
+	case !p.verify(p.key):
+		return nil, ReasonSignature, auth.ErrForbidden
+	case isOf(b.registration, p.challenge, session.ID, now) != seal.Valid:
+		return nil, ReasonChallenge, auth.ErrForbidden
+	}
+	if key, err = marshalKey(p.key); err != nil {
+		return nil, ReasonProof, asMalformed(err)
+	}
+	return key, "", nil
+}
+
+// refresh renews the bound cookie, for a proof of the session's key.
+func (b *Binding) refresh(w http.ResponseWriter, r *http.Request) {
+	id := value(r, "Sec-Secure-Session-Id") // pages cannot set it, only the browser itself
+	session, err := b.sessions.Presented(r)
+	switch {
+	case id == "":
+		b.reject(w, r, session, ReasonSession, auth.ErrMalformed)
+	case isOver(err), err == nil && session.ID != id:
+		// Signed out, expired or revoked; or another user has signed in meanwhile.
+		writeJSON(w, over{id, false})
+	case err != nil:
+		b.fail(w, r, session, err)
+	case len(session.Sealed) == 0:
+		b.reject(w, r, session, ReasonSession, auth.ErrInvalidCredential)
+	default:
+		b.renew(w, r, session)
+	}
+}
+
+// renew is refresh of a bound session.
+func (b *Binding) renew(w http.ResponseWriter, r *http.Request, session auth.Credential) {
+	answer := value(r, "Secure-Session-Response")
+	if answer == "" {
+		b.ask(w, session)
+		return
+	}
+	key, err := unmarshalKey(session.Sealed)
+	if err != nil {
+		b.fail(w, r, session, fmt.Errorf("%w: %w", auth.ErrUnavailable, err))
+		return
+	}
+	p, err := parseProof(answer)
+	switch {
+	case err != nil:
+		b.reject(w, r, session, ReasonProof, asMalformed(err))
+		return
+	case p.key != nil:
+		b.reject(w, r, session, ReasonProof, asMalformed(malformed("a renewal has a jwk")))
+		return
+	case !p.verify(key):
+		b.reject(w, r, session, ReasonSignature, auth.ErrInvalidCredential)
+		return
+	}
+	now := time.Now()
+	asked, ahead := isOf(b.asked, p.challenge, session.ID, now), isOf(b.ahead, p.challenge, session.ID, now)
+	switch {
+	case asked == seal.Valid, ahead == seal.Valid:
+		b.grant(w, r, session)
+		return
+	case asked != seal.Expired && ahead != seal.Expired:
+		// Also that of a key that was removed while the browser was idle, so it gets another one.
+		b.sessions.Refused(r, session, ReasonChallenge, nil)
+	}
+	b.ask(w, session)
+}
+
+// ask makes the browser sign a new challenge.
+func (b *Binding) ask(w http.ResponseWriter, session auth.Credential) {
+	b.setChallenge(w, b.asked, session)
+	w.WriteHeader(http.StatusForbidden)
+}
+
+// setChallenge sends a challenge, which the browser answers when it next needs to.
+func (b *Binding) setChallenge(w http.ResponseWriter, challenges *seal.Cookies, session auth.Credential) {
+	challenge, err := challenges.Seal(session.ID)
+	if err != nil {
+		panic(err) // impossible: IDs are short
+	}
+	w.Header().Set("Secure-Session-Challenge", fmt.Sprintf("%q;id=%q", challenge, session.ID))
+}
+
+// grant sets the bound cookie, and tells the browser when to renew it.
+func (b *Binding) grant(w http.ResponseWriter, r *http.Request, session auth.Credential) {
+	value, err := b.bound.Seal(session.ID)
+	if err != nil {
+		panic(err) // impossible: IDs are short
+	}
+	cookie := b.cookie
+	cookie.Value = value
+	cookie.MaxAge = int((b.lifetime - min(time.Minute, b.lifetime/5)) / time.Second)
+	http.SetCookie(w, &cookie)
+	b.setChallenge(w, b.ahead, session)
+	writeJSON(w, b.instructions(r, session))
+}
+
+// instructions are what a browser keeps of a session (section "Session instructions" of the draft).
+type instructions struct {
+	ID          string       `json:"session_identifier"`
+	RefreshURL  string       `json:"refresh_url"`
+	Scope       scope        `json:"scope"`
+	Credentials []credential `json:"credentials"`
+	// Initiators are the hosts whose pages may cause a renewal. A link on any page leads to this
+	// one, and would otherwise arrive without the bound cookie.
+	Initiators []string `json:"allowed_refresh_initiators"`
+}
+
+type scope struct {
+	Origin      string `json:"origin,omitempty"`
+	IncludeSite bool   `json:"include_site"`
+}
+
+type credential struct {
+	Type       string `json:"type"`
+	Name       string `json:"name"`
+	Attributes string `json:"attributes"`
+}
+
+// over ends the session in the browser.
+type over struct {
+	ID       string `json:"session_identifier"`
+	Continue bool   `json:"continue"`
+}
+
+func (b *Binding) instructions(r *http.Request, session auth.Credential) instructions {
+	i := instructions{
+		ID: session.ID, RefreshURL: b.path + "refresh",
+		Credentials: []credential{{"cookie", b.cookie.Name, b.attributes()}},
+		Initiators:  []string{"*"},
+	}
+	if b.cookie.Domain != "" {
+		host := strings.TrimPrefix(b.cookie.Domain, ".")
+		if _, port, err := net.SplitHostPort(r.Host); err == nil {
+			host = net.JoinHostPort(host, port)
+		}
+		i.Scope = scope{"https://" + host, true}
+	}
+	return i
+}
+
+// attributes are those of the bound cookie without its age, as Set-Cookie has them.
+func (b *Binding) attributes() string {
+	cookie := b.cookie
+	cookie.Value = "x"
+	_, attributes, _ := strings.Cut(cookie.String(), "; ")
+	return attributes
+}
+
+// isOver reports whether the error of Presented means that the browser has no session anymore.
+// A cookie that cannot be read may be of a key that this process does not know yet, and of
+// several ones some may have been planted.
+func isOver(err error) bool {
+	if err == nil {
+		return false
+	}
+	switch reasonOf(err) {
+	case auth.ReasonMissing, auth.ReasonExpired, auth.ReasonIdle, auth.ReasonRevoked, auth.ReasonUnknown:
+		return true
+	}
+	return false
+}
+
+func reasonOf(err error) auth.Reason {
+	var rejected *auth.Error
+	if errors.As(err, &rejected) {
+		return rejected.Reason
+	}
+	return auth.ReasonUnavailable
+}
+
+// causeOf returns an outage for the event, and nil for anything else.
+func causeOf(err error) error {
+	if errors.Is(err, auth.ErrUnavailable) {
+		return err
+	}
+	return nil
+}
+
+// fail answers a renewal whose session is not known: with 503, since any 4xx except 403 would end
+// the session in the browser.
+func (b *Binding) fail(w http.ResponseWriter, r *http.Request, session auth.Credential, err error) {
+	b.sessions.Refused(r, session, reasonOf(err), causeOf(err))
+	auth.WriteError(w, r, auth.ErrUnavailable)
+}
+
+// reject answers a request that is not what a browser sends.
+func (b *Binding) reject(w http.ResponseWriter, r *http.Request, session auth.Credential, reason auth.Reason, err error) {
+	b.sessions.Refused(r, session, reason, nil)
+	auth.WriteError(w, r, err)
+}
+
+func asMalformed(err error) error { return fmt.Errorf("%w: %w", auth.ErrMalformed, err) }
+
+// value returns a header whose value is a structured string (RFC 9651 section 3.3.3). Chromium
+// sends it without quotes, and the draft with them. It is empty if there are several.
+func value(r *http.Request, name string) string {
+	values := r.Header[http.CanonicalHeaderKey(name)]
+	if len(values) != 1 {
+		return ""
+	}
+	text := strings.TrimSpace(values[0])
+	if unquoted, ok := strings.CutPrefix(text, `"`); ok {
+		if text, ok = strings.CutSuffix(unquoted, `"`); !ok {
+			return ""
+		}
+	}
+	return text
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // impossible: strings
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(body)
+}
