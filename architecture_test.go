@@ -48,7 +48,7 @@ func TestArchitecture_dependencies(t *testing.T) {
 // The other packages import package auth, and not each other.
 func TestArchitecture_otherPackages(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{"settings", "endpoint", "storetest", "sqlstore", "redisstore", "cachestore", "pgnotify", "dbsc"} {
+	for _, dir := range []string{"settings", "endpoint", "federate", "storetest", "sqlstore", "redisstore", "cachestore", "pgnotify", "dbsc"} {
 		for path := range imports(t, dir) {
 			own := path == module || strings.HasPrefix(path, module+"/"+dir+"/") || strings.HasPrefix(path, module+"/internal/")
 			require.True(t, own || !strings.HasPrefix(path, module+"/"), "%s imports %s", dir, path)

@@ -1,0 +1,117 @@
+package federate
+
+import (
+	"encoding/json"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+const (
+	maxForm     = 32 << 10
+	maxRuleName = 100
+
+	grantExchange  = "urn:ietf:params:oauth:grant-type:token-exchange"
+	grantJWTBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	typeJWT        = "urn:ietf:params:oauth:token-type:jwt"
+	typeIDToken    = "urn:ietf:params:oauth:token-type:id_token"
+	typeAccess     = "urn:ietf:params:oauth:token-type:access_token"
+)
+
+// A request is what the client has sent.
+type request struct {
+	jwt, rule string
+	scope     []string // nil for all
+	invalid   string   // the code of an error for a JWT that is invalid
+}
+
+// readRequest reads the whole body. Parameters that are there twice are an error (RFC 6749 section 3.2).
+func readRequest(w http.ResponseWriter, r *http.Request) (req request, refused *refusal) {
+	form, ok := readForm(w, r)
+	if !ok {
+		return req, malformed("The body must be a form of at most 32 KiB, with no parameter twice.")
+	}
+	var token string
+	switch form.Get("grant_type") {
+	case grantExchange:
+		req.invalid, token = codeRequest, "subject_token"
+		if t := form.Get("subject_token_type"); t != typeJWT && t != typeIDToken {
+			return req, malformed("subject_token_type must name a JWT or an ID token.")
+		}
+		if form.Has("actor_token") || form.Has("actor_token_type") {
+			return req, malformed("actor_token is not supported.")
+		}
+		if t := form.Get("requested_token_type"); t != "" && t != typeAccess {
+			return req, malformed("requested_token_type must name an access token.")
+		}
+	case grantJWTBearer:
+		req.invalid, token = codeGrant, "assertion"
+	case "":
+		return req, malformed("grant_type is missing.")
+	default:
+		refused = malformed("grant_type must name a token exchange or a JWT bearer grant.")
+		refused.code = "unsupported_grant_type"
+		return req, refused
+	}
+	if req.jwt = form.Get(token); req.jwt == "" {
+		return req, malformed(token + " is missing.")
+	}
+	if req.rule = form.Get("rule"); !isRuleName(req.rule) {
+		return req, malformed("rule must be the name of a rule.")
+	}
+	if form.Get("scope") != "" {
+		req.scope = strings.Split(form.Get("scope"), " ")
+	}
+	return req, nil
+}
+
+func readForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/x-www-form-urlencoded" || len(r.Header["Content-Type"]) != 1 {
+		return nil, false
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	if err != nil {
+		return nil, false
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, false
+	}
+	for _, values := range form {
+		if len(values) != 1 {
+			return nil, false
+		}
+	}
+	return form, true
+}
+
+// isRuleName reports whether the host may be asked for a rule: the name gets into events and into the
+// name of the token.
+func isRuleName(name string) bool {
+	return name != "" && len(name) <= maxRuleName && !strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' })
+}
+
+// writeError sends an error of RFC 6749 section 5.2.
+func writeError(w http.ResponseWriter, status int, code, description string) {
+	writeJSON(w, status, struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}{code, description})
+}
+
+// writeJSON sends a response that no cache keeps (RFC 6749 section 5.1).
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // impossible: strings and numbers
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}

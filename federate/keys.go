@@ -1,0 +1,247 @@
+package federate
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/seed-31c5bcb2/auth/federate/internal/publicnet"
+)
+
+const (
+	maxKeys    = 100
+	maxIssuers = 1000
+	minRSA     = 2048
+	maxRSA     = 8192 // verifying with longer ones takes long
+
+	keysLifetime  = time.Hour
+	staleLifetime = 6 * time.Hour // while the issuer is unavailable
+	fetchPause    = time.Minute
+	failedPause   = 10 * time.Second
+)
+
+// algorithms are asymmetric. With a symmetric one, an issuer's public key could be taken for a secret.
+var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+
+// A publicKey is one that an issuer publishes for signatures.
+type publicKey struct{ jose.JSONWebKey }
+
+// allows reports whether the key is for an algorithm.
+func (k publicKey) allows(alg string) bool {
+	if k.Algorithm != "" && k.Algorithm != alg {
+		return false
+	}
+	switch key := k.Key.(type) {
+	case *rsa.PublicKey:
+		return alg[:2] == "RS" || alg[:2] == "PS"
+	case *ecdsa.PublicKey:
+		return alg == map[int]string{256: "ES256", 384: "ES384", 521: "ES512"}[key.Curve.Params().BitSize]
+	case ed25519.PublicKey:
+		return alg == "EdDSA"
+	}
+	return false
+}
+
+// A keyring has the keys of the issuers that were used last.
+type keyring struct {
+	clients  map[string]*http.Client
+	guarded  *http.Client // for all other issuers: a rule, and so its issuer, may be chosen by a user of the service
+	mu       sync.Mutex
+	issuers  map[string]*issuerKeys
+	sequence int64 // of the last use
+}
+
+func newKeyring(clients map[string]*http.Client) *keyring {
+	k := &keyring{clients: make(map[string]*http.Client), guarded: limitRedirects(publicnet.Client(dialTimeout)), issuers: make(map[string]*issuerKeys)}
+	for issuer, client := range clients {
+		k.clients[issuer] = limitRedirects(client)
+	}
+	return k
+}
+
+// of returns the keys of an issuer. The service's users may write rules, and so name any number of issuers:
+// the one that was not used for the longest time is forgotten.
+func (k *keyring) of(issuer string) *issuerKeys {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	keys, ok := k.issuers[issuer]
+	if !ok {
+		if len(k.issuers) >= maxIssuers {
+			k.evict()
+		}
+		client := k.clients[issuer]
+		if client == nil {
+			client = k.guarded
+		}
+		keys = &issuerKeys{issuer: issuer, client: client}
+		k.issuers[issuer] = keys
+	}
+	k.sequence++
+	keys.used = k.sequence
+	return keys
+}
+
+// evict forgets an issuer. k.mu is held.
+func (k *keyring) evict() {
+	var oldest *issuerKeys
+	for _, keys := range k.issuers {
+		if oldest == nil || keys.used < oldest.used {
+			oldest = keys
+		}
+	}
+	delete(k.issuers, oldest.issuer)
+}
+
+// issuerKeys are the public keys of an issuer. JWTs that name unknown keys, which anyone can make, must not
+// cause more requests: the keys are fetched at most every minute, or every 10 seconds if that
+// fails, and by one request at a time. They are used for an hour, so that a key that the issuer has
+// withdrawn is no longer trusted then, and for up to six while the issuer is unavailable.
+type issuerKeys struct {
+	issuer string
+	client *http.Client
+	used   int64 // guarded by the keyring's mu
+
+	mu       sync.Mutex
+	keys     map[string][]publicKey
+	fetched  time.Time     // when keys was set
+	tried    time.Time     // when the last fetch began
+	err      error         // of the last fetch
+	fetching chan struct{} // closed at the end of the fetch under way; nil if there is none
+}
+
+// find returns the keys with an ID, or none if the issuer has none. It waits for one fetch at most, which is
+// not the request's: a client that goes away must not make others wait again.
+func (c *issuerKeys) find(ctx context.Context, id string) ([]publicKey, error) {
+	keys, fetching := c.lookup(id)
+	if keys != nil {
+		return keys, nil
+	}
+	if fetching != nil {
+		select {
+		case <-fetching:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if keys = c.usable(id); keys != nil {
+		return keys, nil
+	}
+	return nil, c.err // nil if the keys have recently been fetched without this one
+}
+
+// lookup returns the keys with an ID. If there are none, or they are old, it starts a fetch if one is
+// due, and returns the one under way, or nil if there is none.
+func (c *issuerKeys) lookup(id string) (keys []publicKey, fetching chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.fetched) < keysLifetime && c.keys[id] != nil {
+		return c.keys[id], nil
+	}
+	if c.fetching == nil && c.due() {
+		c.fetching, c.tried = make(chan struct{}), time.Now()
+		go c.fetch(c.fetching)
+	}
+	return nil, c.fetching
+}
+
+// usable returns the keys with an ID, even old ones if the issuer is unavailable. c.mu is held.
+func (c *issuerKeys) usable(id string) []publicKey {
+	lifetime := keysLifetime
+	if c.err != nil {
+		lifetime = staleLifetime
+	}
+	if time.Since(c.fetched) >= lifetime {
+		return nil
+	}
+	return c.keys[id]
+}
+
+// due reports whether the last fetch is long enough ago. c.mu is held.
+func (c *issuerKeys) due() bool {
+	pause := fetchPause
+	if c.err != nil {
+		pause = failedPause
+	}
+	return time.Since(c.tried) >= pause
+}
+
+func (c *issuerKeys) fetch(done chan struct{}) {
+	keys, err := c.get()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err = err; err == nil {
+		c.keys, c.fetched = keys, time.Now()
+	}
+	c.fetching = nil
+	close(done)
+}
+
+// get recovers a panic of the client's Transport. On this goroutine it would end the process. Its value
+// may be anything and is left out.
+func (c *issuerKeys) get() (keys map[string][]publicKey, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			keys, err = nil, fmt.Errorf("federate: the client panicked with a %T\n%s", v, debug.Stack())
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+	defer cancel()
+	url, err := discover(ctx, c.client, c.issuer)
+	if err != nil {
+		return nil, fmt.Errorf("federate: discovery: %w", err)
+	}
+	body, err := download(ctx, c.client, url)
+	if err != nil {
+		return nil, fmt.Errorf("federate: %w", err)
+	}
+	return parseKeys(body)
+}
+
+// parseKeys leaves out keys that cannot be used: one of a new kind must not make the others useless. A
+// private key is left out too, since it is not private anymore.
+func parseKeys(body []byte) (map[string][]publicKey, error) {
+	var document struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(body, &document); err != nil || len(document.Keys) > maxKeys {
+		return nil, errors.New("federate: the response is no set of keys")
+	}
+	keys := make(map[string][]publicKey)
+	for _, text := range document.Keys {
+		var key publicKey
+		if err := key.UnmarshalJSON(text); err != nil || !key.usable() {
+			continue
+		}
+		key.Certificates = nil
+		keys[key.KeyID] = append(keys[key.KeyID], key)
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("federate: the issuer has no key for signatures")
+	}
+	return keys, nil
+}
+
+func (k publicKey) usable() bool {
+	if k.KeyID == "" || k.Use != "" && k.Use != "sig" || !k.Valid() {
+		return false
+	}
+	switch key := k.Key.(type) {
+	case *rsa.PublicKey:
+		return key.N.BitLen() >= minRSA && key.N.BitLen() <= maxRSA
+	case *ecdsa.PublicKey, ed25519.PublicKey:
+		return true
+	}
+	return false
+}
