@@ -21,6 +21,8 @@ require (
 	github.com/bahlo/generic-list-go v0.2.0 // indirect
 	github.com/basgys/goxml2json v1.1.1-0.20231018121955-e66ee54ceaad // indirect
 	github.com/buger/jsonparser v1.6.1 // indirect
+	github.com/coreos/go-oidc/v3 v3.21.0 // indirect
+	github.com/go-jose/go-jose/v4 v4.1.9 // indirect
 	github.com/go-openapi/jsonpointer v1.0.2 // indirect
 	github.com/maypok86/otter/v2 v2.4.0 // indirect
 	github.com/pb33f/go-yaml v0.1.1 // indirect
@@ -28,6 +30,7 @@ require (
 	github.com/pb33f/jsonschema/v6 v6.0.3 // indirect
 	github.com/pb33f/ordered-map/v2 v2.3.2 // indirect
 	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/oauth2 v0.36.0 // indirect
 )
 
 require (
@@ -59,6 +62,7 @@ require (
 	github.com/rs/xid v1.4.0 // indirect
 	github.com/rs/zerolog v1.28.0
 	github.com/seed-31c5bcb2/auth/cachestore v0.1.0
+	github.com/seed-31c5bcb2/auth/federate v0.1.0
 	github.com/seed-31c5bcb2/auth/pgnotify v0.1.0
 	github.com/seed-31c5bcb2/auth/redisstore v0.1.0
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
@@ -77,6 +81,8 @@ require (
 )
 
 replace github.com/seed-31c5bcb2/auth/cachestore => ../../cachestore
+
+replace github.com/seed-31c5bcb2/auth/federate => ../../federate
 
 replace github.com/seed-31c5bcb2/auth/pgnotify => ../../pgnotify
 

@@ -47,7 +47,9 @@ func (e exportedUser) testUser() *testUser {
 const victimVariable = "AUTH_TEST_VICTIM"
 
 func TestMain(m *testing.M) {
-	for variable, be := range map[string]func(text string) error{victimVariable: beVictim, soakVariable: beSoakServer} {
+	for variable, be := range map[string]func(text string) error{
+		victimVariable: beVictim, soakVariable: beSoakServer, exchangeVariable: beExchange,
+	} {
 		if text := os.Getenv(variable); text != "" {
 			if err := be(text); err != nil {
 				fmt.Fprintln(os.Stderr, err)
