@@ -56,6 +56,15 @@ func TestArchitecture_otherPackages(t *testing.T) {
 	}
 }
 
+// Jobs get nothing but the standard library with the client, although it is in a module with more.
+func TestArchitecture_federateClient(t *testing.T) {
+	t.Parallel()
+	for path := range imports(t, filepath.Join("federate", "client")) {
+		first, _, _ := strings.Cut(path, "/")
+		require.NotContains(t, first, ".", "federate/client imports %s", path)
+	}
+}
+
 // internalPackages returns the directories of this module below internal that have Go files.
 func internalPackages(t *testing.T) (dirs []string) {
 	t.Helper()
