@@ -19,6 +19,7 @@ require (
 	github.com/prometheus/client_golang v1.24.1
 	github.com/rs/cors v1.11.1
 	github.com/seed-31c5bcb2/auth v0.1.0
+	github.com/seed-31c5bcb2/auth/federate v0.1.0
 	github.com/stretchr/testify v1.12.1
 	github.com/zitadel/oidc/v3 v3.52.0
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.72.0
@@ -42,6 +43,7 @@ require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/buger/jsonparser v1.6.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/coreos/go-oidc/v3 v3.21.0 // indirect
 	github.com/felixge/httpsnoop v1.1.0 // indirect
 	github.com/go-jose/go-jose/v4 v4.1.9 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
@@ -131,6 +133,8 @@ replace github.com/seed-31c5bcb2/auth => ../
 replace github.com/seed-31c5bcb2/auth/cachestore => ../cachestore
 
 replace github.com/seed-31c5bcb2/auth/dbsc => ../dbsc
+
+replace github.com/seed-31c5bcb2/auth/federate => ../federate
 
 replace github.com/seed-31c5bcb2/auth/pgnotify => ../pgnotify
 
