@@ -485,7 +485,7 @@ func TestExchange_marker(t *testing.T) {
 // certain, the JWT stays used.
 func TestExchange_release(t *testing.T) {
 	t.Parallel()
-	down := errors.New("down")
+	down := fmt.Errorf("%w: %w", auth.ErrUnavailable, auth.ErrConflict) // an outage, whatever it wraps
 	for name, test := range map[string]struct {
 		failing int // number of the Create that fails: the first is that of the marker
 		revoke  error

@@ -224,7 +224,6 @@ func parseKeys(body []byte) (map[string][]publicKey, error) {
 		if err := key.UnmarshalJSON(text); err != nil || !key.usable() {
 			continue
 		}
-		key.Certificates = nil
 		keys[key.KeyID] = append(keys[key.KeyID], key)
 	}
 	if len(keys) == 0 {
