@@ -56,8 +56,15 @@ const (
 	defaultPath     = "/dbsc/"
 	defaultLifetime = 5 * time.Minute
 
-	minLifetime = 10 * time.Second
+	// Chromium signs 6 times in 9 minutes for a site at most, and renews 2 minutes before the cookie
+	// expires if the user is active. With a shorter Lifetime it would soon send requests without
+	// the cookie.
+	minLifetime = 5 * time.Minute
 	maxLifetime = time.Hour
+
+	// renewEarly is how long before the end of Lifetime the cookie expires in the browser, for
+	// requests under way and machines with other clocks.
+	renewEarly = 30 * time.Second
 
 	// bindWithin is how long after the sign-in a session can be bound. Later, a thief could bind it
 	// to a key of his own, which would sign the user out.
@@ -77,9 +84,10 @@ type Config struct {
 	// absolute path that ends in a slash, within the Path of the session cookie. If empty, it is
 	// "/dbsc/".
 	Path string
-	// Lifetime is how long a copy of the bound cookie can be used at most, 10 seconds to an hour.
-	// Zero means 5 minutes. Browsers renew theirs earlier, by a fifth of it or by a minute if that
-	// is less, so that requests under way and machines with other clocks still accept it.
+	// Lifetime is how long a copy of the bound cookie can be used at most, 5 minutes to an hour.
+	// Zero means 5 minutes. In the browser, the cookie expires 30 seconds earlier, so that requests
+	// under way and machines with other clocks still accept it. Browsers limit how often they
+	// renew: if several services of one site bind sessions, give each 10 minutes or more.
 	Lifetime time.Duration
 	// Algorithms are those that browsers may choose from, the preferred one first. If nil, they are
 	// ES256 and RS256.

@@ -150,7 +150,7 @@ func (b *Binding) grant(w http.ResponseWriter, r *http.Request, session auth.Cre
 	}
 	cookie := b.cookie
 	cookie.Value = value
-	cookie.MaxAge = int((b.lifetime - min(time.Minute, b.lifetime/5)) / time.Second)
+	cookie.MaxAge = int((b.lifetime - renewEarly) / time.Second)
 	http.SetCookie(w, &cookie)
 	b.setChallenge(w, b.ahead, session)
 	writeJSON(w, b.instructions(r, session))
