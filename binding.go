@@ -69,7 +69,23 @@ func (b *SessionBinder) Presented(r *http.Request) (Credential, error) {
 	return *session, nil
 }
 
-// Bind binds a session that Presented has returned for r: it replaces it with one whose Sealed is
+// Find returns the valid session with a Digest, and errors as Presented does. Browsers may send
+// requests of a Binding without the session cookie, because of its SameSite attribute. The Binding
+// must then know the session by something that only it can have made. The slices of the session
+// must not be modified.
+func (b *SessionBinder) Find(ctx context.Context, digest Digest) (Credential, error) {
+	now := time.Now()
+	session, err := b.cookie.lookup(ctx, digest, now)
+	if err == nil {
+		session, err = b.cookie.valid(session, now)
+	}
+	if err != nil {
+		return Credential{}, err
+	}
+	return *session, nil
+}
+
+// Bind binds a session that Presented or Find has returned for r: it replaces it with one whose Sealed is
 // key, 1 to 1,024 bytes, and sets the cookie of that one on w. The new session has another ID, and
 // otherwise what the old one had: CreatedAt is still the sign-in. The old cookie remains valid for
 // 10 seconds, for requests under way. A session can be bound once, and of several calls one

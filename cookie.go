@@ -214,6 +214,11 @@ func (c *Cookie) presented(r *http.Request, now time.Time) (*Credential, error) 
 	case err != nil:
 		return nil, err
 	}
+	return c.valid(session, now)
+}
+
+// valid returns the session as Lifetime bounds it, or why it is not valid anymore.
+func (c *Cookie) valid(session *Credential, now time.Time) (*Credential, error) {
 	session = c.bounded(session)
 	switch {
 	case session.Expired(now):

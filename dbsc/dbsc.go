@@ -23,9 +23,11 @@
 //
 // # State
 //
-// The session's record has the public key. Challenges and the bound cookie are encrypted and
-// authenticated under the keys of the Cookie, and name the session and the time. So there is no
-// table, and any process that shares the store and the keys can answer. A challenge is therefore
+// The session's record has the public key. Challenges, the bound cookie and the identifier by which
+// the browser knows the session are encrypted and authenticated under the keys of the Cookie, and
+// name the session and the time. So there is no table, and any process that shares the store and
+// the keys can answer, even a request without the session cookie: after a link from another site,
+// Chromium sends registrations and renewals without cookies that are SameSite=Lax. A challenge is
 // not used up: whoever has a proof and the session cookie can use the proof again until its
 // challenge is too old, after a minute, or after Lifetime if it came with the bound cookie.
 //
@@ -38,6 +40,7 @@
 package dbsc
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -121,8 +124,9 @@ type Binding struct {
 
 	sessions *auth.SessionBinder
 	cookie   http.Cookie // the bound one, without its value and age
-	// What is sealed is the ID of the session.
+	// What is sealed is the session's Digest, as text.
 	bound        *seal.Cookies // values of the bound cookie
+	handles      *seal.Cookies // session identifiers, which do not expire
 	registration *seal.Cookies // challenges of SignIn
 	asked        *seal.Cookies // challenges that the browser has asked for
 	ahead        *seal.Cookies // challenges for the next renewal, sent with the bound cookie
@@ -206,6 +210,7 @@ func (b *Binding) Init(sessions *auth.SessionBinder) error {
 	b.cookie.Name += "-bound"
 	// No cookie can have these names, as they have spaces.
 	b.bound = seal.NewCookies("dbsc bound "+cookie.Name, keys, b.lifetime)
+	b.handles = seal.NewCookies("dbsc session "+cookie.Name, keys, 0)
 	b.registration = seal.NewCookies("dbsc registration "+cookie.Name, keys, bindWithin)
 	b.asked = seal.NewCookies("dbsc asked "+cookie.Name, keys, answerWithin)
 	b.ahead = seal.NewCookies("dbsc ahead "+cookie.Name, keys, b.lifetime)
@@ -217,10 +222,7 @@ func (b *Binding) SignedIn(w http.ResponseWriter, r *http.Request, session *auth
 	if b.offer != nil && !b.offer(r) {
 		return
 	}
-	challenge, err := b.registration.Seal(session.ID)
-	if err != nil {
-		return // impossible: IDs are short
-	}
+	challenge := sealed(b.registration, session)
 	names := make([]string, len(b.algorithms))
 	for i, a := range b.algorithms {
 		names[i] = string(a)
@@ -241,7 +243,7 @@ func (b *Binding) Check(r *http.Request, session *auth.Credential) error {
 	}
 	n := 0
 	for value := range header.Cookies(r.Header, b.cookie.Name) {
-		if isOf(b.bound, value, session.ID, now) == seal.Valid {
+		if isOf(b.bound, value, session, now) == seal.Valid {
 			return nil
 		}
 		if n++; n == maxBound {
@@ -251,13 +253,35 @@ func (b *Binding) Check(r *http.Request, session *auth.Credential) error {
 	return errNotBound
 }
 
+// sealed returns a value that is of a session. The Digest is no secret that anyone could use, but
+// only a Binding can have made the value.
+func sealed(values *seal.Cookies, session *auth.Credential) string {
+	value, err := values.Seal(textOf(session.Digest))
+	if err != nil {
+		panic(err) // impossible: digests are short
+	}
+	return value
+}
+
+func textOf(d auth.Digest) string { return base64.RawURLEncoding.EncodeToString(d[:]) }
+
 // isOf judges a value that must be of a session: that of another one is forged.
-func isOf(values *seal.Cookies, value, sessionID string, now time.Time) seal.Verdict {
+func isOf(values *seal.Cookies, value string, session *auth.Credential, now time.Time) seal.Verdict {
 	digest, verdict := values.Open(value, now)
-	if verdict != seal.Forged && digest != token.Digest(sessionID) {
+	if verdict != seal.Forged && digest != token.Digest(textOf(session.Digest)) {
 		return seal.Forged
 	}
 	return verdict
+}
+
+// digestIn returns the Digest of the session that a value is of.
+func digestIn(values *seal.Cookies, value string, now time.Time) (d auth.Digest, v seal.Verdict) {
+	text, v := values.OpenText(value, now)
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || copy(d[:], b) != len(d) {
+		return auth.Digest{}, seal.Forged
+	}
+	return d, v
 }
 
 // SignedOut implements [auth.Binding]. It removes the bound cookie.

@@ -49,7 +49,7 @@ func TestBinding_bindsTheSession(t *testing.T) {
 		b.signIn("alice")
 		sessions := s.sessions("alice")
 		require.Len(t, sessions, 1)
-		require.Equal(t, b.id, sessions[0].ID)
+		require.NotContains(t, b.id, sessions[0].ID)
 		require.NotEmpty(t, sessions[0].Sealed)
 		require.Equal(t, http.StatusOK, b.do("GET", "/me"))
 		require.Equal(t, []auth.EventType{auth.EventSignedIn, auth.EventBound, auth.EventAccepted}, s.types())
@@ -343,7 +343,7 @@ func TestRefresh_over(t *testing.T) {
 			require.Empty(b.t, b.names())
 		},
 		"revoked": func(s *service, b *browser) {
-			require.NoError(b.t, s.cookie.Revoke(context.Background(), "alice", b.id))
+			require.NoError(b.t, s.cookie.Revoke(context.Background(), "alice", s.sessions("alice")[0].ID))
 		},
 		"all revoked": func(s *service, b *browser) {
 			_, err := s.cookie.RevokeAll(context.Background(), "alice")
@@ -383,15 +383,93 @@ func TestRefresh_outage(t *testing.T) {
 	store.fail(nil)
 	require.Equal(t, http.StatusOK, b.do("GET", "/me"))
 
-	// Nor does a cookie next to it that another host of the domain has planted, nor one of a key
-	// that this process does not have yet.
+	// A cookie next to it that another host of the domain has planted does not matter here.
 	b.planted = "__Host-session=planted"
-	require.Equal(t, http.StatusServiceUnavailable, b.sendRefresh(b.id, b.challenge).Code)
+	require.Equal(t, http.StatusOK, b.sendRefresh(b.id, b.challenge).Code)
 	b.planted = ""
+	// A process that does not have the key yet does not end the session either, with the cookie or
+	// without it.
 	other := newService(t, options{store: store, cookie: auth.CookieConfig{Keys: auth.Keys{[]byte("another key of thirty-two bytes!")}}})
 	b.service = other
 	require.Equal(t, http.StatusServiceUnavailable, b.sendRefresh(b.id, b.challenge).Code)
+	b.cookies = nil
+	require.Equal(t, http.StatusServiceUnavailable, b.sendRefresh(b.id, b.challenge).Code)
 }
+
+// After a link from another site, Chromium renews without cookies that are SameSite=Lax. The session
+// is that of the identifier, and the key proves that it is the browser.
+func TestRefresh_withoutTheSessionCookie(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, options{})
+		b := newBrowser(t, s)
+		b.signIn("alice")
+		cookies := b.cookies
+		b.cookies = make(map[string]stored)
+		time.Sleep(6 * time.Minute)
+		b.renew()
+		require.Equal(t, "__Host-session-bound", b.names())
+		require.Equal(t, 2, b.renewals, "the first challenge is too old")
+		require.Equal(t, http.StatusUnauthorized, b.do("GET", "/me"), "the cookie alone is worth nothing")
+		b.cookies["__Host-session"] = cookies["__Host-session"]
+		require.Equal(t, http.StatusOK, b.do("GET", "/me"))
+
+		// Without the key, the identifier is worth nothing.
+		thief := newBrowser(t, s)
+		require.Equal(t, http.StatusForbidden, thief.sendRefresh(b.id, "").Code)
+		require.Equal(t, http.StatusUnauthorized, thief.sendRefresh(b.id, b.challenge).Code)
+		require.Equal(t, dbsc.ReasonSignature, s.reasons()[1])
+		_, err := s.cookie.RevokeAll(t.Context(), "alice")
+		require.NoError(t, err)
+		require.Contains(t, b.sendRefresh(b.id, b.challenge).Body.String(), `"continue":false`)
+	})
+}
+
+// Nor does the registration after a sign-in that a link of another site leads to, as those of identity
+// providers do.
+func TestRegistration_withoutTheSessionCookie(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, options{})
+		b := newBrowser(t, s)
+		offer := func(user string) (challenge string) {
+			w := b.send(httptest.NewRequest("POST", "/sign-in/"+user, nil))
+			b.cookies = make(map[string]stored)
+			return registrationHeader.FindStringSubmatch(w.Header().Get("Secure-Session-Registration"))[3]
+		}
+		challenge := offer("alice")
+		require.Equal(t, http.StatusOK, b.register("/dbsc/registration", prove(b.key, challenge, true, nil)).Code)
+		require.Equal(t, "__Host-session __Host-session-bound", b.names())
+		require.Equal(t, http.StatusOK, b.do("GET", "/me"))
+
+		for want, proof := range map[string]string{
+			"no proof":         "",
+			"made up":          prove(b.key, "made up", true, nil),
+			"of a renewal":     prove(b.key, b.challenge, true, nil),
+			"of an identifier": prove(b.key, b.id, true, nil),
+		} {
+			b.cookies = make(map[string]stored)
+			require.Equal(t, http.StatusUnauthorized, b.register("/dbsc/registration", proof).Code, want)
+			require.Empty(t, b.names(), want)
+		}
+		b.cookies = make(map[string]stored)
+		require.Equal(t, http.StatusConflict, b.register("/dbsc/registration", prove(b.key, challenge, true, nil)).Code, "once")
+		other := newECKey(t)
+		require.Equal(t, http.StatusForbidden, b.register("/dbsc/registration", prove(mixed{b.key, other}, offer("bob"), true, nil)).Code)
+		late := offer("carol")
+		time.Sleep(time.Minute + time.Second)
+		require.Equal(t, http.StatusUnauthorized, b.register("/dbsc/registration", prove(b.key, late, true, nil)).Code)
+		require.Empty(t, b.names())
+	})
+}
+
+// A mixed shows one key, and signs with another one.
+type mixed struct {
+	signer
+	key signer
+}
+
+func (m mixed) sign(text string) []byte { return m.key.sign(text) }
 
 type faultyStore struct {
 	auth.Store

@@ -26,7 +26,7 @@ const (
 
 // register binds the session of a request to the key whose proof it has.
 func (b *Binding) register(w http.ResponseWriter, r *http.Request) {
-	session, err := b.sessions.Presented(r)
+	session, err := b.signedIn(r)
 	if err != nil {
 		b.sessions.Refused(r, session, reasonOf(err), causeOf(err))
 		auth.WriteError(w, r, err)
@@ -42,7 +42,25 @@ func (b *Binding) register(w http.ResponseWriter, r *http.Request) {
 		auth.WriteError(w, r, err)
 		return
 	}
-	b.grant(w, r, bound)
+	b.grant(w, r, bound, sealed(b.handles, &bound))
+}
+
+// signedIn returns the session that a registration is for: that of its cookie or, without one, that
+// of its challenge. Both were in the response to the sign-in.
+func (b *Binding) signedIn(r *http.Request) (auth.Credential, error) {
+	session, err := b.sessions.Presented(r)
+	if !errors.Is(err, auth.ErrNoCredential) {
+		return session, err
+	}
+	p, malformed := parseProof(value(r, "Secure-Session-Response"))
+	if malformed != nil {
+		return session, err
+	}
+	digest, verdict := digestIn(b.registration, p.challenge, time.Now())
+	if verdict != seal.Valid {
+		return session, err
+	}
+	return b.sessions.Find(r.Context(), digest)
 }
 
 // newKey returns the key that a registration proves, or why it is rejected.
@@ -62,7 +80,7 @@ func (b *Binding) newKey(r *http.Request, session *auth.Credential) (key []byte,
 		return nil, ReasonProof, asMalformed(malformed("a registration needs a jwk and an allowed alg"))
 	case !p.verify(p.key):
 		return nil, ReasonSignature, auth.ErrForbidden
-	case isOf(b.registration, p.challenge, session.ID, now) != seal.Valid:
+	case isOf(b.registration, p.challenge, session, now) != seal.Valid:
 		return nil, ReasonChallenge, auth.ErrForbidden
 	}
 	if key, err = marshalKey(p.key); err != nil {
@@ -74,11 +92,16 @@ func (b *Binding) newKey(r *http.Request, session *auth.Credential) (key []byte,
 // refresh renews the bound cookie, for a proof of the session's key.
 func (b *Binding) refresh(w http.ResponseWriter, r *http.Request) {
 	id := value(r, "Sec-Secure-Session-Id") // pages cannot set it, only the browser itself
+	digest, verdict := digestIn(b.handles, id, time.Now())
+	known := verdict == seal.Valid || verdict == seal.Expired
 	session, err := b.sessions.Presented(r)
+	if known && err != nil {
+		session, err = b.sessions.Find(r.Context(), digest)
+	}
 	switch {
 	case id == "":
 		b.reject(w, r, session, ReasonSession, auth.ErrMalformed)
-	case isOver(err), err == nil && session.ID != id:
+	case known && isOver(err), err == nil && (!known || session.Digest != digest):
 		// Signed out, expired or revoked; or another user has signed in meanwhile.
 		writeJSON(w, over{id, false})
 	case err != nil:
@@ -86,15 +109,15 @@ func (b *Binding) refresh(w http.ResponseWriter, r *http.Request) {
 	case len(session.Sealed) == 0:
 		b.reject(w, r, session, ReasonSession, auth.ErrInvalidCredential)
 	default:
-		b.renew(w, r, session)
+		b.renew(w, r, session, id)
 	}
 }
 
 // renew is refresh of a bound session.
-func (b *Binding) renew(w http.ResponseWriter, r *http.Request, session auth.Credential) {
+func (b *Binding) renew(w http.ResponseWriter, r *http.Request, session auth.Credential, id string) {
 	answer := value(r, "Secure-Session-Response")
 	if answer == "" {
-		b.ask(w, session)
+		b.ask(w, session, id)
 		return
 	}
 	key, err := unmarshalKey(session.Sealed)
@@ -115,45 +138,38 @@ func (b *Binding) renew(w http.ResponseWriter, r *http.Request, session auth.Cre
 		return
 	}
 	now := time.Now()
-	asked, ahead := isOf(b.asked, p.challenge, session.ID, now), isOf(b.ahead, p.challenge, session.ID, now)
+	asked, ahead := isOf(b.asked, p.challenge, &session, now), isOf(b.ahead, p.challenge, &session, now)
 	switch {
 	case asked == seal.Valid, ahead == seal.Valid:
-		b.grant(w, r, session)
+		b.grant(w, r, session, id)
 		return
 	case asked != seal.Expired && ahead != seal.Expired:
 		// Also that of a key that was removed while the browser was idle, so it gets another one.
 		b.sessions.Refused(r, session, ReasonChallenge, nil)
 	}
-	b.ask(w, session)
+	b.ask(w, session, id)
 }
 
 // ask makes the browser sign a new challenge.
-func (b *Binding) ask(w http.ResponseWriter, session auth.Credential) {
-	b.setChallenge(w, b.asked, session)
+func (b *Binding) ask(w http.ResponseWriter, session auth.Credential, id string) {
+	setChallenge(w, sealed(b.asked, &session), id)
 	w.WriteHeader(http.StatusForbidden)
 }
 
 // setChallenge sends a challenge, which the browser answers when it next needs to.
-func (b *Binding) setChallenge(w http.ResponseWriter, challenges *seal.Cookies, session auth.Credential) {
-	challenge, err := challenges.Seal(session.ID)
-	if err != nil {
-		panic(err) // impossible: IDs are short
-	}
-	w.Header().Set("Secure-Session-Challenge", fmt.Sprintf("%q;id=%q", challenge, session.ID))
+func setChallenge(w http.ResponseWriter, challenge, id string) {
+	w.Header().Set("Secure-Session-Challenge", fmt.Sprintf("%q;id=%q", challenge, id))
 }
 
-// grant sets the bound cookie, and tells the browser when to renew it.
-func (b *Binding) grant(w http.ResponseWriter, r *http.Request, session auth.Credential) {
-	value, err := b.bound.Seal(session.ID)
-	if err != nil {
-		panic(err) // impossible: IDs are short
-	}
+// grant sets the bound cookie, and tells the browser when to renew it. The id is that of the
+// session in the browser.
+func (b *Binding) grant(w http.ResponseWriter, r *http.Request, session auth.Credential, id string) {
 	cookie := b.cookie
-	cookie.Value = value
+	cookie.Value = sealed(b.bound, &session)
 	cookie.MaxAge = int((b.lifetime - renewEarly) / time.Second)
 	http.SetCookie(w, &cookie)
-	b.setChallenge(w, b.ahead, session)
-	writeJSON(w, b.instructions(r, session))
+	setChallenge(w, sealed(b.ahead, &session), id)
+	writeJSON(w, b.instructions(r, id))
 }
 
 // instructions are what a browser keeps of a session (section "Session instructions" of the draft).
@@ -184,9 +200,9 @@ type over struct {
 	Continue bool   `json:"continue"`
 }
 
-func (b *Binding) instructions(r *http.Request, session auth.Credential) instructions {
+func (b *Binding) instructions(r *http.Request, id string) instructions {
 	i := instructions{
-		ID: session.ID, RefreshURL: b.path + "refresh",
+		ID: id, RefreshURL: b.path + "refresh",
 		Credentials: []credential{{"cookie", b.cookie.Name, b.attributes()}},
 		Initiators:  []string{"*"},
 	}
@@ -208,15 +224,13 @@ func (b *Binding) attributes() string {
 	return attributes
 }
 
-// isOver reports whether the error of Presented means that the browser has no session anymore.
-// A cookie that cannot be read may be of a key that this process does not know yet, and of
-// several ones some may have been planted.
+// isOver reports whether an error of Find means that the session has ended.
 func isOver(err error) bool {
 	if err == nil {
 		return false
 	}
 	switch reasonOf(err) {
-	case auth.ReasonMissing, auth.ReasonExpired, auth.ReasonIdle, auth.ReasonRevoked, auth.ReasonUnknown:
+	case auth.ReasonExpired, auth.ReasonIdle, auth.ReasonRevoked, auth.ReasonUnknown:
 		return true
 	}
 	return false
@@ -238,8 +252,8 @@ func causeOf(err error) error {
 	return nil
 }
 
-// fail answers a renewal whose session is not known: with 503, since any 4xx except 403 would end
-// the session in the browser.
+// fail answers a renewal whose session is not known, perhaps because this process does not have its
+// key yet: with 503, since any 4xx except 403 would end the session in the browser.
 func (b *Binding) fail(w http.ResponseWriter, r *http.Request, session auth.Credential, err error) {
 	b.sessions.Refused(r, session, reasonOf(err), causeOf(err))
 	auth.WriteError(w, r, auth.ErrUnavailable)

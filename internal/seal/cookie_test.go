@@ -44,7 +44,12 @@ func TestCookies(t *testing.T) {
 		digest, verdict := c.Open(value, time.Now())
 		require.Equal(t, seal.Valid, verdict)
 		require.Equal(t, token.Digest(plaintext), digest)
+		text, verdict := c.OpenText(value, time.Now())
+		require.Equal(t, seal.Valid, verdict)
+		require.Equal(t, plaintext, text)
 	}
+	_, verdict := c.OpenText(value, time.Now().Add(100*365*24*time.Hour))
+	require.Equal(t, seal.Expired, verdict)
 	_, err := c.Seal(strings.Repeat("a", seal.MaxCookie))
 	require.Error(t, err, "no browser keeps a cookie of that size")
 }
@@ -74,6 +79,9 @@ func TestCookies_tampered(t *testing.T) {
 		for _, mutated := range mutations(value) {
 			if mutated != value {
 				require.False(t, opens(c, mutated), "%q", mutated)
+				text, verdict := c.OpenText(mutated, time.Now())
+				require.Equal(t, seal.Forged, verdict, "%q", mutated)
+				require.Empty(t, text)
 			}
 		}
 		require.True(t, opens(c, value), "cached: %v", opened)
