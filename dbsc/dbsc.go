@@ -28,7 +28,7 @@
 // name the session and the time. So there is no table, and any process that shares the store and
 // the keys can answer, even a request without the session cookie: after a link from another site,
 // Chromium sends registrations and renewals without cookies that are SameSite=Lax. A challenge is
-// not used up: whoever has a proof and the session cookie can use the proof again until its
+// not used up: a thief who has a proof and the session cookie can use the proof again until its
 // challenge is too old, after a minute, or after Lifetime if it came with the bound cookie.
 //
 // # Events

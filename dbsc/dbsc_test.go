@@ -334,7 +334,7 @@ func TestRefresh_isNoUse(t *testing.T) {
 	})
 }
 
-// The browser is told that a session is over only if it is.
+// A renewal ends the session in the browser only if it has ended.
 func TestRefresh_over(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*service, *browser){
@@ -492,7 +492,7 @@ func (s *faultyStore) Lookup(ctx context.Context, kind auth.Kind, d auth.Digest)
 	return s.Store.Lookup(ctx, kind, d)
 }
 
-// Keys are rotated as those of the cookie, and a browser that was idle meanwhile goes on.
+// Keys are rotated as those of the cookie, and a browser that was idle meanwhile keeps its session.
 func TestKeys_rotation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -144,7 +144,7 @@ func (b *Binding) renew(w http.ResponseWriter, r *http.Request, session auth.Cre
 		b.grant(w, r, session, id)
 		return
 	case asked != seal.Expired && ahead != seal.Expired:
-		// Also that of a key that was removed while the browser was idle, so it gets another one.
+		// Perhaps its key was removed while the browser was idle, so it gets another one.
 		b.sessions.Refused(r, session, ReasonChallenge, nil)
 	}
 	b.ask(w, session, id)
