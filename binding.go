@@ -117,7 +117,11 @@ func (b *SessionBinder) Bind(w http.ResponseWriter, r *http.Request, session Cre
 	bound = session
 	bound.ID, bound.Digest, bound.Previous = token.ID(now), token.Digest(plaintext), session.ID
 	bound.Sealed = slices.Clone(key)
-	if err := c.store.Rotate(r.Context(), session, bound, now.Add(bindOverlap)); err != nil {
+	oldUntil := now.Add(bindOverlap)
+	if earliest := session.CreatedAt.Add(bindOverlap); oldUntil.Before(earliest) {
+		oldUntil = earliest // this clock is behind that of the sign-in: see Store.Rotate
+	}
+	if err := c.store.Rotate(r.Context(), session, bound, oldUntil); err != nil {
 		return Credential{}, storeError(err, ErrNotFound, ErrConflict)
 	}
 	c.setSession(w, value, bound, bound.ExpiresAt.Sub(now))
