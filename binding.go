@@ -131,10 +131,13 @@ func (b *SessionBinder) Bind(w http.ResponseWriter, r *http.Request, session Cre
 
 // Refused reports to the Observer of the Cookie that the Binding has rejected a request of its
 // own, for example one with a forged proof. The session is the zero Credential if it is unknown.
-// Err is the cause of an outage, or nil.
+// Err is the cause of an outage, or nil. [ReasonUnavailable] becomes [ReasonCanceled] if the client has
+// given up.
 func (b *SessionBinder) Refused(r *http.Request, session Credential, reason Reason, err error) {
 	e := newEvent(EventRefused, SchemeCookie, subjectOf(&session))
-	e.Reason, e.Err = reason, err
+	if e.Reason, e.Err = reason, err; reason == ReasonUnavailable {
+		e.Reason = outageReason(r.Context()) // a client can give up, and that is no outage
+	}
 	b.cookie.notify(r.Context(), r, e)
 }
 

@@ -471,6 +471,25 @@ type mixed struct {
 
 func (m mixed) sign(text string) []byte { return m.key.sign(text) }
 
+// A client that gives up has not found an outage, and must not fill the log with errors.
+func TestEvents_canceled(t *testing.T) {
+	t.Parallel()
+	store := &faultyStore{Store: auth.NewMemoryStore()}
+	s := newService(t, options{store: store})
+	b := newBrowser(t, s)
+	b.signIn("alice")
+	store.fail(context.Canceled)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, path := range []string{"/dbsc/refresh", "/dbsc/registration"} {
+		r := httptest.NewRequestWithContext(ctx, "POST", path, nil)
+		r.Header.Set("Sec-Secure-Session-Id", b.id)
+		r.Header.Set("Secure-Session-Response", prove(b.key, b.challenge, false, nil))
+		require.Equal(t, http.StatusServiceUnavailable, b.send(r).Code)
+	}
+	require.Equal(t, []auth.Reason{auth.ReasonCanceled, auth.ReasonCanceled}, s.reasons())
+}
+
 type faultyStore struct {
 	auth.Store
 	mu  sync.Mutex
