@@ -130,6 +130,8 @@ type Binding struct {
 	registration *seal.Cookies // challenges of SignIn
 	asked        *seal.Cookies // challenges that the browser has asked for
 	ahead        *seal.Cookies // challenges for the next renewal, sent with the bound cookie
+	offered      *seal.Cookies // values of the offer cookie
+	offerCookie  http.Cookie   // names the session at its registration; without its value and age
 }
 
 var (
@@ -214,7 +216,23 @@ func (b *Binding) Init(sessions *auth.SessionBinder) error {
 	b.registration = seal.NewCookies("dbsc registration "+cookie.Name, keys, bindWithin)
 	b.asked = seal.NewCookies("dbsc asked "+cookie.Name, keys, answerWithin)
 	b.ahead = seal.NewCookies("dbsc ahead "+cookie.Name, keys, b.lifetime)
+	b.offered = seal.NewCookies("dbsc offer "+cookie.Name, keys, bindWithin)
+	b.offerCookie = offerCookie(cookie, b.path)
 	return nil
+}
+
+// offerCookie returns the cookie by which a registration finds the session if the browser leaves out
+// the session cookie, after the redirect of an identity provider. The challenge alone must not do:
+// scripts and service workers of the page can read it, and a log of headers may keep it, and who
+// registers gets the session cookie. This one is HttpOnly.
+func offerCookie(session http.Cookie, path string) http.Cookie {
+	const host = "__Host-" // requires the Path /
+	if name := session.Name; len(name) >= len(host) && strings.EqualFold(name[:len(host)], host) {
+		session.Name = "__Secure-" + name[len(host):]
+	}
+	session.Name += "-offer"
+	session.Path, session.SameSite = path, http.SameSiteNoneMode
+	return session
 }
 
 // SignedIn implements [auth.Binding]. It asks the browser to register a key.
@@ -223,6 +241,9 @@ func (b *Binding) SignedIn(w http.ResponseWriter, r *http.Request, session *auth
 		return
 	}
 	challenge := sealed(b.registration, session)
+	cookie := b.offerCookie
+	cookie.Value, cookie.MaxAge = sealed(b.offered, session), int(bindWithin/time.Second)
+	setCookie(w, &cookie)
 	names := make([]string, len(b.algorithms))
 	for i, a := range b.algorithms {
 		names[i] = string(a)
@@ -284,11 +305,22 @@ func digestIn(values *seal.Cookies, value string, now time.Time) (d auth.Digest,
 	return d, v
 }
 
-// SignedOut implements [auth.Binding]. It removes the bound cookie.
+// SignedOut implements [auth.Binding]. It removes the cookies of the Binding.
 func (b *Binding) SignedOut(w http.ResponseWriter) {
-	cookie := b.cookie
+	removeCookie(w, b.cookie)
+	removeCookie(w, b.offerCookie)
+}
+
+func removeCookie(w http.ResponseWriter, cookie http.Cookie) {
 	cookie.Expires, cookie.MaxAge = time.Unix(1, 0), -1
-	http.SetCookie(w, &cookie)
+	setCookie(w, &cookie)
+}
+
+// setCookie replaces any cookie of this name on the response (RFC 6265 section 4.1.1 allows one).
+func setCookie(w http.ResponseWriter, cookie *http.Cookie) {
+	h := w.Header()
+	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, cookie.Name+"=") })
+	http.SetCookie(w, cookie)
 }
 
 // ServeHTTP answers the requests that browsers send to Config.Path by themselves: a POST to

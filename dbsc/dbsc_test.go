@@ -434,7 +434,7 @@ func TestRegistration_withoutTheSessionCookie(t *testing.T) {
 		b := newBrowser(t, s)
 		offer := func(user string) (challenge string) {
 			w := b.send(httptest.NewRequest("POST", "/sign-in/"+user, nil))
-			b.cookies = make(map[string]stored)
+			delete(b.cookies, "__Host-session")
 			return registrationHeader.FindStringSubmatch(w.Header().Get("Secure-Session-Registration"))[3]
 		}
 		challenge := offer("alice")
@@ -444,6 +444,7 @@ func TestRegistration_withoutTheSessionCookie(t *testing.T) {
 
 		for want, proof := range map[string]string{
 			"no proof":         "",
+			"the offer alone":  prove(b.key, challenge, true, nil),
 			"made up":          prove(b.key, "made up", true, nil),
 			"of a renewal":     prove(b.key, b.challenge, true, nil),
 			"of an identifier": prove(b.key, b.id, true, nil),
@@ -452,8 +453,6 @@ func TestRegistration_withoutTheSessionCookie(t *testing.T) {
 			require.Equal(t, http.StatusUnauthorized, b.register("/dbsc/registration", proof).Code, want)
 			require.Empty(t, b.names(), want)
 		}
-		b.cookies = make(map[string]stored)
-		require.Equal(t, http.StatusConflict, b.register("/dbsc/registration", prove(b.key, challenge, true, nil)).Code, "once")
 		other := newECKey(t)
 		require.Equal(t, http.StatusForbidden, b.register("/dbsc/registration", prove(mixed{b.key, other}, offer("bob"), true, nil)).Code)
 		late := offer("carol")
@@ -461,6 +460,31 @@ func TestRegistration_withoutTheSessionCookie(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, b.register("/dbsc/registration", prove(b.key, late, true, nil)).Code)
 		require.Empty(t, b.names())
 	})
+}
+
+// A script of the page, or a log of headers, has the challenge of a sign-in. It must not get the session
+// cookie, which is HttpOnly, by registering a key of its own.
+func TestRegistration_withTheChallengeOnly(t *testing.T) {
+	t.Parallel()
+	s := newService(t, options{})
+	b, mallory := newBrowser(t, s), newBrowser(t, s)
+	challenge := b.offered()
+	thief := newBrowser(t, s)
+	require.Equal(t, http.StatusUnauthorized, thief.register("/dbsc/registration", prove(thief.key, challenge, true, nil)).Code)
+	require.Empty(t, thief.names())
+
+	// The offer cookie of another sign-in does not help, nor that of the same one without its challenge,
+	// nor two of them.
+	other := mallory.offeredTo("mallory")
+	thief.cookies["__Secure-session-offer"] = mallory.cookies["__Secure-session-offer"]
+	require.Equal(t, http.StatusForbidden, thief.register("/dbsc/registration", prove(thief.key, challenge, true, nil)).Code)
+	thief.cookies["__Secure-session-offer"] = b.cookies["__Secure-session-offer"]
+	require.Equal(t, http.StatusForbidden, thief.register("/dbsc/registration", prove(thief.key, other, true, nil)).Code)
+	thief.planted = "__Secure-session-offer=" + mallory.cookies["__Secure-session-offer"].value
+	require.Equal(t, http.StatusUnauthorized, thief.register("/dbsc/registration", prove(thief.key, challenge, true, nil)).Code)
+	require.Equal(t, http.StatusUnauthorized, thief.do("GET", "/me"))
+	require.Empty(t, s.sessions("alice")[0].Sealed)
+	require.Equal(t, http.StatusOK, b.register("/dbsc/registration", prove(b.key, challenge, true, nil)).Code)
 }
 
 // A mixed shows one key, and signs with another one.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/header"
 	"github.com/seed-31c5bcb2/auth/internal/seal"
 )
 
@@ -42,22 +43,20 @@ func (b *Binding) register(w http.ResponseWriter, r *http.Request) {
 		auth.WriteError(w, r, err)
 		return
 	}
+	removeCookie(w, b.offerCookie)
 	b.grant(w, r, bound, sealed(b.handles, &bound))
 }
 
 // signedIn returns the session that a registration is for: that of its cookie or, without one, that
-// of its challenge. Both were in the response to the sign-in.
+// of the offer cookie. newKey checks that the challenge is of the same session.
 func (b *Binding) signedIn(r *http.Request) (auth.Credential, error) {
 	session, err := b.sessions.Presented(r)
 	if !errors.Is(err, auth.ErrNoCredential) {
 		return session, err
 	}
-	p, malformed := parseProof(value(r, "Secure-Session-Response"))
-	if malformed != nil {
-		return session, err
-	}
-	digest, verdict := digestIn(b.registration, p.challenge, time.Now())
-	if verdict != seal.Valid {
+	offer, n := header.Cookie(r.Header, b.offerCookie.Name)
+	digest, verdict := digestIn(b.offered, offer, time.Now())
+	if n != 1 || verdict != seal.Valid || value(r, "Secure-Session-Response") == "" { // which other sites cannot send
 		return session, err
 	}
 	return b.sessions.Find(r.Context(), digest)
@@ -167,7 +166,7 @@ func (b *Binding) grant(w http.ResponseWriter, r *http.Request, session auth.Cre
 	cookie := b.cookie
 	cookie.Value = sealed(b.bound, &session)
 	cookie.MaxAge = int((b.lifetime - renewEarly) / time.Second)
-	http.SetCookie(w, &cookie)
+	setCookie(w, &cookie)
 	setChallenge(w, sealed(b.ahead, &session), id)
 	writeJSON(w, b.instructions(r, id))
 }

@@ -19,8 +19,10 @@ import (
 )
 
 // offered signs a user in and returns the challenge for the registration.
-func (b *browser) offered() string {
-	w := b.send(httptest.NewRequest("POST", "/sign-in/alice", nil))
+func (b *browser) offered() string { return b.offeredTo("alice") }
+
+func (b *browser) offeredTo(user string) string {
+	w := b.send(httptest.NewRequest("POST", "/sign-in/"+user, nil))
 	return registrationHeader.FindStringSubmatch(w.Header().Get("Secure-Session-Registration"))[3]
 }
 
