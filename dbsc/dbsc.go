@@ -76,6 +76,10 @@ const (
 	// answerWithin is how long a challenge is valid that the browser has asked for.
 	answerWithin = time.Minute
 
+	// maxID is how long the identifier of a session in a request may be: those of instructions are
+	// shorter.
+	maxID = 256
+
 	// maxBound is how many bound cookies of a request are opened. Browsers send one, and those that
 	// another host of the domain has planted.
 	maxBound = 4
@@ -163,8 +167,9 @@ func (cfg *Config) check() error {
 	fault := func(field, format string, args ...any) {
 		faults = append(faults, fmt.Errorf("dbsc: Config."+field+": "+format, args...))
 	}
-	if !strings.HasPrefix(cfg.Path, "/") || !strings.HasSuffix(cfg.Path, "/") || strings.ContainsAny(cfg.Path, "\"\\?#") || !isPrintable(cfg.Path) {
-		fault("Path", "%q must be an absolute path that ends in a slash", cfg.Path)
+	// Chromium decodes refresh_url before it resolves it.
+	if auth.LocalPath(cfg.Path, "") == "" || !strings.HasSuffix(cfg.Path, "/") || strings.ContainsAny(cfg.Path, "\"%?#") || !isPrintable(cfg.Path) {
+		fault("Path", "%q must be an absolute path that ends in a slash, without escapes, empty segments and dot segments", cfg.Path)
 	}
 	if cfg.Lifetime < minLifetime || cfg.Lifetime > maxLifetime {
 		fault("Lifetime", "is %v: use %v to %v, or 0 for %v", cfg.Lifetime, minLifetime, maxLifetime, defaultLifetime)
@@ -248,7 +253,11 @@ func (b *Binding) SignedIn(w http.ResponseWriter, r *http.Request, session *auth
 	for i, a := range b.algorithms {
 		names[i] = string(a)
 	}
-	w.Header().Set("Secure-Session-Registration", fmt.Sprintf("(%s);path=%q;challenge=%q", strings.Join(names, " "), b.path+"registration", challenge))
+	// The service may start sessions of several Cookies in one response.
+	h, path := w.Header(), fmt.Sprintf(";path=%q;", b.path+"registration")
+	h[headerRegistration] = append(
+		slices.DeleteFunc(h[headerRegistration], func(offer string) bool { return strings.Contains(offer, path) }),
+		fmt.Sprintf("(%s)%schallenge=%q", strings.Join(names, " "), path, challenge))
 }
 
 var errNotBound = fmt.Errorf("dbsc: the session is not bound: %w", auth.ErrInvalidCredential)

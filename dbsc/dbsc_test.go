@@ -443,7 +443,6 @@ func TestRegistration_withoutTheSessionCookie(t *testing.T) {
 		require.Equal(t, http.StatusOK, b.do("GET", "/me"))
 
 		for want, proof := range map[string]string{
-			"no proof":         "",
 			"the offer alone":  prove(b.key, challenge, true, nil),
 			"made up":          prove(b.key, "made up", true, nil),
 			"of a renewal":     prove(b.key, b.challenge, true, nil),
@@ -569,6 +568,9 @@ func TestNew_errors(t *testing.T) {
 	for want, cfg := range map[string]dbsc.Config{
 		"Path":       {Path: "dbsc"},
 		"Path: ":     {Path: "/a b/"},
+		"//":         {Path: "//evil.example/"},
+		"/../":       {Path: "/app/../"},
+		"%":          {Path: "/app/%2e%2e/"},
 		"Lifetime":   {Lifetime: 5*time.Minute - 1},
 		"Lifetime: ": {Lifetime: time.Hour + 1},
 		"Algorithms": {Algorithms: []dbsc.Algorithm{}},

@@ -15,6 +15,8 @@ import (
 	"github.com/seed-31c5bcb2/auth/internal/seal"
 )
 
+const headerRegistration = "Secure-Session-Registration" // of the response to a sign-in
+
 // Reasons for which a registration or a renewal is rejected, besides those of package auth.
 const (
 	ReasonProof     auth.Reason = "dbsc_proof"     // it is malformed, or has a key or algorithm that is not allowed
@@ -27,6 +29,10 @@ const (
 
 // register binds the session of a request to the key whose proof it has.
 func (b *Binding) register(w http.ResponseWriter, r *http.Request) {
+	if value(r, "Secure-Session-Response") == "" {
+		b.reject(w, r, auth.Credential{}, ReasonProof, auth.ErrMalformed)
+		return
+	}
 	session, err := b.signedIn(r)
 	if err != nil {
 		b.sessions.Refused(r, session, reasonOf(err), causeOf(err))
@@ -56,7 +62,7 @@ func (b *Binding) signedIn(r *http.Request) (auth.Credential, error) {
 	}
 	offer, n := header.Cookie(r.Header, b.offerCookie.Name)
 	digest, verdict := digestIn(b.offered, offer, time.Now())
-	if n != 1 || verdict != seal.Valid || value(r, "Secure-Session-Response") == "" { // which other sites cannot send
+	if n != 1 || verdict != seal.Valid {
 		return session, err
 	}
 	return b.sessions.Find(r.Context(), digest)
@@ -91,6 +97,10 @@ func (b *Binding) newKey(r *http.Request, session *auth.Credential) (key []byte,
 // refresh renews the bound cookie, for a proof of the session's key.
 func (b *Binding) refresh(w http.ResponseWriter, r *http.Request) {
 	id := value(r, "Sec-Secure-Session-Id") // pages cannot set it, only the browser itself
+	if id == "" || len(id) > maxID {
+		b.reject(w, r, auth.Credential{}, ReasonSession, auth.ErrMalformed)
+		return
+	}
 	digest, verdict := digestIn(b.handles, id, time.Now())
 	known := verdict == seal.Valid || verdict == seal.Expired
 	session, err := b.sessions.Presented(r)
@@ -98,8 +108,6 @@ func (b *Binding) refresh(w http.ResponseWriter, r *http.Request) {
 		session, err = b.sessions.Find(r.Context(), digest)
 	}
 	switch {
-	case id == "":
-		b.reject(w, r, session, ReasonSession, auth.ErrMalformed)
 	case known && isOver(err), err == nil && (!known || session.Digest != digest):
 		// Signed out, expired or revoked; or another user has signed in meanwhile.
 		writeJSON(w, over{id, false})
@@ -266,18 +274,22 @@ func (b *Binding) reject(w http.ResponseWriter, r *http.Request, session auth.Cr
 
 func asMalformed(err error) error { return fmt.Errorf("%w: %w", auth.ErrMalformed, err) }
 
-// value returns a header whose value is a structured string (RFC 9651 section 3.3.3). Chromium
-// sends it without quotes, and the draft with them. It is empty if there are several.
+// value returns a header whose value is a structured string (RFC 9651 section 3.3.3), without its
+// parameters. Chromium sends it without quotes, and the draft with them. It is empty if there are
+// several.
 func value(r *http.Request, name string) string {
 	values := r.Header[http.CanonicalHeaderKey(name)]
 	if len(values) != 1 {
 		return ""
 	}
 	text := strings.TrimSpace(values[0])
-	if unquoted, ok := strings.CutPrefix(text, `"`); ok {
-		if text, ok = strings.CutSuffix(unquoted, `"`); !ok {
-			return ""
-		}
+	before, rest, quoted := strings.Cut(text, `"`)
+	if !quoted {
+		return text
+	}
+	text, parameters, closed := strings.Cut(rest, `"`)
+	if parameters = strings.TrimSpace(parameters); before != "" || !closed || parameters != "" && parameters[0] != ';' {
+		return ""
 	}
 	return text
 }

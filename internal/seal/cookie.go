@@ -92,6 +92,9 @@ func (c *Cookies) Open(value string, now time.Time) (digest [32]byte, v Verdict)
 // OpenText returns what Seal was given, unless the value is [Forged]. It is slower than Open, as
 // it caches nothing.
 func (c *Cookies) OpenText(value string, now time.Time) (text string, v Verdict) {
+	if len(value) > maxValue {
+		return "", Forged
+	}
 	sealed, ok := sealedAt(value)
 	if !ok || !canonical(value) {
 		return "", Forged
