@@ -21,6 +21,8 @@ func TestAllocations(t *testing.T) {
 		return wrap(http.HandlerFunc(readIdentity))
 	}
 	idle := newFixture(t, func(c *configs) { c.cookie.IdleTimeout = 1 << 40 })
+	d, binding := newDevice(t)
+	bound, _ := binding.bind(t, d.signIn("ada"))
 	tests := []struct {
 		name string
 		h    http.Handler
@@ -35,6 +37,8 @@ func TestAllocations(t *testing.T) {
 		{"secret", read(auth.Require(f.bearer, f.cookie, f.secret)), authorization("Secret " + f.issueSecret("ada")), 1},
 		{"cookie", read(auth.Require(f.bearer, f.cookie)), withCookie(f.signIn("ada")), 1},
 		{"cookie that may idle", read(auth.Require(idle.bearer, idle.cookie)), withCookie(idle.signIn("ada")), 1},
+		{"bound session", read(auth.Require(d.bearer, d.cookie)), proof(bound), 1},
+		{"session that is not bound", read(auth.Require(d.bearer, d.cookie)), withCookie(d.signIn("ada")), 1},
 		{"optional, anonymous", auth.Optional(f.bearer, f.cookie)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})), authorization(), 2},
 		// Rejected requests.
 		{"nothing", read(auth.Require(f.bearer, f.cookie, f.secret)), authorization(), 0},
@@ -42,6 +46,7 @@ func TestAllocations(t *testing.T) {
 		{"checksum", read(auth.Require(p.bearer, p.cookie)), authorization("Bearer acme_pat_" + repeated("x", 38)), 0},
 		{"8 KiB of junk", read(auth.Require(f.bearer, f.cookie)), authorization("Bearer " + repeated(".", 8<<10)), 0},
 		{"8 KiB of spaces", read(auth.Require(f.bearer, f.cookie)), authorization("Bearer " + repeated(" ", 8<<10)), 0},
+		{"a bound session without proof", read(auth.Require(d.bearer, d.cookie)), withCookie(bound), 2},
 		{"a forged cookie of the right length", read(auth.Require(f.bearer, f.cookie)), field("Cookie", "__Host-session="+repeated("A", 144)), 0},
 		{"a forged cookie", read(auth.Require(f.bearer, f.cookie)), field("Cookie", "__Host-session=x"), 0},
 	}

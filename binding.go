@@ -55,6 +55,14 @@ func (b *SessionBinder) Attributes() http.Cookie { return b.cookie.cookie }
 // crypto/hkdf. They must not be modified.
 func (b *SessionBinder) Keys() Keys { return b.keys }
 
+func newSessionBinder(c *Cookie, keys Keys) *SessionBinder {
+	b := &SessionBinder{cookie: c, keys: slices.Clone(keys)}
+	for i, key := range b.keys {
+		b.keys[i] = slices.Clone(key) // the caller may clear its own
+	}
+	return b
+}
+
 // Presented returns the valid session whose cookie a request has. It does not call Check, and the
 // request may come from another origin: it must not be served as one of the user's. Its use is
 // not recorded. The slices of the session must not be modified.
@@ -89,7 +97,8 @@ func (b *SessionBinder) Find(ctx context.Context, digest Digest) (Credential, er
 // key, 1 to 1,024 bytes, and sets the cookie of that one on w. The new session has another ID, and
 // otherwise what the old one had: CreatedAt is still the sign-in. The old cookie remains valid for
 // 10 seconds, for requests under way. A session can be bound once, and of several calls one
-// succeeds.
+// succeeds. SignOut and SignIn with the old cookie, and Revoke and RevokeAll with the old ID, also
+// mean the new session.
 //
 // It returns [ErrCrossOrigin] as CheckOrigin does, [ErrInvalidArgument] for a key of another size,
 // [ErrConflict] if the session is bound already, [ErrNotFound] if it has ended, or
@@ -97,7 +106,7 @@ func (b *SessionBinder) Find(ctx context.Context, digest Digest) (Credential, er
 func (b *SessionBinder) Bind(w http.ResponseWriter, r *http.Request, session Credential, key []byte) (bound Credential, err error) {
 	c := b.cookie
 	op := c.beginRequest(r, opBind, session.UserID)
-	op.id = session.ID
+	op.id, op.actor = session.ID, session.Actor
 	defer op.done(&err)
 	if err := c.checkOrigin(r, op); err != nil {
 		return Credential{}, err
@@ -107,6 +116,8 @@ func (b *SessionBinder) Bind(w http.ResponseWriter, r *http.Request, session Cre
 		return Credential{}, argumentError("key", "must have 1 to %d bytes", maxKey)
 	case len(session.Sealed) > 0 || session.Superseded:
 		return Credential{}, ErrConflict
+	case session.Expired(time.Now()): // Rotate compares with the sign-in
+		return Credential{}, ErrNotFound
 	}
 	plaintext := token.New("")
 	value, err := c.values.Seal(plaintext)
@@ -114,7 +125,7 @@ func (b *SessionBinder) Bind(w http.ResponseWriter, r *http.Request, session Cre
 		return Credential{}, err
 	}
 	now := timestamp()
-	bound = session
+	bound = c.present(session) // with its latest use, which is written to the record of before
 	bound.ID, bound.Digest, bound.Previous = token.ID(now), token.Digest(plaintext), session.ID
 	bound.Sealed = slices.Clone(key)
 	oldUntil := now.Add(bindOverlap)
@@ -151,10 +162,12 @@ func (c *Cookie) checkBinding(r *http.Request, session *Credential) error {
 		return errRejected(session, ReasonNotBound, ErrInvalidCredential)
 	}
 	err := c.binding.Check(r, session)
-	switch c := conditionOf(err); {
+	switch {
 	case err == nil:
 		return nil
-	case c.err == ErrInvalidCredential:
+	case isNilError(err):
+		return errInternal(errNilError)
+	case conditionOf(err).err == ErrInvalidCredential:
 		return errRejected(session, ReasonNotBound, ErrInvalidCredential)
 	}
 	return errUnavailable(err)
@@ -168,9 +181,51 @@ func (c *Cookie) boundSince(ctx context.Context, session *Credential) (*Credenti
 		return nil, err
 	}
 	for i := range live {
-		if s := &live[i]; s.Previous == session.ID && len(s.Sealed) > 0 {
+		if s := &live[i]; replacedByBind(s, session.ID) {
 			return c.bounded(s), nil
 		}
 	}
 	return nil, nil
+}
+
+func replacedByBind(s *Credential, id string) bool { return s.Previous == id && len(s.Sealed) > 0 }
+
+// revokeSession revokes a session, and the one by which Bind has replaced it meanwhile: otherwise
+// a sign-out that arrives with the cookie of before would leave that one behind. It returns the one
+// that counts for events. The order matters: after the first step, Bind returns ErrNotFound.
+func (c *Cookie) revokeSession(ctx context.Context, session *Credential) (ended *Credential, err error) {
+	err = c.store.Revoke(ctx, session.Ref())
+	if c.binding == nil || len(session.Sealed) > 0 || err != nil && !isNotFound(err) {
+		return session, err
+	}
+	bound, findErr := c.boundSince(ctx, session)
+	if findErr != nil {
+		return session, findErr
+	}
+	if bound == nil {
+		return session, err
+	}
+	if boundErr := c.store.Revoke(ctx, bound.Ref()); !isNotFound(boundErr) {
+		return bound, boundErr
+	}
+	return session, err
+}
+
+// withBound adds the IDs of the sessions by which Bind has replaced those with the given IDs: a
+// request whose cookie is that of before excepts its own session by the ID of before.
+func (c *Cookie) withBound(ctx context.Context, userID string, ids []string) ([]string, error) {
+	if c.binding == nil || len(ids) == 0 {
+		return ids, nil
+	}
+	live, err := c.liveSessions(ctx, userID, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Clone(ids)
+	for i := range live {
+		if s := &live[i]; len(s.Sealed) > 0 && slices.Contains(ids, s.Previous) {
+			all = append(all, s.ID)
+		}
+	}
+	return all, nil
 }

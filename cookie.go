@@ -148,7 +148,7 @@ func NewCookie(store Store, cfg CookieConfig) (*Cookie, error) {
 	}
 	c.init(store, KindSession, cfg.Observe)
 	if c.binding != nil {
-		if err := c.binding.Init(&SessionBinder{c, cfg.Keys}); err != nil {
+		if err := c.binding.Init(newSessionBinder(c, cfg.Keys)); err != nil {
 			return nil, err
 		}
 	}
@@ -262,11 +262,15 @@ func (c *Cookie) bounded(session *Credential) *Credential {
 // bound meanwhile, it returns the one that has replaced it, so that streams stay open.
 func (c *Cookie) recheck(ctx context.Context, accepted *Credential) (*Credential, error) {
 	session, err := c.credentials.recheck(ctx, accepted)
+	if err == errNotAccepted {
+		return nil, err
+	}
 	if c.binding != nil && len(accepted.Sealed) == 0 && (err == nil && session.Superseded || err != nil && !errors.Is(err, ErrUnavailable)) {
-		bound, findErr := c.boundSince(ctx, accepted)
-		switch {
+		switch bound, findErr := c.boundSince(ctx, accepted); {
 		case findErr != nil:
 			err = errUnavailable(findErr)
+		case bound != nil && bound.Expired(time.Now()):
+			err = errRejected(bound, ReasonExpired, ErrInvalidCredential)
 		case bound != nil:
 			session, err = bound, checkKept(accepted.Scopes, bound.Scopes)
 		}
@@ -348,13 +352,16 @@ func (c *Cookie) present(session Credential) Credential {
 
 // Revoke ends a session. It returns [ErrNotFound] if the user has no such session.
 func (c *Cookie) Revoke(ctx context.Context, userID, id string) error {
-	return c.revoke(ctx, userID, id)
+	return c.revokeBy(ctx, userID, id, func(ref Ref) (string, error) {
+		ended, err := c.revokeSession(ctx, &Credential{Kind: ref.Kind, UserID: ref.UserID, ID: ref.ID})
+		return ended.ID, err
+	})
 }
 
 // RevokeAll ends all of a user's sessions except those with the given IDs, at most 1,000,
 // and returns their number.
 func (c *Cookie) RevokeAll(ctx context.Context, userID string, except ...string) (int, error) {
-	return c.revokeAll(ctx, userID, except...)
+	return c.revokeAllBut(ctx, userID, except, func(ids []string) ([]string, error) { return c.withBound(ctx, userID, ids) })
 }
 
 // Policy returns the configuration, with its defaults.

@@ -250,7 +250,12 @@ func (cs *credentials) read(ctx context.Context, userID, id string) (Credential,
 	return c, nil
 }
 
-func (cs *credentials) revoke(ctx context.Context, userID, id string) (err error) {
+func (cs *credentials) revoke(ctx context.Context, userID, id string) error {
+	return cs.revokeBy(ctx, userID, id, func(ref Ref) (string, error) { return ref.ID, cs.store.Revoke(ctx, ref) })
+}
+
+// revokeBy is revoke by a function that returns the ID of the record whose end is reported.
+func (cs *credentials) revokeBy(ctx context.Context, userID, id string, revoke func(Ref) (ended string, err error)) (err error) {
 	op := cs.begin(ctx, opRevoke, userID, id)
 	defer op.done(&err)
 	if err := checkUserID(userID); err != nil {
@@ -259,14 +264,20 @@ func (cs *credentials) revoke(ctx context.Context, userID, id string) (err error
 	if !text.IsKey(id, maxID) {
 		return ErrNotFound
 	}
-	if err := cs.store.Revoke(ctx, Ref{Kind: cs.kind, UserID: userID, ID: id}); err != nil {
+	ended, err := revoke(Ref{Kind: cs.kind, UserID: userID, ID: id})
+	if err != nil {
 		return storeError(err, ErrNotFound)
 	}
-	op.notify(Event{Type: EventRevoked, UserID: userID, CredentialID: id, Reason: ReasonRevoked})
+	op.notify(Event{Type: EventRevoked, UserID: userID, CredentialID: ended, Reason: ReasonRevoked})
 	return nil
 }
 
 func (cs *credentials) revokeAll(ctx context.Context, userID string, except ...string) (n int, err error) {
+	return cs.revokeAllBut(ctx, userID, except, func(ids []string) ([]string, error) { return ids, nil })
+}
+
+// revokeAllBut is revokeAll with a function that completes the exceptions.
+func (cs *credentials) revokeAllBut(ctx context.Context, userID string, except []string, complete func(ids []string) ([]string, error)) (n int, err error) {
 	op := cs.begin(ctx, opRevokeAll, userID, "")
 	defer op.done(&err)
 	// What is no ID names no record, and a database may not accept it.
@@ -275,6 +286,9 @@ func (cs *credentials) revokeAll(ctx context.Context, userID string, except ...s
 		err = argumentError("except", "must be at most %d IDs", maxExceptions)
 	}
 	if err := errors.Join(checkUserID(userID), err); err != nil {
+		return 0, err
+	}
+	if except, err = complete(except); err != nil {
 		return 0, err
 	}
 	n, err = cs.store.RevokeAll(ctx, cs.kind, userID, except...)

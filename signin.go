@@ -114,9 +114,9 @@ func (c *Cookie) SignOut(w http.ResponseWriter, r *http.Request) (err error) {
 	}
 	sessions, err := c.requestSessions(r)
 	for _, s := range sessions {
-		switch revokeErr := c.store.Revoke(r.Context(), s.Ref()); {
+		switch ended, revokeErr := c.revokeSession(r.Context(), s); {
 		case revokeErr == nil:
-			op.notify(Event{Type: EventSignedOut, UserID: s.UserID, CredentialID: s.ID, Actor: s.Actor})
+			op.notify(Event{Type: EventSignedOut, UserID: s.UserID, CredentialID: ended.ID, Actor: s.Actor})
 		case !isNotFound(revokeErr):
 			err = errors.Join(err, storeError(revokeErr))
 		}
@@ -168,6 +168,7 @@ func (c *Cookie) requestSessions(r *http.Request) ([]*Credential, error) {
 			}
 		}
 		switch {
+		case err == nil && isAmong(sessions, s): // the cookies of before and after Bind
 		case err == nil:
 			sessions = append(sessions, s)
 		case errors.Is(err, ErrUnavailable):
@@ -175,6 +176,10 @@ func (c *Cookie) requestSessions(r *http.Request) ([]*Credential, error) {
 		}
 	}
 	return sessions, outages
+}
+
+func isAmong(sessions []*Credential, s *Credential) bool {
+	return slices.ContainsFunc(sessions, func(other *Credential) bool { return other.Ref() == s.Ref() })
 }
 
 // newSession returns a record without name and digest, and its lifetime.
@@ -254,9 +259,9 @@ func (c *Cookie) endAll(op *operation, olds []*Credential) error {
 
 // end revokes a session, unless it has ended already.
 func (c *Cookie) end(op *operation, old Credential, reason Reason) error {
-	switch err := c.store.Revoke(op.ctx, old.Ref()); {
+	switch ended, err := c.revokeSession(op.ctx, &old); {
 	case err == nil:
-		op.notifyRevoked(old, reason)
+		op.notifyRevoked(*ended, reason)
 	case !isNotFound(err):
 		return storeError(err)
 	}
@@ -275,6 +280,15 @@ func (op *operation) notifyRevoked(old Credential, reason Reason) {
 // MaxPerUser evicts no other session.
 func (c *Cookie) replace(op *operation, old *Credential, session Credential) error {
 	err := c.store.Rotate(op.ctx, *old, session, time.Time{})
+	if c.binding != nil && (isNotFound(err) || errors.Is(err, ErrConflict)) { // it was bound meanwhile
+		bound, findErr := c.boundSince(op.ctx, old)
+		if findErr != nil {
+			return findErr
+		}
+		if bound != nil {
+			old, err = bound, c.store.Rotate(op.ctx, *bound, session, time.Time{})
+		}
+	}
 	switch {
 	case err == nil:
 		op.notifyRevoked(*old, ReasonReplaced)
@@ -310,6 +324,8 @@ func (c *Cookie) evictOldest(op *operation, session Credential) error {
 	if err != nil {
 		return err
 	}
+	// A session that was bound has a newer ID than its sign-in.
+	slices.SortStableFunc(live, func(a, b Credential) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	// The store counts an actor's session as the user's, so it ends before the user's own.
 	var own, acted []Credential
 	for _, s := range live {
