@@ -164,6 +164,7 @@ func (r *request) deletePreviousSecret() error {
 type sessionJSON struct {
 	ID           string     `json:"id"`
 	Current      bool       `json:"current"` // the session of this request
+	Bound        bool       `json:"bound"`
 	UserAgent    string     `json:"user_agent"`
 	Scopes       []string   `json:"scopes"`
 	Actor        *string    `json:"actor"` // null if it is the user
@@ -176,7 +177,7 @@ type sessionJSON struct {
 
 func (r *request) sessionJSON(s *auth.Credential) sessionJSON {
 	return sessionJSON{
-		ID: s.ID, Current: s.ID == r.id.CredentialID, UserAgent: s.Name, Scopes: s.Scopes.List(), Actor: stringOrNull(s.Actor),
+		ID: s.ID, Current: r.isCurrent(s), Bound: isBound(s), UserAgent: s.Name, Scopes: s.Scopes.List(), Actor: stringOrNull(s.Actor),
 		CreatedAt: s.CreatedAt, ExpiresAt: timeOrNull(s.ExpiresAt), LastUsedAt: timeOrNull(s.LastUsedAt),
 		CreatedFrom: addrOrNull(s.CreatedFrom), LastUsedFrom: addrOrNull(s.LastUsedFrom),
 	}

@@ -311,7 +311,7 @@ func (r *request) revokePrevious(id string) error {
 
 // revokeSession revokes a session. For the current one, it also clears the cookie.
 func (r *request) revokeSession(id string) error {
-	if id == r.id.CredentialID {
+	if r.isOwn(id) {
 		return r.cookie.SignOut(r.w, r.Request)
 	}
 	return r.cookie.Revoke(r.Context(), r.id.UserID, id)
@@ -340,11 +340,52 @@ func stateOf(t *auth.Credential, now time.Time) state {
 	return stateActive
 }
 
-// isLive reports whether a session has neither expired nor timed out.
+// isLive reports whether a session has neither expired nor timed out, and was not replaced when
+// it was bound to its device.
 func (r *request) isLive(s *auth.Credential) bool {
 	idle := r.cookie.Policy().IdleTimeout
 	idled := idle > 0 && r.now.Sub(lastSeen(s)) > idle+useDelay
-	return s.ID == r.id.CredentialID || !s.Expired(r.now) && !idled
+	return !s.Superseded && (r.isCurrent(s) || !s.Expired(r.now) && !idled)
+}
+
+// isCurrent reports whether s is the session of this request. For 10 seconds after a session was
+// bound to its device, requests may still have the cookie of the session that it has replaced.
+func (r *request) isCurrent(s *auth.Credential) bool {
+	return s.ID == r.id.CredentialID || isBound(s) && s.Previous == r.id.CredentialID
+}
+
+func isBound(session *auth.Credential) bool { return len(session.Sealed) > 0 }
+
+// ownSession returns the record of the session of this request, or of the one that has replaced it.
+// It returns auth.ErrNotFound if the session has ended just now.
+func (r *request) ownSession() (*auth.Credential, error) {
+	if r.own == nil && r.ownErr == nil {
+		r.own, r.ownErr = r.readOwnSession()
+	}
+	return r.own, r.ownErr
+}
+
+func (r *request) readOwnSession() (*auth.Credential, error) {
+	own, err := r.cookie.Get(r.Context(), r.id.UserID, r.id.CredentialID)
+	if err != nil || !own.Superseded {
+		return &own, err
+	}
+	bound, err := r.collect(r.cookie.List, auth.Page{Limit: 1}, func(s *auth.Credential) bool { return !s.Superseded && r.isCurrent(s) })
+	if len(bound.records) > 0 {
+		return bound.records[0], err
+	}
+	return &own, err
+}
+
+// isOwn reports whether an ID is that of the session of this request. A page that was loaded before
+// the session was bound has the ID of before. If the store fails, an ID that is not the one of the
+// request counts as that of another session.
+func (r *request) isOwn(id string) bool {
+	if id == r.id.CredentialID {
+		return true
+	}
+	own, err := r.ownSession()
+	return err == nil && isBound(own) && (id == own.ID || id == own.Previous)
 }
 
 // useDelay is how late a last use may be recorded.

@@ -18,6 +18,7 @@ type sessionRow struct {
 	Mobile  bool   // the device is a phone or tablet
 	Address string // from which it was last used, or signed in; empty if neither is known
 	Acted   bool   // another user acts in it
+	Bound   bool   // it is bound to a key of its device
 	Current bool   // the session of this request
 	Started moment
 	Seen    *moment
@@ -26,8 +27,8 @@ type sessionRow struct {
 
 func (r *request) sessionRow(s *auth.Credential) sessionRow {
 	row := sessionRow{
-		ID: s.ID, Device: r.texts.device(s.Name), Mobile: isMobile(s.Name), Acted: s.Actor != "",
-		Current: s.ID == r.id.CredentialID, Address: address(cmp.Or(s.LastUsedFrom, s.CreatedFrom)),
+		ID: s.ID, Device: r.texts.device(s.Name), Mobile: isMobile(s.Name), Acted: s.Actor != "", Bound: isBound(s),
+		Current: r.isCurrent(s), Address: address(cmp.Or(s.LastUsedFrom, s.CreatedFrom)),
 		Started: r.texts.moment(s.CreatedAt, r.now), Expires: r.optionalMoment(s.ExpiresAt),
 	}
 	seen := lastSeen(s)
@@ -59,7 +60,7 @@ func address(addr netip.Addr) string {
 
 // isOther reports whether s is another session than that of this request, and can be used.
 func (r *request) isOther(s *auth.Credential) bool {
-	return s.ID != r.id.CredentialID && r.isLive(s)
+	return !r.isCurrent(s) && r.isLive(s)
 }
 
 // sessionsPage lists the current session first, then the most recently used ones.
@@ -72,10 +73,10 @@ func (r *request) sessionsPage() error {
 	first := r.after() == ""
 	others := len(sessions.records) > 0 || sessions.next != "" || !first
 	if first {
-		current, err := r.cookie.Get(r.Context(), r.id.UserID, r.id.CredentialID)
+		current, err := r.ownSession()
 		switch {
 		case err == nil:
-			sessions.records = slices.Insert(sessions.records, 0, &current)
+			sessions.records = slices.Insert(sessions.records, 0, current)
 		case problemOf(err).Code != codeNotFound: // it may have ended just now
 			return err
 		}
@@ -92,11 +93,11 @@ func (r *request) sessionsPage() error {
 }
 
 func (r *request) endSessionPage() error {
-	s, err := r.cookie.Get(r.Context(), r.id.UserID, r.PathValue("id"))
+	s, err := r.namedSession()
 	if err != nil {
 		return err
 	}
-	row := r.sessionRow(&s)
+	row := r.sessionRow(s)
 	heading, c := "end.session.heading", confirmation{
 		Text: r.texts.get("end.session.text"), Button: r.texts.get("end.session.button"), Back: "sessions",
 		Facts: r.sessionFacts(row),
@@ -105,6 +106,17 @@ func (r *request) endSessionPage() error {
 		heading, c.Text, c.Button = "end.this.heading", r.texts.get("end.this.text"), r.texts.get("end.this.button")
 	}
 	return r.confirm("sessions", r.texts.get(heading), c)
+}
+
+// namedSession returns the session that the path names.
+func (r *request) namedSession() (*auth.Credential, error) {
+	id := r.PathValue("id")
+	own, err := r.ownSession()
+	if r.isOwn(id) || err != nil && problemOf(err).Code != codeNotFound {
+		return own, err
+	}
+	s, err := r.cookie.Get(r.Context(), r.id.UserID, id)
+	return &s, err
 }
 
 // sessionFacts describes a session on the page that asks before it ends.
@@ -125,10 +137,11 @@ func (r *request) endSessionForm() error {
 		return err
 	}
 	id := r.PathValue("id")
+	own := r.isOwn(id)
 	if err := r.revokeSession(id); err != nil {
 		return err
 	}
-	if id == r.id.CredentialID {
+	if own {
 		return r.showSignedOut()
 	}
 	return r.redirectDone("sessions", "session_ended")

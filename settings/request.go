@@ -23,8 +23,10 @@ type request struct {
 	now   time.Time
 	route route
 
-	developer answer // of Config.Developer
-	name      string // of Config.Account
+	developer answer           // of Config.Developer
+	name      string           // of Config.Account
+	own       *auth.Credential // of ownSession, as ownErr
+	ownErr    error
 }
 
 // An answer is what a callback of the service has returned.
@@ -107,8 +109,10 @@ func (r *request) checkRecent() error {
 
 // needsRecent reports whether the request requires a recent sign-in. To sign out never does.
 func (r *request) needsRecent() bool {
-	signsOut := r.route.session && r.PathValue("id") == r.id.CredentialID
-	return r.route.recent || r.recentForRevoke && r.route.revokes && !signsOut
+	if r.route.recent || !r.recentForRevoke || !r.route.revokes {
+		return r.route.recent
+	}
+	return !r.route.session || !r.isOwn(r.PathValue("id"))
 }
 
 // checkScopes rejects a grant of more access than the session itself has.

@@ -366,6 +366,7 @@ var defaultTexts = map[string]string{
 	"sessions.text":       "You are signed in on these devices. End any session you don’t recognize, and change your password.",
 	"sessions.this":       "This device",
 	"sessions.actor":      "Signed in for you by support",
+	"sessions.bound":      "Bound to its device",
 	"sessions.end":        "End session",
 	"sessions.end_name":   "End session: {device}, signed in {time}",
 	"sessions.sign_out":   "Sign out",

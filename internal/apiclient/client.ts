@@ -73,6 +73,7 @@ async function sessions(): Promise<void> {
   assert.ok(current);
   const one = got(await api.GET("/sessions/{id}", { params: { path: { id: current.id } } }));
   assert.equal(one.actor, null);
+  assert.equal(one.bound, false);
 }
 
 async function rotateAndRevoke(id: string): Promise<void> {
