@@ -142,6 +142,44 @@ func TestUserRevokeAll(t *testing.T) {
 	})
 }
 
+// A session that is bound to its device replaces the one that its sign-in reported. An operator who
+// revokes it by the ID of before must not be told that it was revoked while the bound one lives on.
+func TestSessionRevoke_bound(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, url string) {
+		s := opened(t, url)
+		for _, purged := range []bool{false, true} {
+			for _, user := range [][]string{nil, {"--user", "alice"}} {
+				name := fmt.Sprint(purged, len(user))
+				at := time.Now().UTC().Truncate(time.Microsecond)
+				old := auth.Credential{
+					UserID: "alice", ID: "old" + name, Kind: auth.KindSession, Scopes: "*", Digest: digestOf("old" + name),
+					CreatedAt: at, ExpiresAt: at.Add(time.Hour),
+				}
+				require.NoError(t, s.Create(t.Context(), old, 0))
+				bound := old
+				bound.ID, bound.Digest, bound.Previous, bound.Sealed = "new"+name, digestOf("new"+name), old.ID, []byte("key")
+				until := at.Add(10 * time.Second)
+				if purged {
+					until = at.Add(time.Microsecond)
+				}
+				require.NoError(t, s.Rotate(t.Context(), old, bound, until))
+				if purged {
+					_, err := s.Purge(t.Context(), time.Now())
+					require.NoError(t, err)
+				}
+				list := ok(t, url, "session", "list", "alice", "--json").stdout
+				require.Equal(t, 1, strings.Count(list, `"bound":true`), list)
+				r := ok(t, url, append([]string{"session", "revoke", old.ID, "--yes"}, user...)...)
+				require.Contains(t, r.stdout, "revoked: session "+bound.ID+" of user alice")
+				require.Contains(t, r.stdout, "bound to its device")
+				require.Equal(t, exitNothing, authctl(t, url, "session", "list", "alice").code)
+				require.Equal(t, exitNothing, authctl(t, url, append([]string{"session", "revoke", old.ID, "--yes"}, user...)...).code)
+			}
+		}
+	})
+}
+
 // The sessions in which a user acts are of other users. They are listed with the actor, and end
 // with --acting.
 func TestUserRevokeAll_acting(t *testing.T) {

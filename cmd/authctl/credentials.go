@@ -100,6 +100,42 @@ var errFound = errors.New("found")
 // find returns a credential by its ID. Without the user, it reads all credentials of the kind.
 // Its errors do not contain the ID, which may be a plaintext by mistake.
 func (a *app) find(kind auth.Kind, id, userID string) (found auth.Credential, err error) {
+	found, err = a.findRecord(kind, id, userID)
+	var missing *codeError
+	isMissing := errors.As(err, &missing) && missing.code == exitNothing
+	if kind == auth.KindSession && (isMissing || err == nil && found.Superseded) {
+		return a.findBound(id, userID, found, err)
+	}
+	return found, err
+}
+
+// findBound returns the session by which one was replaced when it was bound to its device. Logs may
+// have the ID of before, whose record is of no use anymore. If there is none, it returns what
+// findRecord did.
+func (a *app) findBound(id, userID string, found auth.Credential, notFound error) (auth.Credential, error) {
+	match := func(c *auth.Credential) error {
+		if c.Previous != id || len(c.Sealed) == 0 {
+			return nil
+		}
+		found = *c
+		return errFound
+	}
+	var err error
+	if userID != "" {
+		err = a.each(auth.KindSession, userID, match)
+	} else {
+		err = a.scan(auth.ScanQuery{Kind: auth.KindSession}, match)
+	}
+	switch err {
+	case errFound:
+		return found, nil
+	case nil:
+		return found, notFound
+	}
+	return found, err
+}
+
+func (a *app) findRecord(kind auth.Kind, id, userID string) (found auth.Credential, err error) {
 	if userID != "" {
 		m, err := a.manager(kind)
 		if err != nil {

@@ -84,10 +84,13 @@ type record struct {
 	auth.Credential
 	Metadata map[string]string `json:"metadata,omitempty"`
 	SHA256   string            `json:"sha256,omitempty"`
+	Bound    bool              `json:"bound,omitempty"` // a session that is bound to its device
 }
 
+func isBound(c *auth.Credential) bool { return c.Kind == auth.KindSession && len(c.Sealed) > 0 }
+
 func newRecord(c *auth.Credential) record {
-	r := record{Credential: *c}
+	r := record{Credential: *c, Bound: isBound(c)}
 	for key, value := range c.Metadata.All() {
 		if r.Metadata == nil {
 			r.Metadata = make(map[string]string)
@@ -131,6 +134,9 @@ func describe(c *auth.Credential) string {
 		add("metadata", quote(key+"="+value))
 	}
 	add("actor", quote(c.Actor))
+	if isBound(c) {
+		add("bound", "to its device")
+	}
 	add("created", date(c.CreatedAt, ""))
 	add("last used", date(c.LastUsedAt, "never"))
 	if c.LastUsedFrom.IsValid() {
