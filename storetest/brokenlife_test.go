@@ -304,3 +304,27 @@ func (s *picky) Touch(ctx context.Context, uses []auth.Use) error {
 	}
 	return s.MemoryStore.Touch(ctx, uses)
 }
+
+type keyless struct{ *auth.MemoryStore }
+
+func (s *keyless) Rotate(ctx context.Context, old, next auth.Credential, oldUntil time.Time) error {
+	if next.Kind == auth.KindSession {
+		next.Sealed = nil
+	}
+	return s.MemoryStore.Rotate(ctx, old, next, oldUntil)
+}
+
+// narrow has a column of 255 bytes for the key.
+type narrow struct{ *auth.MemoryStore }
+
+func (s *narrow) Rotate(ctx context.Context, old, next auth.Credential, oldUntil time.Time) error {
+	next.Sealed = next.Sealed[:min(255, len(next.Sealed))]
+	return s.MemoryStore.Rotate(ctx, old, next, oldUntil)
+}
+
+type unused struct{ *auth.MemoryStore }
+
+func (s *unused) Rotate(ctx context.Context, old, next auth.Credential, oldUntil time.Time) error {
+	next.LastUsedAt = time.Time{}
+	return s.MemoryStore.Rotate(ctx, old, next, oldUntil)
+}

@@ -82,6 +82,42 @@ var lifeCases = []testCase{
 		},
 	},
 	{
+		name: "Rotate_boundSession",
+		why:  "a session that is bound to a device keeps the key of the device, and its sign-in and last use of before. A key that is lost or cut off ends the session.",
+		run: func(t *run) {
+			old := record(auth.KindSession, user())
+			old.CreatedAt = old.CreatedAt.Add(-10 * time.Minute)
+			t.create(old)
+			next := successor(old)
+			next.CreatedAt, next.ExpiresAt, next.CreatedFrom = old.CreatedAt, old.ExpiresAt, old.CreatedFrom
+			next.LastUsedAt, next.LastUsedFrom = now().Add(-time.Second), netip.MustParseAddr("192.0.2.9")
+			next.Sealed = make([]byte, 1024) // no key is longer
+			for i := range next.Sealed {
+				next.Sealed[i] = byte(i)
+			}
+			until := now().Add(10 * time.Second)
+			t.ok(t.store.Rotate(t.Context(), old, next, until))
+			old.Superseded, old.ExpiresAt = true, until
+			for _, c := range []auth.Credential{old, next} {
+				t.same(t.lookup(c), c)
+				t.same(t.get(c), c)
+			}
+			list := t.all(auth.KindSession, old.UserID)
+			if len(list) != 2 {
+				t.fail("List returned %d records, want 2", len(list))
+			}
+			t.same(list[0], next)
+			t.same(list[1], old)
+			use := auth.Use{Ref: next.Ref(), Digest: next.Digest, At: now(), From: netip.MustParseAddr("192.0.2.10")}
+			t.ok(t.store.Touch(t.Context(), []auth.Use{use}))
+			next.LastUsedAt, next.LastUsedFrom = use.At, use.From
+			t.same(t.get(next), next)
+			t.ok(t.store.Revoke(t.Context(), next.Ref()))
+			t.notFound(old)
+			t.notFound(next)
+		},
+	},
+	{
 		name: "Rotate_withoutGracePeriod",
 		why:  "the old record is revoked immediately, and for good.",
 		run: func(t *run) {
