@@ -33,7 +33,7 @@ type Binding interface {
 	// w. It may add to the header of the response. It must not modify session.
 	SignedIn(w http.ResponseWriter, r *http.Request, session *Credential)
 	// Check is called for each request with the cookie of a valid session, bound or not. If it
-	// returns nil, the request continues. An error that wraps ErrInvalidCredential rejects it with
+	// returns nil, the request is accepted. An error that wraps ErrInvalidCredential rejects it with
 	// [ReasonNotBound], and any other one with 503. Recheck and Watch do not call it again, so
 	// streams that are open stay open. It must not modify session.
 	Check(r *http.Request, session *Credential) error

@@ -474,7 +474,7 @@ func TestBind_faults(t *testing.T) {
 	}
 }
 
-// The session that Bind is given may be that of a second ago, or of a request with the old cookie.
+// Bind may get a session that was read before another Bind, or with the old cookie.
 func TestBind_twice(t *testing.T) {
 	t.Parallel()
 	f, d := newDevice(t)
@@ -834,7 +834,7 @@ func during(t *testing.T, f *fixture, d *device, after bool, rest func(ctx conte
 	require.True(t, ran)
 }
 
-// A request that began with the cookie of before goes on with the session that has replaced it.
+// A request that began with the cookie of before remains valid by the session that has replaced it.
 func TestRecheck_bound(t *testing.T) {
 	t.Parallel()
 	for _, after := range []bool{false, true} {
