@@ -62,6 +62,7 @@ require (
 	github.com/rs/xid v1.4.0 // indirect
 	github.com/rs/zerolog v1.28.0
 	github.com/seed-31c5bcb2/auth/cachestore v0.1.0
+	github.com/seed-31c5bcb2/auth/dbsc v0.1.0
 	github.com/seed-31c5bcb2/auth/federate v0.1.0
 	github.com/seed-31c5bcb2/auth/pgnotify v0.1.0
 	github.com/seed-31c5bcb2/auth/redisstore v0.1.0
@@ -81,6 +82,8 @@ require (
 )
 
 replace github.com/seed-31c5bcb2/auth/cachestore => ../../cachestore
+
+replace github.com/seed-31c5bcb2/auth/dbsc => ../../dbsc
 
 replace github.com/seed-31c5bcb2/auth/federate => ../../federate
 
