@@ -371,6 +371,8 @@ func TestAPI_unknownParameters(t *testing.T) {
 		name, _, _ := strings.Cut(query, "=")
 		h.get("/api/tokens?"+query).problem(http.StatusBadRequest, "invalid_argument").fields(name)
 	}
+	h.get("/api/tokens?search="+strings.Repeat("%E6%97%A5", 101)).problem(http.StatusBadRequest, "invalid_argument").fields("search")
+	h.get("/api/tokens?search=" + strings.Repeat("%E6%97%A5", 100)).status(http.StatusOK)
 	h.get("/api/tokens?search=&after=").status(http.StatusOK)
 	// The pages ignore them, as pages do.
 	h.get("/?utm_source=mail").page(http.StatusOK)

@@ -93,8 +93,8 @@ func checkAfter(value string) string {
 }
 
 func checkSearch(value string) string {
-	if len(value) > maxSearch || !utf8.ValidString(value) {
-		return fmt.Sprintf("must be at most %d bytes of UTF-8", maxSearch)
+	if utf8.RuneCountInString(value) > maxSearch || !utf8.ValidString(value) {
+		return fmt.Sprintf("must be at most %d characters of UTF-8", maxSearch)
 	}
 	return ""
 }

@@ -53,7 +53,7 @@ func (f filter) matcher(now time.Time) func(*auth.Credential) bool {
 }
 
 const (
-	maxSearch = 100 // bytes
+	maxSearch = 100 // characters, of which maxlength counts some as two
 	minHint   = 4   // characters
 )
 

@@ -72,6 +72,8 @@ func TestTokensPage_filter(t *testing.T) {
 			"?search=absent":                      {},
 			"?search=acme_pat":                    {}, // begins all hints
 			"?search=" + strings.Repeat("x ", 60): all,
+			"?search=" + strings.Repeat("日", 100): {}, // as many as maxlength allows
+			"?search=" + strings.Repeat("日", 101): all,
 		} {
 			require.Equal(t, want, ada.rows(strings.ReplaceAll(query, " ", "+")), query)
 		}
