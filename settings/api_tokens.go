@@ -79,13 +79,18 @@ func (r *request) getToken() error {
 }
 
 func (r *request) postToken() error {
+	key, err := idempotencyKey(r.Request)
+	if err != nil {
+		return err
+	}
 	o, err := r.readTokenJSON()
 	if err != nil {
 		return err
 	}
+	o.Idempotency = key
 	plaintext, made, err := r.issue(o)
 	if err != nil {
-		return err
+		return r.explainKey(key, err)
 	}
 	r.w.Header().Set("Location", "tokens/"+made.ID)
 	return r.writeJSON(http.StatusCreated, r.tokenJSON(made, plaintext))

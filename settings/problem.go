@@ -46,6 +46,7 @@ type problem struct {
 	Errors []fieldError `json:"errors,omitempty"`
 	MaxAge int          `json:"max_age,omitempty"` // seconds since a sign-in that is recent enough
 	Scopes []string     `json:"scopes,omitempty"`  // the scopes that the session lacks
+	ID     string       `json:"id,omitempty"`      // of the token that an earlier request with the same Idempotency-Key has created
 
 	said bool   // Errors are the service's own, in its words
 	text string // the key of the text on the page; if empty, it follows from Code

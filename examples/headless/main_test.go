@@ -171,10 +171,10 @@ func TestRoutes_otherOrigin(t *testing.T) {
 	c := newClient(t, deployment{uiOrigins: []string{ui}})
 	for _, path := range []string{"/api/notes", "/settings/api/tokens/x"} {
 		res, _ := c.send(t, "OPTIONS", path, "", "Origin", ui,
-			"Access-Control-Request-Method", "PATCH", "Access-Control-Request-Headers", "content-type,if-match")
+			"Access-Control-Request-Method", "PATCH", "Access-Control-Request-Headers", "content-type,idempotency-key,if-match")
 		require.Equal(t, ui, res.Header.Get("Access-Control-Allow-Origin"))
 		require.Equal(t, "PATCH", res.Header.Get("Access-Control-Allow-Methods"))
-		require.Equal(t, "content-type,if-match", res.Header.Get("Access-Control-Allow-Headers"))
+		require.Equal(t, "content-type,idempotency-key,if-match", res.Header.Get("Access-Control-Allow-Headers"))
 	}
 	res, _ := c.send(t, "GET", "/settings/api/tokens", "", "Origin", ui)
 	require.Equal(t, http.StatusOK, res.StatusCode)

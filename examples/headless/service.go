@@ -107,7 +107,7 @@ func (s *service) withCORS(api http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowedOrigins:   s.uiOrigins, // the same list as TrustedOrigins
 		AllowedMethods:   []string{"GET", "POST", "PATCH", "DELETE"},
-		AllowedHeaders:   []string{"Content-Type", "If-Match"},
+		AllowedHeaders:   []string{"Content-Type", "If-Match", "Idempotency-Key"},
 		ExposedHeaders:   []string{"ETag"}, // for If-Match, when a token is changed
 		AllowCredentials: true,             // the browser sends the cookie, and lets scripts read the response
 		MaxAge:           600,

@@ -24,8 +24,18 @@ async function policy(): Promise<void> {
   assert.deepEqual(answer.token.metadata, [{ key: "team", label: "Team" }]);
 }
 
+// newKey returns a UUID of version 7, in quotes.
+function newKey(): string {
+  const time = Date.now().toString(16).padStart(12, "0");
+  return `"${time.slice(0, 8)}-${time.slice(8)}-7${crypto.randomUUID().slice(15)}"`;
+}
+
 async function create(): Promise<Token> {
-  const made = got(await api.POST("/tokens", { body: { name: "deploy", scopes: ["notes:read"], expires_in: null } }));
+  const params = { header: { "Idempotency-Key": newKey() } };
+  const body = { name: "deploy", scopes: ["notes:read"], expires_in: null };
+  const made = got(await api.POST("/tokens", { params, body }));
+  const repeated = await api.POST("/tokens", { params, body });
+  assert.equal(repeated.error?.id, made.id);
   const plaintext: string = made.token;
   assert.ok(plaintext.startsWith("acme_pat_"));
   assert.equal(made.expires_at, null);

@@ -33,6 +33,7 @@ type described struct {
 	seen      map[string]bool           // "GET /tokens 200"
 	tag       string                    // the ETag to send
 	match     string                    // the If-Match to send
+	key       string                    // the Idempotency-Key to send
 }
 
 // Every operation is called, with every response that a working store allows. The file is left out
@@ -77,7 +78,13 @@ func (d *described) requireSeen() {
 
 func (d *described) tokens() {
 	d.t.Helper()
+	d.key = `"` + auth.NewIdempotency() + `"`
 	token := d.post("/tokens", `{"name": "deploy", "scopes": ["notes:read"], "expires_in": 3600}`, 201)["id"].(string)
+	repeated := d.post("/tokens", `{"name": "deploy", "scopes": ["notes:read"], "expires_in": 3600}`, 409)
+	require.Equal(d.t, token, repeated["id"])
+	d.key = "no key"
+	d.post("/tokens", `{"name": "deploy", "scopes": ["notes:read"], "expires_in": 3600}`, 400)
+	d.key = ""
 	d.post("/tokens", `{"name": "full", "scopes": ["*"], "expires_in": null}`, 201)
 	d.post("/tokens", `{"name": "third", "scopes": ["*"], "expires_in": null}`, 409)
 	d.post("/tokens", `{"name": "deploy"}`, 400)
@@ -229,6 +236,9 @@ func (d *described) send(method, path, contentType, body string, want int) (obje
 	r.Header.Set("If-None-Match", d.tag)
 	if d.match != "" {
 		r.Header.Set("If-Match", d.match)
+	}
+	if d.key != "" {
+		r.Header.Set("Idempotency-Key", d.key)
 	}
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)

@@ -14,6 +14,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
+	"encoding/hex"
 	"hash/crc32"
 	"strings"
 	"sync"
@@ -90,6 +91,21 @@ func IDTime(s string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(raw[2:]))).UTC(), true
+}
+
+// FromUUID returns the ID that has the bits of a UUID of version 7, which begins with the same 48
+// bits of time (RFC 9562 section 5.7), and false if s is not one.
+func FromUUID(s string) (id string, ok bool) {
+	var raw [20]byte
+	digits := strings.ReplaceAll(s, "-", "")
+	if len(s) != 36 || len(digits) != 32 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return "", false
+	}
+	_, err := hex.Decode(raw[4:], []byte(digits))
+	if version, variant := raw[10]>>4, raw[12]>>6; err != nil || version != 7 || variant != 0b10 {
+		return "", false
+	}
+	return crockford.EncodeToString(raw[:])[len(zeros):], true
 }
 
 // DerivedID returns the ID that belongs to another ID and a user. It is always the same,

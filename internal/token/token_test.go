@@ -131,6 +131,42 @@ func TestIDTime(t *testing.T) {
 	}
 }
 
+func TestFromUUID(t *testing.T) {
+	t.Parallel()
+	for uuid, want := range map[string]string{
+		"017f22e2-79b0-7cc3-98c4-dc0c0c07398f": "01FWHE4YDGFK1SHH6W1G60EECF", // RFC 9562, appendix A.6
+		"017F22E2-79B0-7CC3-98C4-DC0C0C07398F": "01FWHE4YDGFK1SHH6W1G60EECF",
+		"017f22e2-79b0-4cc3-98c4-dc0c0c07398f": "", // random: version 4
+		"017f22e2-79b0-7cc3-d8c4-dc0c0c07398f": "", // another variant
+		"017f22e279b0-7cc3-98c4-dc0c0c07398f":  "",
+		"017f22e27-9b0-7cc3-98c4-dc0c0c07398f": "",
+		"017f22e2-79b0-7cc3-98c4-dc0c0c07398g": "",
+		"017f22e2-79b0-7cc3-98c4-dc0c0c0739-f": "",
+		"01FWHE4YDGFK1SHH6W1G60EECF":           "",
+		"":                                     "",
+	} {
+		id, ok := token.FromUUID(uuid)
+		require.Equal(t, want, id, uuid)
+		require.Equal(t, want != "", ok, uuid)
+		if ok {
+			made, ok := token.IDTime(id)
+			require.True(t, ok)
+			require.Equal(t, time.Date(2022, 2, 22, 19, 22, 22, 0, time.UTC), made)
+		}
+	}
+}
+
+func FuzzFromUUID(f *testing.F) {
+	f.Add("017f22e2-79b0-7cc3-98c4-dc0c0c07398f")
+	f.Add("017f22e2-79b0-7cc3-98c4-dc0c0c0739-f")
+	f.Fuzz(func(t *testing.T, s string) {
+		id, ok := token.FromUUID(s)
+		if _, valid := token.IDTime(id); ok != valid || ok != (id != "") {
+			t.Fatalf("%q becomes %q", s, id)
+		}
+	})
+}
+
 func TestDerivedID(t *testing.T) {
 	t.Parallel()
 	id := token.ID(time.UnixMilli(1469918176385))
