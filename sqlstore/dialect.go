@@ -39,6 +39,7 @@ type dialect struct {
 	// selected are the columns as scan reads them, and hex tells that the bytes among them are
 	// in hexadecimal.
 	selected string
+	listed   string // without those that are the same in all records of a list
 	hex      bool
 
 	// driverPrepares is set if lookups are not to be prepared by the store. The statements of
@@ -110,6 +111,7 @@ var dialects = map[Dialect]*dialect{
 		lockUser: `INSERT INTO auth_user_locks (kind, user_id, changes) VALUES (?, ?, 1)
 			ON CONFLICT (kind, user_id) DO UPDATE SET changes = changes + 1`,
 		selected: columns,
+		listed:   otherColumns,
 		purge: `DELETE FROM auth_credentials WHERE (kind, user_id, id) IN
 			(SELECT kind, user_id, id FROM auth_credentials WHERE kind = ? AND expires_at < ? LIMIT ?)`,
 		unrevoked:    `auth_credentials INDEXED BY auth_credentials_unrevoked`,
@@ -126,7 +128,8 @@ var dialects = map[Dialect]*dialect{
 			ON CONFLICT (kind, user_id) DO UPDATE SET changes = auth_user_locks.changes + 1`,
 		// The text of a bytea depends on bytea_output, and drivers that receive text read only
 		// one of its formats.
-		selected:       strings.NewReplacer("digest", "encode(digest, 'hex')", "sealed", "encode(sealed, 'hex')").Replace(columns),
+		selected:       hexBytes.Replace(columns),
+		listed:         hexBytes.Replace(otherColumns),
 		hex:            true,
 		driverPrepares: true,
 		forUpdate:      ` FOR UPDATE`,
@@ -149,6 +152,7 @@ var dialects = map[Dialect]*dialect{
 		addUser: `INSERT INTO auth_user_locks (kind, user_id, changes) VALUES (?, ?, 0)
 			ON DUPLICATE KEY UPDATE changes = changes`,
 		selected:   columns,
+		listed:     otherColumns,
 		unrevoked:  `auth_credentials FORCE INDEX (auth_credentials_unrevoked)`,
 		autocommit: "@@autocommit",
 		touch:      touchMySQL,
@@ -157,6 +161,8 @@ var dialects = map[Dialect]*dialect{
 		migrate:    migrateMySQL,
 	},
 }
+
+var hexBytes = strings.NewReplacer("digest", "encode(digest, 'hex')", "sealed", "encode(sealed, 'hex')")
 
 // A querier is a database or a connection, which may be in a transaction.
 type querier interface {
@@ -172,7 +178,7 @@ func (d *dialect) selectRows(where string) string {
 
 // selectUnrevoked selects the unrevoked records of a user.
 func (d *dialect) selectUnrevoked(where string) string {
-	return d.bind(`SELECT ` + d.selected + `, revoked FROM ` + d.unrevoked + ` WHERE ` + unrevokedOf + where)
+	return d.bind(`SELECT ` + d.listed + ` FROM ` + d.unrevoked + ` WHERE ` + unrevokedOf + where)
 }
 
 // unrevokedOf is the condition that dialect.unrevoked is for. Its arguments are the kind and

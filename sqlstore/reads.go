@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth"
@@ -128,42 +129,43 @@ func (s *Store) lookupStatement(ctx context.Context) (*sql.Stmt, error) {
 func (s *Store) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) ([]auth.Credential, error) {
 	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
-	where, args := "", []any{kind, userID}
+	where, args, limit := "", []any{kind, userID}, page.Max()
 	if page.After != "" {
 		where += ` AND id < ?`
 		args = append(args, page.After)
 	}
-	rows, err := s.rows(ctx, s.dialect.selectUnrevoked(where+` ORDER BY id DESC LIMIT ?`), append(args, page.Max()))
+	query := s.dialect.selectUnrevoked(where + ` ORDER BY id DESC LIMIT ?`)
+	scanner := s.dialect.newListScanner(kind, userID)
+	var list []auth.Credential
+	start := func() { list = []auth.Credential{} }
+	err := s.each(ctx, query, append(args, limit), scanner, start, func() {
+		if n := len(list); n == cap(list) { // most users have few, and records are large
+			list = slices.Grow(list, min(limit-n, 50+20*n))
+		}
+		list = append(list, scanner.Credential)
+	})
 	if err != nil {
 		return nil, s.explain(ctx, s.db, err)
-	}
-	list := make([]auth.Credential, len(rows)) // records are large: no copies by append
-	for i, r := range rows {
-		list[i] = r.Credential
 	}
 	return list, nil
 }
 
-// rows returns the records that a query selects.
-func (s *Store) rows(ctx context.Context, query string, args []any) (all []*row, err error) {
-	err = s.read(ctx, func(q querier) error {
+// each calls use after the scanner has read each record that a query selects. It calls start before,
+// and again if it starts over because the database or the connection did not work.
+func (s *Store) each(ctx context.Context, query string, args []any, scanner *scanner, start, use func()) error {
+	return s.read(ctx, func(q querier) error {
 		rows, err := q.QueryContext(ctx, query, args...)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
-		all = nil
+		start()
 		for rows.Next() {
-			r, err := s.dialect.scan(rows)
-			if err != nil {
+			if err := scanner.scan(rows); err != nil {
 				return err
 			}
-			all = append(all, r)
+			use()
 		}
 		return rows.Err()
 	})
-	if err != nil {
-		return nil, err
-	}
-	return all, nil
 }

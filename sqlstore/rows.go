@@ -12,7 +12,9 @@ import (
 )
 
 // columns are those of a record, in the order in which values and scan have them.
-const columns = `kind, user_id, id, name, hint, scopes, networks, metadata, digest, sealed,
+const columns = `kind, user_id, ` + otherColumns
+
+const otherColumns = `id, name, hint, scopes, networks, metadata, digest, sealed,
 	created_at, expires_at, last_used_at, created_from, last_used_from, actor, non_persistent, superseded, previous`
 
 // placeholders has one for each of the columns.
@@ -73,39 +75,68 @@ type row struct {
 	revoked bool
 }
 
-// scan reads the columns that d.selected names, and those of extra.
+// A scanner reads rows, one after the other, with the same destinations: most of the cost of a
+// list is that of allocations.
 //
 // database/sql copies into string and int64 without reflection and without parsing
 // numbers, so no field has another type where it can have one of these.
+type scanner struct {
+	row                              // the last one, of which only Sealed is not shared with the next
+	dialect                          *dialect
+	kind, created, expires, lastUsed int64
+	digest                           []byte
+	createdFrom, lastUsedFrom        string
+	to                               []any
+}
+
+// newScanner returns a scanner of the columns that d.selected names, and those of extra.
+func (d *dialect) newScanner(extra ...any) *scanner {
+	s := &scanner{dialect: d}
+	s.to = append(make([]any, 0, 24),
+		&s.kind, &s.UserID, &s.ID, &s.Name, &s.Hint, (*string)(&s.Scopes), (*string)(&s.Networks), (*string)(&s.Metadata),
+		&s.digest, &s.Sealed, &s.created, &s.expires, &s.lastUsed, &s.createdFrom, &s.lastUsedFrom,
+		&s.Actor, &s.NonPersistent, &s.Superseded, &s.Previous, &s.revoked)
+	s.to = append(s.to, extra...)
+	return s
+}
+
+// newListScanner returns a scanner of the columns that d.listed names. The others are known.
+func (d *dialect) newListScanner(kind auth.Kind, userID string) *scanner {
+	s := d.newScanner()
+	s.kind, s.UserID = int64(kind), userID
+	s.to = s.to[2 : len(s.to)-1]
+	return s
+}
+
+// scan reads the columns of one row that d.selected names, and those of extra.
 func (d *dialect) scan(from interface{ Scan(...any) error }, extra ...any) (*row, error) {
-	r := new(row)
-	raw := new(struct { // one allocation
-		kind, created, expires, lastUsed int64
-		digest                           []byte
-		createdFrom, lastUsedFrom        string
-	})
-	to := append(make([]any, 0, 24),
-		&raw.kind, &r.UserID, &r.ID, &r.Name, &r.Hint, (*string)(&r.Scopes), (*string)(&r.Networks), (*string)(&r.Metadata),
-		&raw.digest, &r.Sealed, &raw.created, &raw.expires, &raw.lastUsed, &raw.createdFrom, &raw.lastUsedFrom,
-		&r.Actor, &r.NonPersistent, &r.Superseded, &r.Previous, &r.revoked)
-	if err := from.Scan(append(to, extra...)...); err != nil {
+	s := d.newScanner(extra...)
+	if err := s.scan(from); err != nil {
 		return nil, err
 	}
-	if r.Kind = auth.Kind(raw.kind); int64(r.Kind) != raw.kind {
-		return nil, fmt.Errorf("sqlstore: the database has a record of kind %d", raw.kind)
+	return &s.row, nil
+}
+
+// scan reads the next row.
+func (s *scanner) scan(from interface{ Scan(...any) error }) error {
+	if err := from.Scan(s.to...); err != nil {
+		return err
 	}
-	if err := d.setBytes(&r.Credential, raw.digest); err != nil {
-		return nil, err
+	if s.Kind = auth.Kind(s.kind); int64(s.Kind) != s.kind {
+		return fmt.Errorf("sqlstore: the database has a record of kind %d", s.kind)
 	}
-	r.CreatedAt, r.ExpiresAt, r.LastUsedAt = fromMicros(raw.created, 0), fromMicros(raw.expires, never), fromMicros(raw.lastUsed, 0)
+	if err := s.dialect.setBytes(&s.Credential, s.digest); err != nil {
+		return err
+	}
+	s.CreatedAt, s.ExpiresAt, s.LastUsedAt = fromMicros(s.created, 0), fromMicros(s.expires, never), fromMicros(s.lastUsed, 0)
 	var err error
-	if r.CreatedFrom, err = toAddr(raw.createdFrom); err == nil {
-		r.LastUsedFrom, err = toAddr(raw.lastUsedFrom)
+	if s.CreatedFrom, err = toAddr(s.createdFrom); err == nil {
+		s.LastUsedFrom, err = toAddr(s.lastUsedFrom)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("sqlstore: the database has an invalid address: %w", err)
+		return fmt.Errorf("sqlstore: the database has an invalid address: %w", err)
 	}
-	return r, nil
+	return nil
 }
 
 // setBytes sets the digest, and decodes the sealed plaintext.

@@ -25,17 +25,20 @@ func (s *Store) Scan(ctx context.Context, q auth.ScanQuery) (auth.ScanPage, erro
 	var page auth.ScanPage
 	for left := q.Max(); left > 0; {
 		where, args := s.scanCondition(at, q)
-		rows, err := s.rows(ctx, s.dialect.selectRows(where+` ORDER BY expires_at, id, user_id LIMIT ?`), append(args, left))
-		if err != nil {
-			return auth.ScanPage{}, s.explain(ctx, s.db, err)
-		}
-		for _, r := range rows {
+		rows, before, from, r := 0, len(page.Credentials), at, s.dialect.newScanner()
+		start := func() { rows, page.Credentials, at = 0, page.Credentials[:before], from }
+		query := s.dialect.selectRows(where + ` ORDER BY expires_at, id, user_id LIMIT ?`)
+		err := s.each(ctx, query, append(args, left), r, start, func() {
 			if !r.revoked {
 				page.Credentials = append(page.Credentials, r.Credential)
 			}
+			rows++
 			at.expires, at.id, at.userID, at.inside = micros(r.ExpiresAt, never), r.ID, r.UserID, true
+		})
+		if err != nil {
+			return auth.ScanPage{}, s.explain(ctx, s.db, err)
 		}
-		if left -= len(rows); left == 0 {
+		if left -= rows; left == 0 {
 			break
 		}
 		if q.Kind != 0 || at.kind == lastKind {
