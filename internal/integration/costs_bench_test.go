@@ -218,7 +218,7 @@ func databaseSize(b *testing.B, d database, db *sql.DB) (bytes int64) {
 }
 
 // insert is faster than Create: it inserts many rows per statement, in one transaction.
-func insert(b *testing.B, db *sql.DB, numbered bool, records []auth.Credential) {
+func insert(b testing.TB, db *sql.DB, numbered bool, records []auth.Credential) {
 	b.Helper()
 	const columns, rows = 21, 100
 	tx, err := db.BeginTx(b.Context(), nil)
