@@ -215,7 +215,7 @@ func TestConfig_thousands(t *testing.T) {
 		c.settings.Texts = map[string]string{"number.thousands": "{high}\u202f{low}"}
 	}).signIn("ada")
 	ada.fill(auth.KindToken, 1005, 1005)
-	ada.get("/").page(http.StatusOK, "1 to 50 of 1\u202f005")
+	ada.get("/?sort=last_used").page(http.StatusOK, "1 to 50 of 1\u202f005")
 }
 
 // The page and the API find the same tokens, and sort them in the same way.

@@ -1,6 +1,7 @@
 package settings_test
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"html"
@@ -8,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -118,21 +120,55 @@ func TestLists_olderRecords(t *testing.T) {
 	require.Contains(t, seen, ada.session.ID)
 }
 
-// The list of tokens knows their number up to 10,000. Those behind are reached by its links.
+// In the order of the store, the list has parts of 500 tokens that can be used. In another order, and to
+// revoke all, it reads 10,000. Those behind are reached by its links.
 func TestLists_manyTokens(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{10_000, 10_001} {
 		ada := newService(t).signIn("ada")
 		ada.fill(auth.KindToken, n, n)
 		if n == 10_000 {
-			text := ada.get("/?page=200").page(http.StatusOK, "9,951 to 10,000 of 10,000", "record-0<")
+			text := ada.get("/?page=200&sort=last_used").page(http.StatusOK, "9,951 to 10,000 of 10,000", "record-0<")
 			require.NotContains(t, text, "There are older ones")
+			last := fmt.Sprintf("%026d", 9500)
+			ada.get("/?page=20").page(http.StatusOK, "451 to 500 of more than 500", "record-9500<", "There are older ones", `?after=`+last+`"`)
+			ada.get("/?page=10&after="+last).page(http.StatusOK, "451 to 500 of the older ones", "record-9000<", "There are older ones")
+			ada.get("/?state=active&search=record").page(http.StatusOK, "1 to 50 of more than 500")
+			require.NotContains(t, ada.get("/?search=record-99").page(http.StatusOK, "1 to 50 of 111"), "There are older ones")
 			ada.get("/tokens/revoke").page(http.StatusOK, "Revoke all 10,000 tokens?", "and 9,980 more")
 			continue
 		}
-		ada.get("/").page(http.StatusOK, "There are older ones that are not on these pages.", "1 to 50 of more than 10,000", `?after=`+fmt.Sprintf("%026d", 1)+`"`)
+		ada.get("/?sort=last_used").page(http.StatusOK, "There are older ones that are not on these pages.", "1 to 50 of more than 10,000", `?after=`+fmt.Sprintf("%026d", 1)+`&amp;sort`)
 		ada.get("/?after="+fmt.Sprintf("%026d", 1)).page(http.StatusOK, "1 to 1 of the older ones", "record-0<", "Show the newest")
 		ada.get("/tokens/revoke").page(http.StatusOK, "Revoke all tokens?", "and others", "Type 10,000 to confirm")
+	}
+}
+
+// A readStore counts the records that lists have returned.
+type readStore struct {
+	auth.Store
+	records atomic.Int64
+}
+
+func (s *readStore) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) ([]auth.Credential, error) {
+	list, err := s.Store.List(ctx, kind, userID, page)
+	s.records.Add(int64(len(list)))
+	return list, err
+}
+
+// However many tokens a user has, the pages that need few read few.
+func TestLists_readFewTokens(t *testing.T) {
+	t.Parallel()
+	store := &readStore{Store: auth.NewMemoryStore()}
+	ada := newService(t, func(c *configs) { c.store, c.bearer.MaxPerUser = &faultyStore{Store: store}, 20_000 }).signIn("ada")
+	ada.fill(auth.KindToken, 5_000, 5_000)
+	for path, most := range map[string]int64{
+		"/": 600, "/?page=10": 600, "/?after=" + fmt.Sprintf("%026d", 4500) + "&page=10": 600, "/?state=active": 1000, "/?search=record": 1000,
+		"/tokens/new": 1000, "/tokens/" + fmt.Sprintf("%026d", 1): 0, "/api/tokens": 101, "/?sort=last_used": 5_000, "/?state=expired": 5_000,
+	} {
+		store.records.Store(0)
+		ada.get(path).status(http.StatusOK)
+		require.LessOrEqual(t, store.records.Load(), most, path)
 	}
 }
 

@@ -23,7 +23,7 @@ func (r *request) newTokenPage() error {
 }
 
 // maxCounted is how many records are read to count the tokens for the form.
-const maxCounted = 2000
+const maxCounted = maxBatch
 
 // countTokens says how many tokens of how many the user has, and that this is the maximum if it
 // is. Both are empty if there is none, or if the user has too many records to read them all here.

@@ -363,11 +363,11 @@ func TestNewTokenPage_limitReached(t *testing.T) {
 func TestNewTokenPage_limitOfMany(t *testing.T) {
 	t.Parallel()
 	ada := newService(t, func(c *configs) { c.bearer.MaxPerUser = 3000 }).signIn("ada")
-	for range 1500 {
+	for range 900 {
 		ada.token("deploy")
 	}
-	ada.get("/tokens/new").page(http.StatusOK, "You have 1500 of 3000 tokens")
-	for range 600 {
+	ada.get("/tokens/new").page(http.StatusOK, "You have 900 of 3000 tokens")
+	for range 200 {
 		ada.token("deploy")
 	}
 	require.NotContains(t, ada.get("/tokens/new").page(http.StatusOK, "<form"), "of 3000")

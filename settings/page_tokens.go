@@ -169,21 +169,49 @@ func offered(value string, choices []choice) string {
 
 func (r *request) tokensPage() error {
 	f := pageFilter(r.URL.Query())
-	live, matches := false, f.matcher(r.now)
-	tokens, err := r.collect(r.bearer.List, auth.Page{After: r.after(), Limit: maxRead}, func(t *auth.Credential) bool {
-		live = live || !t.Expired(r.now)
-		return matches(t)
-	})
+	tokens, live, err := r.tokensOf(f)
 	if err != nil {
 		return err
 	}
 	tokenSorts[f.Sort].sort(tokens.records, r.now)
 	tokens.records = r.arrange(tokens.records)
 	list := r.pageOfTokens(f, tokens)
-	list.Live = live
+	list.Live = live || tokens.next != ""
 	return r.show(http.StatusOK, "tokens", view{
 		Section: "tokens", Heading: r.texts.get("tokens.heading"), Notice: r.notice(), Data: list,
 	})
+}
+
+// maxListed is how many tokens the pages of a part of the list show together, in the order of the
+// store. Most users have fewer, so that their number is known. Reading 1,000 takes several milliseconds.
+const maxListed = 500
+
+// tokensOf returns the part of the tokens that a filter has, and reports whether any of those that
+// were read can be used. Only another order than that of the store requires all tokens. Otherwise the
+// part ends after maxListed. Expired ones count only if the filter asks for a state: as in other
+// lists, they must not hide those behind them.
+func (r *request) tokensOf(f filter) (p part, live bool, err error) {
+	matches, counted := f.matcher(r.now), 0
+	page := auth.Page{After: r.after(), Limit: maxBatch}
+	if f.Sort == "" && !f.narrows() {
+		page.Limit = maxListed + maxListed/5 // with some that have expired
+	}
+	p.next, err = r.read(r.bearer.List, page, func(t *auth.Credential) bool {
+		usable := !t.Expired(r.now)
+		live = live || usable
+		switch {
+		case !matches(t):
+			return true
+		case f.Sort == "" && (usable || f.States != nil):
+			if counted == maxListed {
+				return false
+			}
+			counted++
+		}
+		p.records = append(p.records, t)
+		return true
+	})
+	return p, live, err
 }
 
 // arrange moves expired tokens to the end of a sorted list, and each token in its grace period to

@@ -8,8 +8,8 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// maxShown is how many records the pages of a list of sessions show together. The list of tokens
-// shows all that were read.
+// maxShown is how many records the pages of a list of sessions show together. The list of tokens has
+// maxListed.
 const (
 	perPage  = 50
 	maxShown = 1000
