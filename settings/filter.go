@@ -80,11 +80,17 @@ func finder(search string) func(*auth.Credential) bool {
 }
 
 func appendLower(to []byte, text string) []byte {
-	for _, c := range text {
-		if 'A' <= c && c <= 'Z' || c >= utf8.RuneSelf {
-			c = unicode.ToLower(c)
+	for i, n := 0, 0; i < len(text); i += n {
+		c := rune(text[i])
+		if n = 1; c < utf8.RuneSelf { // most texts have no others
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			to = append(to, byte(c))
+			continue
 		}
-		to = utf8.AppendRune(to, c)
+		c, n = utf8.DecodeRuneInString(text[i:])
+		to = utf8.AppendRune(to, unicode.ToLower(c))
 	}
 	return to
 }
