@@ -143,7 +143,7 @@ func (r *request) showFailedToken(p *problem) bool {
 		return false
 	}
 	if text != "" {
-		f.Problem = r.texts.get(text)
+		f.Problem = r.texts.get(text, "n", r.texts.number(r.bearer.Policy().MaxPerUser))
 	}
 	r.showTokenForm(p.Status, f)
 	return true

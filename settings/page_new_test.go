@@ -347,7 +347,7 @@ func TestNewTokenPage_limitReached(t *testing.T) {
 	ada := newService(t, func(c *configs) { c.bearer.MaxPerUser = 1 }).signIn("ada")
 	form := newToken(ada.get("/tokens/new").page(http.StatusOK, "You have 0 of 1 tokens"))
 	_, c := ada.issue("deploy", 48*time.Hour, auth.FullAccess)
-	ada.post("/tokens", form).page(http.StatusConflict, "Limit reached")
+	ada.post("/tokens", form).page(http.StatusConflict, "Limit reached (1).")
 	require.Len(t, ada.tokens(), 1)
 
 	// The page says so before the form is filled in. A replaced token does not count.
