@@ -20,7 +20,8 @@ const (
 type lister func(ctx context.Context, userID string, page auth.Page) ([]auth.Credential, error)
 
 // read calls use for the user's records behind page.After, the newest first, until it returns false:
-// it does not want that record. The first batch has page.Limit records, for callers that need few.
+// it does not want that record. The first batch has page.Limit records, for callers that need few, and
+// each other one twice as many as the one before.
 // next is the ID behind which the records begin that use has not accepted. It is empty if there are
 // none.
 func (r *request) read(list lister, page auth.Page, use func(*auth.Credential) bool) (next string, err error) {
@@ -40,7 +41,7 @@ func (r *request) read(list lister, page auth.Page, use func(*auth.Credential) b
 			return "", nil
 		}
 		n += len(batch)
-		page.Limit = maxBatch
+		page.Limit *= 2
 	}
 	others, err := list(r.Context(), r.id.UserID, auth.Page{After: page.After, Limit: 1})
 	if len(others) == 0 {

@@ -120,7 +120,7 @@ func TestLists_olderRecords(t *testing.T) {
 	require.Contains(t, seen, ada.session.ID)
 }
 
-// In the order of the store, the list has parts of 500 tokens that can be used. In another order, and to
+// In the order of the store, the list has parts of 1,000 tokens that can be used. In another order, and to
 // revoke all, it reads 10,000. Those behind are reached by its links.
 func TestLists_manyTokens(t *testing.T) {
 	t.Parallel()
@@ -130,10 +130,10 @@ func TestLists_manyTokens(t *testing.T) {
 		if n == 10_000 {
 			text := ada.get("/?page=200&sort=last_used").page(http.StatusOK, "9,951 to 10,000 of 10,000", "record-0<")
 			require.NotContains(t, text, "There are older ones")
-			last := fmt.Sprintf("%026d", 9500)
-			ada.get("/?page=20").page(http.StatusOK, "451 to 500 of more than 500", "record-9500<", "There are older ones", `?after=`+last+`"`)
-			ada.get("/?page=10&after="+last).page(http.StatusOK, "451 to 500 of the older ones", "record-9000<", "There are older ones")
-			ada.get("/?state=active&search=record").page(http.StatusOK, "1 to 50 of more than 500")
+			last := fmt.Sprintf("%026d", 9000)
+			ada.get("/?page=20").page(http.StatusOK, "951 to 1,000 of more than 1,000", "record-9000<", "There are older ones", `?after=`+last+`"`)
+			ada.get("/?page=20&after="+last).page(http.StatusOK, "951 to 1,000 of the older ones", "record-8000<", "There are older ones")
+			ada.get("/?state=active&search=record").page(http.StatusOK, "1 to 50 of more than 1,000")
 			require.NotContains(t, ada.get("/?search=record-99").page(http.StatusOK, "1 to 50 of 111"), "There are older ones")
 			ada.get("/tokens/revoke").page(http.StatusOK, "Revoke all 10,000 tokens?", "and 9,980 more")
 			continue
@@ -163,7 +163,7 @@ func TestLists_readFewTokens(t *testing.T) {
 	ada := newService(t, func(c *configs) { c.store, c.bearer.MaxPerUser = &faultyStore{Store: store}, 20_000 }).signIn("ada")
 	ada.fill(auth.KindToken, 5_000, 5_000)
 	for path, most := range map[string]int64{
-		"/": 600, "/?page=10": 600, "/?after=" + fmt.Sprintf("%026d", 4500) + "&page=10": 600, "/?state=active": 1000, "/?search=record": 1000,
+		"/": 1200, "/?page=10": 1200, "/?after=" + fmt.Sprintf("%026d", 4500) + "&page=10": 1200, "/?state=active": 2000, "/?search=record": 2000,
 		"/tokens/new": 1000, "/tokens/" + fmt.Sprintf("%026d", 1): 0, "/api/tokens": 101, "/?sort=last_used": 5_000, "/?state=expired": 5_000,
 	} {
 		store.records.Store(0)

@@ -183,8 +183,9 @@ func (r *request) tokensPage() error {
 }
 
 // maxListed is how many tokens the pages of a part of the list show together, in the order of the
-// store. Most users have fewer, so that their number is known. Reading 1,000 takes several milliseconds.
-const maxListed = 500
+// store. Most users have fewer, so that their number is known. Reading 10,000 takes many
+// milliseconds.
+const maxListed = 1000
 
 // tokensOf returns the part of the tokens that a filter has, and reports whether any of those that
 // were read can be used. Only another order than that of the store requires all tokens. Otherwise the
@@ -194,7 +195,7 @@ func (r *request) tokensOf(f filter) (p part, live bool, err error) {
 	matches, counted := f.matcher(r.now), 0
 	page := auth.Page{After: r.after(), Limit: maxBatch}
 	if f.Sort == "" && !f.narrows() {
-		page.Limit = maxListed + maxListed/5 // with some that have expired
+		page.Limit = 2 * maxListed / 5 // and twice as many next, some of which have expired
 	}
 	p.next, err = r.read(r.bearer.List, page, func(t *auth.Credential) bool {
 		usable := !t.Expired(r.now)
