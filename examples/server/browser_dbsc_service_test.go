@@ -73,14 +73,17 @@ func (s *boundService) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html")
-	fmt.Fprint(w, "<title>Signed in</title>")
+	fmt.Fprint(w, noIcon+"<title>Signed in</title>")
 }
 
 func userPage(w http.ResponseWriter, r *http.Request) {
 	id, _ := auth.FromContext(r.Context())
 	w.Header().Set("Content-Type", "text/html")
-	fmt.Fprintf(w, "<title>%s</title>", id.UserID)
+	fmt.Fprintf(w, noIcon+"<title>%s</title>", id.UserID)
 }
+
+// noIcon keeps the browser from asking for an icon, which can cause a renewal at any time.
+const noIcon = `<link rel="icon" href="data:,">`
 
 // recheck is how often streams check the session.
 const recheck = 20 * time.Millisecond
