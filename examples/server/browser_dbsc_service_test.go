@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,19 +27,6 @@ type boundService struct {
 	cookie *auth.Cookie
 	mux    *http.ServeMux
 	news   chan string
-}
-
-// A failingStore has an outage if down is set.
-type failingStore struct {
-	auth.Store
-	down atomic.Bool
-}
-
-func (s *failingStore) Lookup(ctx context.Context, kind auth.Kind, digest auth.Digest) (*auth.Credential, error) {
-	if s.down.Load() {
-		return nil, errors.New("out of order")
-	}
-	return s.Store.Lookup(ctx, kind, digest)
 }
 
 func newBoundService(t *testing.T, store auth.Store, cfg auth.CookieConfig) *boundService {

@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,28 +134,6 @@ func (b *browser) outageStates(t *testing.T, cfg settings.Config, visit func(sta
 	store.failing.Store(true)
 	b.press(t, ".confirm button")
 	visit("tokens-revoke-all-unknown")
-}
-
-// A failingStore is unavailable while failing is set.
-type failingStore struct {
-	auth.Store
-	failing atomic.Bool
-}
-
-var errOutage = errors.New("the connection was refused")
-
-func (s *failingStore) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) ([]auth.Credential, error) {
-	if s.failing.Load() {
-		return nil, errOutage
-	}
-	return s.Store.List(ctx, kind, userID, page)
-}
-
-func (s *failingStore) Create(ctx context.Context, c auth.Credential, limit int) error {
-	if s.failing.Load() {
-		return errOutage
-	}
-	return s.Store.Create(ctx, c, limit)
 }
 
 func (b *browser) secretStates(t *testing.T, visit func(state string)) {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -10,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -164,4 +167,34 @@ func requireProblem(t *testing.T, res response, status int) {
 	require.Equal(t, "no-store", res.header.Get("Cache-Control"))
 	require.EqualValues(t, status, res.json(t)["status"])
 	require.NotEmpty(t, res.json(t)["code"])
+}
+
+// A failingStore has an outage: of requests while down is set, and of lists and new credentials while
+// failing is set.
+type failingStore struct {
+	auth.Store
+	down, failing atomic.Bool
+}
+
+var errOutage = errors.New("the connection was refused")
+
+func (s *failingStore) Lookup(ctx context.Context, kind auth.Kind, digest auth.Digest) (*auth.Credential, error) {
+	if s.down.Load() {
+		return nil, errOutage
+	}
+	return s.Store.Lookup(ctx, kind, digest)
+}
+
+func (s *failingStore) List(ctx context.Context, kind auth.Kind, userID string, page auth.Page) ([]auth.Credential, error) {
+	if s.failing.Load() {
+		return nil, errOutage
+	}
+	return s.Store.List(ctx, kind, userID, page)
+}
+
+func (s *failingStore) Create(ctx context.Context, c auth.Credential, limit int) error {
+	if s.failing.Load() {
+		return errOutage
+	}
+	return s.Store.Create(ctx, c, limit)
 }
