@@ -926,7 +926,7 @@ func TestWatch_bound(t *testing.T) {
 						return watchedContext, bound
 					}
 					expiring, bound := stream()
-					time.Sleep(bound.ExpiresAt.Sub(time.Now()) - time.Nanosecond)
+					time.Sleep(time.Until(bound.ExpiresAt) - time.Nanosecond)
 					watched(t, expiring)
 					time.Sleep(time.Nanosecond)
 					hasEnded(t, expiring, auth.ErrInvalidCredential, auth.ReasonExpired)
