@@ -10,7 +10,7 @@
 // # What happens to a stolen cookie
 //
 // A thief who copies all cookies of a browser can use them until the bound cookie expires, at most
-// [Config].Lifetime later, and never after: only the browser can renew it
+// [Config].Lifetime and a minute later, and never after: only the browser can renew it
 // (TestTheft shows it, and so do the tests of examples/server with Chromium).
 //
 // After a sign-in, a browser that supports DBSC makes a key pair whose private key does not leave
@@ -29,7 +29,7 @@
 // the keys can answer, even a request without the session cookie: after a link from another site,
 // Chromium sends registrations and renewals without cookies that are SameSite=Lax. A challenge is
 // not used up: a thief who has a proof and the session cookie can use the proof again until its
-// challenge is too old, after a minute, or after Lifetime if it came with the bound cookie.
+// challenge is too old, after a minute, or after as long as the bound cookie if it came with that.
 //
 // # Events
 //
@@ -65,9 +65,9 @@ const (
 	minLifetime = 5 * time.Minute
 	maxLifetime = time.Hour
 
-	// renewEarly is how long before the end of Lifetime the cookie expires in the browser, for
+	// acceptLonger is how long values are accepted after they have expired in the browser, for
 	// requests under way and machines with other clocks.
-	renewEarly = 30 * time.Second
+	acceptLonger = time.Minute
 
 	// bindWithin is how long after the sign-in a session can be bound. Later, a thief could bind it
 	// to a key of his own, which would sign the user out.
@@ -91,10 +91,10 @@ type Config struct {
 	// absolute path that ends in a slash, within the Path of the session cookie. If empty, it is
 	// "/dbsc/".
 	Path string
-	// Lifetime is how long a copy of the bound cookie can be used at most, 5 minutes to an hour.
-	// Zero means 5 minutes. In the browser, the cookie expires 30 seconds earlier, so that requests
-	// under way and machines with other clocks still accept it. Browsers limit how often they
-	// renew: if several services of one site bind sessions, give each 10 minutes or more.
+	// Lifetime is how long the bound cookie lives in the browser, 5 minutes to an hour. Zero means 5
+	// minutes. A copy of it is accepted for a minute longer, since the clocks of machines differ.
+	// Browsers limit how often they renew: if several services of one site bind sessions, give each
+	// 10 minutes or more.
 	Lifetime time.Duration
 	// Algorithms are those that browsers may choose from, the preferred one first. If nil, they are
 	// ES256 and RS256.
@@ -216,11 +216,11 @@ func (b *Binding) Init(sessions *auth.SessionBinder) error {
 	b.sessions, b.cookie = sessions, cookie
 	b.cookie.Name += "-bound"
 	// No cookie can have these names, as they have spaces.
-	b.bound = seal.NewCookies("dbsc bound "+cookie.Name, keys, b.lifetime)
+	b.bound = seal.NewCookies("dbsc bound "+cookie.Name, keys, b.lifetime+acceptLonger)
 	b.handles = seal.NewCookies("dbsc session "+cookie.Name, keys, 0)
 	b.registration = seal.NewCookies("dbsc registration "+cookie.Name, keys, bindWithin)
 	b.asked = seal.NewCookies("dbsc asked "+cookie.Name, keys, answerWithin)
-	b.ahead = seal.NewCookies("dbsc ahead "+cookie.Name, keys, b.lifetime)
+	b.ahead = seal.NewCookies("dbsc ahead "+cookie.Name, keys, b.lifetime+acceptLonger)
 	b.offered = seal.NewCookies("dbsc offer "+cookie.Name, keys, bindWithin)
 	b.offerCookie = offerCookie(cookie, b.path)
 	return nil

@@ -173,7 +173,7 @@ func setChallenge(w http.ResponseWriter, challenge, id string) {
 func (b *Binding) grant(w http.ResponseWriter, r *http.Request, session auth.Credential, id string) {
 	cookie := b.cookie
 	cookie.Value = sealed(b.bound, &session)
-	cookie.MaxAge = int((b.lifetime - renewEarly) / time.Second)
+	cookie.MaxAge = int(b.lifetime / time.Second)
 	setCookie(w, &cookie)
 	setChallenge(w, sealed(b.ahead, &session), id)
 	writeJSON(w, b.instructions(r, id))

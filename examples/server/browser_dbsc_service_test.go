@@ -121,7 +121,7 @@ func (b *boundBrowser) requireUser(t *testing.T, user string) {
 	require.Equal(t, user, act(t, b.browser, chromedp.Title()))
 }
 
-// All cookies of the browser are copied. They work for 5 minutes, and never after, while the browser
+// All cookies of the browser are copied. They work for 6 minutes, and never after, while the browser
 // notices nothing. Instead of waiting, another process with the store and the keys looks at them
 // in a bubble, which has a clock of its own.
 func testTheft(t *testing.T, l *lab) {
@@ -158,7 +158,7 @@ func testTheft(t *testing.T, l *lab) {
 			return w.Code
 		}
 		require.Equal(t, http.StatusOK, get("/page"))
-		time.Sleep(4 * time.Minute)
+		time.Sleep(5 * time.Minute)
 		require.Equal(t, http.StatusOK, get("/page"))
 		time.Sleep(time.Minute + time.Second)
 		for range 24 * 6 {
