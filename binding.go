@@ -103,7 +103,7 @@ func (b *SessionBinder) Find(ctx context.Context, digest Digest) (Credential, er
 // It returns [ErrCrossOrigin] as CheckOrigin does, [ErrInvalidArgument] for a key of another size,
 // [ErrConflict] if the session is bound already, [ErrNotFound] if it has ended, or
 // [ErrUnavailable]. If it returns an error, no cookie is set. After ErrUnavailable the session may
-// have been replaced all the same: the user must then sign in again.
+// have been replaced even so: the user must then sign in again.
 func (b *SessionBinder) Bind(w http.ResponseWriter, r *http.Request, session Credential, key []byte) (bound Credential, err error) {
 	c := b.cookie
 	op := c.beginRequest(r, opBind, session.UserID)

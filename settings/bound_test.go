@@ -66,7 +66,7 @@ func TestSessions_bound(t *testing.T) {
 	require.ElementsMatch(t, []string{old.session.ID, other.session.ID}, ids)
 	require.Equal(t, []string{old.session.ID}, current)
 	require.Empty(t, bound)
-	require.NotContains(t, old.get("/sessions").page(http.StatusOK), "Bound to its device")
+	require.NotContains(t, old.get("/sessions").page(http.StatusOK), "Bound to")
 
 	ada := d.bind(old)
 	for name, browser := range map[string]*user{"new cookie": ada, "old cookie": old} {
@@ -82,9 +82,9 @@ func TestSessions_bound(t *testing.T) {
 		require.Equal(t, 2, strings.Count(rows, "<tr"), name)
 		first, second, _ := strings.Cut(rows, "</tr>")
 		require.Contains(t, first, "This device", name)
-		require.Contains(t, first, `<span class="bound">Bound to its device</span>`, name)
+		require.Contains(t, first, `<span class="bound">Bound to this device</span>`, name)
 		require.Contains(t, first, "sessions/"+ada.session.ID+"/end", name)
-		require.NotContains(t, second, "Bound to its device", name)
+		require.NotContains(t, second, "Bound to", name)
 		names := between(t, browser.get("/sessions/end").page(http.StatusOK), `<ul class="names">`, "</ul>")
 		require.Equal(t, 1, strings.Count(names, "<li"), name)
 	}

@@ -367,6 +367,7 @@ var defaultTexts = map[string]string{
 	"sessions.this":       "This device",
 	"sessions.actor":      "Signed in for you by support",
 	"sessions.bound":      "Bound to its device",
+	"sessions.bound_this": "Bound to this device",
 	"sessions.end":        "End session",
 	"sessions.end_name":   "End session: {device}, signed in {time}",
 	"sessions.sign_out":   "Sign out",
