@@ -16,6 +16,7 @@ const (
 	fetchTimeout  = 10 * time.Second // for discovery and keys together
 	dialTimeout   = 5 * time.Second
 	maxDocument   = 512 << 10
+	maxURL        = 1024
 	maxRedirects  = 3
 	discoveryPath = "/.well-known/openid-configuration"
 )
@@ -36,8 +37,8 @@ func discover(ctx context.Context, client *http.Client, issuer string) (string, 
 	if document.Issuer != issuer { // section 4.3: otherwise one issuer could speak for another
 		return "", fmt.Errorf("the response is that of the issuer %.100q", document.Issuer)
 	}
-	if u, err := url.Parse(document.Keys); err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
-		return "", fmt.Errorf("jwks_uri is %.100q, which is not an https URL", document.Keys)
+	if u, err := url.Parse(document.Keys); err != nil || len(document.Keys) > maxURL || u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
+		return "", fmt.Errorf("jwks_uri is %.100q, which is not an https URL of at most %d bytes", document.Keys, maxURL)
 	}
 	return document.Keys, nil
 }

@@ -181,12 +181,11 @@ func (h *handler) verify(ctx context.Context, req request, rule Rule, t *jwt) (o
 }
 
 func mismatch(rule, claim, value string) *refusal {
-	return &refusal{reason: auth.ReasonForbidden, description: noRule, err: &MismatchError{rule, claim, shorten(value)}}
+	return &refusal{reason: auth.ReasonForbidden, description: noRule, err: &MismatchError{rule, claim, shorten(value, 100)}}
 }
 
 // shorten keeps what gets into a log short.
-func shorten(value string) string {
-	const most = 100
+func shorten(value string, most int) string {
 	if len(value) > most {
 		return strings.ToValidUTF8(value[:most], "") + "…"
 	}

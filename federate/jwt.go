@@ -245,7 +245,7 @@ func (t *jwt) verify(ctx context.Context, rule Rule, keys []publicKey) error {
 	set := new(oidc.StaticKeySet)
 	for _, key := range keys {
 		if key.allows(t.alg) {
-			set.PublicKeys = append(set.PublicKeys, key.Key)
+			set.PublicKeys = append(set.PublicKeys, key.key)
 		}
 	}
 	if len(set.PublicKeys) == 0 {

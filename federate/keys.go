@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,9 +21,10 @@ import (
 
 const (
 	maxKeys    = 100
+	maxSameID  = 4 // each is a check of the signature
 	maxIssuers = 1000
-	minRSA     = 2048
-	maxRSA     = 8192 // verifying with longer ones takes long
+	minRSA     = 2048 // go-jose rejects keys above 4096 bits
+	maxError   = 500
 
 	keysLifetime  = time.Hour
 	staleLifetime = 6 * time.Hour // while the issuer is unavailable
@@ -33,15 +35,19 @@ const (
 // algorithms are asymmetric. With a symmetric one, an issuer's public key could be taken for a secret.
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
-// A publicKey is one that an issuer publishes for signatures.
-type publicKey struct{ jose.JSONWebKey }
+// A publicKey is one that an issuer publishes for signatures. It has no more than what is used: keys of many
+// issuers are kept, and a jose.JSONWebKey may be as long as the document.
+type publicKey struct {
+	key       any
+	algorithm string // if empty, all that fit the key
+}
 
 // allows reports whether the key is for an algorithm.
 func (k publicKey) allows(alg string) bool {
-	if k.Algorithm != "" && k.Algorithm != alg {
+	if k.algorithm != "" && k.algorithm != alg {
 		return false
 	}
-	switch key := k.Key.(type) {
+	switch key := k.key.(type) {
 	case *rsa.PublicKey:
 		return alg[:2] == "RS" || alg[:2] == "PS"
 	case *ecdsa.PublicKey:
@@ -200,17 +206,26 @@ func (c *issuerKeys) get() (keys map[string][]publicKey, err error) {
 	defer cancel()
 	url, err := discover(ctx, c.client, c.issuer)
 	if err != nil {
-		return nil, fmt.Errorf("federate: discovery: %w", err)
+		return nil, fmt.Errorf("federate: discovery: %w", briefly(err))
 	}
 	body, err := download(ctx, c.client, url)
 	if err != nil {
-		return nil, fmt.Errorf("federate: %w", err)
+		return nil, fmt.Errorf("federate: %w", briefly(err))
 	}
 	return parseKeys(body)
 }
 
-// parseKeys leaves out keys that cannot be used: one of a new kind must not make the others useless. A
-// private key is left out too, since it is not private anymore.
+// briefly returns err, or one with the beginning of its text: the issuer decides on what some errors quote,
+// which are kept, and reported for each request.
+func briefly(err error) error {
+	if text := err.Error(); len(text) > maxError {
+		return errors.New(shorten(text, maxError))
+	}
+	return err
+}
+
+// parseKeys leaves out keys that cannot be used: one of a new kind must not make the others useless. Of keys
+// with the same ID, the first few are used.
 func parseKeys(body []byte) (map[string][]publicKey, error) {
 	var document struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -220,11 +235,9 @@ func parseKeys(body []byte) (map[string][]publicKey, error) {
 	}
 	keys := make(map[string][]publicKey)
 	for _, text := range document.Keys {
-		var key publicKey
-		if err := key.UnmarshalJSON(text); err != nil || !key.usable() {
-			continue
+		if id, key, ok := parseKey(text); ok && len(keys[id]) < maxSameID {
+			keys[id] = append(keys[id], key)
 		}
-		keys[key.KeyID] = append(keys[key.KeyID], key)
 	}
 	if len(keys) == 0 {
 		return nil, errors.New("federate: the issuer has no key for signatures")
@@ -232,13 +245,32 @@ func parseKeys(body []byte) (map[string][]publicKey, error) {
 	return keys, nil
 }
 
-func (k publicKey) usable() bool {
-	if k.KeyID == "" || k.Use != "" && k.Use != "sig" || !k.Valid() {
+// parseKey leaves out a private key, since it is not private anymore. It does so first: go-jose would take
+// long to check a large one.
+func parseKey(text []byte) (id string, key publicKey, ok bool) {
+	var own struct {
+		Private json.RawMessage `json:"d"`
+	}
+	if err := json.Unmarshal(text, &own); err != nil || own.Private != nil {
+		return "", publicKey{}, false
+	}
+	var parsed jose.JSONWebKey
+	if err := parsed.UnmarshalJSON(text); err != nil || !usable(&parsed) {
+		return "", publicKey{}, false
+	}
+	return parsed.KeyID, publicKey{parsed.Key, parsed.Algorithm}, true
+}
+
+func usable(k *jose.JSONWebKey) bool {
+	switch {
+	case k.KeyID == "" || len(k.KeyID) > maxKeyID || k.Use != "" && k.Use != "sig" || !k.Valid():
+		return false
+	case k.Algorithm != "" && !slices.Contains(algorithms, k.Algorithm):
 		return false
 	}
 	switch key := k.Key.(type) {
 	case *rsa.PublicKey:
-		return key.N.BitLen() >= minRSA && key.N.BitLen() <= maxRSA
+		return key.N.BitLen() >= minRSA
 	case *ecdsa.PublicKey, ed25519.PublicKey:
 		return true
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -187,6 +188,7 @@ func TestKeys_wrongDocuments(t *testing.T) {
 		"keys over http":          {func(i *issuer) { i.discovery = object{"jwks_uri": "http://issuer.example/keys"} }, "which is not an https URL"},
 		"keys in a file":          {func(i *issuer) { i.discovery = object{"jwks_uri": "file:///etc/passwd"} }, "which is not an https URL"},
 		"keys without a host":     {func(i *issuer) { i.discovery = object{"jwks_uri": "https:///keys"} }, "which is not an https URL"},
+		"keys at a long URL":      {func(i *issuer) { i.discovery = object{"jwks_uri": issuerURL + "/" + strings.Repeat("k", 1024)} }, "which is not an https URL"},
 		"keys with a password":    {func(i *issuer) { i.discovery = object{"jwks_uri": "https://a:b@issuer.example/keys"} }, "which is not an https URL"},
 		"jwks_uri a list":         {func(i *issuer) { i.discovery = object{"jwks_uri": []string{issuerURL}} }, "the response is not JSON"},
 		"HTML":                    {func(i *issuer) { i.intercept = answerWith(200, "<html>") }, "the response is not JSON"},
@@ -198,6 +200,9 @@ func TestKeys_wrongDocuments(t *testing.T) {
 		"keys that are none":      {func(i *issuer) { i.intercept = documents(issuerURL, `{"keys":{}}`) }, "the response is no set of keys"},
 		"no keys":                 {func(i *issuer) { i.intercept = documents(issuerURL, set()) }, "the issuer has no key for signatures"},
 		"too many keys":           {func(i *issuer) { i.intercept = documents(issuerURL, set(make([]any, 101)...)) }, "the response is no set of keys"},
+		"a key with a long ID": {func(i *issuer) {
+			i.keys = []jose.JSONWebKey{{Key: rsaKey().Public(), KeyID: strings.Repeat("k", 257)}}
+		}, "the issuer has no key for signatures"},
 		"unknown keys only": {func(i *issuer) {
 			i.intercept = documents(issuerURL, set(object{"kty": "new", "kid": "rsa"}, 17, "x", nil))
 		}, "the issuer has no key for signatures"},
@@ -245,6 +250,90 @@ func TestKeys_someAreUseless(t *testing.T) {
 	f.issuer.change(func(i *issuer) { i.intercept = documents(issuerURL, keys) })
 	requireToken(t, f.exchange(jwt(nil)))
 	requireToken(t, f.exchange(sign(ecKey(), object{"alg": "ES256", "kid": "rsa"}, claims())))
+}
+
+// An issuer, which a user of the service may have chosen, publishes many keys with one ID. A JWT that names it
+// must not cost a check of its signature by each of them.
+func TestKeys_manyWithOneID(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		others int
+		signed bool
+	}{"three others": {3, true}, "four others": {4, false}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			f.issuer.change(func(i *issuer) {
+				for range test.others {
+					i.keys = append(i.keys, jose.JSONWebKey{Key: otherRSAKey().Public(), KeyID: "rsa"})
+				}
+				i.keys = append(i.keys, jose.JSONWebKey{Key: rsaKey().Public(), KeyID: "rsa"})
+			})
+			if test.signed {
+				requireToken(t, f.exchange(jwt(nil)))
+				return
+			}
+			f.requireRejected(t, jwt(nil), auth.ReasonForged, "the signature is invalid")
+		})
+	}
+}
+
+// An issuer decides on the text of some errors, which are kept for each issuer and logged for each request.
+func TestKeys_longErrors(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("k", 60<<10)
+	for name, handler := range map[string]http.Handler{
+		"a Location that is no URL": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "https://issuer.example/%"+long)
+			w.WriteHeader(http.StatusFound)
+		}),
+		"a redirect from a long URL": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			to := "/" + long
+			if r.URL.Path == to {
+				to = "https://evil.example"
+			}
+			w.Header().Set("Location", to)
+			w.WriteHeader(http.StatusFound)
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			f.issuer.change(func(i *issuer) { i.intercept = handler })
+			requireError(t, f.exchange(jwt(nil)), 503, "temporarily_unavailable", "Please try again.")
+			text := f.takeEvents()[0].Err.Error()
+			require.Contains(t, text, "federate: the keys of "+issuerURL)
+			require.Less(t, len(text), 1000)
+		})
+	}
+}
+
+// The documents of all issuers are kept, in part. What an issuer adds to its keys is not.
+func TestKeys_memory(t *testing.T) { // not parallel: it reads the size of the heap
+	const issuers, size = 20, 200 << 10
+	long := strings.Repeat("k", size)
+	key := strings.TrimSuffix(string(must((&jose.JSONWebKey{Key: ecKey().Public(), KeyID: "ec"}).MarshalJSON())), "}")
+	keys := `{"keys":[` + key + `,"x5u":"https://` + long + `"},` + key + `,"alg":"` + long + `"}]}`
+	f := newFixture(t, func(cfg *federate.Config) {
+		for i := range issuers {
+			url := fmt.Sprintf("https://issuer%d.example", i)
+			cfg.Clients[url] = &http.Client{Transport: inMemory{documents(url, keys)}}
+		}
+	})
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for i := range issuers {
+		url := fmt.Sprintf("https://issuer%d.example", i)
+		f.change(func(r *federate.Rule) { r.Issuer = url })
+		requireToken(t, f.exchange(sign(ecKey(), object{"alg": "ES256", "kid": "ec"}, claims().with(object{"iss": url}))))
+	}
+	require.Less(t, heap(), before+issuers*size/4)
+	runtime.KeepAlive(f)
 }
 
 // A real server, over TLS. Redirects that stay at the host are followed.
