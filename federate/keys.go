@@ -249,9 +249,13 @@ func parseKeys(body []byte) (map[string][]publicKey, error) {
 // long to check a large one.
 func parseKey(text []byte) (id string, key publicKey, ok bool) {
 	var own struct {
-		Private json.RawMessage `json:"d"`
+		Private    json.RawMessage `json:"d"`
+		Operations []string        `json:"key_ops"`
 	}
 	if err := json.Unmarshal(text, &own); err != nil || own.Private != nil {
+		return "", publicKey{}, false
+	}
+	if own.Operations != nil && !slices.Contains(own.Operations, "verify") { // RFC 7517 section 4.3
 		return "", publicKey{}, false
 	}
 	var parsed jose.JSONWebKey

@@ -278,6 +278,28 @@ func TestKeys_manyWithOneID(t *testing.T) {
 	}
 }
 
+// RFC 7517 section 4.3: a key may say what it is for.
+func TestKeys_operations(t *testing.T) {
+	t.Parallel()
+	for operations, accepted := range map[string]bool{
+		`["verify"]`: true, `["encrypt","verify"]`: true, `["encrypt"]`: false, `["sign"]`: false, `[]`: false, `"verify"`: false,
+	} {
+		t.Run(operations, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			key := string(must((&jose.JSONWebKey{Key: rsaKey().Public(), KeyID: "rsa"}).MarshalJSON()))
+			f.issuer.change(func(i *issuer) {
+				i.intercept = documents(issuerURL, `{"keys":[`+strings.TrimSuffix(key, "}")+`,"key_ops":`+operations+`}]}`)
+			})
+			if accepted {
+				requireToken(t, f.exchange(jwt(nil)))
+				return
+			}
+			f.requireUnavailable(t, jwt(nil), "the issuer has no key for signatures")
+		})
+	}
+}
+
 // An issuer decides on the text of some errors, which are kept for each issuer and logged for each request.
 func TestKeys_longErrors(t *testing.T) {
 	t.Parallel()
