@@ -112,8 +112,8 @@ type Config struct {
 // on it is a token like any other of the user: it is listed, counted, reported and revoked.
 //
 // Each JWT is exchanged once: the endpoint stores its jti, or its digest if it has none, before it
-// issues the token. If the token then cannot be issued, the JWT is released again, so that the client
-// may retry; if that fails too, it stays used.
+// issues the token. If the store does not confirm that, or the token then cannot be issued, the JWT is
+// released again, so that the client may retry; if that fails too, it stays used.
 //
 // Errors are those of RFC 6749 section 5.2. A JWT that is invalid or matches no rule is an
 // invalid_grant, or in a token exchange an invalid_request, as RFC 8693 section 2.2.2 requires. The

@@ -216,6 +216,7 @@ func (h *handler) issue(ctx context.Context, rule Rule, o auth.TokenOptions, t *
 		refused.description = "The JWT was used before."
 		return response{}, refused
 	} else if err != nil {
+		h.release(ctx, used) // which may have been stored in spite of the error
 		return response{}, unavailable(ctx, fmt.Errorf("federate: the store: %w", err))
 	}
 	o.Lifetime = rule.lifetime(time.Now(), t.expires, h.bearer.Policy().MaxLifetime)
@@ -232,7 +233,9 @@ func (h *handler) issue(ctx context.Context, rule Rule, o auth.TokenOptions, t *
 
 // release lets a JWT be used again for which no token was handed out: the job may have no other, and a
 // store that was unavailable may be back in a moment. A token that was stored in spite of the
-// error is of no use to anyone, since its plaintext is lost. If release fails, the JWT stays used.
+// error is of no use to anyone, since its plaintext is lost. If release fails, the JWT stays used. The ID
+// of the record is that of this exchange alone: however late or often release takes effect, it never
+// removes the record of another one.
 func (h *handler) release(ctx context.Context, used auth.Credential) {
 	const timeout = 5 * time.Second
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)

@@ -524,6 +524,73 @@ func TestExchange_release(t *testing.T) {
 	}
 }
 
+// A ghostStore stores the first record, and loses the response.
+type ghostStore struct {
+	auth.Store
+	calls int
+	err   error
+}
+
+func (s *ghostStore) Create(ctx context.Context, c auth.Credential, limit int) error {
+	err := s.Store.Create(ctx, c, limit)
+	if s.calls++; s.calls == 1 {
+		return s.err
+	}
+	return err
+}
+
+// A revokeRecorder remembers what was revoked.
+type revokeRecorder struct {
+	auth.Store
+	refs []auth.Ref
+}
+
+func (s *revokeRecorder) Revoke(ctx context.Context, ref auth.Ref) error {
+	s.refs = append(s.refs, ref)
+	return s.Store.Revoke(ctx, ref)
+}
+
+// A JWT that was recorded as used in spite of an error of the store can be used again: the response says so.
+func TestExchange_markerInSpiteOfError(t *testing.T) {
+	t.Parallel()
+	store := &ghostStore{Store: auth.NewMemoryStore(), err: errors.New("timeout")}
+	f := newFixture(t, func(cfg *federate.Config) { cfg.Store = store })
+	token := jwt(nil)
+	requireError(t, f.exchange(token), 503, "temporarily_unavailable", "Please try again.")
+	requireToken(t, f.exchange(token))
+	requireError(t, f.exchange(token), 400, "invalid_grant", usedBefore)
+}
+
+// The record of another exchange is never removed: neither by an exchange that got no answer to its own, nor
+// by a release that arrives late, or twice, as clients of databases may repeat it.
+func TestExchange_releaseOfAnother(t *testing.T) {
+	t.Parallel()
+	inner := auth.NewMemoryStore()
+	token := jwt(nil)
+	winner := newFixture(t, func(cfg *federate.Config) { cfg.Store = inner })
+	requireToken(t, winner.exchange(token))
+	loser := newFixture(t, func(cfg *federate.Config) { cfg.Store = &ghostStore{Store: inner, err: errors.New("timeout")} })
+	requireError(t, loser.exchange(token), 503, "temporarily_unavailable", "Please try again.")
+	requireError(t, winner.exchange(token), 400, "invalid_grant", usedBefore)
+
+	scripted := &scriptedStore{Store: auth.NewMemoryStore(), create: func(n int) error {
+		if n == 2 {
+			return errors.New("down")
+		}
+		return nil
+	}}
+	store := &revokeRecorder{Store: scripted}
+	f := newFixture(t, func(cfg *federate.Config) {
+		cfg.Store, cfg.Bearer = store, must(auth.NewBearer(store, auth.BearerConfig{Observe: func(context.Context, auth.Event) {}}))
+	})
+	token = jwt(nil)
+	requireError(t, f.exchange(token), 503, "temporarily_unavailable", "Please try again.")
+	requireToken(t, f.exchange(token))
+	require.Len(t, store.refs, 1)
+	require.ErrorIs(t, scripted.Revoke(t.Context(), store.refs[0]), auth.ErrNotFound)
+	requireError(t, f.exchange(token), 400, "invalid_grant", usedBefore)
+}
+
 // A client that goes away while its token is issued may come back.
 func TestExchange_canceled(t *testing.T) {
 	t.Parallel()

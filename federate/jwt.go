@@ -3,6 +3,7 @@ package federate
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -27,7 +28,6 @@ const (
 	skew        = time.Minute
 	keptFor     = time.Hour // after the JWT has expired, since the clocks of processes differ
 	markerUser  = "\x01workload "
-	markerID    = "jwt"
 	digestLabel = "github.com/seed-31c5bcb2/auth/federate\x00"
 )
 
@@ -285,7 +285,7 @@ func (t *jwt) checkTimes(rule string, now time.Time) *refusal {
 // on the tokens of any user, and are presented in a cookie that only the service can encrypt. Its
 // user ID has a control character, as no ID may that is passed to package auth: it is in the lists and
 // limits of no user, and no call of that package revokes it. Each has a user ID of its own, so
-// that they are not all in one index of the store.
+// that they are not all in one index of the store, and an ID that no other exchange knows: see release.
 func (t *jwt) marker(issuer string) auth.Credential {
 	what := "jwt\x00" + t.signed
 	if id, ok := t.claims["jti"].(string); ok && id != "" {
@@ -293,7 +293,7 @@ func (t *jwt) marker(issuer string) auth.Credential {
 	}
 	digest := sha256.Sum256([]byte(digestLabel + issuer + "\x00" + what))
 	return auth.Credential{
-		ID: markerID, Kind: auth.KindSession, UserID: markerUser + base64.RawURLEncoding.EncodeToString(digest[:]), Name: "used workload JWT",
+		ID: rand.Text(), Kind: auth.KindSession, UserID: markerUser + base64.RawURLEncoding.EncodeToString(digest[:]), Name: "used workload JWT",
 		Digest: digest, CreatedAt: time.Now().UTC().Truncate(time.Microsecond), ExpiresAt: t.expires.Add(keptFor).UTC(),
 	}
 }
