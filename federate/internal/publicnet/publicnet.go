@@ -33,11 +33,15 @@ func control(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
+// global has all public IPv6 addresses (RFC 4291 section 2.4, and the IANA registry of global unicast
+// addresses). Outside of it are forms that embed an IPv4 address, which could be private.
+var global = netip.MustParsePrefix("2000::/3")
+
 // reserved are ranges of unicast addresses that are not public: those of the IANA registries of
-// special-purpose addresses, and those that embed an IPv4 address, which could be private.
+// special-purpose addresses, and those that embed an IPv4 address.
 var reserved = func() (list []netip.Prefix) {
 	for text := range strings.FieldsSeq(`0.0.0.0/8 100.64.0.0/10 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 198.18.0.0/15 198.51.100.0/24
-		203.0.113.0/24 240.0.0.0/4 ::/96 64:ff9b::/96 64:ff9b:1::/48 100::/64 2001::/23 2001:db8::/32 2002::/16 3fff::/20 5f00::/16 fec0::/10`) {
+		203.0.113.0/24 240.0.0.0/4 2001::/23 2001:db8::/32 2002::/16 3fff::/20`) {
 		list = append(list, netip.MustParsePrefix(text))
 	}
 	return list
@@ -46,7 +50,7 @@ var reserved = func() (list []netip.Prefix) {
 // Contains reports whether an address is one of the public Internet.
 func Contains(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
-	if !addr.IsGlobalUnicast() || addr.IsPrivate() {
+	if !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.Is6() && !global.Contains(addr) {
 		return false
 	}
 	for _, p := range reserved {

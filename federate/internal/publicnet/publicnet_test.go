@@ -21,7 +21,8 @@ func TestContains(t *testing.T) {
 	}
 	for text := range strings.FieldsSeq(`127.0.0.1 127.255.0.1 0.0.0.0 0.1.2.3 10.0.0.1 172.16.0.1 172.31.255.255 192.168.1.1 169.254.169.254 100.64.0.1
 		192.0.0.192 198.18.0.1 224.0.0.1 239.1.1.1 240.0.0.1 255.255.255.255 ::1 :: fe80::1 fe80::1%eth0 fc00::1 fd00:ec2::254 ff02::1 fec0::1
-		::ffff:127.0.0.1 ::ffff:10.0.0.1 ::127.0.0.1 64:ff9b::7f00:1 64:ff9b:1::a00:1 2002:7f00:1:: 2001::1 2001:db8::1`) {
+		::ffff:127.0.0.1 ::ffff:10.0.0.1 ::127.0.0.1 64:ff9b::7f00:1 64:ff9b:1::a00:1 2002:7f00:1:: 2001::1 2001:db8::1
+		::ffff:0:127.0.0.1 ::ffff:0:a00:1 64:ff9b:2::7f00:1 200::1 400::1 4000::1 c000::1 fe00::1`) {
 		require.False(t, publicnet.Contains(netip.MustParseAddr(text)), text)
 	}
 	require.False(t, publicnet.Contains(netip.Addr{}))
