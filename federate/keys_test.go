@@ -2,9 +2,11 @@ package federate_test
 
 import (
 	"context"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -276,6 +278,15 @@ func TestKeys_manyWithOneID(t *testing.T) {
 			f.requireRejected(t, jwt(nil), auth.ReasonForged, "the signature is invalid")
 		})
 	}
+}
+
+// RSA keys above 4096 bits, which cost more to verify, are not used.
+func TestKeys_length(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	n := new(big.Int).SetBit(big.NewInt(1), 4096, 1)
+	f.issuer.change(func(i *issuer) { i.keys = []jose.JSONWebKey{{Key: &rsa.PublicKey{N: n, E: 65537}, KeyID: "rsa"}} })
+	f.requireUnavailable(t, jwt(nil), "the issuer has no key for signatures")
 }
 
 // RFC 7517 section 4.3: a key may say what it is for.
