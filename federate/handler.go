@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -175,7 +176,7 @@ func (h *handler) verify(ctx context.Context, req request, rule Rule, t *jwt) (o
 		return o, invalid(auth.ReasonForbidden, "rule %q: %w", req.rule, err)
 	}
 	if req.scope != nil {
-		o.Scopes, refused = narrow(rule, req.scope)
+		o.Scopes, refused = h.narrow(rule, req.scope)
 	}
 	return o, refused
 }
@@ -192,12 +193,14 @@ func shorten(value string, most int) string {
 	return value
 }
 
-// narrow returns the scopes that a client asks for, if the rule has all of them.
-func narrow(rule Rule, asked []string) ([]string, *refusal) {
+// narrow returns the scopes that a client asks for, if the rule has all of them. A rule with full access
+// has those that exist.
+func (h *handler) narrow(rule Rule, asked []string) ([]string, *refusal) {
 	have, _ := auth.ParseScopes(rule.Scopes) // which Check has done
+	known := h.bearer.Policy().Scopes
 	_, err := auth.ParseScopes(asked)
 	for _, scope := range asked {
-		if err == nil && !have.Has(scope) {
+		if err == nil && (!have.Has(scope) || known != nil && scope != auth.FullAccess && !slices.Contains(known, scope)) {
 			err = fmt.Errorf("federate: the rule does not have the scope %.40q", scope)
 		}
 	}

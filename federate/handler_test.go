@@ -287,6 +287,23 @@ func TestExchange_scope(t *testing.T) {
 	}
 }
 
+// A scope that does not exist is the client's mistake, even if the rule has all that do: the event is no internal
+// error, of which a client could cause any number.
+func TestExchange_scopeThatDoesNotExist(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(cfg *federate.Config) {
+		cfg.Bearer = must(auth.NewBearer(cfg.Store, auth.BearerConfig{Scopes: []string{"notes:read"}}))
+	})
+	f.change(func(r *federate.Rule) { r.Scopes = []string{"*"} })
+	post := func(scope string) *httptest.ResponseRecorder {
+		return f.post(url.Values{"grant_type": {grantJWT}, "assertion": {jwt(nil)}, "rule": {"deploy"}, "scope": {scope}})
+	}
+	requireError(t, post("notes:read notes:delete"), 400, "invalid_scope", "The rule does not have all of these scopes.")
+	require.Equal(t, auth.ReasonScope, f.takeEvents()[0].Reason)
+	require.Equal(t, "*", requireToken(t, post("*")).Scope)
+	require.Equal(t, "notes:read", requireToken(t, post("notes:read")).Scope)
+}
+
 // A stranger writes a rule for the same repository. The job names its own, so that it does not
 // write into the stranger's account.
 func TestExchange_rulesOfStrangers(t *testing.T) {
