@@ -68,10 +68,20 @@ func GitHubActions(job GitHubJob) (Rule, error) {
 		Record:   []string{"repository", "ref", "sha", "run_id", "actor"},
 	}
 	faults.restrict(&rule, "ref", job.Refs, job.Environment)
+	faults.checkGitHubAudience(&rule)
 	// The names of owner and repository may change, and their IDs are checked. None of them, and no
 	// file name, has a slash, so that the ref begins after the first "@refs/".
 	rule.Patterns["workflow_ref"] = []string{"*/*/.github/workflows/" + job.Workflow + "@refs/**"}
 	return faults.finish(rule)
+}
+
+// checkGitHubAudience rejects the URL of an owner at another instance than github.com, which Rule.Check knows.
+// The issuer of a server is below its own URL, and that of an enterprise at ghe.com has a host of its own.
+func (e *ruleErrors) checkGitHubAudience(rule *Rule) {
+	u, err := url.Parse(rule.Issuer)
+	if err == nil && strings.HasPrefix(rule.Audience, "https://"+strings.TrimPrefix(u.Host, "token.actions.")+"/") {
+		e.add("Audience", "is the one that jobs get without asking for one, so other services may have the JWT: use the URL of this service")
+	}
 }
 
 // A GitLabJob describes the jobs of GitLab CI that may use a rule. Audience, ProjectID, NamespaceID, and

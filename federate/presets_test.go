@@ -143,6 +143,29 @@ func TestGitHubActions_rejectsWideRules(t *testing.T) {
 	}
 }
 
+// The audience that jobs get without asking for one is the URL of the owner, at each instance.
+func TestGitHubActions_defaultAudiences(t *testing.T) {
+	t.Parallel()
+	for issuer, audiences := range map[string]map[string]bool{
+		"":                                       {"https://github.com/acme": false, "https://notes.example": true},
+		federate.GitHubIssuer + "/x":             {"https://github.com/acme": false, "https://notes.example": true},
+		"https://github.example/_services/token": {"https://github.example/acme": false, "https://github.example.org/acme": true},
+		"https://token.actions.acme.ghe.com":     {"https://acme.ghe.com/acme": false, "https://ghe.com/acme": true},
+		"https://github.example:8443/_services/token": {"https://github.example:8443/acme": false, "https://notes.example": true},
+	} {
+		for audience, accepted := range audiences {
+			_, err := federate.GitHubActions(federate.GitHubJob{
+				Audience: audience, RepositoryID: "724381", OwnerID: "9919", Workflow: "deploy.yml", Refs: []string{"refs/heads/main"}, Issuer: issuer,
+			})
+			if accepted {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, "Audience is the one that jobs get without asking", audience)
+			}
+		}
+	}
+}
+
 // GitHub Enterprise Server has another issuer, and the same rules.
 func TestGitHubActions_enterpriseServer(t *testing.T) {
 	t.Parallel()
