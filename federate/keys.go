@@ -184,14 +184,18 @@ func (c *issuerKeys) due() bool {
 }
 
 func (c *issuerKeys) fetch(done chan struct{}) {
-	keys, err := c.get()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err = err; err == nil {
-		c.keys, c.fetched = keys, time.Now()
-	}
-	c.fetching = nil
-	close(done)
+	var keys map[string][]publicKey
+	err := errors.New("federate: the client ended its goroutine")
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.err = err; err == nil {
+			c.keys, c.fetched = keys, time.Now()
+		}
+		c.fetching = nil
+		close(done)
+	}()
+	keys, err = c.get()
 }
 
 // get recovers a panic of the client's Transport. On this goroutine it would end the process. Its value

@@ -199,6 +199,7 @@ func TestKeys_wrongDocuments(t *testing.T) {
 		"status 204":              {func(i *issuer) { i.intercept = answerWith(204, "") }, "has status 204"},
 		"an endless document":     {func(i *issuer) { i.intercept = answerWith(200, strings.Repeat(" ", 1<<20)) }, "is longer than 524288 bytes"},
 		"a panic":                 {func(*issuer) {}, "the client panicked with a string"},
+		"the end of a goroutine":  {func(*issuer) {}, "the client ended its goroutine"},
 		"keys that are none":      {func(i *issuer) { i.intercept = documents(issuerURL, `{"keys":{}}`) }, "the response is no set of keys"},
 		"no keys":                 {func(i *issuer) { i.intercept = documents(issuerURL, set()) }, "the issuer has no key for signatures"},
 		"too many keys":           {func(i *issuer) { i.intercept = documents(issuerURL, set(make([]any, 101)...)) }, "the response is no set of keys"},
@@ -212,8 +213,11 @@ func TestKeys_wrongDocuments(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, func(cfg *federate.Config) {
-				if name == "a panic" {
+				switch name {
+				case "a panic":
 					cfg.Clients[issuerURL] = &http.Client{Transport: panicking{}}
+				case "the end of a goroutine":
+					cfg.Clients[issuerURL] = &http.Client{Transport: ending{}}
 				}
 			})
 			f.issuer.change(test.change)
@@ -225,6 +229,13 @@ func TestKeys_wrongDocuments(t *testing.T) {
 type panicking struct{}
 
 func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("no") }
+
+type ending struct{}
+
+func (ending) RoundTrip(*http.Request) (*http.Response, error) {
+	runtime.Goexit()
+	return nil, nil
+}
 
 // documents serves a discovery document and these keys.
 func documents(url, keys string) http.Handler {
