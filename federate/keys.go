@@ -189,7 +189,7 @@ func (c *issuerKeys) fetch(done chan struct{}) {
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.err = err; err == nil {
+		if c.err = err; err == nil || errors.Is(err, errNoKeys) { // then all were withdrawn
 			c.keys, c.fetched = keys, time.Now()
 		}
 		c.fetching = nil
@@ -228,6 +228,8 @@ func briefly(err error) error {
 	return err
 }
 
+var errNoKeys = errors.New("federate: the issuer has no key for signatures")
+
 // parseKeys leaves out keys that cannot be used: one of a new kind must not make the others useless. Of keys
 // with the same ID, the first few are used.
 func parseKeys(body []byte) (map[string][]publicKey, error) {
@@ -244,7 +246,7 @@ func parseKeys(body []byte) (map[string][]publicKey, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("federate: the issuer has no key for signatures")
+		return nil, errNoKeys
 	}
 	return keys, nil
 }

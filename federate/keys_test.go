@@ -78,6 +78,35 @@ func TestKeys_rotation(t *testing.T) {
 	})
 }
 
+// An issuer that publishes no usable key is not unavailable: it has withdrawn all of them, as an issuer does whose
+// keys were stolen.
+func TestKeys_allWithdrawn(t *testing.T) {
+	t.Parallel()
+	for name, withdraw := range map[string]func(i *issuer){
+		"no keys":          func(i *issuer) { i.keys = []jose.JSONWebKey{} },
+		"unsupported keys": func(i *issuer) { i.keys = []jose.JSONWebKey{{Key: shortRSAKey().Public(), KeyID: "rsa"}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t)
+				requireToken(t, f.exchange(jwt(nil)))
+				f.takeEvents()
+				f.issuer.change(withdraw)
+				time.Sleep(time.Hour)
+				w := f.exchange(jwt(nil))
+				requireError(t, w, 503, "temporarily_unavailable", "Please try again.")
+				require.ErrorContains(t, f.takeEvents()[0].Err, "the issuer has no key for signatures")
+				f.issuer.change(func(i *issuer) { i.intercept = answerWith(500, "") })
+				time.Sleep(time.Minute)
+				requireError(t, f.exchange(jwt(nil)), 503, "temporarily_unavailable", "Please try again.")
+				f.issuer.change(func(i *issuer) { i.keys, i.intercept = nil, nil })
+				time.Sleep(10 * time.Second)
+				requireToken(t, f.exchange(jwt(nil)))
+			})
+		})
+	}
+}
+
 // A key that keeps its ID is replaced too.
 func TestKeys_replacedUnderTheSameID(t *testing.T) {
 	t.Parallel()
