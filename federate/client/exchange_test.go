@@ -274,6 +274,22 @@ func TestToken_spentInOneSource(t *testing.T) {
 	})
 }
 
+// Two Sources may find the same JWT, for example in a variable and in a file. Sent again, it would look like a
+// stolen copy to the service.
+func TestToken_spentInAnotherSource(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		jwt := newJWT(map[string]any{"aud": audience})
+		s := &service{}
+		c := newClient(t, config(s, always(jwt), always(jwt)))
+		requireToken(t, c, "acme_pat_canary1")
+		time.Sleep(10 * time.Minute)
+		_, err := c.Token(t.Context())
+		require.ErrorIs(t, err, client.ErrSpent)
+		require.Equal(t, 1, s.count())
+	})
+}
+
 // The same JWT may be sent again after a rejection: the host may have corrected the rule.
 func TestToken_correctedRule(t *testing.T) {
 	t.Parallel()

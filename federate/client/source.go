@@ -55,7 +55,7 @@ func (c *Client) identity(ctx context.Context) (jwt string, source int, err erro
 	for i, s := range c.sources {
 		jwt, err := s.JWT(ctx, c.audience)
 		switch {
-		case err == nil && sha256.Sum256([]byte(jwt)) == c.spent[i]:
+		case err == nil && slices.Contains(c.spent, sha256.Sum256([]byte(jwt))):
 			spent = true
 		case err == nil:
 			return jwt, i, checkAudience(jwt, c.audience)
