@@ -64,7 +64,9 @@ type Config struct {
 
 	// Store remembers which JWTs were used, until an hour after they expire. It is usually the one
 	// of Bearer. All processes that exchange JWTs must share it: an [auth.MemoryStore] remembers
-	// only those of its own process. Purge removes the records along with expired tokens.
+	// only those of its own process. Purge removes the records along with expired tokens. An
+	// [auth.Scanner] returns them as sessions of users whose IDs begin with U+0001: skip
+	// these, since a JWT whose record is revoked could be exchanged again.
 	Store auth.Store
 
 	// Rule returns the rule with a name, which is 1 to 100 visible characters that the client has
