@@ -74,7 +74,8 @@ func (e *ruleErrors) err() error { return errors.Join(e.errs...) }
 //
 // For the issuers of GitHub and GitLab.com, which anyone can get a JWT from, it requires an exact ID of
 // the repository or project, or of its owner, and that the events are named which may
-// start the job.
+// start the job. Of other issuers with which anyone can have an account, it cannot tell whether a rule is
+// too wide.
 func (r *Rule) Check() error {
 	faults := &ruleErrors{subject: "Rule"}
 	if err := checkURL(r.Issuer); err != nil {
