@@ -409,3 +409,15 @@ func TestKeygen(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, first, second)
 }
+
+// Module federate remembers the JWTs that were used in records of a user that cannot exist.
+func TestSessionList_usedJWTs(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, url string) {
+		at := time.Now().UTC().Truncate(time.Microsecond)
+		require.NoError(t, opened(t, url).Create(t.Context(), auth.Credential{
+			UserID: "\x01workload acme", ID: "used", Kind: auth.KindSession, Digest: digestOf("used"), CreatedAt: at, ExpiresAt: at.Add(time.Hour),
+		}, 0))
+		require.Equal(t, exitNothing, authctl(t, url, "session", "list").code)
+	})
+}

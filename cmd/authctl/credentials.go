@@ -28,6 +28,9 @@ func (a *app) scan(q auth.ScanQuery, f func(*auth.Credential) error) error {
 			return unavailable(err)
 		}
 		for i := range page.Credentials {
+			if page.Credentials[i].UserID < " " {
+				continue // a JWT that module federate has seen, which belongs to no user
+			}
 			p.count.Add(1)
 			if err := f(&page.Credentials[i]); err != nil {
 				return err
