@@ -82,9 +82,11 @@ func requireSecure(t *testing.T, p *process, cfg *tls.Config) {
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, http.StatusSeeOther, res.StatusCode)
 	require.Equal(t, "HTTP/2.0", res.Proto)
-	require.Len(t, res.Cookies(), 1)
-	cookie := res.Cookies()[0]
+	require.Len(t, res.Cookies(), 2)
+	cookie, offer := res.Cookies()[0], res.Cookies()[1]
 	require.Equal(t, "__Host-session", cookie.Name)
+	require.Equal(t, "__Secure-session-offer", offer.Name, "to bind the session")
+	require.True(t, offer.Secure && offer.HttpOnly)
 	require.True(t, cookie.Secure)
 	require.True(t, cookie.HttpOnly)
 	require.Equal(t, "/", cookie.Path)
