@@ -3,6 +3,7 @@ package consumer
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"database/sql"
 	"errors"
@@ -20,6 +21,9 @@ import (
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/cachestore"
+	"github.com/seed-31c5bcb2/auth/dbsc"
+	"github.com/seed-31c5bcb2/auth/federate"
+	"github.com/seed-31c5bcb2/auth/federate/client"
 	"github.com/seed-31c5bcb2/auth/pgnotify"
 	"github.com/seed-31c5bcb2/auth/redisstore"
 	"github.com/seed-31c5bcb2/auth/settings"
@@ -58,6 +62,28 @@ func TestRedis(t *testing.T) {
 	defer store.Close()
 	requireRequests(t, store)
 	must(store.Purge(t.Context(), time.Now().Add(time.Hour)))
+}
+
+func TestDeviceBoundSessions(t *testing.T) {
+	binding := must(dbsc.New(dbsc.Config{}))
+	cookie := must(auth.NewCookie(auth.NewMemoryStore(), auth.CookieConfig{Keys: auth.Keys{[]byte(rand.Text() + rand.Text())}, Binding: binding}))
+	w := httptest.NewRecorder()
+	must(cookie.SignIn(w, httptest.NewRequest("POST", "/sign-in", nil), "ada", auth.SessionOptions{}))
+	require.Contains(t, w.Header().Get("Secure-Session-Registration"), "/dbsc/registration")
+}
+
+func TestFederation(t *testing.T) {
+	store := auth.NewMemoryStore()
+	rule := func(context.Context, string) (federate.Rule, error) { return federate.Rule{}, auth.ErrNotFound }
+	bearer := must(auth.NewBearer(store, auth.BearerConfig{}))
+	server := httptest.NewServer(must(federate.New(federate.Config{Bearer: bearer, Store: store, Rule: rule})))
+	defer server.Close()
+	_, err := client.New(client.Config{})
+	require.Error(t, err, "without an endpoint")
+	response, err := http.PostForm(server.URL, nil)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusBadRequest, response.StatusCode)
 }
 
 func database(t *testing.T, driver, name string, dialect sqlstore.Dialect) auth.Store {
