@@ -73,12 +73,7 @@ func (c *Cookies) Open(value string, now time.Time) (digest [32]byte, v Verdict)
 	if e, ok := c.cache.get(key); ok {
 		return e.token, c.age(e.sealed, now)
 	}
-	// The form is checked only now, since all values in the cache have it.
-	sealed, ok := sealedAt(value)
-	if !ok || !canonical(value) {
-		return digest, Forged
-	}
-	plaintext, ok := c.open(value)
+	plaintext, sealed, ok := c.open(value)
 	if !ok {
 		return digest, Forged
 	}
@@ -92,14 +87,8 @@ func (c *Cookies) Open(value string, now time.Time) (digest [32]byte, v Verdict)
 // OpenText returns what Seal was given, unless the value is [Forged]. It is slower than Open, as
 // it caches nothing.
 func (c *Cookies) OpenText(value string, now time.Time) (text string, v Verdict) {
-	if len(value) > maxValue {
-		return "", Forged
-	}
-	sealed, ok := sealedAt(value)
-	if !ok || !canonical(value) {
-		return "", Forged
-	}
-	if text, ok = c.open(value); !ok {
+	text, sealed, ok := c.open(value)
+	if !ok {
 		return "", Forged
 	}
 	return text, c.age(sealed, now)
@@ -117,13 +106,18 @@ func (c *Cookies) age(sealed int64, now time.Time) Verdict {
 	return Valid
 }
 
-func (c *Cookies) open(value string) (plaintext string, ok bool) {
+// open decrypts a value that has the form of those that Seal returns. The form is checked only for values
+// that are not cached, since all that are have it.
+func (c *Cookies) open(value string) (plaintext string, sealed int64, ok bool) {
+	if sealed, ok = sealedAt(value); !ok || !canonical(value) {
+		return "", 0, false
+	}
 	for _, codec := range c.codecs {
 		if plaintext, ok = decode(codec, c.name, value); ok {
-			break
+			return plaintext, sealed, true
 		}
 	}
-	return plaintext, ok
+	return "", 0, false
 }
 
 func decode(c *securecookie.SecureCookie, name, value string) (plaintext string, ok bool) {
