@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/internal/keycache"
 )
 
 const (
@@ -85,11 +86,11 @@ func NewLeakReport(cfg LeakReportConfig) (http.Handler, error) {
 	h := &leakReport{observe: observer(cfg.Observe)}
 	faults := configErrors{config: "LeakReportConfig"}
 	h.revokers = faults.revokers(cfg.Bearer, cfg.Secret)
-	h.keys.url = cmp.Or(cfg.KeysURL, GitHubKeysURL)
-	if _, err := parseURL(h.keys.url); err != nil {
+	url := cmp.Or(cfg.KeysURL, GitHubKeysURL)
+	if _, err := parseURL(url); err != nil {
 		faults.add("KeysURL", "%w", err)
 	}
-	h.keys.client = safeRedirects(cfg.Client)
+	h.keys = newKeyCache(url, cfg.Client)
 	if err := faults.err(); err != nil {
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func NewLeakReport(cfg LeakReportConfig) (http.Handler, error) {
 
 type leakReport struct {
 	revokers []revoker
-	keys     keyCache
+	keys     *keycache.Cache[*ecdsa.PublicKey]
 	observe  auth.Observer
 }
 
@@ -155,11 +156,11 @@ func (h *leakReport) verified(w http.ResponseWriter, r *http.Request) ([]byte, e
 	if err != nil {
 		return nil, errSignature
 	}
-	key, err := h.keys.find(id[0])
+	key, found, err := h.keys.Find(context.Background(), id[0]) // a sender that goes away makes no event of its own
 	switch {
 	case err != nil:
 		return nil, err
-	case key == nil:
+	case !found:
 		return nil, errSignature
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReport))

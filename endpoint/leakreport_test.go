@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -500,6 +501,22 @@ func TestNewLeakReport_panicOfTheClient(t *testing.T) {
 	err = f.takeOne(t).Err
 	require.ErrorContains(t, err, "panicked")
 	require.NotContains(t, err.Error(), "a bug", "it may be a credential")
+}
+
+// Nor may a Transport that ends that goroutine block all reports: the bubble would have a deadlock.
+func TestNewLeakReport_endOfTheGoroutine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, p := newFixture(t), newPublisher(t)
+		h, err := endpoint.NewLeakReport(endpoint.LeakReportConfig{
+			Bearer: f.bearer, Observe: f.observe,
+			Client: &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) { runtime.Goexit(); return nil, nil })},
+		})
+		require.NoError(t, err)
+		body := entry("unknown", "")
+		require.Equal(t, 503, report(t, h, "first", p.sign(t, "first", body), body).Code)
+		require.ErrorContains(t, f.takeOne(t).Err, "ended its goroutine")
+	})
 }
 
 // Requests at once share one fetch of the keys, and one of them revokes the token.

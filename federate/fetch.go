@@ -13,7 +13,6 @@ import (
 )
 
 const (
-	fetchTimeout  = 10 * time.Second // for discovery and keys together
 	dialTimeout   = 5 * time.Second
 	maxDocument   = 512 << 10
 	maxURL        = 1024

@@ -155,7 +155,7 @@ func (h *handler) verify(ctx context.Context, req request, rule Rule, t *jwt) (o
 	if issuer, _ := t.claims.text("iss"); issuer != rule.Issuer {
 		return o, mismatch(req.rule, "iss", issuer)
 	}
-	keys, err := h.keys.of(rule.Issuer).find(ctx, t.keyID)
+	keys, _, err := h.keys.of(rule.Issuer).Find(ctx, t.keyID)
 	if err != nil {
 		return o, unavailable(ctx, fmt.Errorf("federate: the keys of %s: %w", rule.Issuer, err))
 	}

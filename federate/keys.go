@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/seed-31c5bcb2/auth/federate/internal/publicnet"
+	"github.com/seed-31c5bcb2/auth/internal/keycache"
 )
 
 const (
@@ -89,7 +89,7 @@ func (k *keyring) of(issuer string) *issuerKeys {
 		if client == nil {
 			client = k.guarded
 		}
-		keys = &issuerKeys{issuer: issuer, client: client}
+		keys = newIssuerKeys(issuer, client)
 		k.issuers[issuer] = keys
 	}
 	k.sequence++
@@ -110,109 +110,26 @@ func (k *keyring) evict() {
 
 // issuerKeys are the public keys of an issuer. JWTs that name unknown keys, which anyone can make, must not
 // cause more requests: the keys are fetched at most every minute, or every 10 seconds if that
-// fails, and by one request at a time. They are used for an hour, so that a key that the issuer has
-// withdrawn is no longer trusted then, and for up to six while the issuer is unavailable.
+// fails. They are used for an hour, so that a key that the issuer has withdrawn is no longer trusted then,
+// and for up to six while the issuer is unavailable.
 type issuerKeys struct {
+	*keycache.Cache[[]publicKey]
 	issuer string
-	client *http.Client
 	used   int64 // guarded by the keyring's mu
-
-	mu       sync.Mutex
-	keys     map[string][]publicKey
-	fetched  time.Time     // when keys was set
-	tried    time.Time     // when the last fetch began
-	err      error         // of the last fetch
-	fetching chan struct{} // closed at the end of the fetch under way; nil if there is none
 }
 
-// find returns the keys with an ID, or none if the issuer has none. It waits for one fetch at most, which is
-// not the request's: a client that goes away must not make others wait again.
-func (c *issuerKeys) find(ctx context.Context, id string) ([]publicKey, error) {
-	keys, fetching := c.lookup(id)
-	if keys != nil {
-		return keys, nil
-	}
-	if fetching != nil {
-		select {
-		case <-fetching:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if keys = c.usable(id); keys != nil {
-		return keys, nil
-	}
-	return nil, c.err // nil if the keys have recently been fetched without this one
+func newIssuerKeys(issuer string, client *http.Client) *issuerKeys {
+	cfg := keycache.Config{Name: "federate", Lifetime: keysLifetime, Stale: staleLifetime, Pause: fetchPause, FailedPause: failedPause}
+	fetch := func(ctx context.Context) (map[string][]publicKey, error) { return fetchKeys(ctx, client, issuer) }
+	return &issuerKeys{Cache: keycache.New(cfg, fetch), issuer: issuer}
 }
 
-// lookup returns the keys with an ID. If there are none, or they are old, it starts a fetch if one is
-// due, and returns the one under way, or nil if there is none.
-func (c *issuerKeys) lookup(id string) (keys []publicKey, fetching chan struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if time.Since(c.fetched) < keysLifetime && c.keys[id] != nil {
-		return c.keys[id], nil
-	}
-	if c.fetching == nil && c.due() {
-		c.fetching, c.tried = make(chan struct{}), time.Now()
-		go c.fetch(c.fetching)
-	}
-	return nil, c.fetching
-}
-
-// usable returns the keys with an ID, even old ones if the issuer is unavailable. c.mu is held.
-func (c *issuerKeys) usable(id string) []publicKey {
-	lifetime := keysLifetime
-	if c.err != nil {
-		lifetime = staleLifetime
-	}
-	if time.Since(c.fetched) >= lifetime {
-		return nil
-	}
-	return c.keys[id]
-}
-
-// due reports whether the last fetch is long enough ago. c.mu is held.
-func (c *issuerKeys) due() bool {
-	pause := fetchPause
-	if c.err != nil {
-		pause = failedPause
-	}
-	return time.Since(c.tried) >= pause
-}
-
-func (c *issuerKeys) fetch(done chan struct{}) {
-	var keys map[string][]publicKey
-	err := errors.New("federate: the client ended its goroutine")
-	defer func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.err = err; err == nil || errors.Is(err, errNoKeys) { // then all were withdrawn
-			c.keys, c.fetched = keys, time.Now()
-		}
-		c.fetching = nil
-		close(done)
-	}()
-	keys, err = c.get()
-}
-
-// get recovers a panic of the client's Transport. On this goroutine it would end the process. Its value
-// may be anything and is left out.
-func (c *issuerKeys) get() (keys map[string][]publicKey, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			keys, err = nil, fmt.Errorf("federate: the client panicked with a %T\n%s", v, debug.Stack())
-		}
-	}()
-	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
-	defer cancel()
-	url, err := discover(ctx, c.client, c.issuer)
+func fetchKeys(ctx context.Context, client *http.Client, issuer string) (map[string][]publicKey, error) {
+	url, err := discover(ctx, client, issuer)
 	if err != nil {
 		return nil, fmt.Errorf("federate: discovery: %w", briefly(err))
 	}
-	body, err := download(ctx, c.client, url)
+	body, err := download(ctx, client, url)
 	if err != nil {
 		return nil, fmt.Errorf("federate: %w", briefly(err))
 	}
@@ -246,7 +163,7 @@ func parseKeys(body []byte) (map[string][]publicKey, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, errNoKeys
+		return keys, errNoKeys // which makes the cache forget those of before
 	}
 	return keys, nil
 }
