@@ -1,7 +1,6 @@
 package dbsc
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +12,7 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/internal/header"
 	"github.com/seed-31c5bcb2/auth/internal/seal"
+	"github.com/seed-31c5bcb2/auth/internal/wire"
 )
 
 const headerRegistration = "Secure-Session-Registration" // of the response to a sign-in
@@ -110,7 +110,7 @@ func (b *Binding) refresh(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case known && isOver(err), err == nil && (!known || session.Digest != digest):
 		// Signed out, expired or revoked; or another user has signed in meanwhile.
-		writeJSON(w, over{id, false})
+		wire.JSON(w, http.StatusOK, "application/json", over{id, false})
 	case err != nil:
 		b.fail(w, r, session, err)
 	case len(session.Sealed) == 0:
@@ -176,7 +176,7 @@ func (b *Binding) grant(w http.ResponseWriter, r *http.Request, session auth.Cre
 	cookie.MaxAge = int(b.lifetime / time.Second)
 	setCookie(w, &cookie)
 	setChallenge(w, sealed(b.ahead, &session), id)
-	writeJSON(w, b.instructions(r, id))
+	wire.JSON(w, http.StatusOK, "application/json", b.instructions(r, id))
 }
 
 // instructions are what a browser keeps of a session (section "Session instructions" of the draft).
@@ -292,14 +292,4 @@ func value(r *http.Request, name string) string {
 		return ""
 	}
 	return text
-}
-
-func writeJSON(w http.ResponseWriter, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // impossible: strings
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, _ = w.Write(body)
 }

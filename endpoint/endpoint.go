@@ -23,7 +23,6 @@ package endpoint
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,6 +30,7 @@ import (
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/internal/requestinfo"
+	"github.com/seed-31c5bcb2/auth/internal/wire"
 )
 
 // configErrors collects the mistakes in a Config, whose type has the given name.
@@ -84,25 +84,11 @@ func refused(r *http.Request, reason auth.Reason, err error) auth.Event {
 
 // writeProblem sends a problem document (RFC 9457), as auth.WriteError does for its errors.
 func writeProblem(w http.ResponseWriter, status int, code, detail string) {
-	writeJSON(w, status, "application/problem+json", struct {
+	wire.JSON(w, status, "application/problem+json", struct {
 		Type   string `json:"type"`
 		Title  string `json:"title"`
 		Status int    `json:"status"`
 		Code   string `json:"code"`
 		Detail string `json:"detail"`
 	}{"about:blank", http.StatusText(status), status, code, detail})
-}
-
-// writeJSON sends a response that no cache keeps.
-func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // impossible: strings and numbers
-	}
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Type", contentType)
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
 }

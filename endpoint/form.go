@@ -1,10 +1,9 @@
 package endpoint
 
 import (
-	"io"
-	"mime"
 	"net/http"
-	"net/url"
+
+	"github.com/seed-31c5bcb2/auth/internal/wire"
 )
 
 const maxForm = 16 << 10
@@ -17,8 +16,8 @@ func readForm(w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
 		writeOAuthError(w, http.StatusMethodNotAllowed, "invalid_request")
 		return nil, false
 	}
-	form, ok := parseForm(w, r)
-	if !ok {
+	form, ok := wire.Form(w, r, maxForm)
+	if !ok || form.Get("token") == "" {
 		writeOAuthError(w, http.StatusBadRequest, "invalid_request")
 		return nil, false
 	}
@@ -27,30 +26,9 @@ func readForm(w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
 	return r, true
 }
 
-func parseForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
-	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || mediaType != "application/x-www-form-urlencoded" || len(r.Header["Content-Type"]) != 1 {
-		return nil, false
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
-	if err != nil {
-		return nil, false
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil || form.Get("token") == "" {
-		return nil, false
-	}
-	for _, values := range form {
-		if len(values) != 1 {
-			return nil, false
-		}
-	}
-	return form, true
-}
-
 // writeOAuthError sends an error of RFC 6749 section 5.2. Its text says no more than the code.
 func writeOAuthError(w http.ResponseWriter, status int, code string) {
-	writeJSON(w, status, "application/json", struct {
+	wire.JSON(w, status, "application/json", struct {
 		Error string `json:"error"`
 	}{code})
 }

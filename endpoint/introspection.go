@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/internal/lastuse"
+	"github.com/seed-31c5bcb2/auth/internal/wire"
 )
 
 // An IntrospectionConfig configures [NewIntrospection]. Bearer, Allow, and one of Secret and
@@ -148,7 +149,7 @@ func (h *introspection) introspect(w http.ResponseWriter, r *http.Request) {
 		writeOAuthError(w, http.StatusServiceUnavailable, "temporarily_unavailable")
 		return
 	}
-	writeJSON(w, http.StatusOK, "application/json", describe(token))
+	wire.JSON(w, http.StatusOK, "application/json", describe(token))
 }
 
 // allow calls Allow and reports a caller that may not ask: the response does not tell that caller, and

@@ -18,6 +18,7 @@ import (
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/internal/keycache"
+	"github.com/seed-31c5bcb2/auth/internal/wire"
 )
 
 const (
@@ -128,7 +129,7 @@ func (h *leakReport) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusServiceUnavailable, "unavailable", "Please send the report again.")
 		return
 	}
-	writeJSON(w, http.StatusOK, "application/json", labels)
+	wire.JSON(w, http.StatusOK, "application/json", labels)
 }
 
 func (h *leakReport) reject(w http.ResponseWriter, r *http.Request, err error) {

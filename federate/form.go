@@ -1,12 +1,10 @@
 package federate
 
 import (
-	"encoding/json"
-	"io"
-	"mime"
 	"net/http"
-	"net/url"
 	"strings"
+
+	"github.com/seed-31c5bcb2/auth/internal/wire"
 )
 
 const (
@@ -29,7 +27,7 @@ type request struct {
 
 // readRequest reads the whole body. Parameters that are there twice are an error (RFC 6749 section 3.2).
 func readRequest(w http.ResponseWriter, r *http.Request) (req request, refused *refusal) {
-	form, ok := readForm(w, r)
+	form, ok := wire.Form(w, r, maxForm)
 	if !ok {
 		return req, malformed("The body must be a form of at most 32 KiB, with no parameter twice.")
 	}
@@ -67,27 +65,6 @@ func readRequest(w http.ResponseWriter, r *http.Request) (req request, refused *
 	return req, nil
 }
 
-func readForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
-	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || mediaType != "application/x-www-form-urlencoded" || len(r.Header["Content-Type"]) != 1 {
-		return nil, false
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
-	if err != nil {
-		return nil, false
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, false
-	}
-	for _, values := range form {
-		if len(values) != 1 {
-			return nil, false
-		}
-	}
-	return form, true
-}
-
 // isRuleName reports whether the host may be asked for a rule: the name gets into events and into the
 // name of the token.
 func isRuleName(name string) bool {
@@ -96,22 +73,8 @@ func isRuleName(name string) bool {
 
 // writeError sends an error of RFC 6749 section 5.2.
 func writeError(w http.ResponseWriter, status int, code, description string) {
-	writeJSON(w, status, struct {
+	wire.JSON(w, status, "application/json", struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}{code, description})
-}
-
-// writeJSON sends a response that no cache keeps (RFC 6749 section 5.1).
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // impossible: strings and numbers
-	}
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Type", "application/json")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-31c5bcb2/auth"
 	"github.com/seed-31c5bcb2/auth/internal/requestinfo"
+	"github.com/seed-31c5bcb2/auth/internal/wire"
 )
 
 // retrySeconds is when a client should try again after an outage.
@@ -91,7 +92,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		resp, refused = h.exchange(r.Context(), req)
 	}
 	if refused == nil {
-		writeJSON(w, http.StatusOK, resp)
+		wire.JSON(w, http.StatusOK, "application/json", resp)
 		return
 	}
 	addr, _ := auth.ClientAddr(r.Context())
