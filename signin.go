@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/seed-31c5bcb2/auth/internal/header"
@@ -376,16 +375,12 @@ func (c *Cookie) setSession(w http.ResponseWriter, value string, session Credent
 	c.setCookie(w, value, session.ExpiresAt, max(1, int(lifetime/time.Second)))
 }
 
-// setCookie replaces any cookie of this name on the response (RFC 6265 section 4.1.1
-// allows one), and keeps the response out of caches.
+// setCookie sets the cookie, and keeps the response out of caches.
 func (c *Cookie) setCookie(w http.ResponseWriter, value string, expires time.Time, maxAge int) {
-	h := w.Header()
-	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool {
-		return strings.HasPrefix(line, c.cookie.Name+"=")
-	})
 	cookie := c.cookie
 	cookie.Value, cookie.Expires, cookie.MaxAge = value, expires, maxAge
-	http.SetCookie(w, &cookie)
+	header.SetCookie(w, &cookie)
+	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	addVary(h, &[1]string{"Cookie"})
 }

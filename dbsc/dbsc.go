@@ -248,7 +248,7 @@ func (b *Binding) SignedIn(w http.ResponseWriter, r *http.Request, session *auth
 	challenge := sealed(b.registration, session)
 	cookie := b.offerCookie
 	cookie.Value, cookie.MaxAge = sealed(b.offered, session), int(bindWithin/time.Second)
-	setCookie(w, &cookie)
+	header.SetCookie(w, &cookie)
 	names := make([]string, len(b.algorithms))
 	for i, a := range b.algorithms {
 		names[i] = string(a)
@@ -330,14 +330,7 @@ func (b *Binding) SignedOut(w http.ResponseWriter) {
 
 func removeCookie(w http.ResponseWriter, cookie http.Cookie) {
 	cookie.Expires, cookie.MaxAge = time.Unix(1, 0), -1
-	setCookie(w, &cookie)
-}
-
-// setCookie replaces any cookie of this name on the response (RFC 6265 section 4.1.1 allows one).
-func setCookie(w http.ResponseWriter, cookie *http.Cookie) {
-	h := w.Header()
-	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, cookie.Name+"=") })
-	http.SetCookie(w, cookie)
+	header.SetCookie(w, &cookie)
 }
 
 // ServeHTTP answers the requests that browsers send to Config.Path by themselves: a POST to

@@ -174,7 +174,7 @@ func (b *Binding) grant(w http.ResponseWriter, r *http.Request, session auth.Cre
 	cookie := b.cookie
 	cookie.Value = sealed(b.bound, &session)
 	cookie.MaxAge = int(b.lifetime / time.Second)
-	setCookie(w, &cookie)
+	header.SetCookie(w, &cookie)
 	setChallenge(w, sealed(b.ahead, &session), id)
 	wire.JSON(w, http.StatusOK, "application/json", b.instructions(r, id))
 }

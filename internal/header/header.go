@@ -8,6 +8,7 @@ package header
 import (
 	"iter"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -122,6 +123,14 @@ func Cookies(h http.Header, name string) iter.Seq[string] {
 			}
 		}
 	}
+}
+
+// SetCookie sets a cookie on a response. It replaces any of this name, of which RFC 6265 section 4.1.1
+// allows one.
+func SetCookie(w http.ResponseWriter, cookie *http.Cookie) {
+	h := w.Header()
+	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, cookie.Name+"=") })
+	http.SetCookie(w, cookie)
 }
 
 func valueOf(pair, name string) (string, bool) {
