@@ -115,7 +115,7 @@ func (b *SessionBinder) Bind(w http.ResponseWriter, r *http.Request, session Cre
 	switch {
 	case len(key) == 0 || len(key) > maxKey:
 		return Credential{}, argumentError("key", "must have 1 to %d bytes", maxKey)
-	case len(session.Sealed) > 0 || session.Superseded:
+	case session.Bound() || session.Superseded:
 		return Credential{}, ErrConflict
 	case session.Expired(time.Now()): // Rotate compares with the sign-in
 		return Credential{}, ErrNotFound
@@ -157,7 +157,7 @@ func (b *SessionBinder) Refused(r *http.Request, session Credential, reason Reas
 // session is bound. A Cookie without a Binding cannot tell.
 func (c *Cookie) checkBinding(r *http.Request, session *Credential) error {
 	if c.binding == nil {
-		if len(session.Sealed) == 0 {
+		if !session.Bound() {
 			return nil
 		}
 		return errRejected(session, ReasonNotBound, ErrInvalidCredential)
@@ -189,14 +189,14 @@ func (c *Cookie) boundSince(ctx context.Context, session *Credential) (*Credenti
 	return nil, nil
 }
 
-func replacedByBind(s *Credential, id string) bool { return s.Previous == id && len(s.Sealed) > 0 }
+func replacedByBind(s *Credential, id string) bool { return s.Previous == id && s.Bound() }
 
 // revokeSession revokes a session, and the one by which Bind has replaced it meanwhile: otherwise
 // a sign-out that arrives with the cookie of before would leave that one behind. It returns the one
 // that counts for events. The order matters: after the first step, Bind returns ErrNotFound.
 func (c *Cookie) revokeSession(ctx context.Context, session *Credential) (ended *Credential, err error) {
 	err = c.store.Revoke(ctx, session.Ref())
-	if c.binding == nil || len(session.Sealed) > 0 || err != nil && !isNotFound(err) {
+	if c.binding == nil || session.Bound() || err != nil && !isNotFound(err) {
 		return session, err
 	}
 	bound, findErr := c.boundSince(ctx, session)
@@ -224,7 +224,7 @@ func (c *Cookie) withBound(ctx context.Context, userID string, ids []string) ([]
 	}
 	all := slices.Clone(ids)
 	for i := range live {
-		if s := &live[i]; len(s.Sealed) > 0 && slices.Contains(ids, s.Previous) {
+		if s := &live[i]; s.Bound() && slices.Contains(ids, s.Previous) {
 			all = append(all, s.ID)
 		}
 	}

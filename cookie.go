@@ -265,7 +265,7 @@ func (c *Cookie) recheck(ctx context.Context, accepted *Credential) (*Credential
 	if err == errNotAccepted {
 		return nil, err
 	}
-	if c.binding != nil && len(accepted.Sealed) == 0 && (err == nil && session.Superseded || err != nil && !errors.Is(err, ErrUnavailable)) {
+	if c.binding != nil && !accepted.Bound() && (err == nil && session.Superseded || err != nil && !errors.Is(err, ErrUnavailable)) {
 		switch bound, findErr := c.boundSince(ctx, accepted); {
 		case findErr != nil:
 			err = errUnavailable(findErr)

@@ -213,6 +213,9 @@ func (c Credential) Expired(now time.Time) bool {
 	return !c.ExpiresAt.IsZero() && !now.Before(c.ExpiresAt)
 }
 
+// Bound reports whether c is a session that is bound to a device: see [Binding].
+func (c *Credential) Bound() bool { return c.Kind == KindSession && len(c.Sealed) > 0 }
+
 // Ref returns the name by which a Store finds c.
 func (c *Credential) Ref() Ref { return Ref{Kind: c.Kind, UserID: c.UserID, ID: c.ID} }
 

@@ -265,7 +265,7 @@ var errNotBound = fmt.Errorf("dbsc: the session is not bound: %w", auth.ErrInval
 // Check implements [auth.Binding].
 func (b *Binding) Check(r *http.Request, session *auth.Credential) error {
 	now := time.Now()
-	if len(session.Sealed) == 0 {
+	if !session.Bound() {
 		if b.require == 0 || now.Before(session.CreatedAt.Add(b.require)) {
 			return nil
 		}

@@ -72,7 +72,7 @@ func (b *Binding) signedIn(r *http.Request) (auth.Credential, error) {
 func (b *Binding) newKey(r *http.Request, session *auth.Credential) (key []byte, reason auth.Reason, err error) {
 	now := time.Now()
 	switch {
-	case len(session.Sealed) > 0 || session.Superseded:
+	case session.Bound() || session.Superseded:
 		return nil, ReasonAgain, auth.ErrConflict
 	case !now.Before(session.CreatedAt.Add(bindWithin)):
 		return nil, ReasonLate, auth.ErrForbidden
@@ -113,7 +113,7 @@ func (b *Binding) refresh(w http.ResponseWriter, r *http.Request) {
 		wire.JSON(w, http.StatusOK, "application/json", over{id, false})
 	case err != nil:
 		b.fail(w, r, session, err)
-	case len(session.Sealed) == 0:
+	case !session.Bound():
 		b.reject(w, r, session, ReasonSession, auth.ErrInvalidCredential)
 	default:
 		b.renew(w, r, session, id)

@@ -177,7 +177,7 @@ type sessionJSON struct {
 
 func (r *request) sessionJSON(s *auth.Credential) sessionJSON {
 	return sessionJSON{
-		ID: s.ID, Current: r.isCurrent(s), Bound: isBound(s), UserAgent: s.Name, Scopes: s.Scopes.List(), Actor: stringOrNull(s.Actor),
+		ID: s.ID, Current: r.isCurrent(s), Bound: s.Bound(), UserAgent: s.Name, Scopes: s.Scopes.List(), Actor: stringOrNull(s.Actor),
 		CreatedAt: s.CreatedAt, ExpiresAt: timeOrNull(s.ExpiresAt), LastUsedAt: timeOrNull(s.LastUsedAt),
 		CreatedFrom: addrOrNull(s.CreatedFrom), LastUsedFrom: addrOrNull(s.LastUsedFrom),
 	}

@@ -351,10 +351,8 @@ func (r *request) isLive(s *auth.Credential) bool {
 // isCurrent reports whether s is the session of this request. For 10 seconds after a session was
 // bound to its device, requests may still have the cookie of the session that it has replaced.
 func (r *request) isCurrent(s *auth.Credential) bool {
-	return s.ID == r.id.CredentialID || isBound(s) && s.Previous == r.id.CredentialID
+	return s.ID == r.id.CredentialID || s.Bound() && s.Previous == r.id.CredentialID
 }
-
-func isBound(session *auth.Credential) bool { return len(session.Sealed) > 0 }
 
 // ownSession returns the record of the session of this request, or of the one that has replaced it.
 // It returns auth.ErrNotFound if the session has ended just now.
@@ -385,7 +383,7 @@ func (r *request) isOwn(id string) bool {
 		return true
 	}
 	own, err := r.ownSession()
-	return err == nil && isBound(own) && (id == own.ID || id == own.Previous)
+	return err == nil && own.Bound() && (id == own.ID || id == own.Previous)
 }
 
 // useDelay is how late a last use may be recorded.

@@ -27,7 +27,7 @@ type sessionRow struct {
 
 func (r *request) sessionRow(s *auth.Credential) sessionRow {
 	row := sessionRow{
-		ID: s.ID, Device: r.texts.device(s.Name), Mobile: isMobile(s.Name), Acted: s.Actor != "", Bound: isBound(s),
+		ID: s.ID, Device: r.texts.device(s.Name), Mobile: isMobile(s.Name), Acted: s.Actor != "", Bound: s.Bound(),
 		Current: r.isCurrent(s), Address: address(cmp.Or(s.LastUsedFrom, s.CreatedFrom)),
 		Started: r.texts.moment(s.CreatedAt, r.now), Expires: r.optionalMoment(s.ExpiresAt),
 	}

@@ -117,7 +117,7 @@ func (a *app) find(kind auth.Kind, id, userID string) (found auth.Credential, er
 // findRecord did.
 func (a *app) findBound(id, userID string, found auth.Credential, notFound error) (auth.Credential, error) {
 	match := func(c *auth.Credential) error {
-		if c.Previous != id || len(c.Sealed) == 0 {
+		if c.Previous != id || !c.Bound() {
 			return nil
 		}
 		found = *c

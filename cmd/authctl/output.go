@@ -87,10 +87,8 @@ type record struct {
 	Bound    bool              `json:"bound,omitempty"` // a session that is bound to its device
 }
 
-func isBound(c *auth.Credential) bool { return c.Kind == auth.KindSession && len(c.Sealed) > 0 }
-
 func newRecord(c *auth.Credential) record {
-	r := record{Credential: *c, Bound: isBound(c)}
+	r := record{Credential: *c, Bound: c.Bound()}
 	for key, value := range c.Metadata.All() {
 		if r.Metadata == nil {
 			r.Metadata = make(map[string]string)
@@ -134,7 +132,7 @@ func describe(c *auth.Credential) string {
 		add("metadata", quote(key+"="+value))
 	}
 	add("actor", quote(c.Actor))
-	if isBound(c) {
+	if c.Bound() {
 		add("bound", "to its device")
 	}
 	add("created", date(c.CreatedAt, ""))
