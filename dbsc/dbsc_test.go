@@ -137,15 +137,14 @@ func TestRegistration_onceAndSoon(t *testing.T) {
 		s := newService(t, options{})
 		b := newBrowser(t, s)
 		register := func(wait time.Duration) (int, *browser) {
-			w := b.send(httptest.NewRequest("POST", "/sign-in/alice", nil))
-			found := registrationHeader.FindStringSubmatch(w.Header().Get("Secure-Session-Registration"))
+			challenge := b.offered()
 			before := b.copyCookies()
 			before.key = newECKey(t)
 			time.Sleep(wait)
-			code := b.register(found[2], prove(b.key, found[3], true, nil)).Code
+			code := b.register("/dbsc/registration", prove(b.key, challenge, true, nil)).Code
 			if code == http.StatusOK { // a thief who has copied the cookie in time
-				require.Equal(t, http.StatusConflict, before.register(found[2], prove(before.key, found[3], true, nil)).Code)
-				require.Equal(t, http.StatusConflict, b.register(found[2], prove(b.key, found[3], true, nil)).Code)
+				require.Equal(t, http.StatusConflict, before.register("/dbsc/registration", prove(before.key, challenge, true, nil)).Code)
+				require.Equal(t, http.StatusConflict, b.register("/dbsc/registration", prove(b.key, challenge, true, nil)).Code)
 			}
 			return code, before
 		}
@@ -165,14 +164,13 @@ func TestRegistration_race(t *testing.T) {
 	for range 20 {
 		s := newService(t, options{})
 		b := newBrowser(t, s)
-		w := b.send(httptest.NewRequest("POST", "/sign-in/alice", nil))
-		found := registrationHeader.FindStringSubmatch(w.Header().Get("Secure-Session-Registration"))
+		challenge := b.offered()
 		var wg sync.WaitGroup
 		codes := make([]int, 4)
 		for i := range codes {
 			other := b.copyCookies()
 			other.key = newECKey(t)
-			wg.Go(func() { codes[i] = other.register(found[2], prove(other.key, found[3], true, nil)).Code })
+			wg.Go(func() { codes[i] = other.register("/dbsc/registration", prove(other.key, challenge, true, nil)).Code })
 		}
 		wg.Wait()
 		won := 0
@@ -193,12 +191,11 @@ func TestRegistration_crossSite(t *testing.T) {
 	t.Parallel()
 	s := newService(t, options{})
 	b := newBrowser(t, s)
-	w := b.send(httptest.NewRequest("POST", "/sign-in/alice", nil))
-	found := registrationHeader.FindStringSubmatch(w.Header().Get("Secure-Session-Registration"))
+	challenge := b.offered()
 	r := httptest.NewRequest("POST", "/dbsc/registration", nil)
 	r.Header.Set("Origin", "https://evil.example")
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
-	r.Header.Set("Secure-Session-Response", prove(b.key, found[3], true, nil))
+	r.Header.Set("Secure-Session-Response", prove(b.key, challenge, true, nil))
 	require.Equal(t, http.StatusForbidden, b.send(r).Code)
 	require.Equal(t, []auth.Reason{auth.ReasonCrossOrigin}, s.reasons())
 	require.Empty(t, s.sessions("alice")[0].Sealed)
@@ -209,11 +206,7 @@ func TestProofs_ofAnotherSession(t *testing.T) {
 	t.Parallel()
 	s := newService(t, options{})
 	alice, mallory := newBrowser(t, s), newBrowser(t, s)
-	offerOf := func(b *browser, user string) string {
-		w := b.send(httptest.NewRequest("POST", "/sign-in/"+user, nil))
-		return registrationHeader.FindStringSubmatch(w.Header().Get("Secure-Session-Registration"))[3]
-	}
-	forAlice, forMallory := offerOf(alice, "alice"), offerOf(mallory, "mallory")
+	forAlice, forMallory := alice.offeredTo("alice"), mallory.offeredTo("mallory")
 	require.Equal(t, http.StatusForbidden, alice.register("/dbsc/registration", prove(mallory.key, forMallory, true, nil)).Code)
 	require.Equal(t, []auth.Reason{dbsc.ReasonChallenge}, s.reasons())
 	alice.register("/dbsc/registration", prove(alice.key, forAlice, true, nil))
@@ -425,10 +418,10 @@ func TestRegistration_withoutTheSessionCookie(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, options{})
 		b := newBrowser(t, s)
-		offer := func(user string) (challenge string) {
-			w := b.send(httptest.NewRequest("POST", "/sign-in/"+user, nil))
+		offer := func(user string) string {
+			challenge := b.offeredTo(user)
 			delete(b.cookies, "__Host-session")
-			return registrationHeader.FindStringSubmatch(w.Header().Get("Secure-Session-Registration"))[3]
+			return challenge
 		}
 		challenge := offer("alice")
 		require.Equal(t, http.StatusOK, b.register("/dbsc/registration", prove(b.key, challenge, true, nil)).Code)
