@@ -263,6 +263,31 @@ func TestBrowser_unreachable(t *testing.T) {
 	b.awaitText(t, "#notes ~ .list", "Keep me")
 }
 
+// What the user types while the server is slow stays, and so does the focus.
+func TestBrowser_typesOn(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t, sameOrigin)
+	b.signedIn(t)
+	b.awaitText(t, ".card", "There are no notes yet.")
+
+	b.whileSlow(func() {
+		b.addNote(t, "Buy milk")
+		b.fill(t, "#note", "Call grace")
+	})
+	b.awaitText(t, "#notes ~ .list", "Buy milk")
+	require.Equal(t, "Call grace", b.value(t, "#note"))
+
+	b.await(t, "form.row [type=submit]", "!e.disabled")
+	b.whileSlow(func() {
+		b.press(t, `button[aria-label="Delete the note “Buy milk”"]`)
+		b.fill(t, "#note", "Call bob")
+	})
+	b.awaitText(t, ".card", "There are no notes yet.")
+	b.await(t, "form.row [type=submit]", "!e.disabled")
+	require.Equal(t, "INPUT", b.focused(t))
+	require.Equal(t, "Call bob", b.value(t, "#note"))
+}
+
 // Signing in answers 200, but the browser drops the cookie, and says why to the developer tools.
 func TestBrowser_cookieRefused(t *testing.T) {
 	t.Parallel()

@@ -155,6 +155,13 @@ func (s *site) notesOf(user string) []string {
 	return texts
 }
 
+// whileSlow calls use while requests about notes wait for their answers.
+func (s *site) whileSlow(use func()) {
+	s.notes.mu.Lock()
+	defer s.notes.mu.Unlock()
+	use()
+}
+
 // newCertificate returns a certificate for these names, and the hash of its key, by which Chromium
 // can be told to trust it.
 func newCertificate(t *testing.T, names ...string) (tls.Certificate, string) {

@@ -1,5 +1,6 @@
 import { type FormEvent, useRef, useState } from "react";
 import { api, type Note } from "./api";
+import { focusInstead } from "./focus";
 import { useAction, useLoaded } from "./hooks";
 import { session } from "./session";
 
@@ -15,7 +16,7 @@ export function Notes() {
     event.preventDefault();
     void run(async () => {
       await session.call(() => api.POST("/notes", { body: { text } }));
-      setText(""); // only now: an outage must not lose it
+      setText((typed) => (typed === text ? "" : typed)); // only now: an outage must not lose it
       session.announce("Note added.");
       await reload();
     });
@@ -25,7 +26,7 @@ export function Notes() {
       await session.call(() => api.DELETE("/notes/{id}", { params: { path: { id: note.id } } }));
       session.announce(`Note “${note.text}” deleted.`);
       await reload();
-      heading.current?.focus(); // the button disappears
+      focusInstead(heading);
     });
 
   return (

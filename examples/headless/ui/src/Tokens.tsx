@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "react";
 import { developer, type NewToken as CreatedToken, type Token } from "./api";
 import { Dialog } from "./Dialog";
+import { focusInstead } from "./focus";
 import { useAction, useLoaded } from "./hooks";
 import { NewToken } from "./NewToken";
 import { session } from "./session";
@@ -25,7 +26,7 @@ export function Tokens() {
         setCreated(undefined);
       }
       await reload();
-      heading.current?.focus(); // the button disappears
+      focusInstead(heading);
     });
 
   return (
