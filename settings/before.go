@@ -69,7 +69,9 @@ func (r *request) ask(name string, f func() error) (err error) {
 		p.said = true
 		return p
 	case errors.Is(err, auth.ErrLimit):
-		return auth.ErrLimit
+		p := problemOf(auth.ErrLimit)
+		p.text = "new.limit" // only the service knows its number
+		return p
 	}
 	r.notifyOutage(err)
 	return unavailable() // whatever it wraps

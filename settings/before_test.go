@@ -210,6 +210,9 @@ func TestBeforeIssue_errors(t *testing.T) {
 		for _, got := range []*answer{ada.post("/tokens", form), ada.post("/tokens/"+c.ID+"/edit", change)} {
 			text := got.page(test.status)
 			require.Contains(t, text, `role="alert"`, "the page says what is wrong")
+			if test.name == "limit" {
+				require.Contains(t, text, "Limit reached. Revoke", "the number is that of the service")
+			}
 			if test.name == "invalid" {
 				require.Contains(t, text, `<p>has no seats left.</p>`, "the form has no such field")
 				require.Contains(t, text, `id="name-error">must begin with &lt;acme&gt;.</p>`)

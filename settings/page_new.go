@@ -135,7 +135,7 @@ func (r *request) showFailedToken(p *problem) bool {
 		// the old one again.
 		text = cmp.Or(p.text, "new.twice")
 	case codeLimit, codeScope:
-		text = "problem." + string(p.Code)
+		text = cmp.Or(p.text, "problem."+string(p.Code))
 	case codeUnavailable:
 		// The store may have created the token. The same value creates no second one.
 		f.Idempotency, text = form.Get("idempotency"), "new.unknown"

@@ -223,6 +223,7 @@ var defaultTexts = map[string]string{
 
 	"new.heading":          "Create a token",
 	"new.count":            "You have {n} of {limit} tokens.",
+	"new.limit":            "Limit reached. Revoke a token you don’t need.",
 	"new.reached":          "Limit reached ({n} of {limit}). Revoke a token before you create another one.",
 	"new.invalid":          "There’s a problem",
 	"new.twice":            "This form was sent already, and has created a token. Look at the list of your tokens, and revoke that one if you do not have it. To create another one, send the form again.",
