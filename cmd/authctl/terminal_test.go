@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,10 +86,9 @@ func TestConfirm_escaped(t *testing.T) {
 	url := sqliteStore(t)
 	plant(t, url)
 	cmd := command(t, url, "user", "revoke-all", "al\u202eice")
-	tty, err := pty.Start(cmd)
-	require.NoError(t, err)
+	tty := startInTerminal(t, cmd)
 	require.Contains(t, readUntil(t, tty, "to confirm: "), `Type al\u202eice to`)
-	_, err = io.WriteString(tty, `al\u202eice`+"\n")
+	_, err := io.WriteString(tty, `al\u202eice`+"\n")
 	require.NoError(t, err)
 	_, _ = io.Copy(io.Discard, tty)
 	require.NoError(t, cmd.Wait())
@@ -103,11 +104,10 @@ func TestConfirm_terminal(t *testing.T) {
 	for typed, revoked := range map[string]bool{"yes\n": false, "\n": false, "bob\n": false, "alice\n": true} {
 		plaintext := issue(t, url, "alice")
 		cmd := command(t, url, "user", "revoke-all", "alice")
-		tty, err := pty.Start(cmd)
-		require.NoError(t, err)
+		tty := startInTerminal(t, cmd)
 		screen := readUntil(t, tty, "to confirm: ")
 		require.Contains(t, screen, "of user alice?")
-		_, err = io.WriteString(tty, typed)
+		_, err := io.WriteString(tty, typed)
 		require.NoError(t, err)
 		_, _ = io.Copy(io.Discard, tty) // ends with EIO
 		_ = cmd.Wait()
@@ -130,15 +130,26 @@ func TestLeaked_terminalBehindAPipe(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(plaintext), 0o600))
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", `"$0" leaked < "$1"`, binary, file)
 	cmd.Env = []string{"AUTHCTL_STORE=" + url}
-	tty, err := pty.Start(cmd)
-	require.NoError(t, err)
+	tty := startInTerminal(t, cmd)
 	defer tty.Close()
 	require.NotContains(t, readUntil(t, tty, "to confirm: "), plaintext)
-	_, err = io.WriteString(tty, "revoke\n")
+	_, err := io.WriteString(tty, "revoke\n")
 	require.NoError(t, err)
 	_, _ = io.Copy(io.Discard, tty)
 	require.NoError(t, cmd.Wait())
 	require.False(t, accepted(t, opened(t, url), plaintext))
+}
+
+// startInTerminal starts a process in a terminal of its own.
+func startInTerminal(t *testing.T, cmd *exec.Cmd) *os.File {
+	t.Helper()
+	tty, err := pty.Start(cmd)
+	var missing *fs.PathError
+	if errors.As(err, &missing) && missing.Path == "/dev/ptmx" {
+		skip(t, "no terminal: "+err.Error()+"\nMount one: mount -t devpts devpts /dev/pts")
+	}
+	require.NoError(t, err)
+	return tty
 }
 
 // readUntil returns what a process prints until it has printed text.
@@ -160,10 +171,9 @@ func TestInterrupt_terminal(t *testing.T) {
 	plaintext := issue(t, url, "alice")
 	for wait, args := range map[string][]string{"to confirm: ": {"user", "revoke-all", "alice"}, "Ctrl-D.": {"leaked"}} {
 		cmd := command(t, url, args...)
-		tty, err := pty.Start(cmd)
-		require.NoError(t, err)
+		tty := startInTerminal(t, cmd)
 		readUntil(t, tty, wait)
-		_, err = tty.Write([]byte{3})
+		_, err := tty.Write([]byte{3})
 		require.NoError(t, err)
 		screen, _ := io.ReadAll(tty)
 		_ = cmd.Wait()
