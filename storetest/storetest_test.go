@@ -22,7 +22,7 @@ func TestRun_brokenStore(t *testing.T) {
 	if !ok {
 		t.Skip("only runs in a process that TestRun_reportsBrokenStores starts")
 	}
-	storetest.SetNoticeTimeout(2 * time.Second)
+	storetest.SetNoticeTimeout(200 * time.Millisecond)
 	storetest.Run(t, func(*testing.T) auth.Store { return brokenStores[name].make() })
 }
 
@@ -31,7 +31,7 @@ func TestRunShared_brokenStore(t *testing.T) {
 	if !ok {
 		t.Skip("only runs in a process that TestRunShared_reportsBrokenStores starts")
 	}
-	storetest.SetNoticeTimeout(2 * time.Second)
+	storetest.SetNoticeTimeout(200 * time.Millisecond)
 	storetest.RunShared(t, func(*testing.T) (a, b auth.Store) { return brokenHandles[name].make() })
 }
 

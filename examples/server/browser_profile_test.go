@@ -5,6 +5,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth/examples/internal/testbrowser"
 )
 
 // The product's documentation says that the client secret is seen on the My Profile page, in the
@@ -36,6 +38,7 @@ const frame = `(() => {
 
 func TestBrowserProfile_sameFrame(t *testing.T) {
 	t.Parallel()
+	testbrowser.Looks(t)
 	b := startBrowser(t)
 	b.signedIn(t, "ada")
 	for _, scheme := range []string{"light", "dark"} {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/internal/testbrowser"
 	"github.com/seed-31c5bcb2/auth/settings"
 )
 
@@ -120,6 +121,7 @@ func (b *browser) fillAcme(t *testing.T, n int) {
 // The pictures of the README are of a larger service.
 func TestBrowserSettingsLook_acme(t *testing.T) {
 	t.Parallel()
+	testbrowser.Looks(t)
 	b := startBrowser(t)
 	b.signedIn(t, "grace")
 	b.replaceSettings(t, b.acmeConfig(t))

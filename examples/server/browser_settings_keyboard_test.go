@@ -8,6 +8,8 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-31c5bcb2/auth/examples/internal/testbrowser"
 )
 
 // recordFocus records what gets the focus, whether that is visible, and in which order it should.
@@ -90,6 +92,7 @@ func (b *browser) requireForcedColors(t *testing.T, state string) {
 // Every page works with the keyboard alone, and with the few colors that the user chooses.
 func TestBrowserSettings_keyboard(t *testing.T) {
 	t.Parallel()
+	testbrowser.Looks(t)
 	b := startBrowser(t)
 	b.eachSettingsState(t, func(state string) {
 		b.requireForcedColors(t, state)

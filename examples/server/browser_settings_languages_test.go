@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-31c5bcb2/auth/examples/internal/testbrowser"
 	"github.com/seed-31c5bcb2/auth/settings"
 )
 
@@ -18,15 +18,6 @@ import (
 // German has long words, Arabic is written from right to left and has six plural categories, and
 // Japanese has no spaces.
 var languages = map[string]string{"en": "", "de": "testdata/settings-de.json", "ar": "testdata/settings-ar.json", "ja": "testdata/settings-ja.json"}
-
-// someLanguages are those in which each state is looked at: .ci/run and pictures have all of them.
-// Otherwise English and Arabic, the least alike, have to do, in half of the time.
-func someLanguages() []string {
-	if os.Getenv("CI") == "true" || os.Getenv("AUTH_TEST_PICTURES") != "" {
-		return slices.Collect(maps.Keys(languages))
-	}
-	return []string{"en", "ar"}
-}
 
 // configIn returns the configuration of the settings in a language.
 func (b *browser) configIn(t *testing.T, language string) settings.Config {
@@ -85,6 +76,7 @@ func TestSettingsTexts_translated(t *testing.T) {
 // Rows are as high, and names as wide, in languages with longer words and in the other direction.
 func TestBrowserSettings_languages(t *testing.T) {
 	t.Parallel()
+	testbrowser.Looks(t)
 	b := startBrowser(t)
 	b.signedIn(t, "grace")
 	b.fillTokens(t, 14, 13)

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-31c5bcb2/auth"
+	"github.com/seed-31c5bcb2/auth/examples/internal/testbrowser"
 )
 
 // tokenNames are names as users write them. One is as long as a name can be.
@@ -68,6 +69,7 @@ func (b *browser) fillTokens(t *testing.T, n, scopes int) {
 // A row of the list is at most 72 pixels high, and the column of the name is the widest.
 func TestBrowserSettings_rows(t *testing.T) {
 	t.Parallel()
+	testbrowser.Looks(t)
 	b := startBrowser(t)
 	b.signedIn(t, "grace")
 	for _, n := range []int{1, 30, 1000} {
@@ -97,6 +99,7 @@ func (b *browser) requireRows(t *testing.T, state string, n int) {
 // A row that is opened shows all scopes and networks, also without JavaScript.
 func TestBrowserSettings_openScopes(t *testing.T) {
 	t.Parallel()
+	testbrowser.Looks(t)
 	b := startBrowser(t)
 	call(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	b.signedIn(t, "grace")
@@ -241,6 +244,7 @@ func (b *browser) saveView(t *testing.T, state string) {
 // On paper there is nothing to click.
 func TestBrowserSettings_print(t *testing.T) {
 	t.Parallel()
+	testbrowser.Looks(t)
 	b := startBrowser(t)
 	b.signedIn(t, "grace")
 	b.fillTokens(t, 10, 13)

@@ -38,7 +38,8 @@ var zooms = map[string]int64{"narrow": 320, "half": 640, "medium": 800, "light":
 // text, and saves screenshots in the directory that AUTH_TEST_PICTURES names.
 func TestBrowserSettingsLook(t *testing.T) {
 	t.Parallel()
-	for _, language := range someLanguages() {
+	testbrowser.Looks(t)
+	for language := range languages {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
 			b := startBrowser(t)
@@ -119,8 +120,9 @@ func (b *browser) look(t *testing.T, scheme string, width int64) {
 // AUTH_TEST_AXE names.
 func TestBrowserSettings_accessibility(t *testing.T) {
 	t.Parallel()
+	testbrowser.Looks(t)
 	axe := testbrowser.ReadAxe(t)
-	for _, language := range someLanguages() {
+	for language := range languages {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
 			b := startBrowser(t)

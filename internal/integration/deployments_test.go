@@ -199,6 +199,7 @@ func onEach(t *testing.T, db *sql.DB, n int, f func(conn *sql.Conn)) {
 // exchanges text.
 func TestSQLStore_execModes(t *testing.T) {
 	t.Parallel()
+	longSeries(t)
 	d := only(t, database.isPostgres)
 	for _, mode := range []string{"cache_describe", "describe_exec", "exec", "simple_protocol"} {
 		t.Run(mode, func(t *testing.T) {

@@ -19,10 +19,8 @@ import (
 // notifications. Then COMMIT fails in every transaction that notifies. Revocations
 // succeed nevertheless: other processes learn of them within their MaxStale.
 func TestSubscribe_fullQueue(t *testing.T) {
-	if testing.Short() {
-		t.Skip("filling the queue takes 12 seconds or more")
-	}
 	t.Parallel()
+	longSeries(t)
 	server := startPostgres(t)
 	store, db := server.store(t)
 	const maxStale = 3 * time.Second

@@ -143,7 +143,7 @@ var methods = []method{
 		if err == nil && len(list) < 4 {
 			return auth.ErrNotFound // a partial list must not be returned
 		}
-		return err
+		return errors.Join(err, listedOnce(list))
 	}},
 	{"Scan", true, func(ctx context.Context, store auth.Store, u *testUser) error {
 		at := u.session.ExpiresAt
@@ -151,7 +151,7 @@ var methods = []method{
 		if err == nil && len(page.Credentials) == 0 {
 			return auth.ErrNotFound // a partial page must not be returned
 		}
-		return err
+		return errors.Join(err, listedOnce(page.Credentials))
 	}},
 	{"Update", false, func(ctx context.Context, store auth.Store, u *testUser) error {
 		next := u.token
@@ -229,13 +229,34 @@ func (u *testUser) allOrNothing(t *testing.T, store auth.Store, err error, untou
 	return state
 }
 
-// longSeries skips tests that make one call for each possible fault, one after another, except in
-// .ci/run: they take a minute. With -short, which the race detector uses, they are not worth their
-// time.
-func longSeries(t *testing.T) {
+// listedOnce returns an error if a list has a record twice, as it would after reading it again.
+func listedOnce(list []auth.Credential) error {
+	seen := make(map[auth.Ref]bool)
+	for i := range list {
+		ref := list[i].Ref()
+		if seen[ref] {
+			return fmt.Errorf("%v is listed twice", ref)
+		}
+		seen[ref] = true
+	}
+	return nil
+}
+
+// longSeries skips tests that try each fault in turn, or the whole contract in each mode of a server,
+// except in .ci/run: they take a minute. With -short, which the race detector uses, they are not worth
+// their time.
+func longSeries(t testing.TB) {
 	t.Helper()
 	if testing.Short() || os.Getenv("CI") != "true" {
-		t.Skip("tries each fault in turn: set CI=true, and leave out -short")
+		t.Skip("a long series: set CI=true, and leave out -short")
+	}
+}
+
+// ownServers skips tests that start databases of their own, except in .ci/run. Benchmarks always do.
+func ownServers(t testing.TB) {
+	t.Helper()
+	if _, test := t.(*testing.T); test && os.Getenv("CI") != "true" {
+		t.Skip("starts databases of its own: set CI=true")
 	}
 }
 

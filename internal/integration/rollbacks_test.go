@@ -127,6 +127,7 @@ func eachIsolation(t *testing.T, test func(t *testing.T, d database)) {
 
 func TestSQLStore_isolation(t *testing.T) {
 	t.Parallel()
+	longSeries(t)
 	eachIsolation(t, func(t *testing.T, d database) {
 		storetest.RunShared(t, func(t *testing.T) (a, b auth.Store) {
 			source := d.make(t)

@@ -31,6 +31,15 @@ func Find(t *testing.T) string {
 	return ""
 }
 
+// Looks skips a test of what pages look like, except in CI and if pictures are taken. Such tests
+// take minutes.
+func Looks(t *testing.T) {
+	t.Helper()
+	if os.Getenv("CI") != "true" && os.Getenv("AUTH_TEST_PICTURES") == "" {
+		t.Skip("is about the looks of pages: set CI=true")
+	}
+}
+
 // skip skips the test because something is missing. In CI, which installs it, the test fails.
 func skip(t *testing.T, missing string) {
 	t.Helper()
@@ -109,7 +118,7 @@ func Violations(t *testing.T, ctx context.Context, axe string) (found []any) {
 	if !Run(t, ctx, chromedp.Evaluate[bool](`"axe" in window`)) { // half a megabyte, once for each page
 		Run(t, ctx, chromedp.Evaluate[chromedp.Void](axe+";0"))
 	}
-	text := Run(t, ctx, chromedp.Evaluate[string](`axe.run().then(r => JSON.stringify(r.violations.map(
+	text := Run(t, ctx, chromedp.Evaluate[string](`axe.run({resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations.map(
 		v => [v.id, v.help, v.nodes.map(n => n.html + " " + n.failureSummary)])))`, chromedp.EvalAwaitPromise))
 	require.NoError(t, json.Unmarshal([]byte(text), &found))
 	return found
