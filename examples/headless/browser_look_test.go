@@ -77,7 +77,7 @@ func (b *browser) look(t *testing.T, scheme string, width int64) {
 // screen and on a narrow one. If AUTH_TEST_PICTURES names a folder, it also takes pictures.
 func TestBrowser_look(t *testing.T) {
 	t.Parallel()
-	testbrowser.Looks(t)
+	testbrowser.InCI(t)
 	axe, pictures := testbrowser.ReadAxe(t), os.Getenv("AUTH_TEST_PICTURES")
 	b := startBrowser(t, sameOrigin)
 	act(t, b, chromedp.Navigate(b.page+"/none"))

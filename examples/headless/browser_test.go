@@ -425,6 +425,7 @@ func TestBrowser_requireOutsideOfCORS(t *testing.T) {
 // HTTP there.
 func TestBrowser_loopback(t *testing.T) {
 	t.Parallel()
+	testbrowser.InCI(t)
 	path, dist := testbrowser.Find(t), builtUI(t)
 	ctx := launch(t, path, "", true)
 	for _, flags := range [][]string{
@@ -455,6 +456,9 @@ type browser struct {
 
 func startBrowser(t *testing.T, p placement) *browser {
 	t.Helper()
+	if p.name != sameOrigin.name && p.name != crossSite.name { // the others are in between
+		testbrowser.InCI(t)
+	}
 	path := testbrowser.Find(t)
 	b := &browser{site: startSite(t, builtUI(t), p.uiHost, p.apiHost, p.deployment), placement: p}
 	b.ctx = launch(t, path, b.spki, p.blocked)

@@ -59,10 +59,16 @@ func TestBrowser_dbsc(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if !slices.Contains(mainBoundTests, name) {
+				testbrowser.InCI(t)
+			}
 			test(t, l)
 		})
 	}
 }
+
+// mainBoundTests run outside of CI too.
+var mainBoundTests = []string{"registration", "renewal", "two tabs", "link", "sign-out", "revocation", "two processes", "theft"}
 
 // A browser without DBSC notices nothing.
 func TestBrowser_dbscUnsupported(t *testing.T) {

@@ -38,7 +38,7 @@ const frame = `(() => {
 
 func TestBrowserProfile_sameFrame(t *testing.T) {
 	t.Parallel()
-	testbrowser.Looks(t)
+	testbrowser.InCI(t)
 	b := startBrowser(t)
 	b.signedIn(t, "ada")
 	for _, scheme := range []string{"light", "dark"} {

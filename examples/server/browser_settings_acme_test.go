@@ -121,7 +121,7 @@ func (b *browser) fillAcme(t *testing.T, n int) {
 // The pictures of the README are of a larger service.
 func TestBrowserSettingsLook_acme(t *testing.T) {
 	t.Parallel()
-	testbrowser.Looks(t)
+	testbrowser.InCI(t)
 	b := startBrowser(t)
 	b.signedIn(t, "grace")
 	b.replaceSettings(t, b.acmeConfig(t))

@@ -92,7 +92,7 @@ func (b *browser) requireForcedColors(t *testing.T, state string) {
 // Every page works with the keyboard alone, and with the few colors that the user chooses.
 func TestBrowserSettings_keyboard(t *testing.T) {
 	t.Parallel()
-	testbrowser.Looks(t)
+	testbrowser.InCI(t)
 	b := startBrowser(t)
 	b.eachSettingsState(t, func(state string) {
 		b.requireForcedColors(t, state)

@@ -76,7 +76,7 @@ func TestSettingsTexts_translated(t *testing.T) {
 // Rows are as high, and names as wide, in languages with longer words and in the other direction.
 func TestBrowserSettings_languages(t *testing.T) {
 	t.Parallel()
-	testbrowser.Looks(t)
+	testbrowser.InCI(t)
 	b := startBrowser(t)
 	b.signedIn(t, "grace")
 	b.fillTokens(t, 14, 13)

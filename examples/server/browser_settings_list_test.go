@@ -69,7 +69,7 @@ func (b *browser) fillTokens(t *testing.T, n, scopes int) {
 // A row of the list is at most 72 pixels high, and the column of the name is the widest.
 func TestBrowserSettings_rows(t *testing.T) {
 	t.Parallel()
-	testbrowser.Looks(t)
+	testbrowser.InCI(t)
 	b := startBrowser(t)
 	b.signedIn(t, "grace")
 	for _, n := range []int{1, 30, 1000} {
@@ -99,7 +99,7 @@ func (b *browser) requireRows(t *testing.T, state string, n int) {
 // A row that is opened shows all scopes and networks, also without JavaScript.
 func TestBrowserSettings_openScopes(t *testing.T) {
 	t.Parallel()
-	testbrowser.Looks(t)
+	testbrowser.InCI(t)
 	b := startBrowser(t)
 	call(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	b.signedIn(t, "grace")
@@ -244,7 +244,7 @@ func (b *browser) saveView(t *testing.T, state string) {
 // On paper there is nothing to click.
 func TestBrowserSettings_print(t *testing.T) {
 	t.Parallel()
-	testbrowser.Looks(t)
+	testbrowser.InCI(t)
 	b := startBrowser(t)
 	b.signedIn(t, "grace")
 	b.fillTokens(t, 10, 13)

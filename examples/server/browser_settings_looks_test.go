@@ -38,7 +38,7 @@ var zooms = map[string]int64{"narrow": 320, "half": 640, "medium": 800, "light":
 // text, and saves screenshots in the directory that AUTH_TEST_PICTURES names.
 func TestBrowserSettingsLook(t *testing.T) {
 	t.Parallel()
-	testbrowser.Looks(t)
+	testbrowser.InCI(t)
 	for language := range languages {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
@@ -120,7 +120,7 @@ func (b *browser) look(t *testing.T, scheme string, width int64) {
 // AUTH_TEST_AXE names.
 func TestBrowserSettings_accessibility(t *testing.T) {
 	t.Parallel()
-	testbrowser.Looks(t)
+	testbrowser.InCI(t)
 	axe := testbrowser.ReadAxe(t)
 	for language := range languages {
 		t.Run(language, func(t *testing.T) {

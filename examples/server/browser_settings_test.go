@@ -527,7 +527,7 @@ func TestBrowserSettings_signInOnAnotherOrigin(t *testing.T) {
 // Dates are those of the browser's time zone.
 func TestBrowserSettings_timeZones(t *testing.T) {
 	t.Parallel()
-	testbrowser.Looks(t)
+	testbrowser.InCI(t)
 	b := startBrowser(t)
 	b.signedIn(t, "ada")
 	rotate := "tokens/" + b.tokenID(t, b.idOf(t, "ada"), "Made at start") + "/rotate"
@@ -586,7 +586,7 @@ func (b *browser) time(t *testing.T, selector string) (time.Time, string) {
 // Without JavaScript, dates are in UTC and say so.
 func TestBrowserSettings_timesWithoutScript(t *testing.T) {
 	t.Parallel()
-	testbrowser.Looks(t)
+	testbrowser.InCI(t)
 	b := startBrowser(t)
 	call(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	call(t, b, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Pacific/Kiritimati"})
@@ -604,7 +604,7 @@ func TestBrowserSettings_timesWithoutScript(t *testing.T) {
 // A language that the browser does not know, or cannot parse, does not stop the script.
 func TestBrowserSettings_unknownLanguage(t *testing.T) {
 	t.Parallel()
-	testbrowser.Looks(t)
+	testbrowser.InCI(t)
 	b := startBrowser(t)
 	b.signedIn(t, "ada")
 	for _, language := range []string{"xx", "en-x"} {
@@ -620,7 +620,7 @@ func TestBrowserSettings_unknownLanguage(t *testing.T) {
 // The limit of a name is in bytes, which maxlength does not count.
 func TestBrowserSettings_longName(t *testing.T) {
 	t.Parallel()
-	testbrowser.Looks(t)
+	testbrowser.InCI(t)
 	b := startBrowser(t)
 	b.signedIn(t, "ada")
 	b.open(t, developer+"tokens/new")

@@ -55,6 +55,9 @@ func bearerRequest(token string) *http.Request {
 func TestCacheStore_contract(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, d database) {
+		if !d.isPostgres() {
+			longSeries(t)
+		}
 		storetest.Run(t, func(t *testing.T) auth.Store {
 			store, _ := d.store(t)
 			return newCache(t, store, cachestore.Config{Timeout: patience})

@@ -31,12 +31,12 @@ func Find(t *testing.T) string {
 	return ""
 }
 
-// Looks skips a test of what pages look like, except in CI and if pictures are taken. Such tests
-// take minutes.
-func Looks(t *testing.T) {
+// InCI skips a test except in CI, and if pictures are taken: those of the looks of pages, and of
+// further deployments, take minutes.
+func InCI(t *testing.T) {
 	t.Helper()
 	if os.Getenv("CI") != "true" && os.Getenv("AUTH_TEST_PICTURES") == "" {
-		t.Skip("is about the looks of pages: set CI=true")
+		t.Skip("takes long: set CI=true")
 	}
 }
 
