@@ -461,6 +461,7 @@ func TestBrowserSettings_formSurvivesSignIn(t *testing.T) {
 // applies form-action of the Content Security Policy to every redirect of a form.
 func TestBrowserSettings_signInOnAnotherOrigin(t *testing.T) {
 	t.Parallel()
+	testbrowser.InCI(t)
 	b := startBrowser(t)
 	var afterPost func() // called when a form has been processed
 	serveWith := func(maxAge time.Duration) {

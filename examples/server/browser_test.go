@@ -167,6 +167,7 @@ func TestBrowser_sameOriginFetch(t *testing.T) {
 
 func TestBrowser_narrowScreen(t *testing.T) {
 	t.Parallel()
+	testbrowser.InCI(t)
 	b := startBrowser(t)
 	long := auth.TokenOptions{Name: strings.Repeat("w", 100), Scopes: []string{auth.FullAccess}, Lifetime: auth.NoExpiry}
 	_, _, err := b.bearer.Issue(t.Context(), b.idOf(t, "ada"), long)

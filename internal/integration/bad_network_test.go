@@ -114,6 +114,7 @@ func TestStores_badNetwork(t *testing.T) {
 		if !strings.HasSuffix(t.Name(), "Redis") { // whose client has goroutines, for the race detector
 			longSeries(t)
 		}
+		inCI(t)
 		for _, m := range methods {
 			t.Run(m.name, func(t *testing.T) {
 				t.Parallel()

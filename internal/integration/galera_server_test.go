@@ -30,7 +30,7 @@ type galeraNode struct {
 // startGalera starts both nodes. The second one copies the data of the first.
 func startGalera(t *testing.T) galera {
 	t.Helper()
-	ownServers(t)
+	inCI(t)
 	server := program(t, "mariadbd", "mariadb-server", "/usr/sbin/")
 	program(t, "wsrep_sst_rsync", "mariadb-server", "/usr/bin/")
 	program(t, "rsync", "rsync", "/usr/bin/")

@@ -48,7 +48,7 @@ func eachOwnServer(t *testing.T, test func(t *testing.T, s *ownServer)) {
 
 func newOwnServer(t testing.TB, d database) *ownServer {
 	t.Helper()
-	ownServers(t)
+	inCI(t)
 	s := &ownServer{database: d}
 	s.process = newProcess(t, "server", shortDir(t), nil)
 	return s

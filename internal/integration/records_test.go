@@ -252,11 +252,12 @@ func longSeries(t testing.TB) {
 	}
 }
 
-// ownServers skips tests that start databases of their own, except in .ci/run. Benchmarks always do.
-func ownServers(t testing.TB) {
+// inCI skips a test except in .ci/run: those that start databases of their own, and those that mostly
+// wait. Benchmarks are never skipped.
+func inCI(t testing.TB) {
 	t.Helper()
 	if _, test := t.(*testing.T); test && os.Getenv("CI") != "true" {
-		t.Skip("starts databases of its own: set CI=true")
+		t.Skip("takes long: set CI=true")
 	}
 }
 

@@ -25,7 +25,7 @@ type redisNode struct {
 
 func startRedisNode(t *testing.T, options ...string) *redisNode {
 	t.Helper()
-	ownServers(t)
+	inCI(t)
 	s := startRedis(t, options...)
 	option := s.option()
 	option.ForceSingleClient, option.DisableCache = true, true
