@@ -81,6 +81,15 @@ func (b *browser) awaitText(t *testing.T, selector, text string) {
 	b.await(t, selector, "e.innerText.includes("+strconv.Quote(text)+")")
 }
 
+// awaitLoaded waits until a page without notes has made all of its requests: otherwise one of these
+// would be the first to notice what happens next.
+func (b *browser) awaitLoaded(t *testing.T) {
+	t.Helper()
+	b.awaitText(t, ".card", "There are no notes yet.")
+	b.await(t, "section:has(#tokens)", `e.querySelector(".list li") || e.innerText.includes("There are no tokens yet.")`)
+	b.await(t, "form[aria-labelledby=new-token]", "true")
+}
+
 // await waits until a condition holds for one of the elements e.
 func (b *browser) await(t *testing.T, selector, condition string) {
 	t.Helper()

@@ -212,7 +212,7 @@ func (b *browser) noticesRevocation(t *testing.T) {
 		"after a minute":   func() { b.evaluate(t, `everyMinute.forEach(f => f()), ""`) },
 		"next request":     func() { b.addNote(t, "Too late") },
 	} {
-		b.awaitText(t, ".card", "There are no notes yet.")
+		b.awaitLoaded(t)
 		b.revokeSessions(t)
 		notice()
 		b.awaitText(t, "#notice", endedNotice)
@@ -251,7 +251,7 @@ func TestBrowser_unreachable(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t, sameSite)
 	b.signedIn(t)
-	b.awaitText(t, ".card", "There are no notes yet.") // or this request would be the one that fails
+	b.awaitLoaded(t)
 	b.cut.Store(true)
 	b.addNote(t, "Keep me")
 	b.awaitText(t, "#outage", "You are still signed in.")
@@ -268,7 +268,7 @@ func TestBrowser_typesOn(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t, sameOrigin)
 	b.signedIn(t)
-	b.awaitText(t, ".card", "There are no notes yet.")
+	b.awaitLoaded(t)
 
 	b.whileSlow(func() {
 		b.addNote(t, "Buy milk")
