@@ -306,7 +306,7 @@ func TestToken_concurrently(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		synctest.Wait()
+		time.Sleep(time.Minute) // an exchange may be running in the background
 		require.Greater(t, exchanges.Load(), int64(10))
 		require.Greater(t, got.Load(), int64(1000))
 	})
