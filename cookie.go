@@ -120,6 +120,30 @@ type CookiePolicy struct {
 	MaxPerUser  int           // zero means no limit
 }
 
+// A Binding makes copies of a session cookie worthless elsewhere: it binds sessions to a key that
+// does not leave the user's device, and wants proof of that key. It is given to [NewCookie] in
+// CookieConfig.Binding. Module dbsc has one for browsers with Device Bound Session Credentials.
+//
+// A session is bound after its sign-in, by [SessionBinder.Bind]: browsers that do not support it
+// keep the session that they have. Requests with a bound session are rejected unless Check accepts
+// them, by a Cookie without a Binding too.
+//
+// The methods except Init are called by concurrent requests.
+type Binding interface {
+	// Init is called once, by NewCookie, which returns its error. It keeps b.
+	Init(b *SessionBinder) error
+	// SignedIn is called by SignIn for a session that has just begun, before anything is written to
+	// w. It may add to the header of the response. It must not modify session.
+	SignedIn(w http.ResponseWriter, r *http.Request, session *Credential)
+	// Check is called for each request with the cookie of a valid session, bound or not. If it
+	// returns nil, the request is accepted. An error that wraps ErrInvalidCredential rejects it with
+	// [ReasonNotBound], and any other one with 503. Recheck and Watch do not call it again, so
+	// streams that are open stay open. It must not modify session.
+	Check(r *http.Request, session *Credential) error
+	// SignedOut is called by SignOut, to remove cookies of the Binding's own from the browser.
+	SignedOut(w http.ResponseWriter)
+}
+
 // NewCookie returns a Cookie over store, or an error that lists everything wrong with cfg.
 func NewCookie(store Store, cfg CookieConfig) (*Cookie, error) {
 	cfg.setDefaults()
@@ -227,6 +251,27 @@ func (c *Cookie) valid(session *Credential, now time.Time) (*Credential, error) 
 		return nil, errRejected(session, ReasonIdle, ErrInvalidCredential)
 	}
 	return session, nil
+}
+
+// checkBinding rejects a request that does not prove that it comes from the device to which the
+// session is bound. A Cookie without a Binding cannot tell.
+func (c *Cookie) checkBinding(r *http.Request, session *Credential) error {
+	if c.binding == nil {
+		if !session.Bound() {
+			return nil
+		}
+		return errRejected(session, ReasonNotBound, ErrInvalidCredential)
+	}
+	err := c.binding.Check(r, session)
+	switch {
+	case err == nil:
+		return nil
+	case isNilError(err):
+		return errInternal(errNilError)
+	case conditionOf(err).err == ErrInvalidCredential:
+		return errRejected(session, ReasonNotBound, ErrInvalidCredential)
+	}
+	return errUnavailable(err)
 }
 
 // errStale is the error for a cookie of ours that is too old or from the future. Its session
