@@ -454,9 +454,11 @@ type browser struct {
 	ctx context.Context
 }
 
+// startBrowser opens a tab at a site. Outside of CI it skips the test, unless the placement is one of the
+// two that differ most.
 func startBrowser(t *testing.T, p placement) *browser {
 	t.Helper()
-	if p.name != sameOrigin.name && p.name != crossSite.name { // the others are in between
+	if p.name != sameOrigin.name && p.name != crossSite.name {
 		testbrowser.InCI(t)
 	}
 	path := testbrowser.Find(t)

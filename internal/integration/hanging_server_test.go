@@ -18,7 +18,7 @@ import (
 // When the server answers again, so does the store.
 func TestSQLStore_hangingServer(t *testing.T) {
 	t.Parallel()
-	longSeries(t)
+	inCI(t)
 	const timeout = 300 * time.Millisecond
 	// Generous for a busy machine: the test is about calls that never return.
 	const limit = timeout + 3*time.Second

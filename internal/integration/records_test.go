@@ -242,22 +242,22 @@ func listedOnce(list []auth.Credential) error {
 	return nil
 }
 
-// longSeries skips tests that try each fault in turn, or the whole contract in each mode of a server,
-// except in .ci/run: they take a minute. With -short, which the race detector uses, they are not worth
-// their time.
-func longSeries(t testing.TB) {
-	t.Helper()
-	if testing.Short() || os.Getenv("CI") != "true" {
-		t.Skip("a long series: set CI=true, and leave out -short")
-	}
-}
-
-// inCI skips a test except in .ci/run: those that start databases of their own, and those that mostly
-// wait. Benchmarks are never skipped.
+// inCI skips a test except in .ci/run: one that starts databases of its own, or takes long in another
+// way. Benchmarks are never skipped.
 func inCI(t testing.TB) {
 	t.Helper()
 	if _, test := t.(*testing.T); test && os.Getenv("CI") != "true" {
 		t.Skip("takes long: set CI=true")
+	}
+}
+
+// longSeries is inCI for tests that try each fault in turn, or the whole contract in each mode of a
+// server. With -short, which the race detector uses, these are not worth their time.
+func longSeries(t *testing.T) {
+	t.Helper()
+	inCI(t)
+	if testing.Short() {
+		t.Skip("a long series: leave out -short")
 	}
 }
 

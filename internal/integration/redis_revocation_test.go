@@ -30,7 +30,7 @@ func TestRedisStore_changesAreVisibleAtOnce(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	store, _, _ := openRedisStore(t, redisstore.Config{})
-	const trials = 500
+	const trials = 1500
 	for _, tt := range append(revocationTests(store), changeTests(store)...) {
 		t.Run(tt.name, func(t *testing.T) {
 			for n := range trials {

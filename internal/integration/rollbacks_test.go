@@ -38,7 +38,7 @@ func (d database) rolledBack() []error {
 // caller does not see it.
 func TestSQLStore_retriesRolledBack(t *testing.T) {
 	t.Parallel()
-	longSeries(t)
+	inCI(t)
 	each(t, func(t *testing.T, d database) {
 		if d.isSQLite() {
 			t.Skip("rolls no transaction back")

@@ -284,7 +284,7 @@ func fill(t *testing.T, disk string) {
 // a lock of the store.
 func TestSQLStore_lockedByAnotherTransaction(t *testing.T) {
 	t.Parallel()
-	longSeries(t)
+	inCI(t)
 	each(t, func(t *testing.T, d database) {
 		if d.isSQLite() {
 			t.Skip("has a single lock, which another test holds")

@@ -1,11 +1,11 @@
 import { type RefObject } from "react";
 
 /**
- * Moves the focus to a heading after the button that had it has disappeared, unless the user types
- * into a field by now.
+ * Moves the focus to a heading after the button that had it has disappeared, unless the user is in
+ * a field by now.
  */
 export function focusInstead(heading: RefObject<HTMLElement | null>): void {
-  if (!document.activeElement?.matches("input")) {
+  if (!document.activeElement?.matches("input, select")) {
     heading.current?.focus();
   }
 }
