@@ -202,7 +202,7 @@ func TestImport_killed(t *testing.T) {
 }
 
 // maxRSS is what a process may use for any number of lines. SQLite's driver needs the most of it.
-const maxRSS = 100 << 20
+var maxRSS int64 = 100 << 20
 
 // A million lines are checked in bounded memory, in .ci/run. AUTH_TEST_IMPORT says how many are
 // also imported.
@@ -225,9 +225,7 @@ func TestImport_memory(t *testing.T) {
 		require.Equal(t, exitPartly, r.code, r.stderr)
 		rss := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
 		t.Logf("%d lines, %s: %d MB, %v", total, args, rss>>20, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
-		if len(buildFlags) == 0 { // the race detector needs more
-			require.Less(t, rss, int64(maxRSS))
-		}
+		require.Less(t, rss, maxRSS)
 		if args == "--json" {
 			require.Contains(t, r.stdout, fmt.Sprintf(`"imported":%d,`, total))
 		}

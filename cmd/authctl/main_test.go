@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,31 +17,26 @@ import (
 	"github.com/seed-31c5bcb2/auth"
 )
 
-// binary is the program, which the tests start as a process.
-var binary string
+// asProgram is the environment in which this test binary is the program. The tests start it as a
+// process.
+const asProgram = "AUTHCTL_TEST_PROGRAM=1"
 
-var buildFlags []string
-
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
-
-func buildAndRun(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "authctl")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+func TestMain(m *testing.M) {
+	if slices.Contains(os.Environ(), asProgram) {
+		main()
+		return
 	}
-	defer os.RemoveAll(dir)
 	// Programs inherit that a signal is ignored, as it is if these tests run with nohup.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
-	binary = filepath.Join(dir, "authctl")
-	if runtime.GOOS == "windows" {
-		binary += ".exe"
-	}
-	if output, err := exec.Command("go", append(append([]string{"build", "-o", binary}, buildFlags...), ".")...).CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, output)
-		return 1
-	}
-	return m.Run()
+	os.Exit(m.Run())
+}
+
+// program returns the path of the program.
+func program(t testing.TB) string {
+	t.Helper()
+	path, err := os.Executable()
+	require.NoError(t, err)
+	return path
 }
 
 // A result is what a process has written, and its exit code.
@@ -55,8 +48,8 @@ type result struct {
 // command returns a process that has no terminal, and no environment but what it needs.
 func command(t testing.TB, url string, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, args...)
-	cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}
+	cmd := exec.CommandContext(t.Context(), program(t), args...)
+	cmd.Env = []string{asProgram, "HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE")}
 	if url != "" {
 		cmd.Env = append(cmd.Env, "AUTHCTL_STORE="+url)
 	}

@@ -128,8 +128,8 @@ func TestLeaked_terminalBehindAPipe(t *testing.T) {
 	plaintext := issue(t, url, "alice")
 	file := filepath.Join(t.TempDir(), "plaintexts")
 	require.NoError(t, os.WriteFile(file, []byte(plaintext), 0o600))
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", `"$0" leaked < "$1"`, binary, file)
-	cmd.Env = []string{"AUTHCTL_STORE=" + url}
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", `"$0" leaked < "$1"`, program(t), file)
+	cmd.Env = []string{asProgram, "AUTHCTL_STORE=" + url}
 	tty := startInTerminal(t, cmd)
 	defer tty.Close()
 	require.NotContains(t, readUntil(t, tty, "to confirm: "), plaintext)

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,28 +24,26 @@ import (
 	"github.com/seed-31c5bcb2/auth/examples/server/internal/front"
 )
 
-var buildDir string
+// asProgram is the environment in which this test binary is the server.
+const asProgram = "SERVER_TEST_PROGRAM=1"
 
 func TestMain(m *testing.M) {
-	var err error
-	if buildDir, err = os.MkdirTemp("", "server"); err != nil {
-		panic(err)
+	if slices.Contains(os.Environ(), asProgram) {
+		main()
+		return
 	}
-	code := m.Run()
-	os.RemoveAll(buildDir)
-	os.Exit(code)
+	os.Exit(m.Run())
 }
 
-// program builds the server once, for all tests that run it.
-var program = sync.OnceValues(func() (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	path := filepath.Join(buildDir, "server")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, out)
-	}
-	return path, nil
-})
+// program returns the server, as a process.
+func program(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append(os.Environ(), asProgram)
+	return cmd
+}
 
 // A process is a server that runs as a separate process, with its own home directory.
 type process struct {
@@ -62,16 +58,15 @@ type process struct {
 // share its files.
 func startProcess(t *testing.T, home string, env []string, args ...string) *process {
 	t.Helper()
-	path, err := program()
-	require.NoError(t, err)
 	ctx, cancel := context.WithDeadline(context.Background(), deadline(t))
 	t.Cleanup(cancel)
-	p := &process{Cmd: exec.CommandContext(ctx, path, append([]string{"-addr", "127.0.0.1:0"}, args...)...)}
+	p := &process{Cmd: program(ctx, t, append([]string{"-addr", "127.0.0.1:0"}, args...)...)}
 	isOurs := func(v string) bool {
 		return strings.HasPrefix(v, "AUTH_KEYS=") || strings.HasPrefix(v, "XDG_DATA_HOME=")
 	}
-	p.Env = append(slices.DeleteFunc(os.Environ(), isOurs), append(env, "HOME="+home, "LOCALAPPDATA="+home)...)
+	p.Env = append(slices.DeleteFunc(p.Env, isOurs), append(env, "HOME="+home, "LOCALAPPDATA="+home)...)
 	p.Stderr = &p.stderr
+	var err error
 	p.stdout, err = p.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.Start())
@@ -204,10 +199,8 @@ func runPrinted(t *testing.T, commands []string) {
 
 func TestMain_help(t *testing.T) {
 	t.Parallel()
-	path, err := program()
-	require.NoError(t, err)
 	var stderr strings.Builder
-	cmd := exec.CommandContext(t.Context(), path, "-h")
+	cmd := program(t.Context(), t, "-h")
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	require.NoError(t, err)
@@ -225,8 +218,6 @@ func TestMain_help(t *testing.T) {
 
 func TestMain_wrongFlags(t *testing.T) {
 	t.Parallel()
-	path, err := program()
-	require.NoError(t, err)
 	for args, fault := range map[string]string{
 		"sqlite:":                     `"sqlite:" is not a flag`,
 		"-memory":                     "flag provided but not defined: -memory",
@@ -248,7 +239,7 @@ func TestMain_wrongFlags(t *testing.T) {
 		"-proxy https://bücher.test":  "write the name in Punycode (xn--…)",
 	} {
 		var stdout, stderr strings.Builder
-		cmd := exec.CommandContext(t.Context(), path, strings.Fields(args)...)
+		cmd := program(t.Context(), t, strings.Fields(args)...)
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		var exit *exec.ExitError
 		require.ErrorAs(t, cmd.Run(), &exit, args)

@@ -95,14 +95,13 @@ func requireOneLine(t *testing.T, err error) {
 // A server that accepts connections and never responds causes a timeout.
 func TestOpen_silentServer(t *testing.T) {
 	t.Parallel()
-	for _, scheme := range []string{"postgres", "mysql", "redis"} {
+	for scheme, database := range map[string]string{
+		"postgres": "demo?connect_timeout=1", "mysql": "demo?readTimeout=1s", "redis": "0",
+	} {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
 			start := time.Now()
-			store := fmt.Sprintf("%s://u:%s@%s/demo?", scheme, testPassword, silentAddress(t))
-			if scheme == "redis" {
-				store = strings.Replace(store, "/demo?", "/0", 1)
-			}
+			store := fmt.Sprintf("%s://u:%s@%s/%s", scheme, testPassword, silentAddress(t), database)
 			_, err := Open(t.Context(), store, only(nil), slog.New(slog.DiscardHandler))
 			require.Error(t, err)
 			requireOneLine(t, err)
