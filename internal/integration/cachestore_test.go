@@ -56,7 +56,7 @@ func TestCacheStore_contract(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, d database) {
 		if !d.isPostgres() {
-			inCI(t)
+			longSeries(t)
 		}
 		storetest.Run(t, func(t *testing.T) auth.Store {
 			store, _ := d.store(t)

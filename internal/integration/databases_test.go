@@ -129,7 +129,7 @@ func reach(t testing.TB, driver, dsn, variable, name, start string) *sql.DB {
 	defer cancel()
 	if err := db.PingContext(ctx); err != nil {
 		text := fmt.Sprintf("no %s: %v\nStart one (%s), or set %s.", name, err, start, variable)
-		if os.Getenv("CI") == "true" {
+		if ci() {
 			t.Fatal(text)
 		}
 		t.Skip(text)

@@ -3,7 +3,6 @@ package integration
 import (
 	"database/sql"
 	"fmt"
-	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
@@ -124,7 +123,7 @@ func program(t testing.TB, name, from, pattern string) string {
 		return found[len(found)-1]
 	}
 	text := fmt.Sprintf("%s is missing: install it (apt-get install %s)", name, from)
-	if os.Getenv("CI") == "true" {
+	if ci() {
 		t.Fatal(text)
 	}
 	t.Skip(text)

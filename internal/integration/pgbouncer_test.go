@@ -97,6 +97,7 @@ var unprepared = []string{"exec", "cache_describe", "simple_protocol"}
 
 func TestPgBouncer_contract(t *testing.T) {
 	t.Parallel()
+	longSeries(t)
 	for _, tt := range []struct {
 		mode, execMode string
 		poolSize       int

@@ -42,6 +42,7 @@ func TestSubscribe_reconnects(t *testing.T) {
 // The network loses all packets without closing the connection. The heartbeat detects it.
 func TestSubscribe_silentConnection(t *testing.T) {
 	t.Parallel()
+	inCI(t)
 	store, _, source := openPostgres(t)
 	p := source.behind(t)
 	s := listenTo(t, source.through(t, p).dsn)
@@ -64,6 +65,7 @@ func TestSubscribe_silentConnection(t *testing.T) {
 // A connection without notifications stays open: each new connection clears the cache.
 func TestSubscribe_quietConnectionStays(t *testing.T) {
 	t.Parallel()
+	inCI(t)
 	store, db, source := openPostgres(t)
 	s := listenTo(t, source.dsn)
 	since := func() (at time.Time) {

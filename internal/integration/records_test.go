@@ -246,10 +246,12 @@ func listedOnce(list []auth.Credential) error {
 // way. Benchmarks are never skipped.
 func inCI(t testing.TB) {
 	t.Helper()
-	if _, test := t.(*testing.T); test && os.Getenv("CI") != "true" {
+	if _, test := t.(*testing.T); test && !ci() {
 		t.Skip("takes long: set CI=true")
 	}
 }
+
+func ci() bool { return os.Getenv("CI") == "true" }
 
 // longSeries is inCI for tests that try each fault in turn, or the whole contract in each mode of a
 // server. With -short, which the race detector uses, these are not worth their time.

@@ -33,7 +33,7 @@ func startRedis(t testing.TB, options ...string) *redisServer {
 	binary, err := exec.LookPath(cmp.Or(os.Getenv("AUTH_TEST_REDIS_SERVER"), "redis-server"))
 	if err != nil {
 		const text = "redis-server is missing: install it (apt-get install redis-server)"
-		if os.Getenv("CI") == "true" {
+		if ci() {
 			t.Fatal(text)
 		}
 		t.Skip(text)

@@ -26,7 +26,7 @@ func redisOption(t testing.TB) rueidis.ClientOption {
 		return option
 	}
 	text := fmt.Sprintf("no Redis: %v\nStart one (redis-server --daemonize yes), or set AUTH_TEST_REDIS.", err)
-	if os.Getenv("CI") == "true" {
+	if ci() {
 		t.Fatal(text)
 	}
 	t.Skip(text)
