@@ -202,7 +202,7 @@ func TestImport_killed(t *testing.T) {
 }
 
 // maxRSS is what a process may use for any number of lines. SQLite's driver needs the most of it.
-var maxRSS int64 = 100 << 20
+const maxRSS int64 = 100 << 20
 
 // A million lines are checked in bounded memory, in .ci/run. AUTH_TEST_IMPORT says how many are
 // also imported.
