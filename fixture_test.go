@@ -80,6 +80,11 @@ func (b *logBuffer) add(line string) {
 	b.lines = append(b.lines, line)
 }
 
+func (b *logBuffer) Write(line []byte) (int, error) {
+	b.add(string(line))
+	return len(line), nil
+}
+
 func (b *logBuffer) String() string { return strings.Join(b.linesWith(""), "") }
 
 func (b *logBuffer) linesWith(text string) []string {
