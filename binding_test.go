@@ -666,6 +666,110 @@ func TestSignIn_boundMeanwhile(t *testing.T) {
 	}
 }
 
+// The session is bound after SignIn has found it, and ends before SignIn looks for the bound one.
+func TestSignIn_boundAndEndedMeanwhile(t *testing.T) {
+	t.Parallel()
+	f, d := newDevice(t)
+	old := f.signIn("ada")
+	f.midway("Lookup", func() {
+		_, bound := d.bind(t, old)
+		f.store.fail = func(method string) error {
+			if method != "List" {
+				return nil
+			}
+			f.store.fail = nil
+			return f.store.Store.Revoke(context.Background(), bound.Ref())
+		}
+	})
+	session, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(old)), "ada", auth.SessionOptions{})
+	require.NoError(t, err)
+	require.Nil(t, f.store.fail)
+	require.Equal(t, []auth.Credential{session}, f.sessions("ada"))
+}
+
+// A thief copies the cookie of a new session and binds the session to a key of his own, before the
+// user's browser does. The user, who is then signed out, signs out or in again with the cookie of before.
+func TestBind_byAThief(t *testing.T) {
+	t.Parallel()
+	for _, wait := range []time.Duration{9 * time.Second, 11 * time.Second, 24 * time.Hour} {
+		for name, end := range map[string]func(c *auth.Cookie, r *http.Request) error{
+			"sign out": func(c *auth.Cookie, r *http.Request) error { return c.SignOut(newRecorder(), r) },
+			"sign in": func(c *auth.Cookie, r *http.Request) error {
+				_, err := c.SignIn(newRecorder(), r, "ada", auth.SessionOptions{})
+				return err
+			},
+			"another user signs in": func(c *auth.Cookie, r *http.Request) error {
+				_, err := c.SignIn(newRecorder(), r, "bob", auth.SessionOptions{})
+				return err
+			},
+		} {
+			t.Run(fmt.Sprintf("%s after %v", name, wait), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					f, d := newDevice(t)
+					copied := f.signIn("ada")
+					stolen, bound := d.bind(t, copied)
+					time.Sleep(wait)
+					f.events.take()
+					require.NoError(t, end(f.cookie, request("POST", withCookie(copied))))
+					require.Equal(t, 401, behind(auth.Require(f.cookie)).get(proof(stolen)).Code)
+					require.Equal(t, bound.ID, f.events.take()[0].CredentialID)
+				})
+			})
+		}
+	}
+}
+
+// An administrator's program has no Binding, and ends a session that the service has bound.
+func TestBind_endsWithoutBinding(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(c *auth.Cookie, old *http.Cookie, session auth.Credential) error{
+		"Revoke": func(c *auth.Cookie, _ *http.Cookie, session auth.Credential) error {
+			return c.Revoke(context.Background(), "ada", session.ID)
+		},
+		"SignOut": func(c *auth.Cookie, old *http.Cookie, _ auth.Credential) error {
+			return c.SignOut(newRecorder(), request("POST", withCookie(old)))
+		},
+		"SignIn": func(c *auth.Cookie, old *http.Cookie, _ auth.Credential) error {
+			_, err := c.SignIn(newRecorder(), request("POST", withCookie(old)), "ada", auth.SessionOptions{})
+			return err
+		},
+	} {
+		for _, wait := range []time.Duration{0, time.Hour} {
+			t.Run(fmt.Sprintf("%s after %v", name, wait), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					f, d := newDevice(t)
+					old, session := f.session("ada")
+					cookie, _ := d.bind(t, old)
+					time.Sleep(wait)
+					require.NoError(t, end(withoutBinding(t, f), old, session))
+					require.Equal(t, 401, behind(auth.Require(f.cookie)).get(proof(cookie)).Code)
+				})
+			})
+		}
+	}
+	t.Run("RevokeAll", func(t *testing.T) {
+		t.Parallel()
+		f, d := newDevice(t)
+		f.signIn("ada")
+		old, session := f.session("ada")
+		cookie, _ := d.bind(t, old)
+		n, err := withoutBinding(t, f).RevokeAll(context.Background(), "ada", session.ID)
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		require.Equal(t, 200, behind(auth.Require(f.cookie)).get(proof(cookie)).Code, "it is the one that was to stay")
+	})
+}
+
+// withoutBinding returns a Cookie of another program over the store of f.
+func withoutBinding(t *testing.T, f *fixture) *auth.Cookie {
+	t.Helper()
+	c, err := auth.NewCookie(f.store, auth.CookieConfig{Keys: auth.Keys{testKey(1)}, Observe: f.events.observe})
+	require.NoError(t, err)
+	return c
+}
+
 // A browser may send the cookies of before and after Bind, of which one was planted.
 func TestSignIn_bothCookies(t *testing.T) {
 	t.Parallel()

@@ -159,13 +159,7 @@ func (c *Cookie) requestSessions(r *http.Request) ([]*Credential, error) {
 			return sessions, errors.Join(outages, errRepeated)
 		}
 		seen[d] = true
-		s, err := c.lookup(r.Context(), d, now)
-		if err == nil && s.Superseded { // a request that was under way when the session was bound
-			var bound *Credential
-			if bound, err = c.boundSince(r.Context(), s); bound != nil {
-				s = bound // ends with it
-			}
-		}
+		s, err := c.sessionOf(r.Context(), d, now)
 		switch {
 		case err == nil && isAmong(sessions, s): // the cookies of before and after Bind
 		case err == nil:
@@ -175,6 +169,24 @@ func (c *Cookie) requestSessions(r *http.Request) ([]*Credential, error) {
 		}
 	}
 	return sessions, outages
+}
+
+// sessionOf is lookup, but if Bind has replaced the record, it returns the session that ends with it:
+// even after the overlap, since a browser may have missed the new cookie, or another one have got it.
+func (c *Cookie) sessionOf(ctx context.Context, d Digest, now time.Time) (*Credential, error) {
+	s, err := c.find(ctx, c.store, d)
+	if err != nil {
+		return nil, lookupError(s, err)
+	}
+	if s.Superseded {
+		if bound, err := c.boundSince(ctx, s); bound != nil || err != nil {
+			return bound, err
+		}
+	}
+	if s.Expired(now) {
+		return nil, errRejected(s, ReasonExpired, ErrInvalidCredential)
+	}
+	return s, nil
 }
 
 func isAmong(sessions []*Credential, s *Credential) bool {
@@ -279,13 +291,15 @@ func (op *operation) notifyRevoked(old Credential, reason Reason) {
 // MaxPerUser evicts no other session.
 func (c *Cookie) replace(op *operation, old *Credential, session Credential) error {
 	err := c.store.Rotate(op.ctx, *old, session, time.Time{})
-	if c.binding != nil && (isNotFound(err) || errors.Is(err, ErrConflict)) { // it was bound meanwhile
+	if isNotFound(err) || errors.Is(err, ErrConflict) {
 		bound, findErr := c.boundSince(op.ctx, old)
-		if findErr != nil {
+		switch {
+		case findErr != nil:
 			return findErr
-		}
-		if bound != nil {
+		case bound != nil: // meanwhile
 			old, err = bound, c.store.Rotate(op.ctx, *bound, session, time.Time{})
+		case errors.Is(err, ErrConflict): // and the one that had replaced it has ended too
+			err = ErrNotFound
 		}
 	}
 	switch {
@@ -449,8 +463,8 @@ func (b *SessionBinder) Find(ctx context.Context, digest Digest) (Credential, er
 // key, 1 to 1,024 bytes, and sets the cookie of that one on w. The new session has another ID, and
 // otherwise what the old one had: CreatedAt is still the sign-in. The old cookie remains valid for
 // 10 seconds, for requests under way. A session can be bound once, and of several calls one
-// succeeds. SignOut and SignIn with the old cookie, and Revoke and RevokeAll with the old ID, also
-// mean the new session.
+// succeeds. Revoke and RevokeAll with the old ID, and SignOut and SignIn with the old cookie until
+// Purge removes its record, also mean the new session.
 //
 // It returns [ErrCrossOrigin] as CheckOrigin does, [ErrInvalidArgument] for a key of another size,
 // [ErrConflict] if the session is bound already, [ErrNotFound] if it has ended, or
@@ -524,10 +538,11 @@ func replacedByBind(s *Credential, id string) bool { return s.Previous == id && 
 
 // revokeSession revokes a session, and the one by which Bind has replaced it meanwhile: otherwise
 // a sign-out that arrives with the cookie of before would leave that one behind. It returns the one
-// that counts for events. The order matters: after the first step, Bind returns ErrNotFound.
+// that counts for events. The order matters: after the first step, Bind returns ErrNotFound. Another
+// process may have a Binding, so a Cookie without one looks too.
 func (c *Cookie) revokeSession(ctx context.Context, session *Credential) (ended *Credential, err error) {
 	err = c.store.Revoke(ctx, session.Ref())
-	if c.binding == nil || session.Bound() || err != nil && !isNotFound(err) {
+	if session.Bound() || err != nil && !isNotFound(err) {
 		return session, err
 	}
 	bound, findErr := c.boundSince(ctx, session)
@@ -546,7 +561,7 @@ func (c *Cookie) revokeSession(ctx context.Context, session *Credential) (ended 
 // withBound adds the IDs of the sessions by which Bind has replaced those with the given IDs: a
 // request whose cookie is that of before excepts its own session by the ID of before.
 func (c *Cookie) withBound(ctx context.Context, userID string, ids []string) ([]string, error) {
-	if c.binding == nil || len(ids) == 0 {
+	if len(ids) == 0 {
 		return ids, nil
 	}
 	live, err := c.liveSessions(ctx, userID, time.Now())

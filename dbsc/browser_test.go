@@ -230,7 +230,7 @@ func (b *browser) send(r *http.Request) *httptest.ResponseRecorder {
 		}
 	}
 	if b.planted != "" {
-		r.Header["Cookie"][0] += "; " + b.planted
+		r.Header.Set("Cookie", strings.TrimPrefix(r.Header.Get("Cookie")+"; "+b.planted, "; "))
 	}
 	w := httptest.NewRecorder()
 	b.service.handler.ServeHTTP(w, r)

@@ -80,9 +80,9 @@ const (
 	// shorter.
 	maxID = 256
 
-	// maxBound is how many bound cookies of a request are opened. Browsers send one, and those that
-	// another host of the domain has planted.
-	maxBound = 4
+	// maxPlanted is how many cookies of one name are opened in a request. Browsers send one, and
+	// those that another host of the domain has planted.
+	maxPlanted = 4
 )
 
 // A Config configures a [Binding]. The zero value is usable.
@@ -276,7 +276,7 @@ func (b *Binding) Check(r *http.Request, session *auth.Credential) error {
 		if isOf(b.bound, value, session, now) == seal.Valid {
 			return nil
 		}
-		if n++; n == maxBound {
+		if n++; n == maxPlanted {
 			break
 		}
 	}

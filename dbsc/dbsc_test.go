@@ -186,19 +186,27 @@ func TestRegistration_race(t *testing.T) {
 	}
 }
 
-// Another site cannot bind the session that its visitor has.
+// Another site cannot bind the session that its visitor has, nor can another host of the same site,
+// which could plant the cookie and the challenge of a sign-in of its own.
 func TestRegistration_crossSite(t *testing.T) {
 	t.Parallel()
-	s := newService(t, options{})
-	b := newBrowser(t, s)
-	challenge := b.offered()
-	r := httptest.NewRequest("POST", "/dbsc/registration", nil)
-	r.Header.Set("Origin", "https://evil.example")
-	r.Header.Set("Sec-Fetch-Site", "cross-site")
-	r.Header.Set("Secure-Session-Response", prove(b.key, challenge, true, nil))
-	require.Equal(t, http.StatusForbidden, b.send(r).Code)
-	require.Equal(t, []auth.Reason{auth.ReasonCrossOrigin}, s.reasons())
-	require.Empty(t, s.sessions("alice")[0].Sealed)
+	for site, origin := range map[string]string{"cross-site": "https://evil.example", "same-site": "https://other.example.com"} {
+		for _, withCookie := range []bool{true, false} {
+			s := newService(t, options{})
+			b := newBrowser(t, s)
+			challenge := b.offered()
+			if !withCookie {
+				delete(b.cookies, "__Host-session")
+			}
+			r := httptest.NewRequest("POST", "/dbsc/registration", nil)
+			r.Header.Set("Origin", origin)
+			r.Header.Set("Sec-Fetch-Site", site)
+			r.Header.Set("Secure-Session-Response", prove(b.key, challenge, true, nil))
+			require.Equal(t, http.StatusForbidden, b.send(r).Code)
+			require.Equal(t, []auth.Reason{auth.ReasonCrossOrigin}, s.reasons())
+			require.Empty(t, s.sessions("alice")[0].Sealed)
+		}
+	}
 }
 
 // The proof of one session does not bind or renew another.
@@ -458,18 +466,40 @@ func TestRegistration_withTheChallengeOnly(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, thief.register("/dbsc/registration", prove(thief.key, challenge, true, nil)).Code)
 	require.Empty(t, thief.names())
 
-	// The offer cookie of another sign-in does not help, nor that of the same one without its challenge,
-	// nor two of them.
+	// The offer cookie of another sign-in does not help, nor that of the same one without its challenge.
 	other := mallory.offeredTo("mallory")
 	thief.cookies["__Secure-session-offer"] = mallory.cookies["__Secure-session-offer"]
 	require.Equal(t, http.StatusForbidden, thief.register("/dbsc/registration", prove(thief.key, challenge, true, nil)).Code)
 	thief.cookies["__Secure-session-offer"] = b.cookies["__Secure-session-offer"]
 	require.Equal(t, http.StatusForbidden, thief.register("/dbsc/registration", prove(thief.key, other, true, nil)).Code)
-	thief.planted = "__Secure-session-offer=" + mallory.cookies["__Secure-session-offer"].value
-	require.Equal(t, http.StatusUnauthorized, thief.register("/dbsc/registration", prove(thief.key, challenge, true, nil)).Code)
 	require.Equal(t, http.StatusUnauthorized, thief.do("GET", "/me"))
 	require.Empty(t, s.sessions("alice")[0].Sealed)
 	require.Equal(t, http.StatusOK, b.register("/dbsc/registration", prove(b.key, challenge, true, nil)).Code)
+}
+
+// Another host of the domain plants offer cookies, so that sessions are not bound, or to another user's.
+// The registration has no session cookie, as after the redirect of an identity provider.
+func TestRegistration_plantedOffers(t *testing.T) {
+	t.Parallel()
+	const name = "__Secure-session-offer"
+	s := newService(t, options{})
+	mallory := newBrowser(t, s)
+	mallory.offeredTo("mallory")
+	for _, planted := range []string{"x", mallory.cookies[name].value, "x; " + name + "=y; " + name + "=z"} {
+		for _, first := range []bool{true, false} {
+			b := newBrowser(t, s)
+			challenge := b.offered()
+			delete(b.cookies, "__Host-session")
+			b.planted = name + "=" + planted
+			if first {
+				own := b.cookies[name].value
+				delete(b.cookies, name)
+				b.planted += "; " + name + "=" + own
+			}
+			require.Equal(t, http.StatusOK, b.register("/dbsc/registration", prove(b.key, challenge, true, nil)).Code, "%s, first: %t", planted, first)
+		}
+	}
+	require.Empty(t, s.sessions("mallory")[0].Sealed)
 }
 
 // A mixed shows one key, and signs with another one.

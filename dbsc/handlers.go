@@ -54,18 +54,37 @@ func (b *Binding) register(w http.ResponseWriter, r *http.Request) {
 }
 
 // signedIn returns the session that a registration is for: that of its cookie or, without one, that
-// of the offer cookie. newKey checks that the challenge is of the same session.
+// of an offer cookie. newKey checks that the challenge is of the same session.
 func (b *Binding) signedIn(r *http.Request) (auth.Credential, error) {
 	session, err := b.sessions.Presented(r)
 	if !errors.Is(err, auth.ErrNoCredential) {
 		return session, err
 	}
-	offer, n := header.Cookie(r.Header, b.offerCookie.Name)
-	digest, verdict := digestIn(b.offered, offer, time.Now())
-	if n != 1 || verdict != seal.Valid {
+	digest, found := b.offeredFor(r)
+	if !found {
 		return session, err
 	}
 	return b.sessions.Find(r.Context(), digest)
+}
+
+// offeredFor returns the Digest of the session that an offer cookie names. Another host of the domain
+// can plant such cookies, so of several the one counts whose session the challenge is of.
+func (b *Binding) offeredFor(r *http.Request) (d auth.Digest, found bool) {
+	now := time.Now()
+	var asked auth.Digest
+	if p, err := parseProof(value(r, "Secure-Session-Response")); err == nil {
+		asked, _ = digestIn(b.registration, p.challenge, now)
+	}
+	n := 0
+	for offer := range header.Cookies(r.Header, b.offerCookie.Name) {
+		if named, verdict := digestIn(b.offered, offer, now); verdict == seal.Valid && (!found || named == asked) {
+			d, found = named, true
+		}
+		if n++; n == maxPlanted {
+			break
+		}
+	}
+	return d, found
 }
 
 // newKey returns the key that a registration proves, or why it is rejected.
