@@ -1,5 +1,5 @@
 # Each target runs a step of .ci/run.
-steps := databases lint openapi test cover race fips fuzz build oldest bench deps api licenses vuln release
+steps := tools databases lint openapi test cover race fips fuzz build oldest bench deps api licenses vuln release
 
 .PHONY: ci headless pictures $(steps)
 

@@ -749,17 +749,6 @@ func TestBind_endsWithoutBinding(t *testing.T) {
 			})
 		}
 	}
-	t.Run("RevokeAll", func(t *testing.T) {
-		t.Parallel()
-		f, d := newDevice(t)
-		f.signIn("ada")
-		old, session := f.session("ada")
-		cookie, _ := d.bind(t, old)
-		n, err := withoutBinding(t, f).RevokeAll(context.Background(), "ada", session.ID)
-		require.NoError(t, err)
-		require.Equal(t, 1, n)
-		require.Equal(t, 200, behind(auth.Require(f.cookie)).get(proof(cookie)).Code, "it is the one that was to stay")
-	})
 }
 
 // withoutBinding returns a Cookie of another program over the store of f.

@@ -343,7 +343,7 @@ func ExampleRequireScope_incorrect() {
 // Bearer looks tokens up in the table by their SHA-256.
 func ExampleLookupStore() {
 	type row struct{ id, user string }
-	hashed := sha256.Sum256([]byte("legacy-token"))
+	hashed := sha256.Sum256([]byte("legacy_Vq3TzK8mRw5nYb2xHc7d"))
 	table := map[string]row{hex.EncodeToString(hashed[:]): {"17", "ada"}}
 
 	rows := auth.LookupStore(func(ctx context.Context, kind auth.Kind, d auth.Digest) (*auth.Credential, error) {
@@ -358,7 +358,7 @@ func ExampleLookupStore() {
 		log.Fatal(err)
 	}
 	r := httptest.NewRequest("GET", "/", nil)
-	r.Header.Set("Authorization", "Bearer legacy-token")
+	r.Header.Set("Authorization", "Bearer legacy_Vq3TzK8mRw5nYb2xHc7d")
 	id, err := bearer.Authenticate(r)
 	fmt.Println(id.UserID, id.CredentialID, err)
 	// Output: ada 17 <nil>

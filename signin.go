@@ -113,7 +113,7 @@ func (c *Cookie) SignOut(w http.ResponseWriter, r *http.Request) (err error) {
 	}
 	sessions, err := c.requestSessions(r)
 	for _, s := range sessions {
-		switch ended, revokeErr := c.revokeSession(r.Context(), s); {
+		switch ended, revokeErr := c.revokeRead(r.Context(), s); {
 		case revokeErr == nil:
 			op.notify(Event{Type: EventSignedOut, UserID: s.UserID, CredentialID: ended.ID, Actor: s.Actor})
 		case !isNotFound(revokeErr):
@@ -270,7 +270,7 @@ func (c *Cookie) endAll(op *operation, olds []*Credential) error {
 
 // end revokes a session, unless it has ended already.
 func (c *Cookie) end(op *operation, old Credential, reason Reason) error {
-	switch ended, err := c.revokeSession(op.ctx, &old); {
+	switch ended, err := c.revokeRead(op.ctx, &old); {
 	case err == nil:
 		op.notifyRevoked(*ended, reason)
 	case !isNotFound(err):
@@ -538,8 +538,8 @@ func replacedByBind(s *Credential, id string) bool { return s.Previous == id && 
 
 // revokeSession revokes a session, and the one by which Bind has replaced it meanwhile: otherwise
 // a sign-out that arrives with the cookie of before would leave that one behind. It returns the one
-// that counts for events. The order matters: after the first step, Bind returns ErrNotFound. Another
-// process may have a Binding, so a Cookie without one looks too.
+// that counts for events. The order matters: after the first step, Bind returns ErrNotFound. A Cookie
+// without a Binding looks too, since another program may have one.
 func (c *Cookie) revokeSession(ctx context.Context, session *Credential) (ended *Credential, err error) {
 	err = c.store.Revoke(ctx, session.Ref())
 	if session.Bound() || err != nil && !isNotFound(err) {
@@ -558,10 +558,19 @@ func (c *Cookie) revokeSession(ctx context.Context, session *Credential) (ended 
 	return session, err
 }
 
+// revokeRead is revokeSession of a session that has just been read: without a Binding, that is the one
+// that counts, and a store that cannot list sessions keeps nobody from signing out.
+func (c *Cookie) revokeRead(ctx context.Context, session *Credential) (ended *Credential, err error) {
+	if c.binding == nil {
+		return session, c.store.Revoke(ctx, session.Ref())
+	}
+	return c.revokeSession(ctx, session)
+}
+
 // withBound adds the IDs of the sessions by which Bind has replaced those with the given IDs: a
 // request whose cookie is that of before excepts its own session by the ID of before.
 func (c *Cookie) withBound(ctx context.Context, userID string, ids []string) ([]string, error) {
-	if len(ids) == 0 {
+	if c.binding == nil || len(ids) == 0 { // without one, at worst too many sessions end
 		return ids, nil
 	}
 	live, err := c.liveSessions(ctx, userID, time.Now())

@@ -112,7 +112,7 @@ func TestOutage_everyEndpoint(t *testing.T) {
 		methods []string
 		failing int // how many endpoints need these methods
 	}{
-		"reads fail":  {[]string{"Get", "List"}, 34},
+		"reads fail":  {[]string{"Get", "List"}, 36},
 		"writes fail": {[]string{"Create", "Update", "Rotate", "Revoke", "RevokeAll"}, 21},
 	} {
 		t.Run(name, func(t *testing.T) {
