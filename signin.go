@@ -558,8 +558,8 @@ func (c *Cookie) revokeSession(ctx context.Context, session *Credential) (ended 
 	return session, err
 }
 
-// revokeRead is revokeSession of a session that has just been read: without a Binding, that is the one
-// that counts, and a store that cannot list sessions keeps nobody from signing out.
+// revokeRead is revokeSession of a session that has just been read. Without a Binding, that is the one
+// that counts, so that users can sign out even if the store cannot list sessions.
 func (c *Cookie) revokeRead(ctx context.Context, session *Credential) (ended *Credential, err error) {
 	if c.binding == nil {
 		return session, c.store.Revoke(ctx, session.Ref())
