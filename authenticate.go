@@ -201,6 +201,8 @@ func Recheck(ctx context.Context) error {
 	return recheck(ctx, &until)
 }
 
+var errNothingToAsk = errors.New("auth: an identity of NewContext has no store that Recheck or Watch could ask: use Require in this test")
+
 // A validity is how long a credential remains valid if nothing but the time changes.
 type validity struct {
 	expires time.Time // zero means never
@@ -213,6 +215,8 @@ func recheck(ctx context.Context, until *validity) error {
 	known := c.describe(&id)
 	var rejection Error
 	switch {
+	case c.responder() == nil && known:
+		rejection = *asError(errInternal(errNothingToAsk))
 	case c.responder() == nil:
 		rejection = *asError(errInternal(errOutsideRequire))
 	case !known:

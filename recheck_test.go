@@ -326,7 +326,9 @@ func TestRecheck_withoutACredential(t *testing.T) {
 		return e.StatusCode()
 	}
 	require.Equal(t, 500, status(auth.Recheck(t.Context())))
-	require.Equal(t, 500, status(auth.Recheck(auth.NewContext(t.Context(), &auth.Identity{UserID: "ada", Scheme: auth.SchemeBearer}))))
+	made := auth.Recheck(auth.NewContext(t.Context(), &auth.Identity{UserID: "ada", Scheme: auth.SchemeBearer}))
+	require.Equal(t, 500, status(made))
+	require.ErrorContains(t, made, "use Require in this test")
 	h := auth.Optional(f.bearer)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		auth.WriteError(w, r, auth.Recheck(r.Context()))
 	}))
