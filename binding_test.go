@@ -687,6 +687,22 @@ func TestSignIn_boundAndEndedMeanwhile(t *testing.T) {
 	require.Equal(t, []auth.Credential{session}, f.sessions("ada"))
 }
 
+// Another program changes the record after SignIn has read it. The old session must not survive.
+func TestSignIn_changedMeanwhile(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	old, session := f.session("ada")
+	f.midway("Lookup", func() {
+		next := session
+		next.Name = "another device"
+		require.NoError(t, f.store.Store.Update(context.Background(), session, next))
+	})
+	created, err := f.cookie.SignIn(newRecorder(), request("POST", withCookie(old)), "ada", auth.SessionOptions{})
+	require.NoError(t, err)
+	require.Nil(t, f.store.after)
+	require.Equal(t, []auth.Credential{created}, f.sessions("ada"))
+}
+
 // A thief copies the cookie of a new session and binds the session to a key of his own, before the
 // user's browser does. The user, who is then signed out, signs out or in again with the cookie of before.
 func TestBind_byAThief(t *testing.T) {

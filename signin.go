@@ -298,7 +298,10 @@ func (c *Cookie) replace(op *operation, old *Credential, session Credential) err
 			return findErr
 		case bound != nil: // meanwhile
 			old, err = bound, c.store.Rotate(op.ctx, *bound, session, time.Time{})
-		case errors.Is(err, ErrConflict): // and the one that had replaced it has ended too
+		case errors.Is(err, ErrConflict): // the bound one has ended, or old is not as it was read
+			if err := c.end(op, *old, ReasonReplaced); err != nil {
+				return err
+			}
 			err = ErrNotFound
 		}
 	}

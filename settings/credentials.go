@@ -314,7 +314,7 @@ func (r *request) revokeSession(id string) error {
 	if r.isOwn(id) {
 		return r.cookie.SignOut(r.w, r.Request)
 	}
-	if err := r.ownErr; err != nil && !errors.Is(err, auth.ErrNotFound) {
+	if _, err := r.ownSession(); err != nil && !errors.Is(err, auth.ErrNotFound) {
 		return err // Revoke reads too
 	}
 	return r.cookie.Revoke(r.Context(), r.id.UserID, id)
